@@ -1,0 +1,259 @@
+use std::fmt;
+
+use crate::{Description, ImageId, Timestamp, Title};
+
+/// The largest upload that any plan admits, in bytes.
+pub const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
+
+/// An image as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub id: ImageId,
+    pub title: Title,
+    pub description: Description,
+    pub visibility: Visibility,
+    pub blob: Blob,
+    pub state: State,
+    /// The owner's epoch when it was made.
+    pub epoch: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Raised by every change.
+    pub version: u64,
+}
+
+/// What the owner said they would upload; the presigned URL admits nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blob {
+    pub content_type: ContentType,
+    /// Bytes.
+    pub size: u64,
+    pub sha256: Option<Sha256>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Waits for its upload, and is gone at `expires_at`.
+    Pending {
+        expires_at: Timestamp,
+    },
+    /// Uploaded; its thumbnails are being made. Gone at `expires_at` unless that succeeds.
+    Processing {
+        expires_at: Timestamp,
+    },
+    Ready(Ready),
+    /// What was uploaded is not what was declared. Holds no title and no blob.
+    Rejected {
+        reason: String,
+    },
+}
+
+/// What was found out about a decoded image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Pixels, after orientation.
+    pub width: u32,
+    pub height: u32,
+    /// A [thumbhash](https://evanw.github.io/thumbhash/).
+    pub placeholder: Vec<u8>,
+    /// Ascending by height.
+    pub thumbnails: Vec<Thumbnail>,
+    /// The plan's [stamp](crate::Plan::stamp) that the thumbnails were built for; none while the owner has no plan.
+    pub built_for: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thumbnail {
+    pub height: u32,
+    pub width: u32,
+    /// Bytes.
+    pub size: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Pending,
+    Processing,
+    Ready,
+    Rejected,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    Public,
+    Private,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentType {
+    Jpeg,
+    Png,
+    WebP,
+    Gif,
+}
+
+/// A media type that is no image this system keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of image/jpeg, image/png, image/webp, image/gif")]
+pub struct UnknownContentType;
+
+/// SHA-256 of an original.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Image {
+    pub fn status(&self) -> Status {
+        match self.state {
+            State::Pending { .. } => Status::Pending,
+            State::Processing { .. } => Status::Processing,
+            State::Ready(_) => Status::Ready,
+            State::Rejected { .. } => Status::Rejected,
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready(_))
+    }
+
+    /// Whether anyone may see it.
+    pub fn is_published(&self) -> bool {
+        self.is_ready() && self.visibility == Visibility::Public
+    }
+
+    /// Until when it waits for what would make it ready.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Pending { expires_at } | State::Processing { expires_at } => Some(expires_at),
+            State::Ready(_) | State::Rejected { .. } => None,
+        }
+    }
+
+    /// An abandoned upload is gone from the moment it expires, whenever its item is removed.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at().is_some_and(|at| at.secs() <= now.secs())
+    }
+
+    /// Whether it holds its title.
+    pub fn holds_claim(&self) -> bool {
+        !matches!(self.state, State::Rejected { .. })
+    }
+}
+
+impl Status {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Processing, Self::Ready, Self::Rejected];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Ready => "ready",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl Visibility {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Public, Self::Private].into_iter().find(|visibility| visibility.as_str() == text)
+    }
+}
+
+impl ContentType {
+    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::WebP => "image/webp",
+            Self::Gif => "image/gif",
+        }
+    }
+
+    /// Without the dot. URLs are made and matched with this spelling alone.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::WebP => "webp",
+            Self::Gif => "gif",
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, UnknownContentType> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownContentType)
+    }
+}
+
+impl Sha256 {
+    /// 64 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = value(pair[0])? << 4 | value(pair[1])?;
+        }
+        Some(Self(hash))
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+macro_rules! serialize_as_str {
+    ($($name:ty),+) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    )+};
+}
+serialize_as_str!(Status, Visibility, ContentType);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_64_lower_case_digits_and_reads_back() {
+        let text = "0123456789abcdef".repeat(4);
+        assert_eq!(Sha256::parse(&text).unwrap().to_string(), text);
+        for bad in [&text[1..], &text.to_uppercase(), &text.replace('0', "g"), ""] {
+            assert_eq!(Sha256::parse(bad), None);
+        }
+    }
+
+    #[test]
+    fn types_and_states_read_back() {
+        for kind in ContentType::ALL {
+            assert_eq!(ContentType::parse(kind.as_str()), Ok(kind));
+        }
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(ContentType::parse("image/jpg"), Err(UnknownContentType));
+    }
+}

@@ -1,0 +1,105 @@
+//! Sessions. The user pool's access tokens stay valid wherever they are checked offline, so the end of a session
+//! is ours to keep: see [`Claims::ended_by`].
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use crate::{Profile, SigningKey, Timestamp, UserId};
+
+/// What a verified access token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    pub user: UserId,
+    /// The session: the same in every token that descends from one login.
+    pub origin_jti: Uuid,
+    /// When the password was last given, in whole seconds.
+    pub auth_time: Timestamp,
+    pub groups: Vec<String>,
+}
+
+impl Claims {
+    pub const ADMINS: &str = "admins";
+
+    pub fn is_admin(&self) -> bool {
+        self.groups.iter().any(|group| group == Self::ADMINS)
+    }
+
+    /// Whether the profile says that all sessions as old as this one are over.
+    pub fn ended_by(&self, profile: &Profile) -> bool {
+        profile.signed_out_before.is_some_and(|before| self.auth_time.secs() <= before.secs())
+    }
+}
+
+/// The user pool's refresh token, bound to whose session it is and when that began: the pool wants the user's name
+/// with a refresh, and a session that ended must not be refreshed, whatever the pool thinks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    pub user: UserId,
+    pub origin_jti: Uuid,
+    pub auth_time: Timestamp,
+    pub pool_token: String,
+}
+
+/// Not a refresh token that this system gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a refresh token")]
+pub struct BadRefreshToken;
+
+impl RefreshToken {
+    fn head(&self) -> [u8; 40] {
+        let mut head = [0; 40];
+        head[..16].copy_from_slice(self.user.uuid().as_bytes());
+        head[16..32].copy_from_slice(self.origin_jti.as_bytes());
+        head[32..].copy_from_slice(&self.auth_time.secs().to_be_bytes());
+        head
+    }
+
+    /// `<head>.<pool's token>` where head is base64url of user, session, start and a signature over all four.
+    pub fn seal(&self, key: &SigningKey) -> String {
+        let head = self.head();
+        let tag = key.sign("refresh", &[&head, self.pool_token.as_bytes()]);
+        format!("{}.{}", URL_SAFE_NO_PAD.encode([&head[..], &tag[..]].concat()), self.pool_token)
+    }
+
+    pub fn open(text: &str, key: &SigningKey) -> Result<Self, BadRefreshToken> {
+        let (head, pool_token) = text.split_once('.').ok_or(BadRefreshToken)?;
+        let head: [u8; 72] =
+            URL_SAFE_NO_PAD.decode(head).ok().and_then(|b| b.try_into().ok()).ok_or(BadRefreshToken)?;
+        let (head, tag) = head.split_at(40);
+        if !key.verify("refresh", &[head, pool_token.as_bytes()], tag) {
+            return Err(BadRefreshToken);
+        }
+        let uuid = |range| Uuid::from_slice(&head[range]).map_err(|_| BadRefreshToken);
+        let secs: [u8; 8] = head[32..].try_into().map_err(|_| BadRefreshToken)?;
+        Ok(Self {
+            user: UserId::from_uuid(uuid(0..16)?),
+            origin_jti: uuid(16..32)?,
+            auth_time: Timestamp::from_secs(i64::from_be_bytes(secs)),
+            pool_token: pool_token.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_token_reads_back_and_nothing_in_it_can_be_changed() {
+        let key = SigningKey::new("k");
+        let token = RefreshToken {
+            user: UserId::from_uuid(Uuid::from_u128(1)),
+            origin_jti: Uuid::from_u128(2),
+            auth_time: Timestamp::from_secs(1_700_000_000),
+            pool_token: "pool.token.here".into(),
+        };
+        let text = token.seal(&key);
+        assert_eq!(RefreshToken::open(&text, &key), Ok(token));
+        for at in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(RefreshToken::open(&String::from_utf8(changed).unwrap(), &key), Err(BadRefreshToken), "{at}");
+        }
+    }
+}
