@@ -1,0 +1,162 @@
+//! Every colour space that comes in to sRGB (or grey of the same tone curve), on the small picture.
+
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
+
+use crate::picture::{Model, Picture, Samples};
+
+/// The picture in sRGB. A profile that cannot be read or does not fit the picture is passed over:
+/// untagged is how most viewers show such a picture too.
+pub(crate) fn to_srgb(picture: Picture, icc_profile: Option<&[u8]>) -> Picture {
+    let profile = icc_profile.and_then(|bytes| ColorProfile::new_from_slice(bytes).ok());
+    let picture = match picture.model {
+        Model::Cmyk => return cmyk_to_srgb(picture, profile.as_ref()),
+        _ => picture,
+    };
+    let Some(profile) = profile else {
+        return picture;
+    };
+    match (picture.model, profile.color_space) {
+        (Model::YCbCr | Model::Rgb | Model::Rgba, DataColorSpace::Rgb) => rgb_to_srgb(picture, &profile),
+        (Model::Grey | Model::GreyAlpha, DataColorSpace::Gray) => grey_to_srgb(picture, &profile),
+        _ => picture,
+    }
+}
+
+fn rgb_to_srgb(picture: Picture, profile: &ColorProfile) -> Picture {
+    let Some(transform) = transform(profile, Layout::Rgb, Layout::Rgb) else {
+        return picture;
+    };
+    if changes_nothing(&*transform) {
+        return picture;
+    }
+    let picture = ycbcr_to_rgb(picture);
+    if picture.model == Model::Rgb {
+        return mapped(picture, |data| run(&*transform, data, 3));
+    }
+    let picture = picture.unpremultiply();
+    mapped(picture, |data| {
+        let colours: Vec<u8> = data.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
+        let colours = run(&*transform, &colours, 3);
+        let mut out: Vec<u8> = colours
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .zip(data.as_chunks::<4>().0)
+            .flat_map(|(&[r, g, b], &[_, _, _, alpha])| [r, g, b, alpha])
+            .collect();
+        crate::picture::premultiply(&mut out, 4);
+        out
+    })
+}
+
+fn grey_to_srgb(picture: Picture, profile: &ColorProfile) -> Picture {
+    let Some(transform) = transform(profile, Layout::Gray, Layout::Rgb) else {
+        return picture;
+    };
+    // One channel has 256 values: map those, then look up.
+    let ramp: Vec<u8> = (0..=255).collect();
+    let mut table = vec![0; 256 * 3];
+    if transform.transform(&ramp, &mut table).is_err() {
+        return picture;
+    }
+    let channels = picture.planes[0].channels;
+    let picture = picture.unpremultiply();
+    mapped(picture, |data| {
+        let mut out = data.to_vec();
+        for pixel in out.chunks_exact_mut(channels) {
+            pixel[0] = table[usize::from(pixel[0]) * 3 + 1];
+        }
+        if channels == 2 {
+            crate::picture::premultiply(&mut out, 2);
+        }
+        out
+    })
+}
+
+fn cmyk_to_srgb(picture: Picture, profile: Option<&ColorProfile>) -> Picture {
+    let inks = interleave(&picture.planes);
+    let transform = profile
+        .filter(|profile| profile.color_space == DataColorSpace::Cmyk)
+        .and_then(|profile| transform(profile, Layout::Rgba, Layout::Rgb));
+    let mut data = vec![0; inks.len() / 4 * 3];
+    let converted = transform.is_some_and(|t| t.transform(&inks, &mut data).is_ok());
+    if !converted {
+        data.clear();
+        for &[c, m, y, k] in inks.as_chunks::<4>().0 {
+            let light = |ink: u8| ((u32::from(255 - ink) * u32::from(255 - k) + 127) / 255) as u8;
+            data.extend_from_slice(&[light(c), light(m), light(y)]);
+        }
+    }
+    Picture { model: Model::Rgb, planes: vec![Samples { channels: 3, data }], ..picture }
+}
+
+/// JFIF's conversion (ITU-T T.871, section 7), in 16-bit fixed point; other models pass unchanged.
+pub(crate) fn ycbcr_to_rgb(picture: Picture) -> Picture {
+    if picture.model != Model::YCbCr {
+        return picture;
+    }
+    let [y, cb, cr] = [0, 1, 2].map(|plane| &picture.planes[plane].data);
+    let mut data = Vec::with_capacity(y.len() * 3);
+    for ((&y, &cb), &cr) in y.iter().zip(cb).zip(cr) {
+        let y = (i32::from(y) << 16) + (1 << 15);
+        let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
+        let clamp = |value: i32| (value >> 16).clamp(0, 255) as u8;
+        data.extend_from_slice(&[
+            clamp(y + 91_881 * cr),
+            clamp(y - 22_554 * cb - 46_802 * cr),
+            clamp(y + 116_130 * cb),
+        ]);
+    }
+    Picture { model: Model::Rgb, planes: vec![Samples { channels: 3, data }], ..picture }
+}
+
+type Transform = dyn TransformExecutor<u8> + Send + Sync;
+
+fn transform(profile: &ColorProfile, from: Layout, to: Layout) -> Option<std::sync::Arc<Transform>> {
+    profile.create_transform_8bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default()).ok()
+}
+
+/// Whether no colour moves by more than one level: most profiles in the wild are sRGB, and a
+/// picture need not be converted to be the same again.
+fn changes_nothing(transform: &Transform) -> bool {
+    let levels = [0, 16, 64, 128, 200, 255];
+    let mut colours = Vec::new();
+    for r in levels {
+        for g in levels {
+            for b in levels {
+                colours.extend_from_slice(&[r, g, b]);
+            }
+        }
+    }
+    let out = run(transform, &colours, 3);
+    out.iter().zip(&colours).all(|(a, b)| a.abs_diff(*b) <= 1)
+}
+
+/// The samples transformed, or as they were when the transform fails.
+fn run(transform: &Transform, data: &[u8], channels: usize) -> Vec<u8> {
+    debug_assert_eq!(data.len() % channels, 0);
+    let mut out = vec![0; data.len()];
+    match transform.transform(data, &mut out) {
+        Ok(()) => out,
+        Err(_) => data.to_vec(),
+    }
+}
+
+fn mapped(mut picture: Picture, map: impl FnOnce(&[u8]) -> Vec<u8>) -> Picture {
+    picture.planes[0].data = map(&picture.planes[0].data);
+    picture
+}
+
+fn interleave(planes: &[Samples]) -> Vec<u8> {
+    if let [samples] = planes {
+        return samples.data.clone();
+    }
+    let count = planes.len();
+    let mut out = vec![0; planes[0].data.len() * count];
+    for (channel, plane) in planes.iter().enumerate() {
+        for (pixel, &sample) in out.chunks_exact_mut(count).zip(&plane.data) {
+            pixel[channel] = sample;
+        }
+    }
+    out
+}

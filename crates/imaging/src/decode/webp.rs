@@ -1,0 +1,237 @@
+//! WebP through libwebp, which scales while it decodes; the container is read here.
+//!
+//! libwebp is the one C library on this path, and sees nothing but the bitstream of one still
+//! picture whose size has been checked: no container with chunks of its own choosing, no animation.
+
+use std::io::Read;
+
+use crate::decode::{MAX_PROFILE, Wanted};
+use crate::exif::Orientation;
+use crate::picture::{Decoded, Model, Plane, Samples, premultiply};
+use crate::reduce::Factor;
+use crate::source::Source;
+use crate::{Error, OVERSAMPLE, Rejection};
+
+/// The most bytes of a file that are held; far more than a lossless picture of 16383 x 16383
+/// pixels of noise would be allowed in by its pixels.
+const MAX_FILE: u64 = 400 << 20;
+/// Chunks that are looked at before giving up.
+const MAX_CHUNKS: usize = 4096;
+
+pub(crate) fn decode(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Error> {
+    let mut file = Vec::new();
+    let read = (&mut *source).take(MAX_FILE + 1).read_to_end(&mut file);
+    if let Err(error) = read {
+        return Err(source.blame(Rejection::corrupt(error)));
+    }
+    if file.len() as u64 > MAX_FILE {
+        return Err(Rejection::TooComplex { part: "the file itself".to_owned() }.into());
+    }
+    source.check_deadline()?;
+    Ok(decode_file(file, wanted)?)
+}
+
+/// What a container says before anything is decoded.
+struct Parts<'a> {
+    /// Canvas of an extended file; without one the picture's own size counts.
+    canvas: Option<(u32, u32)>,
+    exif: Option<&'a [u8]>,
+    profile: Option<&'a [u8]>,
+    alpha: Option<&'a [u8]>,
+    /// Chunk name and payload of the bitstream.
+    picture: (&'a [u8], &'a [u8]),
+    left: u32,
+    top: u32,
+}
+
+fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
+    let parts = read_container(&file)?;
+    let (width, height, bitstream_alpha) = bitstream_size(parts.picture)?;
+    let canvas = parts.canvas.unwrap_or((width, height));
+    wanted.check_size(canvas.0, canvas.1)?;
+    wanted.check_size(width, height)?;
+    if u64::from(parts.left) + u64::from(width) > u64::from(canvas.0)
+        || u64::from(parts.top) + u64::from(height) > u64::from(canvas.1)
+    {
+        return Err(Rejection::corrupt("a frame outside of its canvas"));
+    }
+    let covers = (width, height) == canvas;
+    let alpha = bitstream_alpha || parts.alpha.is_some() || !covers;
+
+    let orientation = parts.exif.map(Orientation::from_exif).unwrap_or_default();
+    let target = wanted.stored_target(canvas, orientation);
+    let factor = Factor::leaving(OVERSAMPLE, canvas, target);
+    let still = still_file(&parts, width, height);
+    let scaled = (width.div_ceil(factor.x), height.div_ceil(factor.y));
+    let mut decoder =
+        webpx::Decoder::new(&still).map_err(explain)?.config(webpx::DecoderConfig::new().limits(webpx::Limits::none()));
+    if scaled != (width, height) {
+        decoder = decoder.scale(scaled.0, scaled.1);
+    }
+    let (mut data, channels) = if alpha {
+        (decoder.decode_rgba_raw().map_err(explain)?.0, 4)
+    } else {
+        (decoder.decode_rgb_raw().map_err(explain)?.0, 3)
+    };
+    if alpha {
+        premultiply(&mut data, 4);
+    }
+    let mut plane = Plane {
+        width: scaled.0,
+        height: scaled.1,
+        view_width: f64::from(scaled.0),
+        view_height: f64::from(scaled.1),
+        samples: Samples { channels, data },
+    };
+    if !covers {
+        plane = on_canvas(&plane, &parts, canvas, factor);
+    }
+    Ok(Decoded {
+        width: canvas.0,
+        height: canvas.1,
+        orientation,
+        icc_profile: parts.profile.filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec),
+        model: if alpha { Model::Rgba } else { Model::Rgb },
+        planes: vec![plane],
+    })
+}
+
+/// A frame smaller than its canvas, at its place to the nearest pixel of the reduced size.
+fn on_canvas(frame: &Plane, parts: &Parts<'_>, canvas: (u32, u32), factor: Factor) -> Plane {
+    let width = canvas.0.div_ceil(factor.x).max(frame.width);
+    let height = canvas.1.div_ceil(factor.y).max(frame.height);
+    let left = (parts.left / factor.x).min(width - frame.width) as usize;
+    let top = (parts.top / factor.y).min(height - frame.height) as usize;
+    let mut data = vec![0; width as usize * height as usize * 4];
+    let frame_row = frame.width as usize * 4;
+    for (y, row) in frame.samples.data.chunks_exact(frame_row).enumerate() {
+        let at = ((top + y) * width as usize + left) * 4;
+        data[at..at + frame_row].copy_from_slice(row);
+    }
+    Plane {
+        width,
+        height,
+        view_width: f64::from(width),
+        view_height: f64::from(height),
+        samples: Samples { channels: 4, data },
+    }
+}
+
+/// The chunks of a RIFF body. A chunk that reaches past the end is an error, padding is not.
+fn chunks(mut body: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Rejection>> {
+    std::iter::from_fn(move || {
+        if body.is_empty() {
+            return None;
+        }
+        let Some((name, rest)) = body.split_at_checked(4) else {
+            body = &[];
+            return Some(Err(Rejection::Truncated));
+        };
+        let Some(&size) = rest.first_chunk::<4>() else {
+            body = &[];
+            return Some(Err(Rejection::Truncated));
+        };
+        let size = u32::from_le_bytes(size) as usize;
+        let Some(payload) = rest[4..].get(..size) else {
+            body = &[];
+            return Some(Err(Rejection::Truncated));
+        };
+        body = rest.get(4 + size + (size & 1)..).unwrap_or_default();
+        Some(Ok((name, payload)))
+    })
+    .take(MAX_CHUNKS)
+}
+
+fn read_container(file: &[u8]) -> Result<Parts<'_>, Rejection> {
+    let size =
+        file.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes).ok_or(Rejection::Truncated)?
+            as usize;
+    let body = file.get(12..8_usize.saturating_add(size).max(12)).ok_or(Rejection::Truncated)?;
+    let mut parts =
+        Parts { canvas: None, exif: None, profile: None, alpha: None, picture: (b"", b""), left: 0, top: 0 };
+    for chunk in chunks(body) {
+        let (name, payload) = chunk?;
+        let found = !parts.picture.0.is_empty();
+        match name {
+            b"VP8X" => {
+                let bytes = payload.get(..10).ok_or(Rejection::Truncated)?;
+                parts.canvas = Some((1 + u24(&bytes[4..]), 1 + u24(&bytes[7..])));
+            }
+            b"EXIF" => parts.exif = Some(payload),
+            b"ICCP" => parts.profile = Some(payload),
+            b"ALPH" if !found => parts.alpha = Some(payload),
+            b"VP8 " | b"VP8L" if !found => parts.picture = (name, payload),
+            b"ANMF" if !found => {
+                let bytes = payload.get(..16).ok_or(Rejection::Truncated)?;
+                parts.left = 2 * u24(&bytes[0..]);
+                parts.top = 2 * u24(&bytes[3..]);
+                for chunk in chunks(&payload[16..]) {
+                    match chunk? {
+                        (b"ALPH", alpha) => parts.alpha = Some(alpha),
+                        (name @ (b"VP8 " | b"VP8L"), picture) => parts.picture = (name, picture),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    if parts.picture.0.is_empty() {
+        return Err(Rejection::Truncated);
+    }
+    Ok(parts)
+}
+
+fn u24(bytes: &[u8]) -> u32 {
+    u32::from(bytes[0]) | u32::from(bytes[1]) << 8 | u32::from(bytes[2]) << 16
+}
+
+/// Width, height and whether there is alpha, from the first bytes of a bitstream (RFC 9649,
+/// sections 2.5, 2.6 and 3.4).
+fn bitstream_size((name, data): (&[u8], &[u8])) -> Result<(u32, u32, bool), Rejection> {
+    if name == b"VP8L" {
+        let bytes = data.get(..5).ok_or(Rejection::Truncated)?;
+        if bytes[0] != 0x2F {
+            return Err(Rejection::corrupt("no lossless signature"));
+        }
+        let bits = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
+        let alpha = bits >> 28 & 1 == 1;
+        return Ok((1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), alpha));
+    }
+    let bytes = data.get(..10).ok_or(Rejection::Truncated)?;
+    if bytes[3..6] != [0x9D, 0x01, 0x2A] {
+        return Err(Rejection::corrupt("no key frame"));
+    }
+    let side = |at: usize| u32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]) & 0x3FFF);
+    Ok((side(6), side(8), false))
+}
+
+/// A file with one still picture and nothing else: what libwebp gets to see.
+fn still_file(parts: &Parts<'_>, width: u32, height: u32) -> Vec<u8> {
+    let (name, picture) = parts.picture;
+    let mut body = b"WEBP".to_vec();
+    let mut chunk = |name: &[u8], payload: &[u8]| {
+        body.extend_from_slice(name);
+        body.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        body.extend_from_slice(payload);
+        if payload.len() % 2 == 1 {
+            body.push(0);
+        }
+    };
+    if let (Some(alpha), b"VP8 ") = (parts.alpha, name) {
+        let mut header = [0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        header[4..7].copy_from_slice(&(width - 1).to_le_bytes()[..3]);
+        header[7..10].copy_from_slice(&(height - 1).to_le_bytes()[..3]);
+        chunk(b"VP8X", &header);
+        chunk(b"ALPH", alpha);
+    }
+    chunk(name, picture);
+    let mut file = b"RIFF".to_vec();
+    file.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    file.append(&mut body);
+    file
+}
+
+fn explain(error: impl std::fmt::Display) -> Rejection {
+    Rejection::corrupt(error)
+}

@@ -1,0 +1,146 @@
+//! The small picture as a file of the source's format, with no metadata at all.
+
+use std::borrow::Cow;
+
+use jpeg_encoder::{ColorType, ImageBuffer, JpegColorType, SamplingFactor};
+
+use crate::colour::ycbcr_to_rgb;
+use crate::picture::{Model, Picture};
+use crate::{Format, Rejection};
+
+/// JPEG and WebP quality, 0 to 100.
+const QUALITY: u8 = 80;
+
+pub(crate) fn encode(picture: &Picture, format: Format) -> Result<Vec<u8>, Rejection> {
+    match format {
+        Format::Jpeg => jpeg(picture),
+        Format::Png => png(picture),
+        Format::WebP => webp(picture),
+        Format::Gif => gif(picture),
+    }
+    // The encoders fail on sizes that they cannot write, such as a WebP side over 16383 pixels.
+    .map_err(|detail| Rejection::Unsupported {
+        feature: format!(
+            "a shape whose {} x {} thumbnail cannot be written as {} ({detail})",
+            picture.width,
+            picture.height,
+            format.name()
+        ),
+    })
+}
+
+/// Planes that need no conversion on their way into the encoder.
+struct YCbCr<'a> {
+    picture: &'a Picture,
+    width: u16,
+    height: u16,
+}
+
+impl ImageBuffer for YCbCr<'_> {
+    fn get_jpeg_color_type(&self) -> JpegColorType {
+        JpegColorType::Ycbcr
+    }
+
+    fn width(&self) -> u16 {
+        self.width
+    }
+
+    fn height(&self) -> u16 {
+        self.height
+    }
+
+    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+        let width = usize::from(self.width);
+        let start = usize::from(y) * width;
+        for (buffer, plane) in buffers.iter_mut().zip(&self.picture.planes) {
+            buffer.extend_from_slice(&plane.data[start..start + width]);
+        }
+    }
+}
+
+fn jpeg(picture: &Picture) -> Result<Vec<u8>, String> {
+    let width = u16::try_from(picture.width).map_err(|error| error.to_string())?;
+    let height = u16::try_from(picture.height).map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut out, QUALITY);
+    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    let flat = match picture.model {
+        Model::GreyAlpha | Model::Rgba => Cow::Owned(on_white(picture)),
+        _ => Cow::Borrowed(picture),
+    };
+    let data = &flat.planes[0].data;
+    match flat.model {
+        Model::YCbCr => encoder.encode_image(YCbCr { picture: &flat, width, height }),
+        Model::Grey => encoder.encode(data, width, height, ColorType::Luma),
+        _ => encoder.encode(data, width, height, ColorType::Rgb),
+    }
+    .map_err(|error| error.to_string())?;
+    Ok(out)
+}
+
+/// A picture without alpha, for formats that have none.
+fn on_white(picture: &Picture) -> Picture {
+    let channels = picture.planes[0].channels;
+    let mut flat = picture.clone();
+    flat.model = if channels == 2 { Model::Grey } else { Model::Rgb };
+    flat.planes[0].channels = channels - 1;
+    flat.planes[0].data = picture.planes[0]
+        .data
+        .chunks_exact(channels)
+        .flat_map(|pixel| {
+            let (alpha, colours) = pixel.split_last().expect("at least two channels");
+            colours.iter().map(move |colour| colour.saturating_add(255 - alpha))
+        })
+        .collect();
+    flat
+}
+
+fn png(picture: &Picture) -> Result<Vec<u8>, String> {
+    let picture = ycbcr_to_rgb(picture.clone()).unpremultiply();
+    let mut out = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut out, picture.width, picture.height);
+    encoder.set_depth(::png::BitDepth::Eight);
+    encoder.set_color(match picture.model {
+        Model::Grey => ::png::ColorType::Grayscale,
+        Model::GreyAlpha => ::png::ColorType::GrayscaleAlpha,
+        Model::Rgba => ::png::ColorType::Rgba,
+        Model::Rgb | Model::YCbCr | Model::Cmyk => ::png::ColorType::Rgb,
+    });
+    encoder.set_compression(::png::Compression::Balanced);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(&picture.planes[0].data))
+        .map_err(|error| error.to_string())?;
+    Ok(out)
+}
+
+fn webp(picture: &Picture) -> Result<Vec<u8>, String> {
+    let picture = ycbcr_to_rgb(picture.clone());
+    let encoder = match picture.model {
+        Model::Grey | Model::GreyAlpha | Model::Rgba => {
+            let rgba = picture.to_rgba();
+            return webpx::Encoder::new_rgba(&rgba, picture.width, picture.height)
+                .quality(f32::from(QUALITY))
+                .encode(webpx::Unstoppable)
+                .map_err(|error| error.to_string());
+        }
+        _ => webpx::Encoder::new_rgb(&picture.planes[0].data, picture.width, picture.height),
+    };
+    encoder.quality(f32::from(QUALITY)).encode(webpx::Unstoppable).map_err(|error| error.to_string())
+}
+
+fn gif(picture: &Picture) -> Result<Vec<u8>, String> {
+    let width = u16::try_from(picture.width).map_err(|error| error.to_string())?;
+    let height = u16::try_from(picture.height).map_err(|error| error.to_string())?;
+    let mut rgba = ycbcr_to_rgb(picture.clone()).to_rgba();
+    // A GIF pixel is there or not.
+    for pixel in rgba.as_chunks_mut::<4>().0 {
+        pixel[3] = if pixel[3] < 128 { 0 } else { 255 };
+    }
+    let frame = ::gif::Frame::from_rgba_speed(width, height, &mut rgba, 10);
+    let mut out = Vec::new();
+    let mut encoder = ::gif::Encoder::new(&mut out, width, height, &[]).map_err(|error| error.to_string())?;
+    encoder.write_frame(&frame).map_err(|error| error.to_string())?;
+    drop(encoder);
+    Ok(out)
+}

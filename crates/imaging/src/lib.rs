@@ -1,0 +1,185 @@
+//! Bytes in, thumbnails out.
+//!
+//! [`process`] reads an image once, from front to back, decodes it at a reduced size where its
+//! format allows that, and makes every thumbnail from the largest one. What is held in memory
+//! follows the thumbnails, not the original. The steps, in order: tell the real type, check the
+//! size, decode and shrink, resize, convert to sRGB, turn upright, encode. No metadata is carried
+//! over.
+#![forbid(unsafe_code)]
+
+mod colour;
+mod decode;
+mod encode;
+mod error;
+mod exif;
+mod format;
+mod picture;
+mod reduce;
+mod source;
+
+use std::io::Read;
+use std::time::Instant;
+
+pub use error::{Error, Rejection};
+pub use format::Format;
+
+use decode::Wanted;
+use picture::{Decoded, Picture};
+use source::Source;
+
+/// The pixel limit to use where there is no reason for another: 100 megapixels.
+pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
+
+/// The longest side of an image, in pixels; JPEG and GIF can have no longer one.
+pub const MAX_SIDE: u32 = 65_535;
+
+/// How many times the thumbnail's size is left for the resizer where pixels are averaged first.
+const OVERSAMPLE: f64 = 2.0;
+
+/// Height that the placeholder is made from when no thumbnails are asked for.
+const PLACEHOLDER_HEIGHT: u32 = 64;
+/// Longest side of the picture that the placeholder is computed from; ThumbHash allows 100.
+const PLACEHOLDER_SIDE: u32 = 64;
+
+/// What to make of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The type that whoever sent the image said it has; another real type is a rejection.
+    pub declared: Format,
+    /// Heights in pixels, in any order; zeros are passed over.
+    pub heights: &'a [u32],
+    /// The most pixels that the image may have, by its header; see [`DEFAULT_MAX_PIXELS`].
+    pub max_pixels: u64,
+    /// When to give up with [`Rejection::TookTooLong`].
+    pub deadline: Option<Instant>,
+}
+
+/// What was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The image's own size in pixels, after its orientation is applied.
+    pub width: u32,
+    pub height: u32,
+    /// A [ThumbHash](https://evanw.github.io/thumbhash/), some 25 bytes.
+    pub placeholder: Vec<u8>,
+    /// Tallest first, no two of one height.
+    pub thumbnails: Vec<Thumbnail>,
+}
+
+/// A thumbnail in the format of its source: upright, in sRGB, without metadata, of an animation
+/// the first frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// In pixels: the height asked for, or the image's own if that is less.
+    pub height: u32,
+    pub width: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// Reads an image and makes its thumbnails.
+///
+/// # Errors
+/// [`Error::Source`] if reading failed, which is worth another try, and [`Error::Rejected`] if the
+/// image is at fault, which is not. A file that ends early is rejected, however much of it could
+/// be shown.
+pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome, Error> {
+    let mut source = Source::new(&mut source, request.deadline);
+    tell_type(&mut source, request.declared)?;
+
+    let tallest = request.heights.iter().copied().max().unwrap_or(0);
+    let wanted =
+        Wanted { height: if tallest == 0 { PLACEHOLDER_HEIGHT } else { tallest }, max_pixels: request.max_pixels };
+    let decoded = match request.declared {
+        Format::Jpeg => decode::jpeg::decode(&mut source, wanted),
+        Format::Png => decode::png::decode(&mut source, wanted),
+        Format::WebP => decode::webp::decode(&mut source, wanted),
+        Format::Gif => decode::gif::decode(&mut source, wanted),
+    }?;
+    source.check_deadline()?;
+
+    let (width, height) = upright_size(&decoded);
+    let largest = largest_picture(decoded, wanted);
+    let pictures = chain(largest, (width, height), request.heights);
+
+    let smallest = pictures.last().expect("chain gives at least one picture");
+    let placeholder = placeholder(smallest);
+    let mut thumbnails = Vec::new();
+    if tallest > 0 {
+        for picture in &pictures {
+            source.check_deadline()?;
+            thumbnails.push(Thumbnail {
+                height: picture.height,
+                width: picture.width,
+                bytes: encode::encode(picture, request.declared)?,
+            });
+        }
+    }
+    Ok(Outcome { width, height, placeholder, thumbnails })
+}
+
+fn tell_type(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {
+    let start = source.peek(16)?;
+    let found = match Format::sniff(start) {
+        Some(found) if found == declared => return Ok(()),
+        Some(found) => Some(found.name()),
+        None => format::sniff_foreign(start),
+    };
+    Err(match found {
+        Some(found) => Rejection::TypeMismatch { declared, found },
+        None => Rejection::NotAnImage,
+    }
+    .into())
+}
+
+fn upright_size(decoded: &Decoded) -> (u32, u32) {
+    if decoded.orientation.swaps_sides() { (decoded.height, decoded.width) } else { (decoded.width, decoded.height) }
+}
+
+/// The largest thumbnail as a picture: resized, in sRGB, upright.
+fn largest_picture(decoded: Decoded, wanted: Wanted) -> Picture {
+    let stored = (decoded.width, decoded.height);
+    let (width, height) = wanted.stored_target(stored, decoded.orientation);
+    let picture = decoded.resize(width, height);
+    let picture = colour::to_srgb(picture, decoded.icc_profile.as_deref());
+    picture.turn(decoded.orientation)
+}
+
+/// The pictures of all heights, tallest first, each made from the one before it.
+fn chain(largest: Picture, original: (u32, u32), heights: &[u32]) -> Vec<Picture> {
+    let mut distinct: Vec<u32> =
+        heights.iter().filter(|&&height| height > 0).map(|&height| height.min(original.1)).collect();
+    distinct.sort_unstable_by(|a, b| b.cmp(a));
+    distinct.dedup();
+    let mut pictures = vec![largest];
+    for &height in distinct.iter().skip(1) {
+        let (width, height) = fit(original, height);
+        let previous = pictures.last().expect("starts with one");
+        pictures.push(previous.resize(width, height));
+    }
+    pictures
+}
+
+/// The size of a thumbnail: never larger than the image, aspect kept to the nearest pixel.
+fn fit((width, height): (u32, u32), wanted_height: u32) -> (u32, u32) {
+    if wanted_height >= height {
+        return (width, height);
+    }
+    let scaled = u64::from(width) * u64::from(wanted_height) * 2 + u64::from(height);
+    let width = (scaled / (2 * u64::from(height))).max(1);
+    (width as u32, wanted_height)
+}
+
+fn placeholder(picture: &Picture) -> Vec<u8> {
+    let longest = picture.width.max(picture.height);
+    let (width, height) = if longest <= PLACEHOLDER_SIDE {
+        (picture.width, picture.height)
+    } else {
+        let shrink = |side: u32| {
+            let scaled = u64::from(side) * u64::from(PLACEHOLDER_SIDE) / u64::from(longest);
+            (scaled as u32).max(1)
+        };
+        (shrink(picture.width), shrink(picture.height))
+    };
+    let small = colour::ycbcr_to_rgb(picture.resize(width, height));
+    thumbhash::rgba_to_thumb_hash(width as usize, height as usize, &small.to_rgba())
+}

@@ -1,0 +1,157 @@
+//! Rows in, a picture of a few times the thumbnail's size out: the mean over boxes of whole pixels.
+//!
+//! A box is a poor filter but a cheap one, and it never sees the last step: enough pixels are left
+//! for the resizer, whose Lanczos window removes what the box let through.
+
+use crate::picture::{Plane, Samples};
+
+/// The most source pixels that are averaged in one direction; sums fit 32 bits well below it.
+const MAX_FACTOR: u32 = 4096;
+
+/// How many source pixels make one, in each direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Factor {
+    pub(crate) x: u32,
+    pub(crate) y: u32,
+}
+
+impl Factor {
+    /// The largest that leaves `oversample` times the target in both directions.
+    pub(crate) fn leaving(oversample: f64, source: (u32, u32), target: (u32, u32)) -> Self {
+        let one = |source: u32, target: u32| {
+            ((f64::from(source) / (f64::from(target) * oversample)) as u32).clamp(1, MAX_FACTOR)
+        };
+        Self { x: one(source.0, target.0), y: one(source.1, target.1) }
+    }
+}
+
+/// Averages an image that arrives as rows of interleaved 8-bit samples, in any order.
+pub(crate) struct Reducer {
+    channels: usize,
+    width: u32,
+    height: u32,
+    factor: Factor,
+    /// Sums of the rows of one box, before they are averaged across.
+    sums: Vec<u32>,
+    rows_summed: u32,
+    out_width: usize,
+    out: Vec<u8>,
+    /// Only for rows that come out of order: sums of whole boxes.
+    scattered: Vec<u32>,
+}
+
+impl Reducer {
+    pub(crate) fn new(channels: usize, width: u32, height: u32, factor: Factor) -> Self {
+        let out_width = width.div_ceil(factor.x) as usize;
+        let out_height = height.div_ceil(factor.y) as usize;
+        Self {
+            channels,
+            width,
+            height,
+            factor,
+            sums: vec![0; width as usize * channels],
+            rows_summed: 0,
+            out_width,
+            out: Vec::with_capacity(out_width * out_height * channels),
+            scattered: Vec::new(),
+        }
+    }
+
+    /// Takes the next row, `width * channels` samples.
+    pub(crate) fn push(&mut self, row: &[u8]) {
+        debug_assert_eq!(row.len(), self.sums.len());
+        if self.factor == (Factor { x: 1, y: 1 }) {
+            self.out.extend_from_slice(row);
+            return;
+        }
+        if self.rows_summed == 0 {
+            for (sum, &sample) in self.sums.iter_mut().zip(row) {
+                *sum = u32::from(sample);
+            }
+        } else {
+            for (sum, &sample) in self.sums.iter_mut().zip(row) {
+                *sum += u32::from(sample);
+            }
+        }
+        self.rows_summed += 1;
+        if self.rows_summed == self.factor.y {
+            self.finish_row();
+        }
+    }
+
+    fn finish_row(&mut self) {
+        match self.channels {
+            1 => self.average_across::<1>(),
+            2 => self.average_across::<2>(),
+            3 => self.average_across::<3>(),
+            _ => self.average_across::<4>(),
+        }
+        self.rows_summed = 0;
+    }
+
+    fn average_across<const CHANNELS: usize>(&mut self) {
+        let across = self.factor.x as usize;
+        for pixels in self.sums.chunks(across * CHANNELS) {
+            let mut total = [0_u32; CHANNELS];
+            for pixel in pixels.as_chunks::<CHANNELS>().0 {
+                for (total, &sum) in total.iter_mut().zip(pixel) {
+                    *total += sum;
+                }
+            }
+            let count = (pixels.len() / CHANNELS) as u32 * self.rows_summed;
+            // Rounded division by a multiplication; exact enough for sums of whole samples.
+            let scale = (1.0 / f64::from(count)) as f32;
+            for total in total {
+                self.out.push((total as f32 * scale + 0.5) as u8);
+            }
+        }
+    }
+
+    /// Adds pixels of row `y` at columns `x`, `x + step`, …: for interlaced images, where every
+    /// pixel comes exactly once but in no simple order.
+    pub(crate) fn scatter(&mut self, y: u32, x: u32, step: u32, pixels: &[u8]) {
+        if self.scattered.is_empty() {
+            let height = self.height.div_ceil(self.factor.y) as usize;
+            self.scattered = vec![0; self.out_width * height * self.channels];
+        }
+        let row = (y / self.factor.y) as usize * self.out_width;
+        let mut column = x;
+        for pixel in pixels.chunks_exact(self.channels) {
+            let at = (row + (column / self.factor.x) as usize) * self.channels;
+            for (sum, &sample) in self.scattered[at..].iter_mut().zip(pixel) {
+                *sum += u32::from(sample);
+            }
+            column += step;
+        }
+    }
+
+    /// The reduced picture. Rows that never came are missing from it: the caller counts them.
+    pub(crate) fn finish(mut self) -> Plane {
+        if self.rows_summed > 0 {
+            self.finish_row();
+        }
+        if !self.scattered.is_empty() {
+            self.average_scattered();
+        }
+        Plane {
+            width: self.out_width as u32,
+            height: (self.out.len() / (self.out_width * self.channels)) as u32,
+            view_width: f64::from(self.width) / f64::from(self.factor.x),
+            view_height: f64::from(self.height) / f64::from(self.factor.y),
+            samples: Samples { channels: self.channels, data: self.out },
+        }
+    }
+
+    fn average_scattered(&mut self) {
+        let Factor { x, y } = self.factor;
+        for (row, sums) in self.scattered.chunks(self.out_width * self.channels).enumerate() {
+            let rows = y.min(self.height - row as u32 * y);
+            for (column, pixel) in sums.chunks(self.channels).enumerate() {
+                let count = u64::from(x.min(self.width - column as u32 * x)) * u64::from(rows);
+                for &sum in pixel {
+                    self.out.push(((u64::from(sum) * 2 + count) / (2 * count)) as u8);
+                }
+            }
+        }
+    }
+}

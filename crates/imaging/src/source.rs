@@ -1,0 +1,115 @@
+//! The reader that every decoder gets: buffered, watched for the deadline, and remembering whether
+//! it was the reading that failed and not the image.
+
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::time::Instant;
+
+use crate::{Error, Rejection};
+
+const BUFFER: usize = 32 * 1024;
+
+pub(crate) struct Source<'a> {
+    inner: &'a mut dyn Read,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    deadline: Option<Instant>,
+    failure: Option<Failure>,
+}
+
+enum Failure {
+    Io(io::Error),
+    Deadline,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(inner: &'a mut dyn Read, deadline: Option<Instant>) -> Self {
+        Self { inner, buffer: vec![0; BUFFER], start: 0, end: 0, deadline, failure: None }
+    }
+
+    /// The first bytes, without taking them: `count` unless the file is shorter.
+    pub(crate) fn peek(&mut self, count: usize) -> Result<&[u8], Error> {
+        assert!(self.start == 0 && count <= BUFFER, "peek comes first");
+        while self.end < count {
+            match self.read_more() {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => return Err(self.blame(Rejection::corrupt(error))),
+            }
+        }
+        Ok(&self.buffer[..self.end.min(count)])
+    }
+
+    /// The error to report when a decoder gave up with `rejection`: what stopped the reading, if
+    /// anything did, else the decoder's complaint.
+    pub(crate) fn blame(&mut self, rejection: Rejection) -> Error {
+        match self.failure.take() {
+            Some(Failure::Io(error)) => Error::Source(error),
+            Some(Failure::Deadline) => Rejection::TookTooLong.into(),
+            None => rejection.into(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn check_deadline(&self) -> Result<(), Rejection> {
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(Rejection::TookTooLong),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        if self.check_deadline().is_err() {
+            self.failure = Some(Failure::Deadline);
+            return Err(io::Error::other("the deadline has passed"));
+        }
+        loop {
+            match self.inner.read(&mut self.buffer[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failure = Some(Failure::Io(error));
+                    return Err(io::Error::other("reading failed"));
+                }
+            }
+        }
+    }
+}
+
+impl BufRead for Source<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            self.read_more()?;
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.start = (self.start + amount).min(self.end);
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let count = available.len().min(out.len());
+        out[..count].copy_from_slice(&available[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// `png` asks for this bound and never seeks.
+impl Seek for Source<'_> {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

@@ -1,0 +1,188 @@
+//! Small images made by independent encoders, and a way to look at what comes out.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
+
+use std::io::{self, Read};
+
+use tintype_imaging::{DEFAULT_MAX_PIXELS, Error, Format, Outcome, Request, process};
+
+pub fn request(declared: Format, heights: &[u32]) -> Request<'_> {
+    Request { declared, heights, max_pixels: DEFAULT_MAX_PIXELS, deadline: None }
+}
+
+pub fn thumbnails(file: &[u8], declared: Format, heights: &[u32]) -> Result<Outcome, Error> {
+    process(file, &request(declared, heights))
+}
+
+/// The code of the rejection, for comparing.
+pub fn code(result: Result<Outcome, Error>) -> &'static str {
+    match result {
+        Ok(_) => "accepted",
+        Err(Error::Source(_)) => "source",
+        Err(Error::Rejected(rejection)) => rejection.code(),
+    }
+}
+
+/// Four quadrants: red, green, blue, white from top left, by rows.
+pub fn quadrants(width: usize, height: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            out.extend_from_slice(match (y * 2 < height, x * 2 < width) {
+                (true, true) => &[255, 0, 0],
+                (true, false) => &[0, 255, 0],
+                (false, true) => &[0, 0, 255],
+                (false, false) => &[255, 255, 255],
+            });
+        }
+    }
+    out
+}
+
+pub fn jpeg(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    jpeg_with(rgb, width, height, |_| {})
+}
+
+pub fn jpeg_with(
+    rgb: &[u8],
+    width: usize,
+    height: usize,
+    set: impl FnOnce(&mut jpeg_encoder::Encoder<&mut Vec<u8>>),
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut out, 92);
+    set(&mut encoder);
+    let kind = jpeg_encoder::ColorType::Rgb;
+    encoder.encode(rgb, width as u16, height as u16, kind).unwrap();
+    out
+}
+
+/// Exif with nothing but an orientation.
+pub fn exif(orientation: u8) -> Vec<u8> {
+    let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0".to_vec();
+    exif[19] = orientation;
+    exif
+}
+
+pub fn png_with(
+    pixels: &[u8],
+    width: usize,
+    height: usize,
+    colour: png::ColorType,
+    depth: png::BitDepth,
+    set: impl FnOnce(&mut png::Info<'_>),
+) -> Vec<u8> {
+    let mut info = png::Info::with_size(width as u32, height as u32);
+    info.color_type = colour;
+    info.bit_depth = depth;
+    set(&mut info);
+    let mut out = Vec::new();
+    let encoder = png::Encoder::with_info(&mut out, info).unwrap();
+    encoder.write_header().unwrap().write_image_data(pixels).unwrap();
+    out
+}
+
+pub fn png(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    png_with(rgb, width, height, png::ColorType::Rgb, png::BitDepth::Eight, |_| {})
+}
+
+pub fn webp(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    webpx::Encoder::new_rgb(rgb, width as u32, height as u32).quality(95.0).encode(webpx::Unstoppable).unwrap()
+}
+
+pub fn gif(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let frame = gif::Frame::from_rgb(width as u16, height as u16, rgb);
+    let mut out = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut out, width as u16, height as u16, &[]).unwrap();
+    encoder.write_frame(&frame).unwrap();
+    drop(encoder);
+    out
+}
+
+pub fn make(format: Format, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    match format {
+        Format::Jpeg => jpeg(rgb, width, height),
+        Format::Png => png(rgb, width, height),
+        Format::WebP => webp(rgb, width, height),
+        Format::Gif => gif(rgb, width, height),
+    }
+}
+
+/// A thumbnail as straight RGBA, by decoders that the engine does not use where there are any.
+pub fn look(format: Format, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
+    match format {
+        Format::Jpeg => {
+            let mut decoder = jpeg_decoder::Decoder::new(bytes);
+            let data = decoder.decode().unwrap();
+            let info = decoder.info().unwrap();
+            let channels = data.len() / (usize::from(info.width) * usize::from(info.height));
+            let rgba = expand(&data, channels);
+            (usize::from(info.width), usize::from(info.height), rgba)
+        }
+        Format::Png => {
+            let mut reader = png::Decoder::new(io::Cursor::new(bytes)).read_info().unwrap();
+            let mut data = vec![0; reader.output_buffer_size().unwrap()];
+            let info = reader.next_frame(&mut data).unwrap();
+            let (width, height) = (info.width as usize, info.height as usize);
+            data.truncate(info.buffer_size());
+            let rgba = expand(&data, info.color_type.samples());
+            (width, height, rgba)
+        }
+        Format::WebP => {
+            let (data, width, height) = webpx::decode_rgba(bytes).unwrap();
+            (width as usize, height as usize, data)
+        }
+        Format::Gif => {
+            let mut options = gif::DecodeOptions::new();
+            options.set_color_output(gif::ColorOutput::RGBA);
+            let mut decoder = options.read_info(bytes).unwrap();
+            let frame = decoder.read_next_frame().unwrap().unwrap();
+            let size = (usize::from(frame.width), usize::from(frame.height));
+            (size.0, size.1, frame.buffer.to_vec())
+        }
+    }
+}
+
+fn expand(data: &[u8], channels: usize) -> Vec<u8> {
+    data.chunks_exact(channels)
+        .flat_map(|pixel| match *pixel {
+            [grey] => [grey, grey, grey, 255],
+            [grey, alpha] => [grey, grey, grey, alpha],
+            [r, g, b] => [r, g, b, 255],
+            _ => [pixel[0], pixel[1], pixel[2], pixel[3]],
+        })
+        .collect()
+}
+
+/// The colour in the middle of each quadrant, from top left, by rows.
+pub fn quadrant_colours((width, height, rgba): &(usize, usize, Vec<u8>)) -> [[u8; 4]; 4] {
+    [(1, 1), (3, 1), (1, 3), (3, 3)].map(|(x, y)| {
+        let at = (height * y / 4 * width + width * x / 4) * 4;
+        [rgba[at], rgba[at + 1], rgba[at + 2], rgba[at + 3]]
+    })
+}
+
+#[track_caller]
+pub fn assert_close(actual: &[u8], expected: &[u8], tolerance: u8) {
+    let close = actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, b)| a.abs_diff(*b) <= tolerance);
+    assert!(close, "{actual:?} is not within {tolerance} of {expected:?}");
+}
+
+pub const RED: [u8; 4] = [255, 0, 0, 255];
+pub const GREEN: [u8; 4] = [0, 255, 0, 255];
+pub const BLUE: [u8; 4] = [0, 0, 255, 255];
+pub const WHITE: [u8; 4] = [255, 255, 255, 255];
+
+/// Gives some bytes, then an error that has nothing to do with them.
+pub struct Failing<'a>(pub &'a [u8]);
+
+impl Read for Failing<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let count = out.len().min(self.0.len()).min(97);
+        out[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
