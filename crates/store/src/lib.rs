@@ -1,1 +1,45 @@
+//! The table, the buckets and the user pool. AWS SDK types, key layouts and the order in which things are
+//! written stop at this crate's surface.
+//!
+//! Every change of an image is one transaction over the image and what must agree with it: the claim on its title and
+//! the owner's usage. So a reader, a retry or a crash meets either all of a change or none of it. Blobs follow the
+//! table: they are deleted after the item that names them, and what is never named is found by prefix.
 
+mod accounts;
+mod blobs;
+mod error;
+mod feed;
+mod images;
+mod item;
+mod key;
+mod keyset;
+mod plans;
+mod profiles;
+mod table;
+
+use std::time::Duration;
+
+pub use accounts::{AccountError, Accounts, LoggedIn, PoolUser};
+pub use blobs::{Blobs, Fetched, Method, Signed, Upload, blob_owner};
+pub use error::StoreError;
+pub use images::{Built, Change, Changed, Created, ImageFilter, Page};
+pub use key::Key;
+pub use keyset::{BadToken, KeySet};
+pub use plans::Plans;
+pub use table::{Items, Table};
+
+/// How long a read or write may take, retries included, before the caller hears that the service is unavailable. API
+/// Gateway gives an answer 30 s.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The configuration that all clients of one process share, from the environment that Lambda gives.
+pub async fn aws_config() -> aws_config::SdkConfig {
+    let timeouts = aws_config::timeout::TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    aws_config::defaults(aws_config::BehaviorVersion::latest()).timeout_config(timeouts).load().await
+}

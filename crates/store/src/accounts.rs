@@ -1,0 +1,310 @@
+//! The user pool: who people are and what their passwords are. Clients never talk to it themselves.
+
+use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cognitoidentityprovider::types::{
+    AttributeType, AuthFlowType, AuthenticationResultType, ChallengeNameType, UserStatusType,
+};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tintype_model::{Claims, Email, PersonName, Timestamp, UserId};
+
+use crate::{StoreError, keyset};
+
+#[derive(Clone)]
+pub struct Accounts {
+    client: Client,
+    pool: String,
+    client_id: String,
+    client_secret: String,
+}
+
+/// A user as the pool has them.
+#[derive(Debug, Clone)]
+pub struct PoolUser {
+    pub id: UserId,
+    pub email: Email,
+    pub name: PersonName,
+    pub confirmed: bool,
+    pub created_at: Timestamp,
+}
+
+/// A session that has just begun or been renewed.
+#[derive(Debug)]
+pub struct LoggedIn {
+    pub access_token: String,
+    /// What the access token says.
+    pub claims: Claims,
+    /// Seconds.
+    pub expires_in: u32,
+    /// The pool's own; none on a renewal.
+    pub refresh_token: Option<String>,
+    pub email: Email,
+    pub name: PersonName,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("the e-mail has an account")]
+    EmailTaken,
+    /// The rule that the password breaks.
+    #[error("weak password: {0}")]
+    WeakPassword(String),
+    #[error("wrong code")]
+    BadCode,
+    #[error("expired code")]
+    ExpiredCode,
+    #[error("wrong e-mail or password")]
+    BadCredentials,
+    #[error("the e-mail is not confirmed")]
+    NotConfirmed,
+    #[error("the password must be changed")]
+    PasswordChangeRequired,
+    #[error("too many tries")]
+    TooMany,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Accounts {
+    pub fn new(
+        config: &aws_config::SdkConfig,
+        pool: impl Into<String>,
+        client_id: impl Into<String>,
+        client_secret: impl Into<String>,
+    ) -> Self {
+        Self {
+            client: Client::new(config),
+            pool: pool.into(),
+            client_id: client_id.into(),
+            client_secret: client_secret.into(),
+        }
+    }
+
+    /// The app client's proof that it speaks for `username`.
+    fn secret_hash(&self, username: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret.as_bytes()).expect("any length");
+        mac.update(username.as_bytes());
+        mac.update(self.client_id.as_bytes());
+        STANDARD.encode(mac.finalize().into_bytes())
+    }
+
+    /// Makes an unconfirmed user and mails a code.
+    pub async fn sign_up(&self, email: &Email, password: &str, name: &PersonName) -> Result<UserId, AccountError> {
+        let answer = self
+            .client
+            .sign_up()
+            .client_id(&self.client_id)
+            .secret_hash(self.secret_hash(email.as_str()))
+            .username(email.as_str())
+            .password(password)
+            .user_attributes(attribute("email", email.as_str())?)
+            .user_attributes(attribute("name", name.as_str())?)
+            .send()
+            .await
+            .map_err(|e| sort("SignUp", e))?;
+        user_id(&answer.user_sub)
+    }
+
+    pub async fn confirm(&self, email: &Email, code: &str) -> Result<(), AccountError> {
+        let call = self.client.confirm_sign_up().client_id(&self.client_id).username(email.as_str());
+        let call = call.secret_hash(self.secret_hash(email.as_str())).confirmation_code(code);
+        call.send().await.map(|_| ()).map_err(|e| match sort("ConfirmSignUp", e) {
+            // An unknown user, or one who is confirmed already: told apart from a wrong code they would be an oracle.
+            AccountError::BadCredentials => AccountError::BadCode,
+            error => error,
+        })
+    }
+
+    pub async fn resend_code(&self, email: &Email) -> Result<(), AccountError> {
+        let call = self.client.resend_confirmation_code().client_id(&self.client_id).username(email.as_str());
+        let call = call.secret_hash(self.secret_hash(email.as_str()));
+        call.send().await.map(|_| ()).map_err(|e| sort("ResendConfirmationCode", e))
+    }
+
+    pub async fn forgot_password(&self, email: &Email) -> Result<(), AccountError> {
+        let call = self.client.forgot_password().client_id(&self.client_id).username(email.as_str());
+        let call = call.secret_hash(self.secret_hash(email.as_str()));
+        call.send().await.map(|_| ()).map_err(|e| sort("ForgotPassword", e))
+    }
+
+    pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), AccountError> {
+        let call = self.client.confirm_forgot_password().client_id(&self.client_id).username(email.as_str());
+        let call = call.secret_hash(self.secret_hash(email.as_str())).confirmation_code(code).password(new_password);
+        call.send().await.map(|_| ()).map_err(|e| match sort("ConfirmForgotPassword", e) {
+            AccountError::BadCredentials => AccountError::BadCode,
+            error => error,
+        })
+    }
+
+    /// Begins a session. Where the pool wants a new password, `new_password` becomes it.
+    pub async fn log_in(
+        &self,
+        email: &Email,
+        password: &str,
+        new_password: Option<&str>,
+    ) -> Result<LoggedIn, AccountError> {
+        let answer = self
+            .client
+            .admin_initiate_auth()
+            .user_pool_id(&self.pool)
+            .client_id(&self.client_id)
+            .auth_flow(AuthFlowType::AdminUserPasswordAuth)
+            .auth_parameters("USERNAME", email.as_str())
+            .auth_parameters("PASSWORD", password)
+            .auth_parameters("SECRET_HASH", self.secret_hash(email.as_str()))
+            .send()
+            .await
+            .map_err(|e| sort("AdminInitiateAuth", e))?;
+        if let Some(tokens) = answer.authentication_result {
+            return logged_in(tokens);
+        }
+        if answer.challenge_name != Some(ChallengeNameType::NewPasswordRequired) {
+            return Err(internal(format!("AdminInitiateAuth: challenge {:?}", answer.challenge_name)));
+        }
+        let Some(new_password) = new_password else { return Err(AccountError::PasswordChangeRequired) };
+        let username = answer.challenge_parameters.as_ref().and_then(|p| p.get("USER_ID_FOR_SRP"));
+        let username = username.map_or(email.as_str(), String::as_str);
+        let answer = self
+            .client
+            .admin_respond_to_auth_challenge()
+            .user_pool_id(&self.pool)
+            .client_id(&self.client_id)
+            .challenge_name(ChallengeNameType::NewPasswordRequired)
+            .challenge_responses("USERNAME", username)
+            .challenge_responses("NEW_PASSWORD", new_password)
+            .challenge_responses("SECRET_HASH", self.secret_hash(username))
+            .set_session(answer.session)
+            .send()
+            .await
+            .map_err(|e| sort("AdminRespondToAuthChallenge", e))?;
+        logged_in(answer.authentication_result.ok_or_else(|| internal("no tokens after the new password"))?)
+    }
+
+    /// Renews the tokens of `user`'s session.
+    pub async fn refresh(&self, user: UserId, pool_token: &str) -> Result<LoggedIn, AccountError> {
+        let answer = self
+            .client
+            .admin_initiate_auth()
+            .user_pool_id(&self.pool)
+            .client_id(&self.client_id)
+            .auth_flow(AuthFlowType::RefreshTokenAuth)
+            .auth_parameters("REFRESH_TOKEN", pool_token)
+            .auth_parameters("SECRET_HASH", self.secret_hash(&user.to_string()))
+            .send()
+            .await
+            .map_err(|e| sort("AdminInitiateAuth", e))?;
+        logged_in(answer.authentication_result.ok_or_else(|| internal("no tokens after a refresh"))?)
+    }
+
+    /// Makes the pool refuse a refresh token and the access tokens that came from it.
+    pub async fn revoke(&self, pool_token: &str) -> Result<(), AccountError> {
+        let call = self.client.revoke_token().client_id(&self.client_id).client_secret(&self.client_secret);
+        call.token(pool_token).send().await.map(|_| ()).map_err(|e| sort("RevokeToken", e))
+    }
+
+    /// Makes the pool refuse all tokens of a user.
+    pub async fn sign_out_everywhere(&self, user: UserId) -> Result<(), AccountError> {
+        let call = self.client.admin_user_global_sign_out().user_pool_id(&self.pool).username(user.to_string());
+        call.send().await.map(|_| ()).map_err(|e| sort("AdminUserGlobalSignOut", e))
+    }
+
+    pub async fn find(&self, email: &Email) -> Result<Option<PoolUser>, AccountError> {
+        let answer = self.client.admin_get_user().user_pool_id(&self.pool).username(email.as_str()).send().await;
+        let user = match answer {
+            Ok(user) => user,
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => return Ok(None),
+            Err(e) => return Err(sort("AdminGetUser", e)),
+        };
+        let value = |name: &str| {
+            let attribute = user.user_attributes().iter().find(|a| a.name() == name);
+            attribute.and_then(|a| a.value()).ok_or_else(|| internal(format!("AdminGetUser: no {name}")))
+        };
+        Ok(Some(PoolUser {
+            id: user_id(value("sub")?)?,
+            email: Email::from_stored(value("email")?.to_lowercase()),
+            name: PersonName::from_stored(value("name")?.to_owned()),
+            confirmed: user.user_status != Some(UserStatusType::Unconfirmed),
+            created_at: Timestamp::from_secs(user.user_create_date.map_or(0, |at| at.secs())),
+        }))
+    }
+
+    pub async fn delete(&self, user: UserId) -> Result<(), AccountError> {
+        let call = self.client.admin_delete_user().user_pool_id(&self.pool).username(user.to_string());
+        match call.send().await {
+            Ok(_) => Ok(()),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => Ok(()),
+            Err(e) => Err(sort("AdminDeleteUser", e)),
+        }
+    }
+}
+
+fn attribute(name: &str, value: &str) -> Result<AttributeType, AccountError> {
+    AttributeType::builder().name(name).value(value).build().map_err(internal)
+}
+
+fn internal(error: impl std::fmt::Display) -> AccountError {
+    AccountError::Store(StoreError::Internal(error.to_string()))
+}
+
+fn user_id(sub: &str) -> Result<UserId, AccountError> {
+    sub.parse().map_err(|_| internal("a user whose sub is no UUID"))
+}
+
+fn logged_in(tokens: AuthenticationResultType) -> Result<LoggedIn, AccountError> {
+    let (Some(access_token), Some(id_token)) = (tokens.access_token, tokens.id_token) else {
+        return Err(internal("an answer without tokens"));
+    };
+    // They came from the pool itself, over its own connection: nothing is left to verify.
+    let claims =
+        keyset::claims(&payload(&access_token)?).ok_or_else(|| internal("an access token without its claims"))?;
+    let id = payload(&id_token)?;
+    let value = |name: &str| id[name].as_str().ok_or_else(|| internal(format!("an ID token without {name}")));
+    Ok(LoggedIn {
+        claims,
+        expires_in: u32::try_from(tokens.expires_in).unwrap_or_default(),
+        refresh_token: tokens.refresh_token,
+        email: Email::from_stored(value("email")?.to_lowercase()),
+        name: PersonName::from_stored(value("name")?.to_owned()),
+        access_token,
+    })
+}
+
+fn payload(token: &str) -> Result<serde_json::Value, AccountError> {
+    let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    payload.and_then(|json| serde_json::from_slice(&json).ok()).ok_or_else(|| internal("a token that is no JWT"))
+}
+
+/// What the pool's exceptions mean here.
+fn sort<E, R>(call: &'static str, error: SdkError<E, R>) -> AccountError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let SdkError::ServiceError(service) = &error else { return StoreError::from_sdk(call, error).into() };
+    let message = service.err().message().unwrap_or_default();
+    match service.err().code().unwrap_or_default() {
+        "UsernameExistsException" | "AliasExistsException" => AccountError::EmailTaken,
+        "InvalidPasswordException" => AccountError::WeakPassword(password_rule(message)),
+        // The pool answers so too when a password breaks its hard bounds (a length over 256, white space at an end).
+        "InvalidParameterException" if message.to_lowercase().contains("password") => {
+            AccountError::WeakPassword("Use 8 to 256 characters, without white space at either end.".into())
+        }
+        "CodeMismatchException" => AccountError::BadCode,
+        "ExpiredCodeException" => AccountError::ExpiredCode,
+        "UserNotConfirmedException" => AccountError::NotConfirmed,
+        "PasswordResetRequiredException" => AccountError::PasswordChangeRequired,
+        "NotAuthorizedException" | "UserNotFoundException" => AccountError::BadCredentials,
+        "LimitExceededException" | "TooManyFailedAttemptsException" | "TooManyRequestsException" => {
+            AccountError::TooMany
+        }
+        _ => StoreError::from_sdk(call, error).into(),
+    }
+}
+
+/// "Password did not conform with policy: Password must have uppercase characters" less its preamble.
+fn password_rule(message: &str) -> String {
+    message.split_once(": ").map_or(message, |(_, rule)| rule).to_owned()
+}

@@ -1,0 +1,325 @@
+//! Originals and thumbnails: two private buckets. Keys are made of ids alone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tintype_model::{Blob, ContentType, ImageId, Timestamp};
+use tokio::io::AsyncBufRead;
+
+use crate::StoreError;
+
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    client: Client,
+    originals: String,
+    thumbnails: String,
+}
+
+/// The upload that S3 will admit: `PUT` to `url` with exactly these headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    pub url: String,
+    pub headers: HashMap<String, String>,
+    pub expires_at: Timestamp,
+}
+
+/// A URL to read with, until `expires_at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    pub url: String,
+    pub expires_at: Timestamp,
+}
+
+/// What a signed URL may be used for; S3 refuses the one for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+}
+
+/// What reading a small blob gave.
+#[derive(Debug)]
+pub enum Fetched {
+    Bytes {
+        bytes: Vec<u8>,
+        etag: String,
+    },
+    /// The caller's copy, named by its ETag, is the same.
+    NotModified,
+    Missing,
+}
+
+/// How long an upload URL lives.
+const UPLOAD_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+fn prefix(id: ImageId) -> String {
+    format!("{}/{}/", id.owner, id.key)
+}
+
+fn original_key(id: ImageId) -> String {
+    format!("originals/{}original", prefix(id))
+}
+
+fn thumbnail_key(id: ImageId, height: u32, kind: ContentType) -> String {
+    format!("thumbnails/{}{height}.{}", prefix(id), kind.extension())
+}
+
+/// The image that a blob of either bucket belongs to, by its key.
+pub fn blob_owner(key: &str) -> Option<ImageId> {
+    let mut parts = key.split('/');
+    let (Some("originals" | "thumbnails"), Some(owner), Some(image)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    Some(ImageId { owner: owner.parse().ok()?, key: image.parse().ok()? })
+}
+
+impl Blobs {
+    pub fn new(config: &aws_config::SdkConfig, originals: impl Into<String>, thumbnails: impl Into<String>) -> Self {
+        let config = aws_sdk_s3::config::Builder::from(config)
+            // A presigned PUT carries the checksum that its owner declared, or none.
+            .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
+            .build();
+        Self { client: Client::from_conf(config), originals: originals.into(), thumbnails: thumbnails.into() }
+    }
+
+    /// Signs the upload of an original: its key, size, type and, where declared, hash; and only while there is none.
+    pub async fn sign_upload(&self, id: ImageId, blob: &Blob, now: Timestamp) -> Result<Upload, StoreError> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.originals)
+            .key(original_key(id))
+            .content_type(blob.content_type.as_str())
+            .content_length(i64::try_from(blob.size).unwrap_or(i64::MAX))
+            .if_none_match("*")
+            .set_checksum_sha256(blob.sha256.map(|hash| STANDARD.encode(hash.0)));
+        let request = put.presigned(lifetime(UPLOAD_LIFETIME, now)?).await.map_err(unsigned)?;
+        let headers = request.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Upload { url: request.uri().to_owned(), headers, expires_at: now + UPLOAD_LIFETIME })
+    }
+
+    /// Signs a read of an original as `kind` under the file name `name`, from `start` on for `lasting`.
+    pub async fn sign_original(
+        &self,
+        id: ImageId,
+        method: Method,
+        kind: ContentType,
+        name: &str,
+        start: Timestamp,
+        lasting: Duration,
+    ) -> Result<Signed, StoreError> {
+        self.sign_read(&self.originals, original_key(id), method, kind, name, start, lasting).await
+    }
+
+    /// Signs a read of a thumbnail; see [`Self::sign_original`].
+    pub async fn sign_thumbnail(
+        &self,
+        id: ImageId,
+        height: u32,
+        kind: ContentType,
+        method: Method,
+        start: Timestamp,
+        lasting: Duration,
+    ) -> Result<Signed, StoreError> {
+        let key = thumbnail_key(id, height, kind);
+        let name = format!("{height}.{}", kind.extension());
+        self.sign_read(&self.thumbnails, key, method, kind, &name, start, lasting).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the one place where both kinds of blob are signed")]
+    async fn sign_read(
+        &self,
+        bucket: &str,
+        key: String,
+        method: Method,
+        kind: ContentType,
+        name: &str,
+        start: Timestamp,
+        lasting: Duration,
+    ) -> Result<Signed, StoreError> {
+        let lifetime = lifetime(lasting, start)?;
+        let disposition = disposition(name);
+        let request: PresignedRequest = match method {
+            Method::Get => {
+                let get = self.client.get_object().bucket(bucket).key(key);
+                let get = get.response_content_type(kind.as_str()).response_content_disposition(disposition);
+                get.presigned(lifetime).await.map_err(unsigned)?
+            }
+            Method::Head => {
+                let head = self.client.head_object().bucket(bucket).key(key);
+                let head = head.response_content_type(kind.as_str()).response_content_disposition(disposition);
+                head.presigned(lifetime).await.map_err(unsigned)?
+            }
+        };
+        Ok(Signed { url: request.uri().to_owned(), expires_at: start + lasting })
+    }
+
+    /// An original as it arrives, with its size in bytes; `None` where there is none.
+    pub async fn open_original(
+        &self,
+        id: ImageId,
+    ) -> Result<Option<(u64, impl AsyncBufRead + Send + Unpin + 'static)>, StoreError> {
+        match self.client.get_object().bucket(&self.originals).key(original_key(id)).send().await {
+            Ok(object) => {
+                let size = object.content_length().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+                Ok(Some((size, object.body.into_async_read())))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(StoreError::from_sdk("GetObject", error)),
+        }
+    }
+
+    /// A thumbnail's bytes. `if_none_match`: the ETags that the caller has, as the header spells them.
+    pub async fn fetch_thumbnail(
+        &self,
+        id: ImageId,
+        height: u32,
+        kind: ContentType,
+        if_none_match: Option<String>,
+    ) -> Result<Fetched, StoreError> {
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.thumbnails)
+            .key(thumbnail_key(id, height, kind))
+            .set_if_none_match(if_none_match);
+        match get.send().await {
+            Ok(object) => {
+                let etag = object.e_tag().unwrap_or_default().to_owned();
+                let bytes = object.body.collect().await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
+                Ok(Fetched::Bytes { bytes: bytes.to_vec(), etag })
+            }
+            Err(error) if is_missing(&error) => Ok(Fetched::Missing),
+            Err(error) if error.raw_response().is_some_and(|r| r.status().as_u16() == 304) => Ok(Fetched::NotModified),
+            Err(error) => Err(StoreError::from_sdk("GetObject", error)),
+        }
+    }
+
+    pub async fn put_thumbnail(
+        &self,
+        id: ImageId,
+        height: u32,
+        kind: ContentType,
+        bytes: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.thumbnails)
+            .key(thumbnail_key(id, height, kind))
+            .content_type(kind.as_str())
+            .body(ByteStream::from(bytes));
+        put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutObject", e))
+    }
+
+    pub async fn delete_original(&self, id: ImageId) -> Result<(), StoreError> {
+        let delete = self.client.delete_object().bucket(&self.originals).key(original_key(id));
+        delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteObject", e))
+    }
+
+    /// Deletes the thumbnails of an image whose heights `keep` does not hold.
+    pub async fn delete_thumbnails_except(
+        &self,
+        id: ImageId,
+        keep: &[u32],
+        kind: ContentType,
+    ) -> Result<(), StoreError> {
+        let keep: Vec<String> = keep.iter().map(|&height| thumbnail_key(id, height, kind)).collect();
+        self.delete_under(&self.thumbnails, &format!("thumbnails/{}", prefix(id)), &keep).await
+    }
+
+    /// Deletes everything that an image has in both buckets.
+    pub async fn delete_all(&self, id: ImageId) -> Result<(), StoreError> {
+        let (originals, thumbnails) = (format!("originals/{}", prefix(id)), format!("thumbnails/{}", prefix(id)));
+        tokio::try_join!(
+            self.delete_under(&self.originals, &originals, &[]),
+            self.delete_under(&self.thumbnails, &thumbnails, &[])
+        )?;
+        Ok(())
+    }
+
+    async fn delete_under(&self, bucket: &str, prefix: &str, keep: &[String]) -> Result<(), StoreError> {
+        let mut pages = self.client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
+            let keys = page.contents().iter().filter_map(|object| object.key());
+            let doomed: Vec<ObjectIdentifier> = keys
+                .filter(|key| !keep.iter().any(|kept| kept == key))
+                .map(|key| ObjectIdentifier::builder().key(key).build())
+                .collect::<Result<_, _>>()
+                .map_err(unsigned)?;
+            if doomed.is_empty() {
+                continue;
+            }
+            let delete = Delete::builder().set_objects(Some(doomed)).quiet(true).build().map_err(unsigned)?;
+            let answer = self.client.delete_objects().bucket(bucket).delete(delete).send().await;
+            let answer = answer.map_err(|e| StoreError::from_sdk("DeleteObjects", e))?;
+            if let Some(error) = answer.errors().first() {
+                return Err(StoreError::Unavailable(format!("DeleteObjects: {}", error.code().unwrap_or("unknown"))));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    matches!(error, SdkError::ServiceError(e) if matches!(e.err().code(), Some("NoSuchKey" | "NotFound")))
+}
+
+fn unsigned(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Internal(error.to_string())
+}
+
+fn lifetime(lasting: Duration, start: Timestamp) -> Result<PresigningConfig, StoreError> {
+    PresigningConfig::builder().expires_in(lasting).start_time(start.into()).build().map_err(unsigned)
+}
+
+/// `Content-Disposition` (RFC 6266) that shows the image in place and names its file, in UTF-8 (RFC 8187).
+fn disposition(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\' | '/') { c } else { '_' })
+        .collect();
+    let mut encoded = String::new();
+    for byte in name.replace(['/', '\\'], "_").bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    format!("inline; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: &str = "7d444840-9dc0-11d1-b245-5ffdce74fad2";
+
+    #[test]
+    fn a_blob_names_its_image() {
+        let id = ImageId { owner: OWNER.parse().unwrap(), key: tintype_model::ImageKey::generate() };
+        assert_eq!(blob_owner(&original_key(id)), Some(id));
+        assert_eq!(blob_owner(&thumbnail_key(id, 200, ContentType::Jpeg)), Some(id));
+        for stranger in ["", "originals/x/y", "other/a/b", "originals"] {
+            assert_eq!(blob_owner(stranger), None);
+        }
+    }
+
+    #[test]
+    fn a_file_name_cannot_leave_its_header() {
+        assert_eq!(
+            disposition("a\"b/é\r\n.jpg"),
+            "inline; filename=\"a_b____.jpg\"; filename*=UTF-8''a%22b_%C3%A9%0D%0A.jpg"
+        );
+    }
+}

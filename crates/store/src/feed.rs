@@ -1,0 +1,127 @@
+//! The public feed: an index over all ready public images, spread over shards, because one partition takes a
+//! thousand writes a second and a throttled index throttles the table. Keys are UUIDv7, so their order is the order
+//! of making over all shards, and one key is a place in every shard.
+
+use std::collections::VecDeque;
+
+use tintype_model::{Cursor, ImageId};
+
+use crate::item::{self, s};
+use crate::{StoreError, Table};
+
+pub(crate) const INDEX: &str = "feed";
+
+pub(crate) fn partition(shard: u8) -> String {
+    format!("PUBLIC#{shard}")
+}
+
+/// The last byte of a UUIDv7 is random.
+pub(crate) fn shard_of(id: ImageId, shards: u8) -> u8 {
+    id.key.uuid().as_bytes()[15] % shards
+}
+
+/// What one shard gave: newest first, and whether it has more.
+struct Part {
+    ids: VecDeque<ImageId>,
+    more: bool,
+}
+
+/// At most `limit` ids, newest first: one query a shard, at once. The index lags: read each image before it is shown.
+/// A shard whose part was too small ends the page early, so that nothing behind it is passed over.
+pub(crate) async fn page(
+    table: &Table,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<(Vec<ImageId>, Option<Cursor>), StoreError> {
+    let shards = usize::from(table.feed_shards);
+    // Ids fall on shards by chance: three standard deviations above the mean leave few pages short.
+    let mean = limit as f64 / shards as f64;
+    let part = (limit + 1).min((mean + 3.0 * mean.sqrt()).ceil() as usize + 1);
+    let queries = (0..table.feed_shards).map(|shard| query(table.clone(), shard, after, part)).map(tokio::spawn);
+    let mut parts = Vec::with_capacity(shards);
+    for query in queries.collect::<Vec<_>>() {
+        parts.push(query.await.map_err(|e| StoreError::Internal(e.to_string()))??);
+    }
+
+    let (ids, ended) = merge(parts, limit);
+    let next = ids.last().filter(|_| !ended).map(|id| Cursor { after: id.key });
+    Ok((ids, next))
+}
+
+/// The newest `limit` of all parts, as far as they are known to be that, and whether that is the whole feed.
+fn merge(mut parts: Vec<Part>, limit: usize) -> (Vec<ImageId>, bool) {
+    let mut ids = Vec::with_capacity(limit);
+    loop {
+        let unknown = parts.iter().any(|part| part.more && part.ids.is_empty());
+        let newest = parts.iter_mut().max_by_key(|part| part.ids.front().map(|id| id.key));
+        match newest.and_then(|part| part.ids.front().copied().map(|id| (part, id))) {
+            None => return (ids, !unknown),
+            Some(_) if unknown || ids.len() == limit => return (ids, false),
+            Some((part, id)) => {
+                part.ids.pop_front();
+                ids.push(id);
+            }
+        }
+    }
+}
+
+async fn query(table: Table, shard: u8, after: Option<Cursor>, limit: usize) -> Result<Part, StoreError> {
+    let mut query = table
+        .client
+        .query()
+        .table_name(&table.name)
+        .index_name(INDEX)
+        .scan_index_forward(false)
+        .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+        .expression_attribute_values(":pk", s(partition(shard)));
+    query = match after {
+        Some(cursor) => query
+            .key_condition_expression("feed_pk = :pk AND feed_sk < :after")
+            .expression_attribute_values(":after", s(cursor.after)),
+        None => query.key_condition_expression("feed_pk = :pk"),
+    };
+    let answer = query.send().await.map_err(|e| StoreError::from_sdk("Query", e))?;
+    let keys = answer.items.unwrap_or_default().iter().map(item::key).collect::<Result<Vec<_>, _>>()?;
+    let ids = keys.iter().filter_map(|key| key.as_image()).collect();
+    Ok(Part { ids, more: answer.last_evaluated_key.is_some() })
+}
+
+#[cfg(test)]
+mod tests {
+    use tintype_model::{ImageKey, UserId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn part(keys: &[u128], more: bool) -> Part {
+        let id = |key: &u128| ImageId {
+            owner: UserId::from_uuid(Uuid::nil()),
+            key: ImageKey::from_uuid(Uuid::from_u128(*key)),
+        };
+        Part { ids: keys.iter().map(id).collect(), more }
+    }
+
+    fn keys(ids: &[ImageId]) -> Vec<u128> {
+        ids.iter().map(|id| id.key.uuid().as_u128()).collect()
+    }
+
+    #[test]
+    fn the_newest_of_all_shards_come_first() {
+        let (ids, ended) = merge(vec![part(&[9, 4, 1], false), part(&[8, 7], false), part(&[], false)], 10);
+        assert_eq!((keys(&ids), ended), (vec![9, 8, 7, 4, 1], true));
+    }
+
+    #[test]
+    fn a_page_ends_where_a_shard_may_have_something_newer() {
+        let (ids, ended) = merge(vec![part(&[9, 4, 1], false), part(&[8, 7], true)], 10);
+        assert_eq!((keys(&ids), ended), (vec![9, 8, 7], false));
+    }
+
+    #[test]
+    fn a_full_page_is_the_last_where_nothing_follows() {
+        assert!(merge(vec![part(&[2], false), part(&[1], false)], 2).1);
+        assert!(!merge(vec![part(&[2], false), part(&[1], false)], 1).1);
+        assert!(!merge(vec![part(&[2, 1], true)], 2).1);
+        assert!(merge(vec![part(&[], false)], 2).1);
+    }
+}

@@ -1,0 +1,237 @@
+//! Items to domain values and back. An item that does not read is an [`StoreError::Internal`] naming its key.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob as Bytes;
+use aws_sdk_dynamodb::types::AttributeValue;
+use tintype_model::{
+    Blob, ContentType, Description, Email, Image, ImageId, ImageKey, PersonName, Plan, PlanName, Profile, Ready,
+    Sha256, State, Status, Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
+};
+
+use crate::key::Key;
+use crate::{StoreError, feed};
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+pub(crate) fn s(text: impl ToString) -> AttributeValue {
+    AttributeValue::S(text.to_string())
+}
+
+pub(crate) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// An item being read.
+struct Fields<'a>(&'a Item);
+
+impl<'a> Fields<'a> {
+    fn broken(&self, name: &str) -> StoreError {
+        let key = |part| self.0.get(part).and_then(|v| v.as_s().ok()).map_or("?", String::as_str);
+        StoreError::Internal(format!("item {} {}: attribute {name}", key("pk"), key("sk")))
+    }
+
+    fn text(&self, name: &str) -> Result<&'a str, StoreError> {
+        self.opt_text(name).ok_or_else(|| self.broken(name))
+    }
+
+    fn opt_text(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name)?.as_s().ok().map(String::as_str)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, StoreError> {
+        self.opt_number(name)?.ok_or_else(|| self.broken(name))
+    }
+
+    fn opt_number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        value.as_n().ok().and_then(|n| n.parse().ok()).map(Some).ok_or_else(|| self.broken(name))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, StoreError> {
+        self.0.get(name).and_then(|v| v.as_bool().ok()).copied().ok_or_else(|| self.broken(name))
+    }
+
+    fn list(&self, name: &str) -> Result<&'a [AttributeValue], StoreError> {
+        self.0.get(name).and_then(|v| v.as_l().ok()).map(Vec::as_slice).ok_or_else(|| self.broken(name))
+    }
+
+    fn bytes(&self, name: &str) -> Result<&'a [u8], StoreError> {
+        self.0.get(name).and_then(|v| v.as_b().ok()).map(Bytes::as_ref).ok_or_else(|| self.broken(name))
+    }
+
+    fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+        self.opt_text(name).and_then(parse).ok_or_else(|| self.broken(name))
+    }
+}
+
+pub(crate) fn key(item: &Item) -> Result<Key, StoreError> {
+    let fields = Fields(item);
+    Ok(Key { pk: fields.text("pk")?.to_owned(), sk: fields.text("sk")?.to_owned() })
+}
+
+/// `feed_shards` decides where in the feed a published image stands.
+pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
+    let mut item = Key::image(image.id).attributes();
+    let mut set = |name: &str, value| {
+        item.insert(name.to_owned(), value);
+    };
+    set("title", s(&image.title));
+    set("description", s(&image.description));
+    set("visibility", s(image.visibility.as_str()));
+    set("content_type", s(image.blob.content_type.as_str()));
+    set("size", n(image.blob.size));
+    if let Some(sha256) = image.blob.sha256 {
+        set("sha256", s(sha256));
+    }
+    set("epoch", n(image.epoch));
+    set("created_at", n(image.created_at.millis()));
+    set("updated_at", n(image.updated_at.millis()));
+    set("version", n(image.version));
+    set("state", s(image.status().as_str()));
+    match &image.state {
+        State::Pending { expires_at } | State::Processing { expires_at } => set("expires_at", n(expires_at.secs())),
+        State::Rejected { reason } => set("reason", s(reason)),
+        State::Ready(ready) => {
+            set("width", n(ready.width));
+            set("height", n(ready.height));
+            set("placeholder", AttributeValue::B(Bytes::new(ready.placeholder.clone())));
+            set("thumbnails", AttributeValue::L(ready.thumbnails.iter().map(from_thumbnail).collect()));
+            if let Some(stamp) = &ready.built_for {
+                set("built_for", s(stamp));
+            }
+        }
+    }
+    if image.is_published() {
+        set("feed_pk", s(feed::partition(feed::shard_of(image.id, feed_shards))));
+        set("feed_sk", s(image.id.key));
+    }
+    item
+}
+
+fn from_thumbnail(thumbnail: &Thumbnail) -> AttributeValue {
+    AttributeValue::M(HashMap::from([
+        ("height".to_owned(), n(thumbnail.height)),
+        ("width".to_owned(), n(thumbnail.width)),
+        ("size".to_owned(), n(thumbnail.size)),
+    ]))
+}
+
+fn thumbnail(value: &AttributeValue) -> Option<Thumbnail> {
+    let fields = Fields(value.as_m().ok()?);
+    Some(Thumbnail {
+        height: fields.number("height").ok()?,
+        width: fields.number("width").ok()?,
+        size: fields.number("size").ok()?,
+    })
+}
+
+pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
+    let fields = Fields(item);
+    let id: ImageId = key(item)?.as_image().ok_or_else(|| fields.broken("sk"))?;
+    let expires_at = || fields.number("expires_at").map(Timestamp::from_secs);
+    let state = match fields.parsed("state", Status::parse)? {
+        Status::Pending => State::Pending { expires_at: expires_at()? },
+        Status::Processing => State::Processing { expires_at: expires_at()? },
+        Status::Rejected => State::Rejected { reason: fields.text("reason")?.to_owned() },
+        Status::Ready => State::Ready(Ready {
+            width: fields.number("width")?,
+            height: fields.number("height")?,
+            placeholder: fields.bytes("placeholder")?.to_vec(),
+            thumbnails: fields
+                .list("thumbnails")?
+                .iter()
+                .map(thumbnail)
+                .collect::<Option<_>>()
+                .ok_or_else(|| fields.broken("thumbnails"))?,
+            built_for: fields.opt_text("built_for").map(str::to_owned),
+        }),
+    };
+    Ok(Image {
+        id,
+        title: Title::from_stored(fields.text("title")?.to_owned()),
+        description: Description::from_stored(fields.text("description")?.to_owned()),
+        visibility: fields.parsed("visibility", Visibility::parse)?,
+        blob: Blob {
+            content_type: fields.parsed("content_type", |text| ContentType::parse(text).ok())?,
+            size: fields.number("size")?,
+            sha256: fields.opt_text("sha256").and_then(Sha256::parse),
+        },
+        state,
+        epoch: fields.number("epoch")?,
+        created_at: Timestamp::from_millis(fields.number("created_at")?),
+        updated_at: Timestamp::from_millis(fields.number("updated_at")?),
+        version: fields.number("version")?,
+    })
+}
+
+pub(crate) fn from_profile(profile: &Profile) -> Item {
+    let mut item = Key::profile(profile.id).attributes();
+    let mut set = |name: &str, value| {
+        item.insert(name.to_owned(), value);
+    };
+    set("email", s(&profile.email));
+    set("name", s(&profile.name));
+    if let Some(plan) = &profile.plan {
+        set("plan", s(plan));
+        set("plan_pk", s(format_args!("PLAN#{plan}")));
+    }
+    set("epoch", n(profile.epoch));
+    if let Some(before) = profile.signed_out_before {
+        set("signed_out_before", n(before.secs()));
+    }
+    set("created_at", n(profile.created_at.millis()));
+    set("version", n(profile.version));
+    item
+}
+
+pub(crate) fn profile(item: &Item) -> Result<Profile, StoreError> {
+    let fields = Fields(item);
+    let id: Option<UserId> = fields.text("pk")?.strip_prefix("PROFILE#").and_then(|id| id.parse().ok());
+    Ok(Profile {
+        id: id.ok_or_else(|| fields.broken("pk"))?,
+        email: Email::from_stored(fields.text("email")?.to_owned()),
+        name: PersonName::from_stored(fields.text("name")?.to_owned()),
+        plan: fields.opt_text("plan").map(PlanName::from_stored),
+        epoch: fields.number("epoch")?,
+        signed_out_before: fields.opt_number("signed_out_before")?.map(Timestamp::from_secs),
+        created_at: Timestamp::from_millis(fields.number("created_at")?),
+        version: fields.number("version")?,
+    })
+}
+
+pub(crate) fn usage(item: &Item) -> Result<Usage, StoreError> {
+    let fields = Fields(item);
+    Ok(Usage { images: fields.number("images")?, bytes: fields.number("bytes")? })
+}
+
+pub(crate) fn plan(item: &Item) -> Result<Plan, StoreError> {
+    let fields = Fields(item);
+    let heights = fields.list("thumbnail_heights")?.iter().map(|v| v.as_n().ok().and_then(|n| n.parse().ok()));
+    let mut heights = heights.collect::<Option<Vec<u32>>>().ok_or_else(|| fields.broken("thumbnail_heights"))?;
+    heights.sort_unstable();
+    heights.dedup();
+    Ok(Plan {
+        name: PlanName::from_stored(fields.text("name")?),
+        thumbnail_heights: heights,
+        original_link: fields.flag("original_link")?,
+        expiring_links: fields.flag("expiring_links")?,
+        max_image_bytes: fields.number("max_image_bytes")?,
+        max_images: fields.number("max_images")?,
+        version: fields.number("version")?,
+    })
+}
+
+/// Who holds a title: the image's key, and until when if it is not ready yet.
+pub(crate) struct Claim {
+    pub(crate) image: ImageKey,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+pub(crate) fn claim(item: &Item) -> Result<Claim, StoreError> {
+    let fields = Fields(item);
+    Ok(Claim {
+        image: fields.parsed("image_id", |text| text.parse().ok())?,
+        expires_at: fields.opt_number("expires_at")?.map(Timestamp::from_secs),
+    })
+}

@@ -1,0 +1,66 @@
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tintype_model::{ImageId, PlanName, Title, UserId};
+use uuid::Uuid;
+
+/// Where an item stands in the table. The one place that formats primary keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+/// A user's counters are spread over this many items, so that a bulk upload does not queue at one.
+pub(crate) const USAGE_SHARDS: u8 = 16;
+
+impl Key {
+    pub fn profile(user: UserId) -> Self {
+        Self { pk: format!("PROFILE#{user}"), sk: "PROFILE".into() }
+    }
+
+    /// There is an item here exactly when the session was ended.
+    pub fn ended_session(user: UserId, origin_jti: Uuid) -> Self {
+        Self { pk: format!("PROFILE#{user}"), sk: format!("SESSION#{origin_jti}") }
+    }
+
+    pub(crate) fn usage(user: UserId, shard: u8) -> Self {
+        Self { pk: format!("PROFILE#{user}"), sk: format!("USAGE#{shard}") }
+    }
+
+    /// The counter that `image` is counted on.
+    pub(crate) fn usage_of(image: ImageId) -> Self {
+        Self::usage(image.owner, image.key.uuid().as_bytes()[15] % USAGE_SHARDS)
+    }
+
+    pub fn image(id: ImageId) -> Self {
+        Self { pk: Self::images_of(id.owner), sk: format!("IMAGE#{}", id.key) }
+    }
+
+    /// The partition of a user's images.
+    pub(crate) fn images_of(user: UserId) -> String {
+        format!("USER#{user}")
+    }
+
+    /// The claim of `owner` on `title`.
+    pub(crate) fn claim(owner: UserId, title: &Title) -> Self {
+        Self { pk: format!("TITLE#{owner}#{title}"), sk: "CLAIM".into() }
+    }
+
+    pub(crate) fn plan(name: &PlanName) -> Self {
+        Self { pk: "PLANS".into(), sk: format!("PLAN#{name}") }
+    }
+
+    /// The image that stands here, if one does.
+    pub(crate) fn as_image(&self) -> Option<ImageId> {
+        let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
+        Some(ImageId { owner, key: self.sk.strip_prefix("IMAGE#")?.parse().ok()? })
+    }
+
+    pub(crate) fn attributes(&self) -> HashMap<String, AttributeValue> {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+}

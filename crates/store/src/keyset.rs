@@ -1,0 +1,142 @@
+//! Access tokens, checked against the user pool's public keys where API Gateway's authorizer has not done it.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use aws_config::SdkConfig;
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorSettings};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::Value;
+use tintype_model::{Claims, Timestamp};
+use tokio::sync::Mutex;
+
+use crate::{CONNECT_TIMEOUT, StoreError};
+
+/// The user pool's keys, fetched when first needed and again for an unknown one, at most once a minute.
+pub struct KeySet {
+    config: SdkConfig,
+    url: String,
+    issuer: String,
+    client_id: String,
+    keys: Mutex<Option<(Instant, HashMap<String, DecodingKey>)>>,
+}
+
+/// Not an access token of this pool and client that is valid now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid access token")]
+pub struct BadToken;
+
+const REFETCH: Duration = Duration::from_secs(60);
+
+impl KeySet {
+    pub fn new(config: &SdkConfig, pool: &str, client_id: impl Into<String>) -> Self {
+        let region = config.region().map_or_else(|| "us-east-1".into(), ToString::to_string);
+        let issuer = format!("https://cognito-idp.{region}.amazonaws.com/{pool}");
+        let base = config.endpoint_url().map_or_else(|| issuer.clone(), |url| format!("{url}/{pool}"));
+        Self {
+            config: config.clone(),
+            url: format!("{base}/.well-known/jwks.json"),
+            issuer,
+            client_id: client_id.into(),
+            keys: Mutex::default(),
+        }
+    }
+
+    /// What a token says, once its signature, issuer, client, use and times are verified.
+    pub async fn verify(&self, token: &str) -> Result<Result<Claims, BadToken>, StoreError> {
+        let Ok(header) = jsonwebtoken::decode_header(token) else { return Ok(Err(BadToken)) };
+        let Some(kid) = header.kid.filter(|_| header.alg == Algorithm::RS256) else { return Ok(Err(BadToken)) };
+        let Some(key) = self.key(&kid).await? else { return Ok(Err(BadToken)) };
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        validation.validate_aud = false;
+        validation.leeway = 0;
+        let Ok(token) = jsonwebtoken::decode::<Value>(token, &key, &validation) else { return Ok(Err(BadToken)) };
+        Ok(self.accept(&token.claims).ok_or(BadToken))
+    }
+
+    /// What verified claims say, if they are an access token's for this client.
+    pub fn accept(&self, verified: &Value) -> Option<Claims> {
+        let is = |name: &str, value: &str| verified[name] == value;
+        (is("token_use", "access") && is("client_id", &self.client_id)).then(|| claims(verified)).flatten()
+    }
+
+    async fn key(&self, kid: &str) -> Result<Option<DecodingKey>, StoreError> {
+        let mut kept = self.keys.lock().await;
+        if let Some((at, keys)) = kept.as_ref()
+            && (keys.contains_key(kid) || at.elapsed() < REFETCH)
+        {
+            return Ok(keys.get(kid).cloned());
+        }
+        let keys = self.fetch().await?;
+        let key = keys.get(kid).cloned();
+        *kept = Some((Instant::now(), keys));
+        Ok(key)
+    }
+
+    async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, StoreError> {
+        let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable(format!("user pool keys: {e}"));
+        let client = self.config.http_client().ok_or_else(|| unavailable(&"no HTTP client"))?;
+        let components = RuntimeComponentsBuilder::new("keys")
+            .with_sleep_impl(self.config.sleep_impl())
+            .with_time_source(self.config.time_source())
+            .build()
+            .map_err(|e| unavailable(&e))?;
+        let settings =
+            HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(CONNECT_TIMEOUT * 3).build();
+        let mut request = HttpRequest::empty();
+        request.set_uri(self.url.as_str()).map_err(|e| unavailable(&e))?;
+        let answer = client.http_connector(&settings, &components).call(request).await.map_err(|e| unavailable(&e))?;
+        if !answer.status().is_success() {
+            return Err(unavailable(&answer.status()));
+        }
+        let body =
+            aws_sdk_s3::primitives::ByteStream::new(answer.into_body()).collect().await.map_err(|e| unavailable(&e))?;
+        let set: JwkSet = serde_json::from_slice(&body.into_bytes()).map_err(|e| unavailable(&e))?;
+        let keys =
+            set.keys.iter().filter_map(|key| Some((key.common.key_id.clone()?, DecodingKey::from_jwk(key).ok()?)));
+        Ok(keys.collect())
+    }
+}
+
+/// The claims of an access token. The gateway passes numbers and lists as strings, a list as `[a b]`.
+pub(crate) fn claims(of: &Value) -> Option<Claims> {
+    let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    let groups = match &of["cognito:groups"] {
+        Value::Array(groups) => groups.iter().filter_map(|g| g.as_str().map(str::to_owned)).collect(),
+        Value::String(groups) => {
+            let groups = groups.strip_prefix('[').and_then(|g| g.strip_suffix(']')).unwrap_or(groups);
+            groups.split([' ', ',']).filter(|g| !g.is_empty()).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    };
+    Some(Claims {
+        user: of["sub"].as_str()?.parse().ok()?,
+        origin_jti: of["origin_jti"].as_str()?.parse().ok()?,
+        auth_time: Timestamp::from_secs(number(&of["auth_time"])?),
+        groups,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_read_alike_from_a_token_and_from_the_gateway() {
+        let user = "7d444840-9dc0-11d1-b245-5ffdce74fad2";
+        let token =
+            json!({"sub": user, "origin_jti": user, "auth_time": 1_700_000_000, "cognito:groups": ["admins", "x"]});
+        let gateway =
+            json!({"sub": user, "origin_jti": user, "auth_time": "1700000000", "cognito:groups": "[admins x]"});
+        assert!(claims(&token).unwrap().is_admin());
+        assert_eq!(claims(&token), claims(&gateway));
+        assert_eq!(claims(&json!({"sub": "someone"})), None);
+    }
+}

@@ -1,0 +1,87 @@
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use tintype_model::{PersonName, Profile, Timestamp, Usage, UserId};
+use uuid::Uuid;
+
+use crate::item::{self, n, s};
+use crate::key::{Key, USAGE_SHARDS};
+use crate::{StoreError, Table};
+
+impl Table {
+    /// Stores the profile of a user who has none; one that is there stays as it is.
+    pub async fn create_profile(&self, profile: &Profile) -> Result<(), StoreError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item::from_profile(profile)))
+            .condition_expression("attribute_not_exists(pk)");
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(StoreError::from_sdk("PutItem", error)),
+        }
+    }
+
+    /// Renames a user whose profile is at `version`; `None` where it has changed or gone.
+    pub async fn rename_user(&self, profile: &Profile, name: PersonName) -> Result<Option<Profile>, StoreError> {
+        let update = self
+            .update_profile(profile.id)
+            .update_expression("SET #name = :name, #version = :next")
+            .condition_expression("#version = :version")
+            .expression_attribute_names("#name", "name")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":name", s(&name))
+            .expression_attribute_values(":version", n(profile.version))
+            .expression_attribute_values(":next", n(profile.version + 1));
+        let done = applied(update).await?;
+        Ok(done.then(|| Profile { name, version: profile.version + 1, ..profile.clone() }))
+    }
+
+    /// Ends every session that began at or before `now`.
+    pub async fn end_all_sessions(&self, user: UserId, now: Timestamp) -> Result<(), StoreError> {
+        let update = self
+            .update_profile(user)
+            .update_expression("SET signed_out_before = :now")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(signed_out_before) OR signed_out_before < :now)",
+            )
+            .expression_attribute_values(":now", n(now.secs()));
+        // Not applied: no profile and so no session, or one that ends them later still.
+        applied(update).await.map(|_| ())
+    }
+
+    /// Ends one session. `forget_at`: when no token of it can be valid any more.
+    pub async fn end_session(&self, user: UserId, origin_jti: Uuid, forget_at: Timestamp) -> Result<(), StoreError> {
+        let mut item = Key::ended_session(user, origin_jti).attributes();
+        item.insert("expires_at".into(), n(forget_at.secs()));
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutItem", e))
+    }
+
+    pub fn usage_keys(user: UserId) -> impl Iterator<Item = Key> {
+        (0..USAGE_SHARDS).map(move |shard| Key::usage(user, shard))
+    }
+
+    fn update_profile(&self, user: UserId) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.name).set_key(Some(Key::profile(user).attributes()))
+    }
+}
+
+impl crate::Items {
+    /// The sum of the counters that were read with [`Table::usage_keys`].
+    pub fn usage(&self, user: UserId) -> Result<Usage, StoreError> {
+        Table::usage_keys(user).filter_map(|key| self.get(&key)).try_fold(Usage::default(), |sum, item| {
+            let part = item::usage(item)?;
+            Ok(Usage { images: sum.images + part.images, bytes: sum.bytes + part.bytes })
+        })
+    }
+}
+
+/// Whether an update was made; false where its condition did not hold.
+async fn applied(update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
+    match update.send().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(false),
+        Err(error) => Err(StoreError::from_sdk("UpdateItem", error)),
+    }
+}
