@@ -1,0 +1,70 @@
+"""What an operator does to a deployed stack: loads the plans, makes an admin.
+
+Uses the credentials, region and endpoint of the environment, so it serves AWS and the local stack alike.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import boto3
+
+PLANS = Path(__file__).with_name("plans.json")
+
+
+def outputs(stack: str) -> dict[str, str]:
+    described = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+
+def load_plans(table_name: str, plans: list[dict]) -> list[str]:
+    """Writes the plans that differ from the table's and returns their names.
+
+    A plan's version grows with each change: images are rebuilt for the version they lack.
+    """
+    table = boto3.resource("dynamodb").Table(table_name)
+    changed = []
+    for plan in plans:
+        key = {"pk": "PLANS", "sk": f"PLAN#{plan['name']}"}
+        held = table.get_item(Key=key, ConsistentRead=True).get("Item", {})
+        if all(held.get(field) == value for field, value in plan.items()):
+            continue
+        version = held.get("version", 0)
+        table.put_item(
+            Item={**key, **plan, "version": version + 1},
+            ConditionExpression="attribute_not_exists(pk) OR version = :seen",
+            ExpressionAttributeValues={":seen": version},
+        )
+        changed.append(plan["name"])
+    return changed
+
+
+def make_admin(user_pool: str, email: str) -> None:
+    boto3.client("cognito-idp").admin_add_user_to_group(UserPoolId=user_pool, Username=email, GroupName="admins")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stack", default="tintype", help="name of the CloudFormation stack")
+    commands = parser.add_subparsers(dest="command", required=True)
+    plans = commands.add_parser("plans", help="load or update the default plans")
+    plans.add_argument("file", nargs="?", type=Path, default=PLANS)
+    admin = commands.add_parser("admin", help="make a user an admin")
+    admin.add_argument("email")
+    arguments = parser.parse_args()
+
+    try:
+        names = outputs(arguments.stack)
+        if arguments.command == "plans":
+            changed = load_plans(names["TableName"], json.loads(arguments.file.read_text()))
+            print("Plans written: " + (", ".join(changed) or "none, all are as in the file") + ".")
+        else:
+            make_admin(names["UserPoolId"], arguments.email)
+            print(f"{arguments.email} is an admin from the next login on.")
+    except boto3.exceptions.botocore.exceptions.ClientError as error:
+        sys.exit(f"AWS refused: {error.response['Error']['Message']}")
+
+
+if __name__ == "__main__":
+    main()
