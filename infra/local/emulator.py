@@ -97,7 +97,7 @@ def adjust() -> None:
     stacks._provision_resource, stacks._update_resource = provision_typed, update_typed
 
 
-async def serve(port: int, hosts: list[str], keep: bool) -> None:
+async def serve(port: int, addresses: list[str], keep: bool) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack import app
@@ -107,7 +107,7 @@ async def serve(port: int, hosts: list[str], keep: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     config = Config()
-    config.bind = [f"{host}:{port}" for host in hosts]
+    config.bind = [f"{address}:{port}" for address in addresses]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
@@ -134,7 +134,7 @@ def stop_functions() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--host", action="append", required=True, help="address to listen on")
+    parser.add_argument("--address", action="append", required=True, help="where to listen")
     parser.add_argument("--data", type=Path, required=True, help="folder for state, objects and temporary files")
     parser.add_argument("--keep", action="store_true", help="keep state for the next start")
     arguments = parser.parse_args()
@@ -143,8 +143,11 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     adjust()
+    mark = arguments.data / "running"
+    mark.touch()
     try:
-        asyncio.run(serve(arguments.port, arguments.host, arguments.keep))
+        asyncio.run(serve(arguments.port, arguments.address, arguments.keep))
+        mark.unlink()
     finally:
         stop_functions()
 

@@ -1,0 +1,134 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Local stack
+PORT ?= 8080
+# A stack on AWS; empty means the local one.
+STACK ?=
+# Functions built for AWS: arm64 or x86_64; empty means this machine's.
+ARCH ?=
+
+CARGO_DENY := 0.20.2
+CARGO_MACHETE := 0.9.2
+
+VENV := $(CURDIR)/.venv
+TOOLS := $(CURDIR)/.local/tools
+PYTHON := $(VENV)/bin/python
+export PATH := $(VENV)/bin:$(TOOLS)/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+ifeq ($(STACK),)
+operate = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.operate
+else
+operate = $(PYTHON) -m infra.operate --stack $(STACK)
+endif
+
+.PHONY: help
+help: ## List what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+# ---- Locally ----------------------------------------------------------------------------------------
+
+.PHONY: run
+run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
+	@$(PYTHON) -m infra.local.stack run --port $(PORT)
+
+.PHONY: test
+test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
+	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
+	cargo test --locked --package tintype-tests --no-run
+	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests $(ARGS)
+
+.PHONY: mail
+mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]
+	@$(call need,EMAIL)
+	@$(PYTHON) -m infra.local.stack mail "$(EMAIL)"
+
+.PHONY: forget
+forget: $(VENV)/ready ## Delete the local stack's data
+	@$(PYTHON) -m infra.local.stack forget
+
+# ---- Locally, or on AWS with STACK=... ---------------------------------------------------------------
+
+.PHONY: plans
+plans: $(VENV)/ready ## Load or update the plans of infra/plans.json [STACK=...]
+	@$(operate) plans
+
+.PHONY: admin
+admin: $(VENV)/ready ## Make a user an admin [EMAIL=... STACK=...]
+	@$(call need,EMAIL)
+	@$(operate) admin "$(EMAIL)"
+
+.PHONY: deploy
+deploy: ARCH := $(or $(ARCH),arm64)
+deploy: build ## Deploy to AWS, asking for the parameters [ARCH=arm64]
+	sam deploy --template-file template.yaml --guided --capabilities CAPABILITY_IAM \
+		--parameter-overrides Architecture=$(ARCH)
+
+# ---- Building and checking ---------------------------------------------------------------------------
+
+.PHONY: build
+build: tools $(VENV)/ready ## Build the functions [ARCH=...]
+	cargo lambda build --locked --release --output-format zip --bin api --bin workers \
+		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
+
+.PHONY: format
+format: $(VENV)/ready ## Format Rust and Python
+	cargo fmt --all
+	ruff format infra
+	ruff check --fix infra
+
+.PHONY: lint
+lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy ## Run every linter
+
+.PHONY: lint-code
+lint-code: $(VENV)/ready $(TOOLS)/ready
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --locked check bans licenses sources
+	cargo machete
+	ruff format --check infra
+	ruff check infra
+
+.PHONY: lint-deploy
+lint-deploy: $(VENV)/ready
+	cfn-lint template.yaml
+	sam validate --lint --template-file template.yaml --region us-east-1
+
+.PHONY: advisories
+advisories: $(TOOLS)/ready ## Look for known vulnerabilities; needs the advisory database from the network
+	cargo deny --locked check advisories
+
+.PHONY: hooks
+hooks: $(VENV)/ready ## Run the linters before each commit
+	pre-commit install
+
+.PHONY: clean
+clean: ## Delete what was built and installed, not the local stack's data
+	rm -rf target .venv .local/tools .aws-sam
+
+# ---- Tools ------------------------------------------------------------------------------------------
+
+need = [ -n "$($(1))" ] || { echo "Say which: make $@ $(1)=..."; exit 1; }
+
+.PHONY: tools
+tools:
+	@command -v cargo >/dev/null \
+		|| { echo "Rust is missing: install it with rustup, see https://rustup.rs."; exit 1; }
+	@command -v cc >/dev/null \
+		|| { echo "A C compiler is missing: install one, such as Debian's build-essential."; exit 1; }
+
+# The version of pip that came with Python may not understand the requirements.
+$(VENV)/ready: infra/requirements.txt infra/requirements-pip.txt
+	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+		|| { echo "Python 3.10 or newer with venv is missing: install it, such as Debian's python3-venv."; exit 1; }
+	@echo "Installing the Python tools into .venv ..."
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-pip.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements.txt
+	@touch $@
+
+$(TOOLS)/ready: Makefile
+	@echo "Installing cargo-deny and cargo-machete into .local/tools, which takes some minutes ..."
+	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY) cargo-machete@$(CARGO_MACHETE)
+	@touch $@

@@ -1,0 +1,216 @@
+"""Deploys template.yaml to the local emulator and adds what its CloudFormation leaves out."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import boto3
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "template.yaml"
+ZIPS = [ROOT / "target" / "lambda" / name / "bootstrap.zip" for name in ("api", "workers")]
+STACK = "tintype"
+REGION = "us-east-1"
+MARK = f"/{STACK}/deployed"
+
+
+class TroubleError(Exception):
+    """What the user is told, in a sentence."""
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def tail(log: Path, lines: int = 30) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def need_zips() -> None:
+    for file in ZIPS:
+        if not file.exists():
+            raise TroubleError(f"{file.relative_to(ROOT)} is not built: run `make build`.")
+
+
+def parameters(public_url: str) -> dict[str, str]:
+    return {
+        "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+        "PublicUrl": public_url,
+        "TlsOnly": "false",
+        "DeletionProtection": "false",
+        "PointInTimeRecovery": "false",
+        "BuilderConcurrency": str(max(2, os.cpu_count() or 2)),
+        "BuilderTimeout": "60",
+        "BuilderRetryAfter": "60",
+    }
+
+
+def fingerprint(chosen: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(chosen).encode())
+    for file in [TEMPLATE, *ZIPS, Path(__file__)]:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def deploy(data: Path, public_url: str) -> None:
+    """Brings the stack to what template.yaml and the built functions say; quick when it is there already."""
+    chosen = parameters(public_url)
+    wanted = fingerprint(chosen)
+    cloudformation, parameter_store = boto3.client("cloudformation"), boto3.client("ssm")
+    # Kept in the emulator, so that after a crash it is as old as all else.
+    marks = parameter_store.get_parameters(Names=[MARK])["Parameters"]
+    if [mark["Value"] for mark in marks] == [wanted]:
+        say("Nothing changed since the last deployment.")
+        return
+    parameter_store.delete_parameters(Names=[MARK])
+
+    say("Deploying template.yaml ...")
+    boto3.client("s3").create_bucket(Bucket="deployments")
+    # A configuration of its own: one that `sam deploy --guided` left is for AWS.
+    config = data / "samconfig.toml"
+    config.write_text("version = 0.1\n")
+    command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(TEMPLATE)]
+    command += ["--config-file", str(config), "--stack-name", STACK, "--s3-bucket", "deployments"]
+    command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    command += ["--parameter-overrides", *(f"{name}={value}" for name, value in chosen.items())]
+    log = data / "deploy.log"
+    with log.open("w") as output:
+        result = subprocess.run(command, check=False, cwd=data, stdout=output, stderr=subprocess.STDOUT)
+    if result.returncode:
+        raise TroubleError(f"The deployment failed; its log ends:\n{tail(log)}\n{reasons(cloudformation)}".rstrip())
+    complete(cloudformation, chosen)
+    parameter_store.put_parameter(Name=MARK, Value=wanted, Type="String")
+
+
+def reasons(cloudformation) -> str:
+    try:
+        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    except cloudformation.exceptions.ClientError:
+        return ""
+    failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
+    return "\n".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failed)
+
+
+# ---- what CloudFormation does on AWS and not in the emulator --------------------------------------
+
+
+def complete(cloudformation, chosen: dict[str, str]) -> None:
+    template = cloudformation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
+    resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    expiry = template["Resources"]["Table"]["Properties"]["TimeToLiveSpecification"]
+    dynamodb = boto3.client("dynamodb")
+    if (
+        dynamodb.describe_time_to_live(TableName=ids["Table"])["TimeToLiveDescription"]["TimeToLiveStatus"]
+        == "DISABLED"
+    ):
+        dynamodb.update_time_to_live(TableName=ids["Table"], TimeToLiveSpecification=expiry)
+    body = template["Resources"]["HttpApi"]["Properties"]["Body"]
+    import_api(ids["HttpApi"], resolved(body, template["Parameters"], chosen, ids))
+
+
+def resolved(body: dict, declared: dict, chosen: dict[str, str], ids: dict[str, str]) -> dict:
+    """A part of a template with the functions that SAM puts into an API's body replaced by their values."""
+    values = {
+        "AWS::Partition": "aws",
+        "AWS::Region": REGION,
+        "AWS::StackName": STACK,
+        "AWS::URLSuffix": "amazonaws.com",
+    }
+    values |= ids
+    values |= {name: chosen.get(name, parameter.get("Default")) for name, parameter in declared.items()}
+    functions = boto3.client("lambda")
+
+    def substitute(match: re.Match) -> str:
+        name, _, attribute = match[1].partition(".")
+        if attribute == "Arn":
+            return functions.get_function_configuration(FunctionName=ids[name])["FunctionArn"]
+        return values[match[1]]
+
+    def resolve(value):
+        match value:
+            case {"Ref": name}:
+                return values[name]
+            case {"Fn::Sub": text}:
+                return re.sub(r"\$\{([\w:.]+)\}", substitute, text)
+            case dict():
+                return {key: resolve(item) for key, item in value.items()}
+            case list():
+                return [resolve(item) for item in value]
+        return value
+
+    return resolve(body)
+
+
+def import_api(api_id: str, body: dict) -> None:
+    """Brings CORS, authorizers, integrations and routes to what the OpenAPI document says."""
+    api = boto3.client("apigatewayv2")
+
+    def held(operation: str, key: str) -> dict[str, dict]:
+        pages = api.get_paginator(operation).paginate(ApiId=api_id)
+        return {item[key]: item for page in pages for item in page["Items"]}
+
+    cors = body["x-amazon-apigateway-cors"]
+    api.update_api(ApiId=api_id, CorsConfiguration={name[0].upper() + name[1:]: value for name, value in cors.items()})
+
+    authorizers = {name: item["AuthorizerId"] for name, item in held("get_authorizers", "Name").items()}
+    for name, scheme in body["components"]["securitySchemes"].items():
+        authorizer = scheme["x-amazon-apigateway-authorizer"]
+        jwt = authorizer["jwtConfiguration"]
+        settings = {
+            "ApiId": api_id,
+            "Name": name,
+            "AuthorizerType": "JWT",
+            "IdentitySource": [authorizer["identitySource"]],
+            "JwtConfiguration": {"Issuer": jwt["issuer"], "Audience": jwt["audience"]},
+        }
+        if name in authorizers:
+            api.update_authorizer(AuthorizerId=authorizers[name], **settings)
+        else:
+            authorizers[name] = api.create_authorizer(**settings)["AuthorizerId"]
+
+    integrations = {uri: item["IntegrationId"] for uri, item in held("get_integrations", "IntegrationUri").items()}
+    routes = held("get_routes", "RouteKey")
+    wanted = {}
+    for path, operations in body["paths"].items():
+        for method, operation in operations.items():
+            integration = operation["x-amazon-apigateway-integration"]
+            uri = integration["uri"]
+            if uri not in integrations:
+                integrations[uri] = api.create_integration(
+                    ApiId=api_id,
+                    IntegrationType="AWS_PROXY",
+                    IntegrationUri=uri,
+                    PayloadFormatVersion=integration["payloadFormatVersion"],
+                )["IntegrationId"]
+            key = path if path == "$default" else f"{method.upper()} {path}"
+            wanted[key] = {"Target": f"integrations/{integrations[uri]}", "AuthorizationType": "NONE"}
+            for scheme in operation.get("security", []):
+                for name in scheme.keys() & authorizers.keys():
+                    wanted[key] |= {"AuthorizationType": "JWT", "AuthorizerId": authorizers[name]}
+
+    for key, settings in wanted.items():
+        if key not in routes:
+            api.create_route(ApiId=api_id, RouteKey=key, **settings)
+        elif any(routes[key].get(name) != value for name, value in settings.items()):
+            api.update_route(ApiId=api_id, RouteId=routes[key]["RouteId"], **settings)
+    for key in routes.keys() - wanted.keys():
+        api.delete_route(ApiId=api_id, RouteId=routes[key]["RouteId"])
+
+
+def map_domain(host: str, api_id: str) -> None:
+    """Makes the API answer at a host name that needs no resolver."""
+    api = boto3.client("apigatewayv2")
+    with suppress(api.exceptions.ConflictException):
+        api.create_domain_name(DomainName=host)
+    for mapping in api.get_api_mappings(DomainName=host)["Items"]:
+        if mapping["ApiId"] == api_id:
+            return
+        api.delete_api_mapping(DomainName=host, ApiMappingId=mapping["ApiMappingId"])
+    api.create_api_mapping(DomainName=host, ApiId=api_id, Stage="$default")
