@@ -1,0 +1,377 @@
+//! /api/auth
+
+use serde_json::json;
+
+use crate::harness::{Body, PASSWORD, Stack, User, eventually, on_stack, unique};
+
+const NEW_PASSWORD: &str = "Loud-Mountain-77";
+
+fn address() -> String {
+    format!("grace-{}@example.com", unique())
+}
+
+async fn sign_up(stack: &Stack, email: &str) {
+    stack.post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Grace"})).await.is(201);
+}
+
+async fn refresh(stack: &Stack, token: &str) -> crate::harness::Answer {
+    stack.post("/api/auth/refresh", json!({"refresh_token": token})).await
+}
+
+/// Neither of this session's tokens is worth anything any more.
+async fn is_ended(session: &User) {
+    session.get("/api/me").await.is(401);
+    session.get("/api/images").await.is(401);
+    session.get("/api/explore").await.is(401);
+    refresh(session.stack, &session.refresh_token).await.is(401);
+}
+
+async fn is_alive(session: &User) {
+    session.get("/api/me").await.is(200);
+    refresh(session.stack, &session.refresh_token).await.is(200);
+}
+
+#[test]
+fn signing_up_answers_with_an_id_and_mails_a_code() {
+    on_stack(async |stack| {
+        let email = address();
+        let answer = stack
+            .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Grace"}))
+            .await
+            .gives(201);
+        assert_eq!(answer["confirmation"], "code_sent");
+        assert!(!answer.str("user_id").is_empty());
+        assert_eq!(stack.mailed_code(&email, 1).await.len(), 6);
+    });
+}
+
+#[test]
+fn a_user_who_signed_up_confirmed_and_logged_in_is_known() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let me = user.get("/api/me").await.gives(200);
+        assert_eq!(me["id"], user.id);
+        assert_eq!(me["email"], user.email);
+        assert_eq!(me["name"], user.name);
+    });
+}
+
+#[test]
+fn an_email_that_has_an_account_cannot_sign_up_again_in_any_case() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for email in [user.email.clone(), user.email.to_uppercase()] {
+            stack
+                .post("/api/auth/signup", json!({"email": email, "password": NEW_PASSWORD, "name": "Other"}))
+                .await
+                .refuses(409, "email_taken");
+        }
+        stack.login(&user.email, PASSWORD).await.is(200);
+    });
+}
+
+#[test]
+fn a_weak_password_is_refused_saying_which_rule_it_breaks() {
+    on_stack(async |stack| {
+        let password = "Ab1-x";
+        let answer =
+            stack.post("/api/auth/signup", json!({"email": address(), "password": password, "name": "Grace"})).await;
+        assert!(!answer.text().contains(password), "a password comes back: {answer}");
+        let problem = answer.problem(422);
+        let errors = problem.list("errors");
+        assert_eq!(errors.len(), 1, "{problem}");
+        assert_eq!(errors[0]["field"], "password");
+        let said = errors[0].str("message");
+        assert!(said.contains("10") && said.contains("characters"), "{said}");
+    });
+}
+
+#[test]
+fn everything_wrong_with_a_sign_up_is_said_at_once() {
+    on_stack(async |stack| {
+        let fields = stack
+            .post("/api/auth/signup", json!({"email": "nowhere", "password": "x", "name": ""}))
+            .await
+            .invalid_fields();
+        assert_eq!(fields, ["email", "name", "password"]);
+        let fields = stack.post("/api/auth/signup", json!({})).await.invalid_fields();
+        assert_eq!(fields, ["email", "name", "password"]);
+    });
+}
+
+#[test]
+fn a_wrong_code_confirms_nothing_and_the_right_one_still_does() {
+    on_stack(async |stack| {
+        let email = address();
+        sign_up(stack, &email).await;
+        let code = stack.mailed_code(&email, 1).await;
+        let wrong = if code == "000000" { "000001" } else { "000000" };
+        stack.post("/api/auth/confirm", json!({"email": email, "code": wrong})).await.refuses(422, "bad_code");
+        stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
+        stack.login(&email, PASSWORD).await.is(200);
+    });
+}
+
+#[test]
+fn a_code_for_an_unknown_email_is_a_bad_code() {
+    on_stack(async |stack| {
+        stack.post("/api/auth/confirm", json!({"email": address(), "code": "424242"})).await.refuses(422, "bad_code");
+    });
+}
+
+#[test]
+fn a_new_code_is_mailed_on_demand_and_the_answer_never_tells_whether_it_was() {
+    on_stack(async |stack| {
+        let email = address();
+        sign_up(stack, &email).await;
+        for asked in [email.clone(), address()] {
+            let answer = stack.post("/api/auth/resend-code", json!({"email": asked})).await.is(202);
+            assert!(!answer.text().contains("grace"), "{answer}");
+        }
+        let code = stack.mailed_code(&email, 2).await;
+        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
+    });
+}
+
+#[test]
+fn a_login_gives_bearer_tokens() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let session = stack.login(&user.email, PASSWORD).await.gives(200);
+        assert_eq!(session["token_type"], "Bearer");
+        assert!(session.number("expires_in") > 0);
+        assert!(!session.str("access_token").is_empty());
+        assert!(!session.str("refresh_token").is_empty());
+        assert!(session.get("id_token").is_none(), "{session}");
+    });
+}
+
+#[test]
+fn an_email_logs_in_in_any_case() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        stack.login(&user.email.to_uppercase(), PASSWORD).await.is(200);
+    });
+}
+
+#[test]
+fn an_unknown_email_and_a_wrong_password_get_the_same_answer() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let unconfirmed = address();
+        sign_up(stack, &unconfirmed).await;
+        let mut known = stack.login(&user.email, "Wrong-Harbour-1").await.refuses(401, "bad_credentials");
+        let mut unknown = stack.login(&address(), "Wrong-Harbour-1").await.refuses(401, "bad_credentials");
+        let mut waiting = stack.login(&unconfirmed, "Wrong-Harbour-1").await.refuses(401, "bad_credentials");
+        for problem in [&mut known, &mut unknown, &mut waiting] {
+            problem["instance"].take();
+        }
+        assert_eq!(known, unknown);
+        assert_eq!(known, waiting);
+    });
+}
+
+#[test]
+fn a_user_whom_an_administrator_made_sets_a_password_at_the_first_login() {
+    on_stack(async |stack| {
+        let email = address();
+        stack
+            .cognito
+            .admin_create_user()
+            .user_pool_id(&stack.user_pool)
+            .username(&email)
+            .temporary_password(PASSWORD)
+            .message_action(aws_sdk_cognitoidentityprovider::types::MessageActionType::Suppress)
+            .set_user_attributes(Some(
+                [("email", email.as_str()), ("email_verified", "true"), ("name", "Grace")]
+                    .map(|(name, value)| {
+                        aws_sdk_cognitoidentityprovider::types::AttributeType::builder()
+                            .name(name)
+                            .value(value)
+                            .build()
+                            .expect("a name is given")
+                    })
+                    .to_vec(),
+            ))
+            .send()
+            .await
+            .expect("an administrator makes users");
+        stack.login(&email, PASSWORD).await.refuses(403, "password_change_required");
+        let session = stack
+            .post("/api/auth/login", json!({"email": email, "password": PASSWORD, "new_password": NEW_PASSWORD}))
+            .await
+            .gives(200);
+        let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+        assert_eq!(me["email"], email);
+        stack.login(&email, NEW_PASSWORD).await.is(200);
+        stack.login(&email, PASSWORD).await.is(401);
+    });
+}
+
+#[test]
+fn a_refresh_token_gives_an_access_token_that_works() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let renewed = refresh(stack, &user.refresh_token).await.gives(200);
+        assert_eq!(renewed["token_type"], "Bearer");
+        assert!(!renewed.str("refresh_token").is_empty());
+        let me = stack.get("/api/me").token(renewed.str("access_token")).await.gives(200);
+        assert_eq!(me["id"], user.id);
+    });
+}
+
+#[test]
+fn what_is_no_refresh_token_refreshes_nothing() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for token in ["nonsense", "a.b.c", user.access_token.as_str()] {
+            refresh(stack, token).await.problem(401);
+        }
+        let fields = stack.post("/api/auth/refresh", json!({})).await.invalid_fields();
+        assert_eq!(fields, ["refresh_token"]);
+    });
+}
+
+#[test]
+fn logging_out_ends_this_session_at_once_and_no_other() {
+    on_stack(async |stack| {
+        let here = stack.user().await;
+        let there = here.another_session().await;
+        is_alive(&here).await;
+        here.post("/api/auth/logout", json!({})).await.is(204);
+        is_ended(&here).await;
+        is_alive(&there).await;
+    });
+}
+
+#[test]
+fn logging_out_with_a_refresh_token_ends_it_too() {
+    on_stack(async |stack| {
+        let here = stack.user().await;
+        let there = here.another_session().await;
+        here.post("/api/auth/logout", json!({"refresh_token": here.refresh_token})).await.is(204);
+        is_ended(&here).await;
+        is_alive(&there).await;
+    });
+}
+
+#[test]
+fn logging_out_ends_what_the_session_refreshed_into() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let renewed = refresh(stack, &user.refresh_token).await.gives(200);
+        let renewed = User {
+            access_token: renewed.str("access_token").to_owned(),
+            refresh_token: renewed.str("refresh_token").to_owned(),
+            ..user.clone()
+        };
+        is_alive(&renewed).await;
+        renewed.post("/api/auth/logout", json!({"refresh_token": renewed.refresh_token})).await.is(204);
+        is_ended(&renewed).await;
+        is_ended(&user).await;
+    });
+}
+
+#[test]
+fn logging_out_everywhere_ends_every_session_at_once() {
+    on_stack(async |stack| {
+        let here = stack.user().await;
+        let there = here.another_session().await;
+        here.post("/api/auth/logout", json!({"everywhere": true})).await.is(204);
+        is_ended(&here).await;
+        is_ended(&there).await;
+    });
+}
+
+#[test]
+fn a_user_who_logged_out_everywhere_can_log_in_again() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        user.post("/api/auth/logout", json!({"everywhere": true})).await.is(204);
+        // Sign-in times are whole seconds, and a session of the second of the logout counts as ended.
+        eventually("a session that began after the logout", async || {
+            let session = user.another_session().await;
+            (session.get("/api/me").await.status == 200).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
+fn logging_out_needs_a_login() {
+    on_stack(async |stack| {
+        stack.post("/api/auth/logout", json!({})).await.is(401);
+    });
+}
+
+#[test]
+fn a_forgotten_password_is_reset_with_a_mailed_code_and_ends_all_sessions() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let there = user.another_session().await;
+        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        let code = stack.mailed_code(&user.email, 2).await;
+        let wrong = if code == "000000" { "000001" } else { "000000" };
+        stack
+            .post("/api/auth/reset-password", json!({"email": user.email, "code": wrong, "new_password": NEW_PASSWORD}))
+            .await
+            .refuses(422, "bad_code");
+        is_alive(&user).await;
+        stack
+            .post("/api/auth/reset-password", json!({"email": user.email, "code": code, "new_password": NEW_PASSWORD}))
+            .await
+            .is(204);
+        is_ended(&user).await;
+        is_ended(&there).await;
+        stack.login(&user.email, PASSWORD).await.refuses(401, "bad_credentials");
+        stack.login(&user.email, NEW_PASSWORD).await.is(200);
+        stack
+            .post("/api/auth/reset-password", json!({"email": user.email, "code": code, "new_password": PASSWORD}))
+            .await
+            .problem(422);
+    });
+}
+
+#[test]
+fn asking_for_a_reset_never_tells_whether_the_email_is_known() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let known = stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        let unknown = stack.post("/api/auth/forgot-password", json!({"email": address()})).await.is(202);
+        assert_eq!(known.text(), unknown.text());
+        stack
+            .post(
+                "/api/auth/reset-password",
+                json!({"email": address(), "code": "424242", "new_password": NEW_PASSWORD}),
+            )
+            .await
+            .refuses(422, "bad_code");
+    });
+}
+
+#[test]
+fn a_reset_to_a_weak_password_is_refused() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        let code = stack.mailed_code(&user.email, 2).await;
+        let fields = stack
+            .post("/api/auth/reset-password", json!({"email": user.email, "code": code, "new_password": "weak"}))
+            .await
+            .invalid_fields();
+        assert_eq!(fields, ["new_password"]);
+    });
+}
+
+#[test]
+fn a_password_is_stored_nowhere_in_the_table() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let profile = stack
+            .item(format!("PROFILE#{}", user.id), "PROFILE".to_owned())
+            .await
+            .expect("a confirmed user has a profile");
+        assert!(!format!("{profile:?}").contains(PASSWORD));
+    });
+}

@@ -1,0 +1,35 @@
+//! What every test stands on: the running stack, its users and the calls they make.
+
+mod answer;
+mod call;
+mod inside;
+mod stack;
+mod user;
+
+pub(crate) use answer::{Answer, Body};
+pub(crate) use call::Call;
+pub(crate) use inside::{parts, unknown_id};
+pub(crate) use stack::{Stack, on_stack};
+pub(crate) use user::{Created, PASSWORD, User};
+
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(60);
+
+/// Asks again and again until there is an answer, and fails naming what was waited for.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A word that no other test, and no other run, uses.
+pub(crate) fn unique() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}

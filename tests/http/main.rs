@@ -1,0 +1,22 @@
+//! The running system, from outside: one file for each group of routes, and one for each promise that
+//! crosses them.
+
+mod fixtures;
+mod harness;
+
+mod accounts;
+mod conventions;
+mod deletion;
+mod events;
+mod explore;
+mod histories;
+mod images;
+mod me;
+mod media;
+mod plans;
+mod rejected;
+mod thumbnails;
+mod titles;
+mod tokens;
+mod upload;
+mod visibility;

@@ -1,0 +1,122 @@
+//! Uploads that are not what they were said to be.
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Stack, User, on_stack};
+
+async fn is_rejected(stack: &'static Stack, user: &User, picture: &Picture, words: &[&str]) {
+    let created = user.create("Suspicious", picture).await;
+    created.put(stack, &picture.bytes).await.is(200);
+    let image = user.rejected(&created.id).await;
+    let reason = image.str("reject_reason");
+    let plain = reason.to_lowercase();
+    assert!(words.iter().any(|word| plain.contains(word)), "{reason:?} says nothing of {words:?}");
+    assert!(
+        !reason.contains("::") && !reason.contains('{') && !plain.contains("error("),
+        "{reason:?} is for programmers"
+    );
+    assert!(image["image_url"].is_null());
+    assert!(image.list("thumbnails").is_empty());
+    stack.no_blobs(&created.id).await;
+    assert!(stack.claim(&user.id, "Suspicious").await.is_none());
+    stack.get(format!("/api/images/{}", created.id)).await.problem(404);
+    user.delete(format!("/api/images/{}", created.id)).await.is(204);
+    let me = user.get("/api/me").await.gives(200);
+    assert_eq!(me["usage"]["images"], 0);
+}
+
+#[test]
+fn what_is_no_image_is_rejected() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for picture in [Picture::text_as_jpeg(), Picture::html_as_png()] {
+            is_rejected(stack, &user, &picture, &["not an image", "no image", "not a"]).await;
+        }
+    });
+}
+
+#[test]
+fn an_image_of_another_type_than_declared_is_rejected() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for picture in [
+            Picture::png(80, 60).declared_as("image/jpeg", "jpg"),
+            Picture::jpeg(80, 60).declared_as("image/png", "png"),
+            Picture::gif(80, 60).declared_as("image/webp", "webp"),
+            Picture::webp(80, 60).declared_as("image/gif", "gif"),
+        ] {
+            is_rejected(stack, &user, &picture, &["jpeg", "png", "webp", "gif"]).await;
+        }
+    });
+}
+
+#[test]
+fn an_image_that_was_cut_off_is_rejected() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for picture in Picture::every_format(320, 240) {
+            let cut = picture.truncated();
+            is_rejected(
+                stack,
+                &user,
+                &cut,
+                &["damaged", "truncated", "incomplete", "cut", "broken", "corrupt", "decode", "read"],
+            )
+            .await;
+        }
+    });
+}
+
+#[test]
+fn a_damaged_image_is_rejected() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        is_rejected(
+            stack,
+            &user,
+            &Picture::png(320, 240).scribbled(),
+            &["damaged", "truncated", "incomplete", "broken", "corrupt", "decode", "read"],
+        )
+        .await;
+    });
+}
+
+#[test]
+fn an_image_of_too_many_pixels_is_rejected_however_small_its_file() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for picture in [Picture::png_bomb(), Picture::jpeg_bomb(), Picture::gif_bomb()] {
+            is_rejected(stack, &user, &picture, &["pixel", "large", "big"]).await;
+        }
+    });
+}
+
+#[test]
+fn a_rejected_image_is_listed_with_its_reason_until_it_is_deleted() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let fake = Picture::text_as_jpeg();
+        let created = user.create("Suspicious", &fake).await;
+        created.put(stack, &fake.bytes).await.is(200);
+        let rejected = user.rejected(&created.id).await;
+        let listed = user.pages("/api/images?status=rejected").await;
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0]["reject_reason"], rejected["reject_reason"]);
+        user.post(format!("/api/images/{}/upload", created.id), serde_json::json!({})).await.problem(409);
+    });
+}
+
+#[test]
+fn a_second_upload_to_a_rejected_image_is_swept() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let fake = Picture::text_as_jpeg();
+        let created = user.create("Suspicious", &fake).await;
+        created.put(stack, &fake.bytes).await.is(200);
+        user.rejected(&created.id).await;
+        stack.no_blobs(&created.id).await;
+        // Its blob is gone, so the same URL admits it once more.
+        created.put(stack, &fake.bytes).await.is(200);
+        stack.no_blobs(&created.id).await;
+        user.rejected(&created.id).await;
+    });
+}

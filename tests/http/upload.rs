@@ -1,0 +1,214 @@
+//! The presigned PUT, and /api/images/{id}/upload
+
+use std::collections::HashMap;
+
+use http::Method;
+use reqwest::Url;
+use serde_json::json;
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Created, on_stack};
+
+fn query(created: &Created) -> HashMap<String, String> {
+    Url::parse(created.upload.str("url"))
+        .expect("an upload URL is absolute")
+        .query_pairs()
+        .map(|(name, value)| (name.to_lowercase(), value.into_owned()))
+        .collect()
+}
+
+#[test]
+fn an_upload_is_a_put_for_15_minutes() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let created = user.pending("Harbour").await;
+        assert_eq!(created.upload["method"], "PUT");
+        assert!(created.upload.str("expires_at").ends_with('Z'));
+        let query = query(&created);
+        assert_eq!(query["x-amz-expires"], "900");
+        for header in ["content-length", "content-type", "if-none-match"] {
+            assert!(
+                query["x-amz-signedheaders"].split(';').any(|signed| signed == header),
+                "{header} is not signed: {query:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn an_upload_as_told_becomes_a_ready_image() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let picture = Picture::small();
+        let created = user.create_with("Harbour", picture, json!({"sha256": picture.sha256()})).await;
+        created.put(stack, &picture.bytes).await.is(200);
+        let image = user.ready(&created.id).await;
+        assert_eq!(image["width"], 320);
+        assert_eq!(image["height"], 240);
+        assert_eq!(image["size"], picture.bytes.len());
+        assert_eq!(image["sha256"], picture.sha256());
+        assert!(!image.str("placeholder").is_empty());
+        assert!(image["reject_reason"].is_null());
+        let item = stack.image_item(&created.id).await.expect("an item");
+        assert!(!item.contains_key("expires_at"));
+    });
+}
+
+#[test]
+fn another_size_is_refused() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let created = user.pending("Harbour").await;
+        let bytes = &Picture::small().bytes;
+        let longer = [bytes.as_slice(), b"more"].concat();
+        created.put(stack, &longer).await.is(403);
+        created.put(stack, &bytes[..bytes.len() - 1]).await.is(403);
+        created.put(stack, &[]).await.is(403);
+        assert!(stack.blobs(&created.id).await.is_empty());
+        created.put(stack, bytes).await.is(200);
+    });
+}
+
+#[test]
+fn another_type_is_refused() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let created = user.pending("Harbour").await;
+        let bytes = &Picture::small().bytes;
+        for other in ["text/html", "image/png"] {
+            created.put_with(stack, bytes, &[("content-type", other)]).await.is(403);
+        }
+        assert!(stack.blobs(&created.id).await.is_empty());
+    });
+}
+
+#[test]
+fn other_bytes_than_the_hash_names_are_refused() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let picture = Picture::small();
+        let created = user.create_with("Harbour", picture, json!({"sha256": picture.sha256()})).await;
+        let mut other = picture.bytes.clone();
+        *other.last_mut().expect("bytes") ^= 1;
+        let answer = created.put(stack, &other).await;
+        assert!(matches!(answer.status, 400 | 403), "{answer}");
+        assert!(stack.blobs(&created.id).await.is_empty());
+        created.put(stack, &picture.bytes).await.is(200);
+    });
+}
+
+#[test]
+fn a_signed_hash_cannot_be_left_out_or_changed() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let picture = Picture::small();
+        let created = user.create_with("Harbour", picture, json!({"sha256": picture.sha256()})).await;
+        let headers = created.upload["headers"].as_object().expect("headers");
+        let (name, _) = headers
+            .iter()
+            .find(|(name, _)| name.to_lowercase() == "x-amz-checksum-sha256")
+            .unwrap_or_else(|| panic!("the hash is not among {headers:?}"));
+        // The hash of nothing.
+        let other = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let mut without = created.clone();
+        without.upload["headers"].as_object_mut().expect("headers").remove(name);
+        for answer in
+            [created.put_with(stack, &picture.bytes, &[(name, other)]).await, without.put(stack, &picture.bytes).await]
+        {
+            assert!(matches!(answer.status, 400 | 403), "{answer}");
+        }
+        assert!(stack.blobs(&created.id).await.is_empty());
+    });
+}
+
+#[test]
+fn a_second_upload_is_refused() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let created = user.pending("Harbour").await;
+        let first = Picture::small().bytes.clone();
+        created.put(stack, &first).await.is(200);
+        let mut second = first.clone();
+        *second.last_mut().expect("bytes") ^= 1;
+        created.put(stack, &second).await.is(412);
+        user.ready(&created.id).await;
+        created.put(stack, &second).await.is(412);
+        let mut without = created.clone();
+        without.upload["headers"]
+            .as_object_mut()
+            .expect("headers")
+            .retain(|name, _| !name.eq_ignore_ascii_case("if-none-match"));
+        without.put(stack, &second).await.is(403);
+    });
+}
+
+#[test]
+fn an_upload_url_serves_no_other_key_and_no_other_method() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let (one, other) = (user.pending("One").await, user.pending("Other").await);
+        let mut crossed = one.clone();
+        let mut url = Url::parse(one.upload.str("url")).expect("a URL");
+        url.set_path(Url::parse(other.upload.str("url")).expect("a URL").path());
+        crossed.upload["url"] = json!(url.as_str());
+        crossed.put(stack, &Picture::small().bytes).await.is(403);
+        for method in [Method::GET, Method::DELETE, Method::HEAD] {
+            stack.call(method, one.upload.str("url")).await.is(403);
+        }
+        one.put(stack, &Picture::small().bytes).await.is(200);
+        stack.get(one.upload.str("url")).await.is(403);
+    });
+}
+
+#[test]
+fn a_pending_image_gets_a_fresh_upload_url_and_more_time() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let created = user.pending("Harbour").await;
+        let expires = async || {
+            let item = stack.image_item(&created.id).await.expect("an item");
+            let claim = stack.claim(&user.id, "Harbour").await.expect("a claim");
+            let number = |item: &HashMap<String, aws_sdk_dynamodb::types::AttributeValue>| -> u64 {
+                item["expires_at"].as_n().expect("a time is a number").parse().expect("a whole number")
+            };
+            (number(&item), number(&claim))
+        };
+        let (image_until, claim_until) = expires().await;
+        assert_eq!(image_until, claim_until);
+        let answer = user.post(format!("/api/images/{}/upload", created.id), json!({})).await;
+        let answer = if answer.status == 201 { answer.gives(201) } else { answer.gives(200) };
+        let upload = if answer["upload"].is_object() { answer["upload"].clone() } else { answer.clone() };
+        let (image_again, claim_again) = expires().await;
+        assert_eq!(image_again, claim_again);
+        assert!(image_again >= image_until);
+        let fresh = Created { upload, ..created.clone() };
+        fresh.put(stack, &Picture::small().bytes).await.is(200);
+        user.ready(&created.id).await;
+    });
+}
+
+#[test]
+fn an_image_that_is_not_pending_gets_no_upload_url() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let image = user.publish("Harbour", Picture::small()).await;
+        user.post(format!("/api/images/{}/upload", image.str("id")), json!({})).await.problem(409);
+    });
+}
+
+#[test]
+fn a_browser_may_upload_from_another_origin() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let created = user.pending("Harbour").await;
+        let answer = stack
+            .call(Method::OPTIONS, created.upload.str("url"))
+            .header("origin", &stack.url)
+            .header("access-control-request-method", "PUT")
+            .header("access-control-request-headers", "content-type,if-none-match")
+            .await
+            .is(200);
+        answer.must_header("access-control-allow-origin");
+        assert!(answer.must_header("access-control-allow-methods").contains("PUT"));
+    });
+}

@@ -1,0 +1,157 @@
+//! A private image gives nothing to anyone else, by any route, known or guessed.
+
+use reqwest::Url;
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Stack, User, eventually, on_stack, parts, unknown_id};
+
+/// Where an image would be, if it were public.
+fn addresses(picture: &Picture, id: &str) -> Vec<String> {
+    let (owner, image) = parts(id);
+    let ending = picture.extension;
+    [100, 200, 240, 400]
+        .iter()
+        .map(|height| format!("/media/thumbnail/{owner}/{image}/{height}.{ending}"))
+        .chain([format!("/media/imageupload/{owner}/{image}.{ending}")])
+        .collect()
+}
+
+/// Every way in which somebody who knows an image's id could try to get something of it.
+async fn gives_nothing(stack: &Stack, id: &str, picture: &Picture, other: &User) {
+    let path = format!("/api/images/{id}");
+    let mut unknown = other.get(format!("/api/images/{}", unknown_id(&other.id))).await.problem(404);
+    for call in [stack.get(&path), other.get(&path)] {
+        let mut problem = call.await.problem(404);
+        for problem in [&mut problem, &mut unknown] {
+            problem["instance"].take();
+        }
+        assert_eq!(problem, unknown, "the 404 tells that the image exists");
+    }
+    for address in addresses(picture, id) {
+        stack.get(&address).await.is(404);
+        other.get(&address).await.is(404);
+        stack.head(&address).await.is(404);
+    }
+    other.patch(&path, json!({"visibility": "public"})).await.is(403);
+    other.post(format!("{path}/upload"), json!({})).await.is(403);
+    other.delete(&path).await.is(403);
+    for list in ["/api/images", "/api/explore?limit=100"] {
+        let seen = other.pages(list).await;
+        assert!(!seen.iter().any(|image| image["id"] == id), "{list}");
+    }
+}
+
+fn thumbnails(image: &Value) -> Vec<&str> {
+    image.list("thumbnails").iter().map(|thumbnail| thumbnail.str("url")).collect()
+}
+
+#[test]
+fn a_private_image_gives_nothing_to_anyone_else() {
+    on_stack(async |stack| {
+        let owner = stack.user_on("Premium").await;
+        let other = stack.user_on("Enterprise").await;
+        let picture = Picture::jpeg(640, 480);
+        let image = owner.hide("Diary", &picture).await;
+        gives_nothing(stack, image.str("id"), &picture, &other).await;
+        owner.get(format!("/api/images/{}", image.str("id"))).await.is(200);
+    });
+}
+
+#[test]
+fn a_pending_public_image_gives_nothing_to_anyone_else() {
+    on_stack(async |stack| {
+        let owner = stack.user_on("Premium").await;
+        let other = stack.user().await;
+        let pending = owner.pending("Soon").await;
+        gives_nothing(stack, &pending.id, Picture::small(), &other).await;
+    });
+}
+
+#[test]
+fn a_private_images_urls_are_presigned_for_its_owner() {
+    on_stack(async |stack| {
+        let owner = stack.user_on("Premium").await;
+        let picture = Picture::jpeg(640, 480);
+        let image = owner.hide("Diary", &picture).await;
+        let until = image.str("url_expires_at");
+        assert!(until.ends_with('Z'), "{until}");
+        let mut urls = thumbnails(&image);
+        assert_eq!(urls.len(), 2);
+        urls.push(image.str("image_url"));
+        for url in urls {
+            let answer = stack.get(url).await.is(200);
+            assert_eq!(answer.must_header("content-type"), "image/jpeg");
+            let mut unsigned = Url::parse(url).expect("a presigned URL is absolute");
+            assert!(
+                unsigned.query_pairs().any(|(name, value)| {
+                    name == "X-Amz-Expires" && value.parse::<u64>().is_ok_and(|age| age <= 900)
+                }),
+                "{url}"
+            );
+            unsigned.set_query(None);
+            stack.get(unsigned).await.is(403);
+        }
+        let original = stack.get(image.str("image_url")).await.is(200);
+        assert!(original.body == picture.bytes, "other bytes came back");
+    });
+}
+
+#[test]
+fn an_image_that_becomes_private_is_closed_everywhere() {
+    on_stack(async |stack| {
+        let owner = stack.user_on("Premium").await;
+        let other = stack.user().await;
+        let picture = Picture::small();
+        let image = owner.publish("Party", picture).await;
+        let path = format!("/api/images/{}", image.str("id"));
+        stack.get(&path).await.is(200);
+        other.get(&path).await.is(200);
+        let mut urls = thumbnails(&image);
+        urls.push(image.str("image_url"));
+        for url in &urls {
+            assert!(stack.get(url).await.status < 400, "{url}");
+        }
+        owner.patch(&path, json!({"visibility": "private"})).await.is(200);
+        stack.get(&path).await.problem(404);
+        for url in &urls {
+            eventually(&format!("{url} to close"), async || (stack.get(url).await.status == 404).then_some(())).await;
+        }
+        gives_nothing(stack, image.str("id"), picture, &other).await;
+    });
+}
+
+#[test]
+fn an_image_that_becomes_public_is_open_at_the_same_addresses_again() {
+    on_stack(async |stack| {
+        let owner = stack.user_on("Premium").await;
+        let image = owner.publish("Party", Picture::small()).await;
+        let path = format!("/api/images/{}", image.str("id"));
+        for visibility in ["private", "public"] {
+            owner.patch(&path, json!({"visibility": visibility})).await.is(200);
+        }
+        let again = stack.get(&path).await.gives(200);
+        assert_eq!(again["thumbnails"], image["thumbnails"]);
+        assert_eq!(again["image_url"], image["image_url"]);
+        assert!(again["url_expires_at"].is_null());
+        for url in thumbnails(&image) {
+            eventually(&format!("{url} to open"), async || (stack.get(url).await.status == 200).then_some(())).await;
+        }
+    });
+}
+
+#[test]
+fn a_ready_public_image_is_for_anyone_and_says_nothing_private_of_its_owner() {
+    on_stack(async |stack| {
+        let owner = stack.user().await;
+        let other = stack.user().await;
+        let image = owner.publish("Party", Picture::small()).await;
+        let path = format!("/api/images/{}", image.str("id"));
+        for call in [stack.get(&path), other.get(&path), owner.get(&path)] {
+            let answer = call.await;
+            assert!(!answer.text().contains(&owner.email));
+            assert_eq!(answer.gives(200)["id"], image["id"]);
+        }
+        stack.get(&path).token("nonsense").await.is(401);
+    });
+}
