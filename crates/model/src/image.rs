@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Description, ImageId, Timestamp, Title};
+use crate::{Description, ImageId, Plan, Timestamp, Title};
 
 /// The largest upload that any plan admits, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
@@ -58,9 +58,13 @@ pub struct Ready {
     pub placeholder: Vec<u8>,
     /// Ascending by height.
     pub thumbnails: Vec<Thumbnail>,
-    /// The plan's [stamp](crate::Plan::stamp) that the thumbnails were built for; none while the owner has no plan.
-    pub built_for: Option<String>,
+    pub built_for: BuiltFor,
 }
+
+/// What a set of thumbnails was built for. It names their keys too, so that sets built at the same time for different
+/// plans never share a blob, and sets built twice for the same share all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BuiltFor(String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thumbnail {
@@ -136,6 +140,23 @@ impl Image {
     /// Whether it holds its title.
     pub fn holds_claim(&self) -> bool {
         !matches!(self.state, State::Rejected { .. })
+    }
+}
+
+impl BuiltFor {
+    /// `None`: an owner without a plan, whose images have no thumbnails.
+    pub fn plan(plan: Option<&Plan>) -> Self {
+        let stamp = plan.map_or_else(String::new, |plan| format!("{}#{}", plan.name, plan.version));
+        let hash = <sha2::Sha256 as sha2::Digest>::digest(stamp);
+        Self(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

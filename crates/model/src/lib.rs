@@ -14,7 +14,8 @@ mod time;
 pub use cursor::{BadCursor, Cursor};
 pub use ids::{BadId, ImageId, ImageKey, UserId};
 pub use image::{
-    Blob, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, UnknownContentType, Visibility,
+    Blob, BuiltFor, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, UnknownContentType,
+    Visibility,
 };
 pub use plan::{Plan, PlanName};
 pub use profile::{Profile, Usage};

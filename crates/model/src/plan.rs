@@ -44,11 +44,6 @@ impl serde::Serialize for PlanName {
 }
 
 impl Plan {
-    /// Names this plan at this version: an image's thumbnails are right while the stamp they were built for is current.
-    pub fn stamp(&self) -> String {
-        format!("{}#{}", self.name, self.version)
-    }
-
     pub fn allows_original_of(&self, image: &Image) -> bool {
         self.original_link && image.is_ready()
     }

@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tintype_model::{Blob, ContentType, ImageId, Timestamp};
+use tintype_model::{Blob, BuiltFor, ContentType, ImageId, Timestamp};
 use tokio::io::AsyncBufRead;
 
 use crate::StoreError;
@@ -67,8 +67,27 @@ fn original_key(id: ImageId) -> String {
     format!("originals/{}original", prefix(id))
 }
 
-fn thumbnail_key(id: ImageId, height: u32, kind: ContentType) -> String {
-    format!("thumbnails/{}{height}.{}", prefix(id), kind.extension())
+fn thumbnails_prefix(id: ImageId, set: &BuiltFor) -> String {
+    format!("thumbnails/{}{}/", prefix(id), set.as_str())
+}
+
+/// A thumbnail, named by its image, the set that it belongs to and its height.
+#[derive(Debug, Clone, Copy)]
+pub struct ThumbnailKey<'a> {
+    pub image: ImageId,
+    pub set: &'a BuiltFor,
+    pub height: u32,
+    pub kind: ContentType,
+}
+
+impl ThumbnailKey<'_> {
+    fn file(&self) -> String {
+        format!("{}.{}", self.height, self.kind.extension())
+    }
+
+    fn key(&self) -> String {
+        format!("{}{}", thumbnails_prefix(self.image, self.set), self.file())
+    }
 }
 
 /// The image that a blob of either bucket belongs to, by its key.
@@ -122,16 +141,13 @@ impl Blobs {
     /// Signs a read of a thumbnail; see [`Self::sign_original`].
     pub async fn sign_thumbnail(
         &self,
-        id: ImageId,
-        height: u32,
-        kind: ContentType,
+        thumbnail: ThumbnailKey<'_>,
         method: Method,
         start: Timestamp,
         lasting: Duration,
     ) -> Result<Signed, StoreError> {
-        let key = thumbnail_key(id, height, kind);
-        let name = format!("{height}.{}", kind.extension());
-        self.sign_read(&self.thumbnails, key, method, kind, &name, start, lasting).await
+        let (key, name) = (thumbnail.key(), thumbnail.file());
+        self.sign_read(&self.thumbnails, key, method, thumbnail.kind, &name, start, lasting).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the one place where both kinds of blob are signed")]
@@ -180,17 +196,11 @@ impl Blobs {
     /// A thumbnail's bytes. `if_none_match`: the ETags that the caller has, as the header spells them.
     pub async fn fetch_thumbnail(
         &self,
-        id: ImageId,
-        height: u32,
-        kind: ContentType,
+        thumbnail: ThumbnailKey<'_>,
         if_none_match: Option<String>,
     ) -> Result<Fetched, StoreError> {
-        let get = self
-            .client
-            .get_object()
-            .bucket(&self.thumbnails)
-            .key(thumbnail_key(id, height, kind))
-            .set_if_none_match(if_none_match);
+        let get =
+            self.client.get_object().bucket(&self.thumbnails).key(thumbnail.key()).set_if_none_match(if_none_match);
         match get.send().await {
             Ok(object) => {
                 let etag = object.e_tag().unwrap_or_default().to_owned();
@@ -203,19 +213,13 @@ impl Blobs {
         }
     }
 
-    pub async fn put_thumbnail(
-        &self,
-        id: ImageId,
-        height: u32,
-        kind: ContentType,
-        bytes: Vec<u8>,
-    ) -> Result<(), StoreError> {
+    pub async fn put_thumbnail(&self, thumbnail: ThumbnailKey<'_>, bytes: Vec<u8>) -> Result<(), StoreError> {
         let put = self
             .client
             .put_object()
             .bucket(&self.thumbnails)
-            .key(thumbnail_key(id, height, kind))
-            .content_type(kind.as_str())
+            .key(thumbnail.key())
+            .content_type(thumbnail.kind.as_str())
             .body(ByteStream::from(bytes));
         put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutObject", e))
     }
@@ -225,34 +229,27 @@ impl Blobs {
         delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteObject", e))
     }
 
-    /// Deletes the thumbnails of an image whose heights `keep` does not hold.
-    pub async fn delete_thumbnails_except(
-        &self,
-        id: ImageId,
-        keep: &[u32],
-        kind: ContentType,
-    ) -> Result<(), StoreError> {
-        let keep: Vec<String> = keep.iter().map(|&height| thumbnail_key(id, height, kind)).collect();
-        self.delete_under(&self.thumbnails, &format!("thumbnails/{}", prefix(id)), &keep).await
+    /// Deletes a set of thumbnails.
+    pub async fn delete_thumbnails(&self, id: ImageId, set: &BuiltFor) -> Result<(), StoreError> {
+        self.delete_under(&self.thumbnails, &thumbnails_prefix(id, set)).await
     }
 
     /// Deletes everything that an image has in both buckets.
     pub async fn delete_all(&self, id: ImageId) -> Result<(), StoreError> {
         let (originals, thumbnails) = (format!("originals/{}", prefix(id)), format!("thumbnails/{}", prefix(id)));
         tokio::try_join!(
-            self.delete_under(&self.originals, &originals, &[]),
-            self.delete_under(&self.thumbnails, &thumbnails, &[])
+            self.delete_under(&self.originals, &originals),
+            self.delete_under(&self.thumbnails, &thumbnails)
         )?;
         Ok(())
     }
 
-    async fn delete_under(&self, bucket: &str, prefix: &str, keep: &[String]) -> Result<(), StoreError> {
+    async fn delete_under(&self, bucket: &str, prefix: &str) -> Result<(), StoreError> {
         let mut pages = self.client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
             let keys = page.contents().iter().filter_map(|object| object.key());
             let doomed: Vec<ObjectIdentifier> = keys
-                .filter(|key| !keep.iter().any(|kept| kept == key))
                 .map(|key| ObjectIdentifier::builder().key(key).build())
                 .collect::<Result<_, _>>()
                 .map_err(unsigned)?;
@@ -309,7 +306,8 @@ mod tests {
     fn a_blob_names_its_image() {
         let id = ImageId { owner: OWNER.parse().unwrap(), key: tintype_model::ImageKey::generate() };
         assert_eq!(blob_owner(&original_key(id)), Some(id));
-        assert_eq!(blob_owner(&thumbnail_key(id, 200, ContentType::Jpeg)), Some(id));
+        let thumbnail = ThumbnailKey { image: id, set: &BuiltFor::plan(None), height: 200, kind: ContentType::Jpeg };
+        assert_eq!(blob_owner(&thumbnail.key()), Some(id));
         for stranger in ["", "originals/x/y", "other/a/b", "originals"] {
             assert_eq!(blob_owner(stranger), None);
         }

@@ -379,9 +379,18 @@ impl Table {
 
     /// Deletes the claim that a removed image may have left (an expired one's, say), if it is still that image's.
     pub async fn release_claim(&self, id: ImageId, title: &Title) -> Result<(), StoreError> {
-        // Refused: another's by now, which is as good.
-        let _taken_over = self.transact(&[self.drop_claim(id, title)?]).await?;
-        Ok(())
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(Key::claim(id.owner, title).attributes()))
+            .condition_expression("attribute_not_exists(pk) OR image_id = :mine")
+            .expression_attribute_values(":mine", s(id.key));
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(StoreError::from_sdk("DeleteItem", error)),
+        }
     }
 
     /// Image ids of a page of the public feed with the place after it; see [`feed`].

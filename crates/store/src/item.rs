@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
-    Blob, ContentType, Description, Email, Image, ImageId, ImageKey, PersonName, Plan, PlanName, Profile, Ready,
-    Sha256, State, Status, Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
+    Blob, BuiltFor, ContentType, Description, Email, Image, ImageId, ImageKey, PersonName, Plan, PlanName, Profile,
+    Ready, Sha256, State, Status, Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
 };
 
 use crate::key::Key;
@@ -97,9 +97,7 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
             set("height", n(ready.height));
             set("placeholder", AttributeValue::B(Bytes::new(ready.placeholder.clone())));
             set("thumbnails", AttributeValue::L(ready.thumbnails.iter().map(from_thumbnail).collect()));
-            if let Some(stamp) = &ready.built_for {
-                set("built_for", s(stamp));
-            }
+            set("built_for", s(ready.built_for.as_str()));
         }
     }
     if image.is_published() {
@@ -144,7 +142,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
                 .map(thumbnail)
                 .collect::<Option<_>>()
                 .ok_or_else(|| fields.broken("thumbnails"))?,
-            built_for: fields.opt_text("built_for").map(str::to_owned),
+            built_for: BuiltFor::from_stored(fields.text("built_for")?.to_owned()),
         }),
     };
     Ok(Image {

@@ -47,12 +47,17 @@ impl Key {
         Self { pk: format!("TITLE#{owner}#{title}"), sk: "CLAIM".into() }
     }
 
-    pub(crate) fn plan(name: &PlanName) -> Self {
+    pub fn plan(name: &PlanName) -> Self {
         Self { pk: "PLANS".into(), sk: format!("PLAN#{name}") }
     }
 
+    /// The key of an item that was read, or that a stream tells of.
+    pub fn stored(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+
     /// The image that stands here, if one does.
-    pub(crate) fn as_image(&self) -> Option<ImageId> {
+    pub fn as_image(&self) -> Option<ImageId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
         Some(ImageId { owner, key: self.sk.strip_prefix("IMAGE#")?.parse().ok()? })
     }

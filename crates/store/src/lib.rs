@@ -20,7 +20,7 @@ mod table;
 use std::time::Duration;
 
 pub use accounts::{AccountError, Accounts, LoggedIn, PoolUser};
-pub use blobs::{Blobs, Fetched, Method, Signed, Upload, blob_owner};
+pub use blobs::{Blobs, Fetched, Method, Signed, ThumbnailKey, Upload, blob_owner};
 pub use error::StoreError;
 pub use images::{Built, Change, Changed, Created, ImageFilter, Page};
 pub use key::Key;

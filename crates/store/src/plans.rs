@@ -9,20 +9,28 @@ use crate::{StoreError, Table};
 
 /// All plans, as this process last read them, at most a minute ago: a change binds everywhere within that.
 #[derive(Debug, Default)]
-pub struct Plans(RwLock<Option<(Instant, Arc<HashMap<PlanName, Plan>>)>>);
+pub struct Plans(RwLock<Option<Kept>>);
 
-const KEPT: Duration = Duration::from_secs(55);
+type ByName = Arc<HashMap<PlanName, Plan>>;
+
+#[derive(Debug)]
+struct Kept {
+    read_at: Instant,
+    plans: ByName,
+}
+
+const LIFETIME: Duration = Duration::from_secs(55);
 
 impl Plans {
-    pub async fn get(&self, table: &Table) -> Result<Arc<HashMap<PlanName, Plan>>, StoreError> {
-        if let Some((read_at, plans)) = self.0.read().unwrap_or_else(|e| e.into_inner()).as_ref()
-            && read_at.elapsed() < KEPT
+    pub async fn get(&self, table: &Table) -> Result<ByName, StoreError> {
+        if let Some(kept) = self.0.read().unwrap_or_else(|e| e.into_inner()).as_ref()
+            && kept.read_at.elapsed() < LIFETIME
         {
-            return Ok(plans.clone());
+            return Ok(Arc::clone(&kept.plans));
         }
         let read_at = Instant::now();
-        let plans = Arc::new(table.list_plans().await?.into_iter().map(|p| (p.name.clone(), p)).collect());
-        *self.0.write().unwrap_or_else(|e| e.into_inner()) = Some((read_at, Arc::clone(&plans)));
+        let plans: ByName = Arc::new(table.list_plans().await?.into_iter().map(|p| (p.name.clone(), p)).collect());
+        *self.0.write().unwrap_or_else(|e| e.into_inner()) = Some(Kept { read_at, plans: Arc::clone(&plans) });
         Ok(plans)
     }
 }

@@ -1,1 +1,66 @@
-fn main() {}
+//! What happens behind the API: thumbnails are built, and what a removal leaves is swept. One executable serves all
+//! workers; SAM's `Handler:` names the one.
+
+mod build_thumbnails;
+mod sweep;
+
+use std::env;
+use std::sync::Arc;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use tintype_store::{Blobs, Table};
+
+/// What a worker has at hand.
+struct Worker {
+    table: Table,
+    blobs: Blobs,
+    /// Images of more pixels are rejected.
+    max_pixels: u64,
+}
+
+impl Worker {
+    async fn from_env() -> Result<Self, Error> {
+        let config = tintype_store::aws_config().await;
+        let number = |name: &str, default: u64| env::var(name).map_or(Ok(default), |text| text.parse());
+        Ok(Self {
+            table: Table::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
+            blobs: Blobs::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
+            max_pixels: number("MAX_PIXELS", tintype_imaging::DEFAULT_MAX_PIXELS)?,
+        })
+    }
+}
+
+macro_rules! run {
+    ($worker:ident, $handler:path) => {
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
+            let worker = Arc::clone(&$worker);
+            async move { $handler(&worker, event).await }
+        }))
+        .await
+    };
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let handler = env::var("_HANDLER")?;
+    let worker = Arc::new(Worker::from_env().await?);
+    match handler.as_str() {
+        "build_thumbnails" => run!(worker, build_thumbnails::handle),
+        "sweep" => run!(worker, sweep::handle),
+        other => Err(format!("no worker is named {other:?}").into()),
+    }
+}
+
+/// One line for each piece of work; no titles, no names.
+fn log(worker: &str, subject: &dyn std::fmt::Display, outcome: &str, cause: Option<&dyn std::fmt::Display>) {
+    let mut line = serde_json::json!({
+        "level": if cause.is_some() { "error" } else { "info" },
+        "worker": worker,
+        "subject": subject.to_string(),
+        "outcome": outcome,
+    });
+    if let Some(cause) = cause {
+        line["cause"] = cause.to_string().into();
+    }
+    println!("{line}");
+}

@@ -1,0 +1,76 @@
+use tintype_model::{Claims, Plan, Profile, UserId};
+use tintype_store::{Items, Key};
+
+use crate::error::Problem;
+use crate::request::Request;
+
+/// Who makes a request: someone whose token holds, whose session has not ended and whose account is there.
+pub(crate) struct Caller {
+    pub(crate) claims: Claims,
+    pub(crate) profile: Profile,
+}
+
+impl Request<'_> {
+    /// The caller, with whatever else stands at `keys`, in the same read.
+    pub(crate) async fn caller_and(&self, keys: impl IntoIterator<Item = Key>) -> Result<(Caller, Items), Problem> {
+        let claims = self.verified_claims().await?.ok_or_else(Problem::unauthenticated)?;
+        self.admit(claims, keys).await
+    }
+
+    pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
+        self.caller_and([]).await.map(|(caller, _)| caller)
+    }
+
+    /// Like [`Self::caller_and`], for routes that need no login: none without a token, an error with a bad one.
+    pub(crate) async fn caller_if_any_and(
+        &self,
+        keys: impl IntoIterator<Item = Key>,
+    ) -> Result<(Option<Caller>, Items), Problem> {
+        match self.verified_claims().await? {
+            Some(claims) => self.admit(claims, keys).await.map(|(caller, items)| (Some(caller), items)),
+            None => Ok((None, self.app.table.read(keys).await?)),
+        }
+    }
+
+    /// Whom the token names, before anything is read: whether that still holds, [`Self::caller_and`] tells.
+    pub(crate) async fn claimed_user(&self) -> Result<UserId, Problem> {
+        self.verified_claims().await?.map(|claims| claims.user).ok_or_else(Problem::unauthenticated)
+    }
+
+    async fn admit(&self, claims: Claims, keys: impl IntoIterator<Item = Key>) -> Result<(Caller, Items), Problem> {
+        let session = Key::ended_session(claims.user, claims.origin_jti);
+        let keys = keys.into_iter().chain([Key::profile(claims.user), session.clone()]);
+        let items = self.app.table.read(keys).await?;
+        match items.profile(claims.user)? {
+            Some(profile) if !items.has(&session) && !claims.ended_by(&profile) => {
+                Ok((Caller { claims, profile }, items))
+            }
+            _ => Err(Problem::unauthenticated()),
+        }
+    }
+
+    /// What the token says: verified by the gateway where the route has its authorizer, else here.
+    async fn verified_claims(&self) -> Result<Option<Claims>, Problem> {
+        if let Some(claims) = &self.claims {
+            return self.app.keys.accept(claims).map(Some).ok_or_else(Problem::unauthenticated);
+        }
+        let Some(header) = self.headers.get("authorization") else { return Ok(None) };
+        let token = header.to_str().ok().and_then(|header| {
+            let (scheme, token) = header.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let token = token.ok_or_else(Problem::unauthenticated)?;
+        self.app.keys.verify(token).await?.map(Some).map_err(|_| Problem::unauthenticated())
+    }
+
+    /// The plan of a user; none where they have none, or one that is no more.
+    pub(crate) async fn plan_of(&self, profile: &Profile) -> Result<Option<Plan>, Problem> {
+        let Some(name) = &profile.plan else { return Ok(None) };
+        Ok(self.app.plans.get(&self.app.table).await?.get(name).cloned())
+    }
+
+    /// The plan that creating and uploading need.
+    pub(crate) async fn required_plan_of(&self, profile: &Profile) -> Result<Plan, Problem> {
+        self.plan_of(profile).await?.ok_or_else(Problem::plan_required)
+    }
+}

@@ -1,0 +1,164 @@
+//! Bodies and queries, field by field: each type says how it is read, and all errors are reported at once.
+
+use serde_json::{Map, Value};
+use tintype_model::{
+    ContentType, Description, Email, MAX_IMAGE_BYTES, PersonName, Sha256, Status, TextError, Title, Visibility,
+};
+
+use crate::error::FieldError;
+
+/// Why a value is not a field of its type: a stable word and a sentence part that follows the field's name.
+pub(crate) struct Refused(pub(crate) &'static str, pub(crate) String);
+
+/// A type that a field of a body or a query may have.
+pub(crate) trait Field: Sized {
+    fn read(value: &Value) -> Result<Self, Refused>;
+}
+
+/// The fields of a body or a query while they are read.
+pub(crate) struct Fields {
+    given: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    pub(crate) fn new(given: Map<String, Value>) -> Self {
+        Self { given, errors: Vec::new() }
+    }
+
+    pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
+        let Some(value) = self.given.remove(name) else {
+            self.refuse(name, Refused("required", "is required".into()));
+            return None;
+        };
+        self.read(name, &value)
+    }
+
+    pub(crate) fn optional<T: Field>(&mut self, name: &str, default: impl FnOnce() -> T) -> Option<T> {
+        match self.given.remove(name) {
+            Some(value) => self.read(name, &value),
+            None => Some(default()),
+        }
+    }
+
+    fn read<T: Field>(&mut self, name: &str, value: &Value) -> Option<T> {
+        T::read(value).map_err(|refused| self.refuse(name, refused)).ok()
+    }
+
+    fn refuse(&mut self, name: &str, Refused(code, message): Refused) {
+        self.errors.push(FieldError { field: name.into(), code, message });
+    }
+
+    /// What was wrong; `known_only`: what was given and never asked for as well.
+    pub(crate) fn errors(mut self, known_only: bool) -> Vec<FieldError> {
+        if known_only {
+            for (field, _) in std::mem::take(&mut self.given) {
+                self.refuse(&field, Refused("unknown_field", "is not a field of this request".into()));
+            }
+        }
+        self.errors
+    }
+}
+
+fn text(value: &Value) -> Result<&str, Refused> {
+    value.as_str().ok_or_else(|| Refused("wrong_type", "must be a string".into()))
+}
+
+impl From<TextError> for Refused {
+    fn from(error: TextError) -> Self {
+        let code = match error {
+            TextError::Empty => "empty",
+            TextError::TooLong(_) => "too_long",
+            TextError::Control | TextError::NotAnEmail => "malformed",
+        };
+        Self(code, error.to_string())
+    }
+}
+
+macro_rules! text_fields {
+    ($($name:ty),+) => {$(
+        impl Field for $name {
+            fn read(value: &Value) -> Result<Self, Refused> {
+                Ok(Self::parse(text(value)?)?)
+            }
+        }
+    )+};
+}
+text_fields!(Title, Description, Email, PersonName);
+
+impl<T: Field> Field for Option<T> {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        T::read(value).map(Some)
+    }
+}
+
+impl Field for ContentType {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        Self::parse(text(value)?).map_err(|e| Refused("unsupported", e.to_string()))
+    }
+}
+
+impl Field for Visibility {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        Self::parse(text(value)?).ok_or_else(|| Refused("unsupported", "must be public or private".into()))
+    }
+}
+
+impl Field for Status {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let names = Self::ALL.map(Self::as_str).join(", ");
+        Self::parse(text(value)?).ok_or_else(|| Refused("unsupported", format!("must be one of {names}")))
+    }
+}
+
+impl Field for Sha256 {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        Self::parse(text(value)?).ok_or_else(|| Refused("malformed", "must be 64 lower-case hexadecimal digits".into()))
+    }
+}
+
+impl Field for bool {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        value.as_bool().ok_or_else(|| Refused("wrong_type", "must be true or false".into()))
+    }
+}
+
+/// Text taken as it is: a code, a token, a cursor, part of a title. At most 8,192 characters, which the longest token has not.
+pub(crate) struct Text(pub(crate) String);
+
+impl Field for Text {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let text = text(value)?;
+        match text.chars().count() {
+            0 => Err(TextError::Empty.into()),
+            1..=8192 => Ok(Self(text.to_owned())),
+            _ => Err(TextError::TooLong(8192).into()),
+        }
+    }
+}
+
+/// The size of an upload in bytes.
+pub(crate) struct UploadSize(pub(crate) u64);
+
+impl Field for UploadSize {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let whole = value.is_i64() || value.is_u64();
+        match value.as_u64() {
+            _ if !whole => Err(Refused("wrong_type", "must be a whole number of bytes".into())),
+            Some(size @ 1..=MAX_IMAGE_BYTES) => Ok(Self(size)),
+            _ => Err(Refused("out_of_range", format!("must be 1 to {MAX_IMAGE_BYTES} bytes"))),
+        }
+    }
+}
+
+/// How many items a page has at most.
+pub(crate) struct Limit(pub(crate) usize);
+
+impl Field for Limit {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        match text(value)?.parse() {
+            Ok(limit @ 1..=100) => Ok(Self(limit)),
+            _ => Err(Refused("out_of_range", "must be a whole number from 1 to 100".into())),
+        }
+    }
+}

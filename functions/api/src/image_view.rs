@@ -1,0 +1,163 @@
+//! An image as the API shows it.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use tintype_model::{
+    ContentType, Description, Image, ImageId, PersonName, Plan, Profile, Ready, State, Status, Timestamp, Title,
+    UserId, Visibility,
+};
+use tintype_store::{Method, ThumbnailKey};
+
+use crate::error::Problem;
+use crate::reply::etag;
+use crate::request::Request;
+
+/// URLs to private blobs live this long, and are signed anew at each multiple of [`SIGNING_WINDOW`].
+const PRIVATE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// Seconds. Within one window the same answer has the same URLs, and so the same ETag.
+const SIGNING_WINDOW: i64 = 300;
+
+#[derive(Serialize)]
+pub(crate) struct ImageView<'a> {
+    id: ImageId,
+    owner: OwnerView<'a>,
+    title: &'a Title,
+    description: &'a Description,
+    visibility: Visibility,
+    content_type: ContentType,
+    size: u64,
+    width: Option<u32>,
+    height: Option<u32>,
+    sha256: Option<String>,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reject_reason: Option<&'a str>,
+    placeholder: Option<String>,
+    image_url: Option<String>,
+    thumbnails: Vec<ThumbnailView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url_expires_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct OwnerView<'a> {
+    id: UserId,
+    name: &'a PersonName,
+}
+
+#[derive(Serialize)]
+struct ThumbnailView {
+    height: u32,
+    width: u32,
+    content_type: ContentType,
+    url: String,
+}
+
+/// Shows `image` to one who may see it. `plan`: its owner's.
+pub(crate) async fn show<'a>(
+    request: &Request<'_>,
+    image: &'a Image,
+    owner: &'a Profile,
+    plan: Option<&Plan>,
+) -> Result<ImageView<'a>, Problem> {
+    let mut view = ImageView {
+        id: image.id,
+        owner: OwnerView { id: owner.id, name: &owner.name },
+        title: &image.title,
+        description: &image.description,
+        visibility: image.visibility,
+        content_type: image.blob.content_type,
+        size: image.blob.size,
+        width: None,
+        height: None,
+        sha256: image.blob.sha256.map(|hash| hash.to_string()),
+        status: image.status(),
+        reject_reason: None,
+        placeholder: None,
+        image_url: None,
+        thumbnails: Vec::new(),
+        url_expires_at: None,
+        created_at: image.created_at,
+        updated_at: image.updated_at,
+    };
+    match &image.state {
+        State::Pending { .. } | State::Processing { .. } => {}
+        State::Rejected { reason } => view.reject_reason = Some(reason),
+        State::Ready(ready) => {
+            view.width = Some(ready.width);
+            view.height = Some(ready.height);
+            view.placeholder = Some(STANDARD.encode(&ready.placeholder));
+            let original = plan.is_some_and(|plan| plan.original_link);
+            match image.visibility {
+                Visibility::Public => link_public(&mut view, request, image, ready, original),
+                Visibility::Private => sign_private(&mut view, request, image, ready, original).await?,
+            }
+        }
+    }
+    Ok(view)
+}
+
+fn link_public(view: &mut ImageView<'_>, request: &Request<'_>, image: &Image, ready: &Ready, original: bool) {
+    let (base, id, kind) = (request.base_url(), image.id, image.blob.content_type);
+    let extension = kind.extension();
+    view.image_url = original.then(|| format!("{base}/media/imageupload/{}/{}.{extension}", id.owner, id.key));
+    view.thumbnails.extend(ready.thumbnails.iter().map(|thumbnail| ThumbnailView {
+        height: thumbnail.height,
+        width: thumbnail.width,
+        content_type: kind,
+        url: format!("{base}/media/thumbnail/{}/{}/{}.{extension}", id.owner, id.key, thumbnail.height),
+    }));
+}
+
+async fn sign_private(
+    view: &mut ImageView<'_>,
+    request: &Request<'_>,
+    image: &Image,
+    ready: &Ready,
+    original: bool,
+) -> Result<(), Problem> {
+    let (blobs, kind, start) = (&request.app.blobs, image.blob.content_type, request.now.floor_to(SIGNING_WINDOW));
+    if original {
+        let name = file_name(image);
+        let signed = blobs.sign_original(image.id, Method::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
+        view.image_url = Some(signed.url);
+    }
+    for thumbnail in &ready.thumbnails {
+        let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
+        let signed = blobs.sign_thumbnail(key, Method::Get, start, PRIVATE_LIFETIME).await?;
+        view.thumbnails.push(ThumbnailView {
+            height: thumbnail.height,
+            width: thumbnail.width,
+            content_type: kind,
+            url: signed.url,
+        });
+    }
+    view.url_expires_at = Some(start + PRIVATE_LIFETIME);
+    Ok(())
+}
+
+/// What a downloaded original is called: its title, with the extension of its type once.
+pub(crate) fn file_name(image: &Image) -> String {
+    let (title, extension) = (image.title.as_str(), image.blob.content_type.extension());
+    let same_type = |given: &str| {
+        given.eq_ignore_ascii_case(extension) || (extension == "jpg" && given.eq_ignore_ascii_case("jpeg"))
+    };
+    match title.rsplit_once('.') {
+        Some((_, given)) if same_type(given) => title.to_owned(),
+        _ => format!("{title}.{extension}"),
+    }
+}
+
+/// Changes with everything that [`show`] depends on, and with nothing else.
+pub(crate) fn tag(request: &Request<'_>, image: &Image, owner: &Profile, plan: Option<&Plan>) -> String {
+    let signed = image.is_ready() && image.visibility == Visibility::Private;
+    let window = if signed { request.now.secs().div_euclid(SIGNING_WINDOW).unsigned_abs() } else { 0 };
+    // A plan's version says nothing without its name; a change of the name is a change of the profile.
+    etag(image.version, &[owner.version, plan.map_or(0, |plan| plan.version), window])
+}

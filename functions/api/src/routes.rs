@@ -1,0 +1,120 @@
+//! The route table. `template.yaml` has one function for each entry, with the entry's name as its handler.
+
+mod auth;
+mod explore;
+mod fallback;
+mod health;
+mod images;
+mod me;
+mod media;
+mod plans;
+
+use std::pin::Pin;
+
+use http::Method;
+
+use crate::error::Problem;
+use crate::reply::Reply;
+use crate::request::Request;
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + 'a>>;
+
+pub(crate) struct Route {
+    /// The OpenAPI operation, and the Lambda handler that serves it.
+    pub(crate) operation: &'static str,
+    pub(crate) methods: &'static [Method],
+    /// With `{parameters}`, each a whole segment. Empty for the route of all that no other takes.
+    pub(crate) path: &'static str,
+    pub(crate) handle: for<'a> fn(&'a Request<'a>) -> Answer<'a>,
+}
+
+macro_rules! routes {
+    ($($methods:ident $path:literal $($module:ident)::+;)*) => {
+        pub(crate) const ROUTES: &[Route] = &[$(Route {
+            operation: routes!(@name $($module)::+),
+            methods: $methods,
+            path: $path,
+            handle: |request| Box::pin($($module)::+::handle(request)),
+        }),*];
+    };
+    (@name $first:ident :: $($rest:ident)::+) => { routes!(@name $($rest)::+) };
+    (@name $last:ident) => { stringify!($last) };
+}
+
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+const PATCH: &[Method] = &[Method::PATCH];
+const DELETE: &[Method] = &[Method::DELETE];
+const READ: &[Method] = &[Method::GET, Method::HEAD];
+const ANY: &[Method] = &[];
+
+routes! {
+    POST "/api/auth/signup" auth::signup;
+    POST "/api/auth/confirm" auth::confirm;
+    POST "/api/auth/resend-code" auth::resend_code;
+    POST "/api/auth/login" auth::login;
+    POST "/api/auth/refresh" auth::refresh;
+    POST "/api/auth/logout" auth::logout;
+    POST "/api/auth/forgot-password" auth::forgot_password;
+    POST "/api/auth/reset-password" auth::reset_password;
+    GET "/api/me" me::get_me;
+    PATCH "/api/me" me::update_me;
+    POST "/api/images" images::create_image;
+    GET "/api/images" images::list_images;
+    GET "/api/images/{id}" images::get_image;
+    PATCH "/api/images/{id}" images::update_image;
+    DELETE "/api/images/{id}" images::delete_image;
+    POST "/api/images/{id}/upload" images::renew_upload;
+    GET "/api/explore" explore;
+    GET "/api/plans" plans::list_plans;
+    READ "/media/imageupload/{owner}/{file}" media::get_original;
+    READ "/media/thumbnail/{owner}/{image}/{file}" media::get_thumbnail;
+    GET "/api/health" health;
+    ANY "" fallback;
+}
+
+/// The route of a Lambda handler.
+pub(crate) fn find(operation: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.operation == operation)
+}
+
+impl Route {
+    /// The parameters of `path`, if it is this route's.
+    pub(crate) fn params(&self, path: &str) -> Option<Vec<(&'static str, String)>> {
+        let (mut template, mut given) = (self.path.split('/'), path.split('/'));
+        let mut params = Vec::new();
+        loop {
+            match (template.next(), given.next()) {
+                (None, None) => return Some(params),
+                (Some(part), Some(value)) => match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+                    Some(name) if !value.is_empty() => params.push((name, value.to_owned())),
+                    None if part == value => {}
+                    _ => return None,
+                },
+                _ => return None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_gives_its_parameters_to_its_own_route_alone() {
+        let route = find("renew_upload").unwrap();
+        assert_eq!(route.params("/api/images/abc/upload"), Some(vec![("id", "abc".to_owned())]));
+        for other in ["/api/images//upload", "/api/images/abc", "/api/images/abc/upload/", "/api/images/abc/upload/x"] {
+            assert_eq!(route.params(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let mut names: Vec<_> = ROUTES.iter().map(|route| route.operation).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ROUTES.len());
+    }
+}

@@ -1,0 +1,19 @@
+use http::StatusCode;
+use tintype_model::Email;
+
+use crate::error::Problem;
+use crate::reply::Reply;
+use crate::request::Request;
+
+body! {
+    pub(crate) struct ForgotPassword {
+        email: Email,
+    }
+}
+
+/// Sends a code where there is someone to send it to; the answer does not tell.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let ForgotPassword { email } = request.body()?;
+    super::keep_quiet(request.app.accounts.forgot_password(&email).await)?;
+    Ok(Reply::empty(StatusCode::ACCEPTED))
+}

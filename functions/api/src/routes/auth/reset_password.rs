@@ -1,0 +1,31 @@
+use tintype_model::Email;
+use tintype_store::AccountError;
+
+use crate::error::{FieldError, Problem};
+use crate::fields::Text;
+use crate::reply::Reply;
+use crate::request::Request;
+
+body! {
+    pub(crate) struct ResetPassword {
+        email: Email,
+        code: Text,
+        new_password: Text,
+    }
+}
+
+/// Sets a new password with a code from the e-mail, and ends all sessions.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let ResetPassword { email, code, new_password } = request.body()?;
+    let app = request.app;
+    // Found before the code is used up: what follows must not fail for want of the user.
+    let user = app.accounts.find(&email).await?.ok_or(AccountError::BadCode)?;
+    app.accounts.reset_password(&email, &code.0, &new_password.0).await.map_err(|error| match error {
+        AccountError::WeakPassword(message) => {
+            Problem::invalid(vec![FieldError { field: "new_password".into(), code: "weak_password", message }])
+        }
+        error => error.into(),
+    })?;
+    super::end_all_sessions(request, user.id).await?;
+    Ok(Reply::no_content())
+}

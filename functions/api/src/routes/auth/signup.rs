@@ -1,0 +1,35 @@
+use http::StatusCode;
+use serde_json::json;
+use tintype_model::{Email, PersonName};
+use tintype_store::AccountError;
+
+use crate::error::Problem;
+use crate::fields::Text;
+use crate::reply::Reply;
+use crate::request::Request;
+
+body! {
+    pub(crate) struct SignUp {
+        email: Email,
+        password: Text,
+        name: PersonName,
+    }
+}
+
+/// Makes an account that waits for its confirmation. One that waited too long gives its e-mail up.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let SignUp { email, password, name } = request.body()?;
+    let accounts = &request.app.accounts;
+    let user = match accounts.sign_up(&email, &password.0, &name).await {
+        Err(AccountError::EmailTaken) => {
+            let holder = accounts.find(&email).await?;
+            let given_up = |at| at + request.app.pending <= request.now;
+            if let Some(holder) = holder.filter(|holder| !holder.confirmed && given_up(holder.created_at)) {
+                accounts.delete(holder.id).await?;
+            }
+            accounts.sign_up(&email, &password.0, &name).await?
+        }
+        made => made?,
+    };
+    Ok(Reply::json(StatusCode::CREATED, &json!({"user_id": user, "confirmation": "code_sent"})))
+}

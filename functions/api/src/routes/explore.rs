@@ -1,0 +1,38 @@
+use tintype_store::Key;
+
+use crate::error::Problem;
+use crate::fields::{Limit, Text};
+use crate::image_view;
+use crate::reply::Reply;
+use crate::request::Request;
+
+body! {
+    pub(crate) struct Explore {
+        limit: Limit = Limit(50),
+        cursor: Option<Text> = None,
+    }
+}
+
+const LIST: &str = "explore";
+
+/// Every user's public images, newest first. The index that lists them lags, so each image is read before it is shown.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let query: Explore = request.query()?;
+    let after = request.open_cursor(query.cursor, LIST)?;
+    let table = &request.app.table;
+    let (ids, next) = table.feed_page(after, query.limit.0).await?;
+    let items = table.read(ids.iter().flat_map(|id| [Key::image(*id), Key::profile(id.owner)])).await?;
+    let mut published = Vec::with_capacity(ids.len());
+    for id in ids {
+        let image = items.image(id)?.filter(|image| image.is_published());
+        if let (Some(image), Some(owner)) = (image, items.profile(id.owner)?) {
+            let plan = request.plan_of(&owner).await?;
+            published.push((image, owner, plan));
+        }
+    }
+    let mut results = Vec::with_capacity(published.len());
+    for (image, owner, plan) in &published {
+        results.push(image_view::show(request, image, owner, plan.as_ref()).await?);
+    }
+    Ok(request.reply_page(&results, next, LIST))
+}

@@ -1,0 +1,46 @@
+use http::StatusCode;
+use tintype_model::{Blob, ContentType, Description, Image, ImageId, ImageKey, Sha256, State, Title, Visibility};
+use tintype_store::Created;
+
+use crate::error::Problem;
+use crate::fields::UploadSize;
+use crate::reply::Reply;
+use crate::request::Request;
+
+body! {
+    pub(crate) struct CreateImage {
+        title: Title,
+        description: Description = Description::default(),
+        visibility: Visibility = Visibility::Public,
+        content_type: ContentType,
+        size: UploadSize,
+        sha256: Option<Sha256> = None,
+    }
+}
+
+/// Registers an image and gives the one upload that S3 will admit for it.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let body: CreateImage = request.body()?;
+    let owner = request.caller().await?.profile;
+    let plan = request.required_plan_of(&owner).await?;
+    if body.size.0 > plan.max_image_bytes {
+        let message = format!("your plan takes images of up to {} bytes", plan.max_image_bytes);
+        return Err(Problem::invalid_field("size", "out_of_range", message));
+    }
+    let image = Image {
+        id: ImageId { owner: owner.id, key: ImageKey::generate() },
+        title: body.title,
+        description: body.description,
+        visibility: body.visibility,
+        blob: Blob { content_type: body.content_type, size: body.size.0, sha256: body.sha256 },
+        state: State::Pending { expires_at: request.now + request.app.pending },
+        epoch: owner.epoch,
+        created_at: request.now,
+        updated_at: request.now,
+        version: 1,
+    };
+    match request.app.table.create_image(&image, request.now).await? {
+        Created::Created => super::reply_with_upload(request, StatusCode::CREATED, &image, &owner, &plan).await,
+        Created::TitleTaken => Err(Problem::title_taken()),
+    }
+}

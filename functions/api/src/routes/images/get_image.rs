@@ -1,0 +1,20 @@
+use tintype_model::ImageId;
+use tintype_store::Key;
+
+use crate::error::Problem;
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// An image of the caller's, or any that is public and ready.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let id: Option<ImageId> = request.param("id").parse().ok();
+    let keys = id.into_iter().flat_map(|id| [Key::image(id), Key::profile(id.owner)]);
+    let (caller, items) = request.caller_if_any_and(keys).await?;
+    let id = id.ok_or_else(Problem::not_found)?;
+    let own = caller.is_some_and(|caller| caller.profile.id == id.owner);
+    let image = items.image(id)?.filter(|image| (own || image.is_published()) && !image.is_expired(request.now));
+    match (image, items.profile(id.owner)?) {
+        (Some(image), Some(owner)) => super::reply_with_image(request, &image, &owner).await,
+        _ => Err(Problem::not_found()),
+    }
+}

@@ -1,0 +1,36 @@
+use tintype_model::{Status, Visibility};
+use tintype_store::ImageFilter;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::error::Problem;
+use crate::fields::{Limit, Text};
+use crate::image_view;
+use crate::reply::Reply;
+use crate::request::Request;
+
+body! {
+    pub(crate) struct ListImages {
+        limit: Limit = Limit(50),
+        cursor: Option<Text> = None,
+        visibility: Option<Visibility> = None,
+        status: Option<Status> = None,
+        title_prefix: Option<Text> = None,
+    }
+}
+
+/// The caller's own images, newest first.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let query: ListImages = request.query()?;
+    let owner = request.caller().await?.profile;
+    let list = format!("images#{}", owner.id);
+    let after = request.open_cursor(query.cursor, &list)?;
+    let prefix = query.title_prefix.map(|text| text.0.trim_start().nfc().collect());
+    let filter = ImageFilter { visibility: query.visibility, status: query.status, title_prefix: prefix };
+    let page = request.app.table.list_images(owner.id, &filter, after, query.limit.0, request.now).await?;
+    let plan = request.plan_of(&owner).await?;
+    let mut results = Vec::with_capacity(page.images.len());
+    for image in &page.images {
+        results.push(image_view::show(request, image, &owner, plan.as_ref()).await?);
+    }
+    Ok(request.reply_page(&results, page.next, &list))
+}

@@ -1,0 +1,29 @@
+pub(super) mod get_original;
+pub(super) mod get_thumbnail;
+
+use tintype_model::{Image, ImageId, ImageKey, Profile, UserId};
+use tintype_store::Key;
+
+use crate::error::Problem;
+use crate::request::Request;
+
+/// How long a URL that media redirects to may be used.
+const REDIRECT_SECONDS: u64 = 60;
+
+/// The published image of a path, with its owner. What is private, what never was and what is gone answer alike.
+async fn load_published(request: &Request<'_>, owner: &str, key: &str) -> Result<(Image, Profile), Problem> {
+    let (Ok(owner), Ok(key)) = (owner.parse::<UserId>(), key.parse::<ImageKey>()) else {
+        return Err(Problem::not_found());
+    };
+    let id = ImageId { owner, key };
+    let items = request.app.table.read([Key::image(id), Key::profile(owner)]).await?;
+    match (items.image(id)?, items.profile(owner)?) {
+        (Some(image), Some(owner)) if image.is_published() => Ok((image, owner)),
+        _ => Err(Problem::not_found()),
+    }
+}
+
+/// The part of a file's name before its extension, where that is the image's own.
+fn stem<'a>(file: &'a str, image: &Image) -> Option<&'a str> {
+    file.strip_suffix(image.blob.content_type.extension())?.strip_suffix('.')
+}

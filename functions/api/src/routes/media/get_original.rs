@@ -1,0 +1,25 @@
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::error::Problem;
+use crate::image_view::file_name;
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// The original of a public image whose owner's plan includes originals: a short redirect to it.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let file = request.param("file");
+    let key = file.split('.').next().unwrap_or_default();
+    let (image, owner) = super::load_published(request, request.param("owner"), key).await?;
+    let plan = request.plan_of(&owner).await?;
+    let allowed = plan.is_some_and(|plan| plan.allows_original_of(&image));
+    if !allowed || super::stem(file, &image) != Some(key) {
+        return Err(Problem::not_found());
+    }
+    let method = if request.method == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
+    let lasting = Duration::from_secs(super::REDIRECT_SECONDS);
+    let (kind, name) = (image.blob.content_type, file_name(&image));
+    let signed = request.app.blobs.sign_original(image.id, method, kind, &name, request.now, lasting).await?;
+    Ok(Reply::redirect(StatusCode::FOUND, signed.url))
+}

@@ -1,0 +1,38 @@
+use serde::Serialize;
+use tintype_model::{Plan, PlanName};
+
+use crate::error::Problem;
+use crate::reply::Reply;
+use crate::request::Request;
+
+#[derive(Serialize)]
+struct PlanView<'a> {
+    name: &'a PlanName,
+    thumbnail_heights: &'a [u32],
+    original_link: bool,
+    expiring_links: bool,
+    max_image_bytes: u64,
+    max_images: u64,
+}
+
+impl<'a> PlanView<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        Self {
+            name: &plan.name,
+            thumbnail_heights: &plan.thumbnail_heights,
+            original_link: plan.original_link,
+            expiring_links: plan.expiring_links,
+            max_image_bytes: plan.max_image_bytes,
+            max_images: plan.max_images,
+        }
+    }
+}
+
+/// All plans, by name.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let plans = request.app.table.list_plans().await?;
+    Ok(Reply::ok(&serde_json::json!({
+        "results": plans.iter().map(PlanView::new).collect::<Vec<_>>(),
+        "next_cursor": null,
+    })))
+}

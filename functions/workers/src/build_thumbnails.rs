@@ -1,0 +1,226 @@
+//! Makes an uploaded image ready, or rejects it.
+//!
+//! S3 tells of an upload at least once, late and in any order, and this may be cut off at any line and run again, also
+//! twice at the same time. So every step is safe to repeat:
+//! - A set of thumbnails is named by the plan it was built for: the same set is the same blobs.
+//! - The image is made ready, or rejected, on condition that it is as it was read. Who comes second reads again.
+//! - After that everything that decided is read once more. What changed in between is done again, and what was made
+//!   for an image that is gone is deleted.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use aws_lambda_events::event::s3::S3Event;
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use tintype_imaging::{Format, Outcome};
+use tintype_model::{BuiltFor, ContentType, Image, ImageId, Plan, Ready, State, Thumbnail, Timestamp};
+use tintype_store::{Built, Key, StoreError, ThumbnailKey, blob_owner};
+use tokio_util::io::SyncIoBridge;
+
+use crate::{Worker, log};
+
+const NAME: &str = "build_thumbnails";
+
+/// How often what others changed meanwhile is done again before the message goes back to the queue.
+const TRIES: u32 = 8;
+
+/// Kept of the function's time for storing what was made.
+const RESERVE: Duration = Duration::from_secs(15);
+
+pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
+    let mut answer = SqsBatchResponse::default();
+    for message in event.payload.records {
+        let done = one_message(worker, message.body.as_deref().unwrap_or_default(), &event.context).await;
+        if let Err(error) = done {
+            log(NAME, &message.message_id.as_deref().unwrap_or_default(), "failed", Some(&error));
+            answer.add_failure(message.message_id.unwrap_or_default());
+        }
+    }
+    Ok(answer)
+}
+
+async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(), Error> {
+    let body: serde_json::Value = serde_json::from_str(body)?;
+    if body["Event"] == "s3:TestEvent" {
+        return Ok(());
+    }
+    let event: S3Event = serde_json::from_value(body)?;
+    for record in event.records {
+        let key = record.s3.object.key.unwrap_or_default();
+        // Keys in events are form-encoded; ours have nothing that this changes, others' might.
+        let key = form_urlencoded::parse(key.as_bytes()).next().map(|(key, _)| key.into_owned()).unwrap_or_default();
+        match blob_owner(&key) {
+            Some(id) => {
+                let outcome = build(worker, id, remaining(context)).await?;
+                log(NAME, &id, outcome, None);
+            }
+            None => log(NAME, &key, "not an image's blob", None),
+        }
+    }
+    Ok(())
+}
+
+/// Until when decoding may go on.
+fn remaining(context: &Context) -> Instant {
+    let now = Timestamp::now().millis();
+    let left = i64::try_from(context.deadline).unwrap_or(i64::MAX).saturating_sub(now);
+    Instant::now() + Duration::from_millis(left.max(0).unsigned_abs()).saturating_sub(RESERVE)
+}
+
+/// What decides what an image should be, read at one moment.
+struct Facts {
+    image: Image,
+    plan: Option<Plan>,
+}
+
+impl Facts {
+    fn wanted(&self) -> BuiltFor {
+        BuiltFor::plan(self.plan.as_ref())
+    }
+}
+
+/// `None`: the image, or its owner, is gone.
+async fn read(worker: &Worker, id: ImageId) -> Result<Option<Facts>, StoreError> {
+    let items = worker.table.read([Key::image(id), Key::profile(id.owner)]).await?;
+    let (Some(image), Some(owner)) = (items.image(id)?, items.profile(id.owner)?) else { return Ok(None) };
+    if image.is_expired(Timestamp::now()) {
+        return Ok(None);
+    }
+    let plan = match &owner.plan {
+        Some(name) => worker.table.read([Key::plan(name)]).await?.plan(name)?,
+        None => None,
+    };
+    Ok(Some(Facts { image, plan }))
+}
+
+/// Brings an image to what it should be. Says for the log how that went.
+async fn build(worker: &Worker, id: ImageId, deadline: Instant) -> Result<&'static str, Error> {
+    let mut made: Option<(BuiltFor, Outcome)> = None;
+    for _ in 0..TRIES {
+        let Some(facts) = read(worker, id).await? else {
+            worker.blobs.delete_all(id).await?;
+            return Ok("gone");
+        };
+        let wanted = facts.wanted();
+        match &facts.image.state {
+            State::Rejected { .. } => {
+                worker.blobs.delete_all(id).await?;
+                return Ok("rejected before");
+            }
+            State::Ready(ready) if ready.built_for == wanted => {
+                // Another was faster. What this one made beside it is no one's.
+                if let Some((set, _)) = made.filter(|(set, _)| *set != wanted) {
+                    worker.blobs.delete_thumbnails(id, &set).await?;
+                }
+                return Ok("ready");
+            }
+            _ => {}
+        }
+
+        let have = made.take().filter(|(set, _)| *set == wanted);
+        let (image, outcome) = match have {
+            Some((_, outcome)) => (facts.image, outcome),
+            None => match make(worker, &facts, deadline).await? {
+                Made::Stale => continue,
+                Made::NoBlob => return Ok("no blob"),
+                Made::Rejected(image, _) if image.is_ready() => {
+                    return Err("an image that was ready does not decode".into());
+                }
+                Made::Rejected(image, reason) => {
+                    if worker.table.reject(&image, reason, Timestamp::now()).await? {
+                        worker.blobs.delete_all(id).await?;
+                        return Ok("rejected");
+                    }
+                    continue;
+                }
+                Made::Thumbnails(image, outcome) => (image, outcome),
+            },
+        };
+
+        match worker.table.make_ready(&image, ready(&outcome, wanted.clone()), Timestamp::now()).await? {
+            Built::Stored => {
+                if let State::Ready(before) = &image.state {
+                    worker.blobs.delete_thumbnails(id, &before.built_for).await?;
+                }
+            }
+            Built::Stale => {}
+            Built::TitleLost => {
+                let reason = "The upload came too late: another image has the title now.".to_owned();
+                worker.table.reject(&image, reason, Timestamp::now()).await?;
+            }
+        }
+        // Read again at the loop's head: gone, rejected, for another plan by now, or ready.
+        made = Some((wanted, outcome));
+    }
+    Err("changed by others at every try".into())
+}
+
+enum Made {
+    /// With the image as it is now.
+    Thumbnails(Image, Outcome),
+    Rejected(Image, String),
+    /// The image has changed since it was read.
+    Stale,
+    /// There is nothing to build from, or not any more.
+    NoBlob,
+}
+
+/// Decodes the original and stores the thumbnails that the plan wants.
+async fn make(worker: &Worker, facts: &Facts, deadline: Instant) -> Result<Made, Error> {
+    let id = facts.image.id;
+    let Some((_, original)) = worker.blobs.open_original(id).await? else { return Ok(Made::NoBlob) };
+    let Some(image) = worker.table.begin_processing(&facts.image, Timestamp::now()).await? else {
+        return Ok(Made::Stale);
+    };
+    let heights = facts.plan.as_ref().map(|plan| plan.thumbnail_heights.clone()).unwrap_or_default();
+    let (declared, max_pixels) = (format(image.blob.content_type), worker.max_pixels);
+    let bridge = SyncIoBridge::new(original);
+    let decoding = tokio::task::spawn_blocking(move || process(bridge, declared, &heights, max_pixels, deadline));
+    let outcome = match decoding.await? {
+        Ok(outcome) => outcome,
+        Err(tintype_imaging::Error::Source(error)) => return Err(error.into()),
+        Err(tintype_imaging::Error::Rejected(rejection)) => return Ok(Made::Rejected(image, rejection.to_string())),
+    };
+    let set = facts.wanted();
+    for thumbnail in &outcome.thumbnails {
+        let key = ThumbnailKey { image: id, set: &set, height: thumbnail.height, kind: image.blob.content_type };
+        worker.blobs.put_thumbnail(key, thumbnail.bytes.clone()).await?;
+    }
+    Ok(Made::Thumbnails(image, outcome))
+}
+
+fn process(
+    source: impl Read,
+    declared: Format,
+    heights: &[u32],
+    max_pixels: u64,
+    deadline: Instant,
+) -> Result<Outcome, tintype_imaging::Error> {
+    let request = tintype_imaging::Request { declared, heights, max_pixels, deadline: Some(deadline) };
+    tintype_imaging::process(source, &request)
+}
+
+fn ready(outcome: &Outcome, built_for: BuiltFor) -> Ready {
+    let thumbnail = |made: &tintype_imaging::Thumbnail| Thumbnail {
+        height: made.height,
+        width: made.width,
+        size: made.bytes.len() as u64,
+    };
+    Ready {
+        width: outcome.width,
+        height: outcome.height,
+        placeholder: outcome.placeholder.clone(),
+        thumbnails: outcome.thumbnails.iter().map(thumbnail).collect(),
+        built_for,
+    }
+}
+
+fn format(kind: ContentType) -> Format {
+    match kind {
+        ContentType::Jpeg => Format::Jpeg,
+        ContentType::Png => Format::Png,
+        ContentType::WebP => Format::WebP,
+        ContentType::Gif => Format::Gif,
+    }
+}
