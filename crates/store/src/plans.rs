@@ -1,37 +1,40 @@
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tintype_model::{Plan, PlanName};
 
 use crate::item::{self, s};
+use crate::key::Key;
 use crate::{StoreError, Table};
 
-/// All plans, as this process last read them, at most a minute ago: a change binds everywhere within that.
+/// Plans as this process last read them, at most a minute ago: a change binds everywhere within that.
 #[derive(Debug, Default)]
-pub struct Plans(RwLock<Option<Kept>>);
-
-type ByName = Arc<HashMap<PlanName, Plan>>;
+pub struct Plans(Mutex<HashMap<PlanName, Kept>>);
 
 #[derive(Debug)]
 struct Kept {
     read_at: Instant,
-    plans: ByName,
+    /// None: there is no such plan.
+    plan: Option<Plan>,
 }
 
-const LIFETIME: Duration = Duration::from_secs(55);
+/// Less than a minute by what a request may last.
+const LIFETIME: Duration = Duration::from_secs(30);
 
 impl Plans {
-    pub async fn get(&self, table: &Table) -> Result<ByName, StoreError> {
-        if let Some(kept) = self.0.read().unwrap_or_else(|e| e.into_inner()).as_ref()
-            && kept.read_at.elapsed() < LIFETIME
-        {
-            return Ok(Arc::clone(&kept.plans));
+    pub async fn get(&self, table: &Table, name: &PlanName) -> Result<Option<Plan>, StoreError> {
+        if let Some(kept) = self.kept().get(name).filter(|kept| kept.read_at.elapsed() < LIFETIME) {
+            return Ok(kept.plan.clone());
         }
         let read_at = Instant::now();
-        let plans: ByName = Arc::new(table.list_plans().await?.into_iter().map(|p| (p.name.clone(), p)).collect());
-        *self.0.write().unwrap_or_else(|e| e.into_inner()) = Some(Kept { read_at, plans: Arc::clone(&plans) });
-        Ok(plans)
+        let plan = table.read([Key::plan(name)]).await?.plan(name)?;
+        self.kept().insert(name.clone(), Kept { read_at, plan: plan.clone() });
+        Ok(plan)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<PlanName, Kept>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -66,7 +66,7 @@ impl Request<'_> {
     /// The plan of a user; none where they have none, or one that is no more.
     pub(crate) async fn plan_of(&self, profile: &Profile) -> Result<Option<Plan>, Problem> {
         let Some(name) = &profile.plan else { return Ok(None) };
-        Ok(self.app.plans.get(&self.app.table).await?.get(name).cloned())
+        Ok(self.app.plans.get(&self.app.table, name).await?)
     }
 
     /// The plan that creating and uploading need.

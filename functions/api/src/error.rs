@@ -116,19 +116,29 @@ impl Problem {
         Self { cause: Some(cause.into()), ..problem }
     }
 
-    pub(crate) fn to_json(&self) -> serde_json::Value {
-        let mut json = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "code": self.code,
-        });
-        if !self.errors.is_empty() {
-            json["errors"] = serde_json::json!(self.errors);
+    pub(crate) fn document(&self) -> Document<'_> {
+        Document {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            errors: &self.errors,
         }
-        json
     }
+}
+
+/// A problem as a client gets it.
+#[derive(Serialize)]
+pub(crate) struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
 }
 
 impl From<StoreError> for Problem {

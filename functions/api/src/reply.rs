@@ -12,13 +12,14 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) enum Content {
     None,
-    Json(serde_json::Value),
+    /// Serialised.
+    Json(String),
     Bytes(Vec<u8>),
 }
 
 impl Reply {
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        let body = serde_json::to_value(body).expect("answers have string keys");
+        let body = serde_json::to_string(body).expect("answers have string keys");
         Self { status, headers: Vec::new(), body: Content::Json(body) }
     }
 

@@ -15,6 +15,13 @@ use crate::reply::Reply;
 /// The largest body of any route but the batch's, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
+/// A part of a list.
+#[derive(Serialize)]
+pub(crate) struct Page<'a, T> {
+    pub(crate) results: &'a [T],
+    pub(crate) next_cursor: Option<&'a str>,
+}
+
 /// How often a change that others overtook is tried again before the client is told to.
 pub(crate) const CHANGE_TRIES: u32 = 8;
 
@@ -122,7 +129,7 @@ impl<'a> Request<'a> {
     /// A page of `list`, with where the next one begins.
     pub(crate) fn reply_page(&self, results: &[impl Serialize], next: Option<Cursor>, list: &str) -> Reply {
         let next = next.map(|cursor| cursor.seal(&self.app.signing, list));
-        let reply = Reply::ok(&serde_json::json!({"results": results, "next_cursor": next}));
+        let reply = Reply::ok(&Page { results, next_cursor: next.as_deref() });
         let Some(cursor) = next else { return reply };
         let kept = form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "cursor");
         let query =

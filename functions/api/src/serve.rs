@@ -38,7 +38,7 @@ pub(crate) async fn serve(
 
 fn of_problem(problem: &mut Problem) -> Reply {
     let mut reply =
-        Reply::json(problem.status, &problem.to_json()).with_header("content-type", "application/problem+json");
+        Reply::json(problem.status, &problem.document()).with_header("content-type", "application/problem+json");
     reply.headers.append(&mut problem.headers);
     reply
 }
@@ -72,7 +72,7 @@ fn to_event(reply: Reply, request_id: &str) -> ApiGatewayV2httpResponse {
         Content::None => None,
         Content::Json(json) => {
             set("content-type", "application/json");
-            Some(EventBody::Text(json.to_string()))
+            Some(EventBody::Text(json))
         }
         Content::Bytes(bytes) => Some(EventBody::Binary(bytes)),
     };

@@ -3,7 +3,7 @@ use tintype_model::{Plan, PlanName};
 
 use crate::error::Problem;
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Page, Request};
 
 #[derive(Serialize)]
 struct PlanView<'a> {
@@ -31,8 +31,6 @@ impl<'a> PlanView<'a> {
 /// All plans, by name.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let plans = request.app.table.list_plans().await?;
-    Ok(Reply::ok(&serde_json::json!({
-        "results": plans.iter().map(PlanView::new).collect::<Vec<_>>(),
-        "next_cursor": null,
-    })))
+    let results: Vec<PlanView<'_>> = plans.iter().map(PlanView::new).collect();
+    Ok(Reply::ok(&Page { results: &results, next_cursor: None }))
 }
