@@ -309,7 +309,7 @@ def main() -> int:
     commands.add_parser("forget", help="delete the data that run keeps")
     arguments = parser.parse_args()
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
         match arguments.command:
