@@ -10,6 +10,15 @@ pub(crate) fn to_srgb(picture: Picture, icc_profile: Option<&[u8]>) -> Picture {
     let profile = icc_profile.and_then(|bytes| ColorProfile::new_from_slice(bytes).ok());
     let picture = match picture.model {
         Model::Cmyk => return cmyk_to_srgb(picture, profile.as_ref()),
+        Model::Ycck => return cmyk_to_srgb(ycck_to_cmyk(picture), profile.as_ref()),
+        Model::PlanarRgb => {
+            let data = interleave(&picture.planes);
+            Picture {
+                model: Model::Rgb,
+                planes: vec![Samples { channels: 3, data }],
+                ..picture
+            }
+        }
         _ => picture,
     };
     let Some(profile) = profile else {
@@ -71,6 +80,25 @@ fn grey_to_srgb(picture: Picture, profile: &ColorProfile) -> Picture {
         }
         out
     })
+}
+
+fn ycck_to_cmyk(mut picture: Picture) -> Picture {
+    let black = picture.planes.pop().expect("four planes");
+    picture.model = Model::YCbCr;
+    let inks = ycbcr_to_rgb(picture);
+    let data = inks.planes[0]
+        .data
+        .as_chunks::<3>()
+        .0
+        .iter()
+        .zip(&black.data)
+        .flat_map(|(&[c, m, y], &k)| [c, m, y, k])
+        .collect();
+    Picture {
+        model: Model::Cmyk,
+        planes: vec![Samples { channels: 4, data }],
+        ..inks
+    }
 }
 
 fn cmyk_to_srgb(picture: Picture, profile: Option<&ColorProfile>) -> Picture {

@@ -104,7 +104,7 @@ fn png(picture: &Picture) -> Result<Vec<u8>, String> {
         Model::Grey => ::png::ColorType::Grayscale,
         Model::GreyAlpha => ::png::ColorType::GrayscaleAlpha,
         Model::Rgba => ::png::ColorType::Rgba,
-        Model::Rgb | Model::YCbCr | Model::Cmyk => ::png::ColorType::Rgb,
+        _ => ::png::ColorType::Rgb,
     });
     encoder.set_compression(::png::Compression::Balanced);
     encoder

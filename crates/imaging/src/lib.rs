@@ -76,6 +76,15 @@ pub struct Thumbnail {
     pub bytes: Vec<u8>,
 }
 
+/// A thumbnail that is not encoded yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rgba {
+    pub width: u32,
+    pub height: u32,
+    /// Straight (not premultiplied) RGBA in sRGB, row by row.
+    pub pixels: Vec<u8>,
+}
+
 /// Reads an image and makes its thumbnails.
 ///
 /// # Errors
@@ -84,27 +93,10 @@ pub struct Thumbnail {
 /// be shown.
 pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    tell_type(&mut source, request.declared)?;
-
-    let tallest = request.heights.iter().copied().max().unwrap_or(0);
-    let wanted =
-        Wanted { height: if tallest == 0 { PLACEHOLDER_HEIGHT } else { tallest }, max_pixels: request.max_pixels };
-    let decoded = match request.declared {
-        Format::Jpeg => decode::jpeg::decode(&mut source, wanted),
-        Format::Png => decode::png::decode(&mut source, wanted),
-        Format::WebP => decode::webp::decode(&mut source, wanted),
-        Format::Gif => decode::gif::decode(&mut source, wanted),
-    }?;
-    source.check_deadline()?;
-
-    let (width, height) = upright_size(&decoded);
-    let largest = largest_picture(decoded, wanted);
-    let pictures = chain(largest, (width, height), request.heights);
-
-    let smallest = pictures.last().expect("chain gives at least one picture");
-    let placeholder = placeholder(smallest);
+    let ((width, height), pictures) = pictures(&mut source, request)?;
+    let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
     let mut thumbnails = Vec::new();
-    if tallest > 0 {
+    if tallest(request.heights).is_some() {
         for picture in &pictures {
             source.check_deadline()?;
             thumbnails.push(Thumbnail {
@@ -114,7 +106,56 @@ pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome,
             });
         }
     }
-    Ok(Outcome { width, height, placeholder, thumbnails })
+    Ok(Outcome {
+        width,
+        height,
+        placeholder,
+        thumbnails,
+    })
+}
+
+/// The thumbnails that [`process`] would encode, as pixels: for measuring and testing.
+///
+/// # Errors
+/// As [`process`], but for encoding.
+pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>, Error> {
+    let mut source = Source::new(&mut source, request.deadline);
+    let (_, pictures) = pictures(&mut source, request)?;
+    Ok(pictures
+        .into_iter()
+        .map(|picture| Rgba {
+            width: picture.width,
+            height: picture.height,
+            pixels: colour::ycbcr_to_rgb(picture).to_rgba(),
+        })
+        .collect())
+}
+
+/// The image's own size, upright, and its thumbnails, tallest first; one of a height of our choice
+/// where none is asked for.
+fn pictures(
+    source: &mut Source<'_>,
+    request: &Request<'_>,
+) -> Result<((u32, u32), Vec<Picture>), Error> {
+    tell_type(source, request.declared)?;
+    let wanted = Wanted {
+        height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT),
+        max_pixels: request.max_pixels,
+    };
+    let decoded = match request.declared {
+        Format::Jpeg => decode::jpeg::decode(source, wanted),
+        Format::Png => decode::png::decode(source, wanted),
+        Format::WebP => decode::webp::decode(source, wanted),
+        Format::Gif => decode::gif::decode(source, wanted),
+    }?;
+    source.check_deadline()?;
+    let size = upright_size(&decoded);
+    let largest = largest_picture(decoded, wanted);
+    Ok((size, chain(largest, size, request.heights)))
+}
+
+fn tallest(heights: &[u32]) -> Option<u32> {
+    heights.iter().copied().max().filter(|&height| height > 0)
 }
 
 fn tell_type(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {

@@ -14,8 +14,12 @@ pub(crate) enum Model {
     Rgba,
     /// Full-range BT.601, as JFIF has it.
     YCbCr,
-    /// Ink: 255 is full cover.
+    /// Three planes.
+    PlanarRgb,
+    /// Four planes of ink: 255 is full cover.
     Cmyk,
+    /// The same, the first three as YCbCr.
+    Ycck,
 }
 
 /// Interleaved 8-bit samples.
@@ -141,7 +145,7 @@ impl Picture {
         let pixels = straight.width as usize * straight.height as usize;
         let mut out = Vec::with_capacity(pixels * 4);
         match straight.model {
-            Model::YCbCr | Model::Cmyk => {
+            Model::YCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
                 unreachable!("the colour step has made these RGB")
             }
             Model::Grey => {

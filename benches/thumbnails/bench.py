@@ -1,0 +1,201 @@
+"""Peers and engine interleaved in one run: CPU and wall time, peak memory, quality, output size."""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+from PIL import Image
+
+import corpus
+import report
+
+HERE = pathlib.Path(__file__).parent
+HEIGHTS = (400, 200)
+Image.MAX_IMAGE_PIXELS = None
+
+
+class Worker:
+    """A process that does one job a line."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        # The CPU clock of another process, all its threads, ended ones too: clock_getcpuclockid(3).
+        self.clock = (~self.process.pid << 3) | 2
+
+    def run(self, path, form, directory="-", mode="encode"):
+        """Returns (CPU seconds, wall seconds, output bytes)."""
+        cpu, wall = time.clock_gettime(self.clock), time.perf_counter()
+        self.process.stdin.write(f"{path}\t{form}\t{directory}\t{mode}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        wall = time.perf_counter() - wall
+        cpu = time.clock_gettime(self.clock) - cpu
+        if not answer:
+            raise SystemExit(f"{self.process.args} failed on {path}")
+        return cpu, wall, [int(word) for word in answer.split()]
+
+    def peak(self):
+        """Peak resident memory so far, in bytes."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def commands(work):
+    python = sys.executable
+    node = work / "node" / "peer_sharp.mjs"
+    return {
+        "tintype": ["target/release/examples/bench_worker"],
+        "sharp": ["node", str(node)],
+        "libvips": [python, str(HERE / "peer_vips.py")],
+        "pillow": [python, str(HERE / "peer_pillow.py")],
+    }
+
+
+def pixels(image):
+    """Samples as floats; colour premultiplied where there is alpha, as only that can be seen."""
+    if image.mode not in ("RGB", "RGBA"):
+        image = image.convert("RGBA" if "A" in image.mode else "RGB")
+    data = np.asarray(image, np.float32)
+    if data.shape[2] == 4:
+        alpha = data[:, :, 3:] / 255
+        data = np.concatenate([data[:, :, :3] * alpha, data[:, :, 3:]], axis=2)
+    return data
+
+
+def open_full(path):
+    image = Image.open(path)
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    return image
+
+
+def reference(path):
+    """The whole image decoded by an independent decoder, then one Lanczos step in floating point
+    to each size."""
+    data = pixels(open_full(path))
+    results = []
+    for height in HEIGHTS:
+        width = (data.shape[1] * height * 2 + data.shape[0]) // (2 * data.shape[0])
+        channels = [
+            np.asarray(
+                Image.fromarray(data[:, :, channel]).resize(
+                    (width, height), Image.Resampling.LANCZOS
+                )
+            )
+            for channel in range(data.shape[2])
+        ]
+        results.append(np.clip(np.stack(channels, axis=2), 0, 255))
+    return results
+
+
+def ycbcr(data):
+    """What a JPEG encoder makes of RGB before it begins (ITU-T T.871, section 7)."""
+    matrix = np.array(
+        [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],
+        np.float32,
+    )
+    return data @ matrix.T + np.array([0, 128, 128], np.float32)
+
+
+def psnr(ours, wanted):
+    if ours.shape[:2] != wanted.shape[:2]:
+        return math.nan
+    channels = min(ours.shape[2], wanted.shape[2])
+    error = np.mean((ours[:, :, :channels] - wanted[:, :, :channels]) ** 2, dtype=np.float64)
+    return 99.0 if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def quality(tools, path, form, work):
+    wanted_file = work / "references" / f"{path.stem}.npz"
+    if not wanted_file.exists():
+        wanted_file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(wanted_file, *reference(path))
+    with np.load(wanted_file) as stored:
+        wanted = [stored[f"arr_{index}"] for index in range(len(HEIGHTS))]
+    found = {}
+    for tool, worker in tools.items():
+        directory = work / "out" / tool
+        directory.mkdir(parents=True, exist_ok=True)
+        worker.run(path, form, directory, "pixels")
+        found[tool] = [
+            psnr(pixels(Image.open(directory / str(index))), wanted[index])
+            for index in range(len(HEIGHTS))
+        ]
+    return found
+
+
+def measure(args, files):
+    listed = commands(args.work)
+    if args.tools:
+        listed = {tool: listed[tool] for tool in args.tools.split(",")}
+    rows = []
+    tools = {tool: Worker(command) for tool, command in listed.items()}
+    for name, path, form in files:
+        row = {"name": name, "bytes": path.stat().st_size, "tools": {}}
+        psnrs = quality(tools, path, form, args.work)
+        samples = {tool: [] for tool in tools}
+        for worker in tools.values():
+            worker.run(path, form)
+        for turn in range(args.rounds):
+            order = list(tools)
+            for tool in order[turn % len(order) :] + order[: turn % len(order)]:
+                samples[tool].append(tools[tool].run(path, form))
+        for tool, command in listed.items():
+            alone = Worker(command)
+            alone.run(path, form)
+            memory = alone.peak()
+            alone.stop()
+            row["tools"][tool] = {
+                "cpu": statistics.median(sample[0] for sample in samples[tool]),
+                "wall": statistics.median(sample[1] for sample in samples[tool]),
+                "rss": memory,
+                "psnr": psnrs[tool],
+                "bytes": samples[tool][0][2],
+                "cpu_ratio": statistics.median(
+                    ours[0] / theirs[0]
+                    for ours, theirs in zip(samples["tintype"], samples[tool])
+                ),
+                "wall_ratio": statistics.median(
+                    ours[1] / theirs[1]
+                    for ours, theirs in zip(samples["tintype"], samples[tool])
+                ),
+            }
+        rows.append(row)
+        print(report.line(row), flush=True)
+    for worker in tools.values():
+        worker.stop()
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=pathlib.Path, required=True, help="directory for everything made")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="", help="run only files whose name contains this")
+    parser.add_argument("--tools", default="", help="comma-separated, tintype among them")
+    parser.add_argument("--no-report", action="store_true", help="leave the docs alone")
+    args = parser.parse_args()
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    print("making the corpus (a few minutes the first time)", flush=True)
+    files = corpus.make(args.work / "corpus")
+    rows = measure(args, [file for file in files if args.only in file[0]])
+    (args.work / "results.json").write_text(json.dumps(rows, indent=1))
+    if not args.no_report and not args.only and not args.tools:
+        report.write(rows, pathlib.Path("docs"))
+
+
+if __name__ == "__main__":
+    main()

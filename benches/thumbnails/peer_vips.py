@@ -1,0 +1,30 @@
+"""libvips as its own thumbnail command uses it; the protocol is that of peer_sharp.mjs."""
+
+import sys
+
+import pyvips
+
+pyvips.cache_set_max(0)
+WIDE = 10_000_000
+ENCODERS = {
+    "jpeg": lambda image: image.jpegsave_buffer(Q=80, keep="none"),
+    "png": lambda image: image.pngsave_buffer(keep="none"),
+    "webp": lambda image: image.webpsave_buffer(Q=80, keep="none"),
+    "gif": lambda image: image.gifsave_buffer(keep="none"),
+}
+
+
+def make(path, kind, directory, mode):
+    large = pyvips.Image.thumbnail(path, WIDE, height=400).copy_memory()
+    small = large.thumbnail_image(WIDE, height=200)
+    encode = ENCODERS["png" if mode == "pixels" else kind]
+    results = [encode(large), encode(small)]
+    if directory != "-":
+        for index, result in enumerate(results):
+            with open(f"{directory}/{index}", "wb") as file:
+                file.write(result)
+    return results
+
+
+for line in sys.stdin:
+    print(*map(len, make(*line.rstrip("\n").split("\t"))), flush=True)
