@@ -61,9 +61,9 @@ admin: $(VENV)/ready ## Make a user an admin [EMAIL=... STACK=...]
 
 .PHONY: deploy
 deploy: ARCH := $(or $(ARCH),arm64)
-deploy: build ## Deploy to AWS, asking for the parameters [ARCH=arm64]
-	sam deploy --template-file template.yaml --guided --capabilities CAPABILITY_IAM \
-		--parameter-overrides Architecture=$(ARCH)
+deploy: build ## Deploy to AWS, asking for the parameters the first time [ARCH=arm64]
+	sam deploy --template-file template.yaml --capabilities CAPABILITY_IAM \
+		$(if $(wildcard samconfig.toml),,--guided) --parameter-overrides Architecture=$(ARCH)
 
 # ---- Building and checking ---------------------------------------------------------------------------
 

@@ -58,9 +58,9 @@ def fingerprint(chosen: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def deploy(data: Path, public_url: str) -> None:
+def deploy(data: Path, public_url: str, wishes: dict[str, str]) -> None:
     """Brings the stack to what template.yaml and the built functions say; quick when it is there already."""
-    chosen = parameters(public_url)
+    chosen = parameters(public_url) | wishes
     wanted = fingerprint(chosen)
     cloudformation, parameter_store = boto3.client("cloudformation"), boto3.client("ssm")
     # Kept in the emulator, so that after a crash it is as old as all else.

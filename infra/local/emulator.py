@@ -45,6 +45,7 @@ def configure(port: int, data: Path, keep: bool) -> None:
     os.environ.update(
         GATEWAY_PORT=str(port),
         AUTH="true",
+        LOG_LEVEL="WARNING",
         MINISTACK_HOST="127.0.0.1",
         PERSIST_STATE="1" if keep else "0",
         S3_PERSIST="1" if keep else "0",
@@ -85,6 +86,16 @@ def adjust() -> None:
 
     # The original lets no name without a dot be a domain of an API, so not "localhost".
     app._resolve_custom_domain_request = resolve_domain
+
+    store_log = lambda_svc._emit_lambda_logs
+
+    def print_log(function, request_id, text, *rest, **named):
+        handler = function.get("config", function).get("Handler")
+        for line in text.splitlines():
+            print(handler, line, flush=True)
+        store_log(function, request_id, text, *rest, **named)
+
+    lambda_svc._emit_lambda_logs = print_log
 
     provision, update = stacks._provision_resource, stacks._update_resource
 

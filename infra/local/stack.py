@@ -125,16 +125,16 @@ def emulator(port: int, data: Path, keep: bool):
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2):
+        with urllib.request.urlopen(url, timeout=10):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
-def bring_up(port: int, data: Path) -> dict[str, str]:
+def bring_up(port: int, data: Path, parameters: list[str]) -> dict[str, str]:
     """Deploys to the running emulator and returns the environment that tells others of the stack."""
     url = f"http://{API_HOST}:{port}"
-    deploy(data, url)
+    deploy(data, url, dict(parameter.split("=", 1) for parameter in parameters))
     names = operate.outputs(STACK)
     map_domain(API_HOST, names["ApiId"])
     operate.load_plans(names["TableName"], json.loads(operate.PLANS.read_text()))
@@ -223,7 +223,7 @@ def forget() -> None:
         (RUN / "running").unlink(missing_ok=True)
 
 
-def run(port: int) -> int:
+def run(port: int, parameters: list[str]) -> int:
     need_zips()
     if not is_free(port):
         raise TroubleError(
@@ -243,7 +243,7 @@ def run(port: int) -> int:
         say("Starting the AWS emulator ...")
         try:
             with emulator(port, RUN, keep=True) as process:
-                environment = bring_up(port, RUN)
+                environment = bring_up(port, RUN, parameters)
                 make_demo_users(environment)
                 aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
                 known.write_text(json.dumps(aws | environment))
@@ -257,7 +257,7 @@ def run(port: int) -> int:
             known.unlink(missing_ok=True)
 
 
-def test(command: list[str]) -> int:
+def test(command: list[str], parameters: list[str]) -> int:
     """Runs a command against a stack of its own, which is gone afterwards."""
     need_zips()
     data = Path(tempfile.mkdtemp(prefix="tintype-test-"))
@@ -266,7 +266,7 @@ def test(command: list[str]) -> int:
         use_local_aws(port)
         say("Starting an AWS emulator for the tests ...")
         with emulator(port, data, keep=False):
-            environment = bring_up(port, data)
+            environment = bring_up(port, data, parameters)
             say(f"Running the tests against {environment['TINTYPE_URL']} ...")
             return subprocess.run(command, check=False, cwd=ROOT, env=os.environ | environment).returncode
     finally:
@@ -278,9 +278,10 @@ def test(command: list[str]) -> int:
 
 def running() -> dict[str, str]:
     known = RUN / "environment.json"
-    if not known.exists():
+    environment = json.loads(known.read_text()) if known.exists() else {}
+    if not answers(environment.get("TINTYPE_MAILS_URL", "")):
         raise TroubleError("The local stack is not running: start it with `make run`.")
-    return json.loads(known.read_text())
+    return environment
 
 
 def mail(email: str) -> int:
@@ -302,6 +303,8 @@ def main() -> int:
     start.add_argument("--port", type=int, default=8080)
     tests = commands.add_parser("test", help="run a command against a stack of its own")
     tests.add_argument("rest", nargs=argparse.REMAINDER)
+    for command in (start, tests):
+        command.add_argument("--parameter", action="append", default=[], help="of template.yaml, as Name=value")
     inside = commands.add_parser("with", help="run a command against the running stack")
     inside.add_argument("rest", nargs=argparse.REMAINDER)
     letter = commands.add_parser("mail", help="print the latest mail to an address")
@@ -314,9 +317,9 @@ def main() -> int:
     try:
         match arguments.command:
             case "run":
-                return run(arguments.port)
+                return run(arguments.port, arguments.parameter)
             case "test":
-                return test(arguments.rest)
+                return test(arguments.rest, arguments.parameter)
             case "with":
                 return subprocess.run(arguments.rest, check=False, env=os.environ | running()).returncode
             case "mail":
