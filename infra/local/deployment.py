@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import boto3
+from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -39,7 +40,9 @@ def need_zips() -> None:
 
 
 def parameters(public_url: str) -> dict[str, str]:
-    return {
+    declared = yaml_parse(TEMPLATE.read_text())["Parameters"]
+    # All of them: what is left out keeps the value of the last deployment, whatever its default is now.
+    return {name: str(parameter["Default"]) for name, parameter in declared.items()} | {
         "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
         "PublicUrl": public_url,
         "TlsOnly": "false",
@@ -78,7 +81,7 @@ def deploy(data: Path, public_url: str, wishes: dict[str, str]) -> None:
     command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(TEMPLATE)]
     command += ["--config-file", str(config), "--stack-name", STACK, "--s3-bucket", "deployments"]
     command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-    command += ["--parameter-overrides", *(f"{name}={value}" for name, value in chosen.items())]
+    command += ["--parameter-overrides", *(f'{name}="{value}"' for name, value in chosen.items())]
     log = data / "deploy.log"
     with log.open("w") as output:
         result = subprocess.run(command, check=False, cwd=data, stdout=output, stderr=subprocess.STDOUT)
@@ -112,19 +115,19 @@ def complete(cloudformation, chosen: dict[str, str]) -> None:
     ):
         dynamodb.update_time_to_live(TableName=ids["Table"], TimeToLiveSpecification=expiry)
     body = template["Resources"]["HttpApi"]["Properties"]["Body"]
-    import_api(ids["HttpApi"], resolved(body, template["Parameters"], chosen, ids))
+    import_api(ids["HttpApi"], resolved(body, chosen, ids))
 
 
-def resolved(body: dict, declared: dict, chosen: dict[str, str], ids: dict[str, str]) -> dict:
+def resolved(body: dict, chosen: dict[str, str], ids: dict[str, str]) -> dict:
     """A part of a template with the functions that SAM puts into an API's body replaced by their values."""
     values = {
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
         "AWS::StackName": STACK,
         "AWS::URLSuffix": "amazonaws.com",
+        **ids,
+        **chosen,
     }
-    values |= ids
-    values |= {name: chosen.get(name, parameter.get("Default")) for name, parameter in declared.items()}
     functions = boto3.client("lambda")
 
     def substitute(match: re.Match) -> str:

@@ -87,14 +87,12 @@ def adjust() -> None:
     # The original lets no name without a dot be a domain of an API, so not "localhost".
     app._resolve_custom_domain_request = resolve_domain
 
-    store_log = lambda_svc._emit_lambda_logs
-
     def print_log(function, request_id, text, *rest, **named):
         handler = function.get("config", function).get("Handler")
         for line in text.splitlines():
             print(handler, line, flush=True)
-        store_log(function, request_id, text, *rest, **named)
 
+    # The original keeps a stream for each invocation, which soon makes saving slow.
     lambda_svc._emit_lambda_logs = print_log
 
     provision, update = stacks._provision_resource, stacks._update_resource
