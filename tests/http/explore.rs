@@ -159,10 +159,22 @@ fn paging_through_the_feed_neither_repeats_nor_skips_while_images_come_and_go() 
 }
 
 #[test]
-fn a_login_changes_nothing_and_a_bad_one_is_refused_all_the_same() {
+fn a_login_changes_nothing() {
     on_stack(async |stack| {
         let user = stack.user().await;
+        let image = user.hide("Hidden", Picture::small()).await;
         user.get("/api/explore").await.is(200);
+        let seen = user.pages("/api/explore?limit=100").await;
+        assert_eq!(position(&seen, image.str("id")), None);
+    });
+}
+
+#[test]
+fn a_bad_or_ended_login_is_refused_though_none_is_needed() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        user.post("/api/auth/logout", json!({})).await.is(204);
+        user.get("/api/explore").await.is(401);
         stack.get("/api/explore").token("nonsense").await.is(401);
     });
 }

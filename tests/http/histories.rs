@@ -244,7 +244,7 @@ fn no_order_of_events_gives_a_title_to_two_images_or_withholds_it_for_nothing() 
             }
         }))
         .await;
-        let history = history.lock().expect("no panic");
+        let history = std::mem::take(&mut *history.lock().expect("no panic"));
         history.check();
 
         let mut listed = user.pages("/api/images").await;

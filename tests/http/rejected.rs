@@ -59,7 +59,7 @@ fn an_image_that_was_cut_off_is_rejected() {
                 stack,
                 &user,
                 &cut,
-                &["damaged", "truncated", "incomplete", "cut", "broken", "corrupt", "decode", "read"],
+                &["damaged", "truncated", "incomplete", "cut", "ends", "broken", "corrupt", "decode", "read"],
             )
             .await;
         }

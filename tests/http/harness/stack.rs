@@ -52,7 +52,7 @@ impl Stack {
         let client_id = var("TINTYPE_CLIENT_ID");
         let client_secret = var("TINTYPE_SIGNING_KEY");
         let mails = var("TINTYPE_MAILS_URL");
-        let uploads_queue = var("TINTYPE_UPLOADS_QUEUE");
+        let uploads_queue = var("TINTYPE_UPLOADS_QUEUE_URL");
         var("AWS_ENDPOINT_URL");
         var("AWS_REGION");
         var("AWS_ACCESS_KEY_ID");
