@@ -1,24 +1,25 @@
 //! Access tokens, checked against the user pool's public keys where API Gateway's authorizer has not done it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
-use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorSettings};
+use aws_config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 use tintype_model::{Claims, Timestamp};
 use tokio::sync::Mutex;
 
-use crate::{CONNECT_TIMEOUT, StoreError};
+use crate::StoreError;
 
 /// The user pool's keys, fetched when first needed and again for an unknown one, at most once a minute.
 pub struct KeySet {
-    config: SdkConfig,
-    url: String,
+    get: Operation<(), Vec<u8>, Infallible>,
     issuer: String,
     client_id: String,
     keys: Mutex<Option<(Instant, HashMap<String, DecodingKey>)>>,
@@ -35,14 +36,10 @@ impl KeySet {
     pub fn new(config: &SdkConfig, pool: &str, client_id: impl Into<String>) -> Self {
         let region = config.region().map_or_else(|| "us-east-1".into(), ToString::to_string);
         let issuer = format!("https://cognito-idp.{region}.amazonaws.com/{pool}");
-        let base = config.endpoint_url().map_or_else(|| issuer.clone(), |url| format!("{url}/{pool}"));
-        Self {
-            config: config.clone(),
-            url: format!("{base}/.well-known/jwks.json"),
-            issuer,
-            client_id: client_id.into(),
-            keys: Mutex::default(),
-        }
+        let base = format!("https://cognito-idp.{region}.amazonaws.com");
+        let base = config.endpoint_url().unwrap_or(&base);
+        let path = format!("/{pool}/.well-known/jwks.json");
+        Self { get: get(config, base, path), issuer, client_id: client_id.into(), keys: Mutex::default() }
     }
 
     /// What a token says, once its signature, issuer, client, use and times are verified.
@@ -80,27 +77,39 @@ impl KeySet {
 
     async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, StoreError> {
         let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable(format!("user pool keys: {e}"));
-        let client = self.config.http_client().ok_or_else(|| unavailable(&"no HTTP client"))?;
-        let components = RuntimeComponentsBuilder::new("keys")
-            .with_sleep_impl(self.config.sleep_impl())
-            .with_time_source(self.config.time_source())
-            .build()
-            .map_err(|e| unavailable(&e))?;
-        let settings =
-            HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(CONNECT_TIMEOUT * 3).build();
-        let mut request = HttpRequest::empty();
-        request.set_uri(self.url.as_str()).map_err(|e| unavailable(&e))?;
-        let answer = client.http_connector(&settings, &components).call(request).await.map_err(|e| unavailable(&e))?;
-        if !answer.status().is_success() {
-            return Err(unavailable(&answer.status()));
-        }
-        let body =
-            aws_sdk_s3::primitives::ByteStream::new(answer.into_body()).collect().await.map_err(|e| unavailable(&e))?;
-        let set: JwkSet = serde_json::from_slice(&body.into_bytes()).map_err(|e| unavailable(&e))?;
+        let body = self.get.invoke(()).await.map_err(|e| unavailable(&DisplayErrorContext(&e)))?;
+        let set: JwkSet = serde_json::from_slice(&body).map_err(|e| unavailable(&e))?;
         let keys =
             set.keys.iter().filter_map(|key| Some((key.common.key_id.clone()?, DecodingKey::from_jwk(key).ok()?)));
         Ok(keys.collect())
     }
+}
+
+/// A GET of a small public document, with the clients' own connections and timeouts.
+fn get(config: &SdkConfig, base: &str, path: String) -> Operation<(), Vec<u8>, Infallible> {
+    let mut operation = Operation::builder()
+        .service_name("user pool")
+        .operation_name("keys")
+        .endpoint_url(base)
+        .no_auth()
+        .standard_retry(&RetryConfig::standard());
+    if let Some(http) = config.http_client() {
+        operation = operation.http_client(http);
+    }
+    if let Some(sleep) = config.sleep_impl() {
+        operation = operation.sleep_impl(sleep);
+    }
+    if let Some(timeouts) = config.timeout_config() {
+        operation = operation.timeout_config(timeouts.clone());
+    }
+    operation
+        .serializer(move |()| {
+            let mut request = HttpRequest::empty();
+            request.set_uri(path.clone())?;
+            Ok(request)
+        })
+        .deserializer(|answer| Ok(answer.body().bytes().unwrap_or_default().to_vec()))
+        .build()
 }
 
 /// The claims of an access token. The gateway passes numbers and lists as strings, a list as `[a b]`.

@@ -20,6 +20,8 @@ mod table;
 use std::time::Duration;
 
 pub use accounts::{AccountError, Accounts, LoggedIn, PoolUser};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 pub use blobs::{Blobs, Fetched, Method, Signed, ThumbnailKey, Upload, blob_owner};
 pub use error::StoreError;
 pub use images::{Built, Change, Changed, Created, ImageFilter, Page};
@@ -41,5 +43,7 @@ pub async fn aws_config() -> aws_config::SdkConfig {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
-    aws_config::defaults(aws_config::BehaviorVersion::latest()).timeout_config(timeouts).load().await
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+    let loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    loader.timeout_config(timeouts).http_client(http).load().await
 }
