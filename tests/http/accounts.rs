@@ -305,6 +305,17 @@ fn a_user_who_logged_out_everywhere_can_log_in_again() {
 }
 
 #[test]
+fn logging_out_ends_nobody_elses_session() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let other = stack.user().await;
+        let answer = user.post("/api/auth/logout", json!({"refresh_token": other.refresh_token})).await;
+        assert!(answer.status < 500, "{answer}");
+        is_alive(&other).await;
+    });
+}
+
+#[test]
 fn logging_out_needs_a_login() {
     on_stack(async |stack| {
         stack.post("/api/auth/logout", json!({})).await.is(401);

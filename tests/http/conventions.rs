@@ -219,6 +219,8 @@ fn every_answer_has_a_request_id_of_its_own() {
         ] {
             ids.push(call.await.must_header("x-request-id").to_owned());
         }
+        // Where the gateway itself answers, it gives its own.
+        ids.push(stack.get("/api/me").await.is(401).must_header("apigw-requestid").to_owned());
         let count = ids.len();
         ids.sort();
         ids.dedup();

@@ -1,6 +1,7 @@
 //! /api/images and /api/images/{id}
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
@@ -360,7 +361,7 @@ fn fifty_images_are_a_page_unless_asked_otherwise() {
             let user = user.clone();
             async move { user.pending(&format!("Picture {number}")).await }
         });
-        futures_util::future::join_all(creating).await;
+        join_all(creating).await;
         let page = user.get("/api/images").await.gives(200);
         assert_eq!(page.list("results").len(), 50);
         assert_eq!(user.pages("/api/images").await.len(), 51);
@@ -503,5 +504,39 @@ fn an_image_has_a_tag_that_changes_with_it() {
         user.get(&path).header("if-none-match", &tag).await.is(200);
         user.patch(&path, json!({"description": "Any"})).header("if-match", "*").await.is(200);
         assert_eq!(user.get(&path).await.gives(200)["title"], "Port");
+    });
+}
+
+#[test]
+fn of_simultaneous_changes_to_one_version_exactly_one_succeeds() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let path = format!("/api/images/{}", user.pending("Harbour").await.id);
+        let tag = user.get(&path).await.must_header("etag").to_owned();
+        let changes = (0..12).map(|number| {
+            user.patch(&path, json!({"description": format!("By {number}")})).header("if-match", &tag).send()
+        });
+        let mut won = Vec::new();
+        for (number, answer) in join_all(changes).await.into_iter().enumerate() {
+            if answer.status == 200 {
+                won.push(format!("By {number}"));
+            } else {
+                answer.problem(412);
+            }
+        }
+        assert_eq!(won.len(), 1, "{won:?}");
+        assert_eq!(user.get(&path).await.gives(200)["description"], won[0]);
+    });
+}
+
+#[test]
+fn simultaneous_changes_without_a_version_all_succeed() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let path = format!("/api/images/{}", user.pending("Harbour").await.id);
+        let changes = (0..6).map(|number| user.patch(&path, json!({"description": format!("By {number}")})).send());
+        for answer in join_all(changes).await {
+            answer.is(200);
+        }
     });
 }
