@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PORT ?= 8080
 # A stack on AWS; empty means the local one.
 STACK ?=
+# Of template.yaml, for deploy; the others keep their values.
+PARAMETERS ?=
 # Functions built for AWS: arm64 or x86_64; empty means this machine's.
 ARCH ?=
 
@@ -61,9 +63,10 @@ admin: $(VENV)/ready ## Make a user an admin [EMAIL=... STACK=...]
 
 .PHONY: deploy
 deploy: ARCH := $(or $(ARCH),arm64)
-deploy: build ## Deploy to AWS, asking for the parameters the first time [ARCH=arm64]
-	sam deploy --template-file template.yaml --capabilities CAPABILITY_IAM \
-		$(if $(wildcard samconfig.toml),,--guided) --parameter-overrides Architecture=$(ARCH)
+deploy: need-stack build ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...' ARCH=arm64]
+	sam deploy --template-file template.yaml --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM \
+		--no-fail-on-empty-changeset --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+	@$(operate) plans --add-only
 
 # ---- Building and checking ---------------------------------------------------------------------------
 
@@ -115,7 +118,11 @@ clean: ## Delete what was built and installed, not the local stack's data
 
 # ---- Tools ------------------------------------------------------------------------------------------
 
-need = [ -n "$($(1))" ] || { echo "Say which: make $@ $(1)=..."; exit 1; }
+need = [ -n "$($(1))" ] || { echo "Say which: $(1)=..."; exit 1; }
+
+.PHONY: need-stack
+need-stack:
+	@$(call need,STACK)
 
 .PHONY: tools
 tools:

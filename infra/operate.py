@@ -18,17 +18,17 @@ def outputs(stack: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
 
 
-def load_plans(table_name: str, plans: list[dict]) -> list[str]:
-    """Writes the plans that differ from the table's and returns their names.
+def load_plans(table_name: str, file: Path, add_only: bool = False) -> list[str]:
+    """Writes the file's plans that the table lacks or, unless told to add only, has otherwise; returns their names.
 
     A plan's version grows with each change: images are rebuilt for the version they lack.
     """
     table = boto3.resource("dynamodb").Table(table_name)
     changed = []
-    for plan in plans:
+    for plan in json.loads(file.read_text()):
         key = {"pk": "PLANS", "sk": f"PLAN#{plan['name']}"}
         held = table.get_item(Key=key, ConsistentRead=True).get("Item", {})
-        if all(held.get(field) == value for field, value in plan.items()):
+        if held and (add_only or all(held.get(field) == value for field, value in plan.items())):
             continue
         version = held.get("version", 0)
         table.put_item(
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--stack", default="tintype", help="name of the CloudFormation stack")
     commands = parser.add_subparsers(dest="command", required=True)
     plans = commands.add_parser("plans", help="load or update the default plans")
+    plans.add_argument("--add-only", action="store_true", help="leave plans that are there as they are")
     plans.add_argument("file", nargs="?", type=Path, default=PLANS)
     admin = commands.add_parser("admin", help="make a user an admin")
     admin.add_argument("email")
@@ -57,8 +58,8 @@ def main() -> None:
     try:
         names = outputs(arguments.stack)
         if arguments.command == "plans":
-            changed = load_plans(names["TableName"], json.loads(arguments.file.read_text()))
-            print("Plans written: " + (", ".join(changed) or "none, all are as in the file") + ".")
+            changed = load_plans(names["TableName"], arguments.file, arguments.add_only)
+            print("Plans written: " + (", ".join(changed) or "none, as all are there") + ".")
         else:
             make_admin(names["UserPoolId"], arguments.email)
             print(f"{arguments.email} is an admin from the next login on.")
