@@ -39,7 +39,7 @@ const OVERSAMPLE: f64 = 2.0;
 /// Height that the placeholder is made from when no thumbnails are asked for.
 const PLACEHOLDER_HEIGHT: u32 = 64;
 /// Longest side of the picture that the placeholder is computed from; ThumbHash allows 100.
-const PLACEHOLDER_SIDE: u32 = 64;
+const PLACEHOLDER_SIDE: u32 = 32;
 
 /// What to make of an image.
 #[derive(Clone, Copy, Debug)]

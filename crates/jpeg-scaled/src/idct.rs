@@ -48,10 +48,16 @@ const fn zigzag() -> [(u8, u8); 64] {
 pub(crate) struct Corner {
     /// Index of the last coefficient within the corner.
     pub(crate) last: u32,
-    /// Place of each coefficient in the corner, by rows; 0 for those outside of it, whose factor
-    /// is 0 too.
-    pub(crate) place: [u8; 64],
+    /// Which coefficients are within the corner, a bit each.
     pub(crate) inside: u64,
+}
+
+impl Corner {
+    /// How many coefficients within the corner come before this one.
+    #[inline(always)]
+    pub(crate) fn rank(&self, index: u32) -> usize {
+        (self.inside & ((1 << index) - 1)).count_ones() as usize
+    }
 }
 
 pub(crate) static CORNERS: [Corner; 9] = [
@@ -67,23 +73,30 @@ pub(crate) static CORNERS: [Corner; 9] = [
 ];
 
 const fn corner(size: u8) -> Corner {
-    let mut corner = Corner {
-        last: 0,
-        place: [0; 64],
-        inside: 0,
-    };
+    let mut corner = Corner { last: 0, inside: 0 };
     let mut index = 0;
     while index < 64 {
         let (row, column) = ZIGZAG[index];
         if row < size && column < size {
             corner.last = index as u32;
-            corner.place[index] = row * size + column;
             corner.inside |= 1 << index;
         }
         index += 1;
     }
     corner
 }
+
+/// The index of the coefficient in each row and column.
+const INDEX: [[usize; 8]; 8] = {
+    let mut table = [[0; 8]; 8];
+    let mut index = 0;
+    while index < 64 {
+        let (row, column) = ZIGZAG[index];
+        table[row as usize][column as usize] = index;
+        index += 1;
+    }
+    table
+};
 
 /// What each coefficient is multiplied by on its way into the transform, in the order of the file:
 /// the quantiser, the constants of the formula and those that the transform of this size leaves
@@ -113,17 +126,23 @@ fn left_out(size: usize, index: usize) -> f64 {
     }
 }
 
-/// cos((2x+1)uπ/2N) by N, x and u, for the sizes that have no transform of their own.
-static COSINES: LazyLock<[[[f32; 8]; 8]; 9]> = LazyLock::new(|| {
-    let mut cosines = [[[0.0; 8]; 8]; 9];
-    for (size, table) in cosines.iter_mut().enumerate().skip(1) {
-        for (x, row) in table.iter_mut().enumerate() {
-            for (u, value) in row.iter_mut().enumerate() {
-                *value = (((2 * x + 1) * u) as f64 * PI / (2 * size) as f64).cos() as f32;
+type Matrix = [[f32; 8]; 8];
+
+/// cos((2x+1)uπ/2N) by N, x and u, and by N, u and x, for the sizes that have no transform of their
+/// own.
+static COSINES: LazyLock<([Matrix; 9], [Matrix; 9])> = LazyLock::new(|| {
+    let mut by_sample = [[[0.0; 8]; 8]; 9];
+    let mut by_frequency = [[[0.0; 8]; 8]; 9];
+    for size in 1..9 {
+        for x in 0..size {
+            for u in 0..size {
+                let cosine = (((2 * x + 1) * u) as f64 * PI / (2 * size) as f64).cos() as f32;
+                by_sample[size][x][u] = cosine;
+                by_frequency[size][u][x] = cosine;
             }
         }
     }
-    cosines
+    (by_sample, by_frequency)
 });
 
 /// One dimension of the transform.
@@ -158,14 +177,17 @@ fn line<const N: usize>(input: [f32; N]) -> [f32; N] {
     out
 }
 
+/// Rounded, halves up as other decoders do, and held to 0..255. Adding 2^23 leaves the integer in the low bits of the number.
 #[inline(always)]
 fn level(value: f32) -> u8 {
-    // The cast saturates, and truncates what is now a positive number.
-    (value + 128.5) as u8
+    let value = value + (128.0 + 1.0 / 512.0);
+    let value = if value > 0.0 { value } else { 0.0 };
+    let value = if value < 255.0 { value } else { 255.0 };
+    (value + 8_388_608.0).to_bits() as u8
 }
 
-/// Writes the samples of a block whose coefficients, times their [`factors`], are `block`, `N` a
-/// row.
+/// Writes the samples of a block whose coefficients in the order of the file, times their
+/// [`factors`], are `block`.
 #[inline(always)]
 pub(crate) fn transform<const N: usize>(block: &[f32; 64], out: &mut [u8], stride: usize) {
     if N > 4 {
@@ -173,50 +195,52 @@ pub(crate) fn transform<const N: usize>(block: &[f32; 64], out: &mut [u8], strid
     }
     let mut half = [[0.0; N]; N];
     for column in 0..N {
-        let lines = line::<N>(std::array::from_fn(|row| block[row * N + column]));
+        let lines = line::<N>(std::array::from_fn(|row| block[INDEX[row][column]]));
         for (row, value) in lines.into_iter().enumerate() {
             half[row][column] = value;
         }
     }
     for (row, half) in half.into_iter().enumerate() {
-        let out = &mut out[row * stride..row * stride + N];
-        for (sample, value) in out.iter_mut().zip(line::<N>(half)) {
-            *sample = level(value);
-        }
+        let samples = line::<N>(half).map(level);
+        out[row * stride..row * stride + N].copy_from_slice(&samples);
     }
 }
 
 /// Two products of matrices, with whole rows at a time in the inner loops.
+#[inline(never)]
 fn transform_by_rows<const N: usize>(block: &[f32; 64], out: &mut [u8], stride: usize) {
-    let cosines = &COSINES[N];
-    let rows: [[f32; N]; N] =
-        std::array::from_fn(|row| std::array::from_fn(|column| block[row * N + column]));
-    let mut half = [[0.0_f32; N]; N];
+    type Row = [f32; 8];
+    #[inline(always)]
+    fn add(sum: &mut Row, factor: f32, row: &Row) {
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += factor * value;
+        }
+    }
+    let (cosines, across) = (&COSINES.0[N], &COSINES.1[N]);
+    let mut rows = [[0.0; 8]; N];
+    for (row, indices) in rows.iter_mut().zip(&INDEX) {
+        for (value, &index) in row.iter_mut().zip(indices).take(N) {
+            *value = block[index];
+        }
+    }
+    let mut half = [[0.0; 8]; N];
     for y in 0..N.div_ceil(2) {
-        let (mut even, mut odd) = (rows[0], [0.0; N]);
+        let (mut even, mut odd) = (rows[0], [0.0; 8]);
         for v in 1..N {
             let sum = if v % 2 == 0 { &mut even } else { &mut odd };
-            for column in 0..N {
-                sum[column] += cosines[y][v] * rows[v][column];
-            }
+            add(sum, cosines[y][v], &rows[v]);
         }
-        for column in 0..N {
+        for column in 0..8 {
             half[y][column] = even[column] + odd[column];
             half[N - 1 - y][column] = even[column] - odd[column];
         }
     }
-    // By columns of the table, so that the inner loop runs along a row of samples.
-    let across: [[f32; N]; N] = std::array::from_fn(|u| std::array::from_fn(|x| cosines[x][u]));
     for (y, half) in half.iter().enumerate() {
-        let mut sums = [half[0]; N];
+        let mut sums = [half[0]; 8];
         for u in 1..N {
-            for x in 0..N {
-                sums[x] += half[u] * across[u][x];
-            }
+            add(&mut sums, half[u], &across[u]);
         }
-        let out = &mut out[y * stride..y * stride + N];
-        for (sample, sum) in out.iter_mut().zip(sums) {
-            *sample = level(sum);
-        }
+        let samples = sums.map(level);
+        out[y * stride..y * stride + N].copy_from_slice(&samples[..N]);
     }
 }

@@ -225,8 +225,7 @@ impl Band<'_, '_> {
         }
         *self.nonzero |= 1 << index;
         if self.corner.inside >> index & 1 == 1 {
-            let place = self.corner.place[index as usize & 63];
-            self.coefficients[usize::from(place)] = (value << self.low) as i16;
+            self.coefficients[self.corner.rank(index)] = (value << self.low) as i16;
         }
     }
 
@@ -251,8 +250,7 @@ impl Band<'_, '_> {
                 kept &= kept - 1;
                 let rank = (part & ((1 << index) - 1)).count_ones();
                 if bits >> (count - 1 - rank) & 1 == 1 {
-                    let place = self.corner.place[index as usize & 63];
-                    let coefficient = &mut self.coefficients[usize::from(place)];
+                    let coefficient = &mut self.coefficients[self.corner.rank(index)];
                     let step = 1_i16 << self.low;
                     *coefficient = if *coefficient < 0 {
                         coefficient.wrapping_sub(step)
@@ -271,28 +269,20 @@ pub(crate) fn finish(canvas: &mut Canvas) -> Result<()> {
     for part in &mut canvas.components {
         part.nonzero = Vec::new();
         part.samples = vec![0; part.width() * part.rows * part.size];
-        let factors = part.factors.as_ref().ok_or(Error::Truncated)?;
-        let corner = &CORNERS[part.size];
-        // By place in the corner.
-        let mut placed = [0.0; 64];
-        for index in 0..64 {
-            if corner.inside >> index & 1 == 1 {
-                placed[usize::from(corner.place[index])] = factors[index];
-            }
-        }
+        let factors = part.factors.ok_or(Error::Truncated)?;
         for row in 0..part.rows {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::Deadline);
             }
             match part.size {
-                1 => transform_row::<1>(part, row, &placed),
-                2 => transform_row::<2>(part, row, &placed),
-                3 => transform_row::<3>(part, row, &placed),
-                4 => transform_row::<4>(part, row, &placed),
-                5 => transform_row::<5>(part, row, &placed),
-                6 => transform_row::<6>(part, row, &placed),
-                7 => transform_row::<7>(part, row, &placed),
-                _ => transform_row::<8>(part, row, &placed),
+                1 => transform_row::<1>(part, row, &factors),
+                2 => transform_row::<2>(part, row, &factors),
+                3 => transform_row::<3>(part, row, &factors),
+                4 => transform_row::<4>(part, row, &factors),
+                5 => transform_row::<5>(part, row, &factors),
+                6 => transform_row::<6>(part, row, &factors),
+                7 => transform_row::<7>(part, row, &factors),
+                _ => transform_row::<8>(part, row, &factors),
             }
         }
         part.coefficients = Vec::new();
@@ -303,12 +293,14 @@ pub(crate) fn finish(canvas: &mut Canvas) -> Result<()> {
 fn transform_row<const N: usize>(part: &mut Part, row: usize, factors: &[f32; 64]) {
     let stride = part.width();
     let area = N * N;
+    let inside = CORNERS[N].inside;
+    let indices: Vec<usize> = (0..64).filter(|index| inside >> index & 1 == 1).collect();
+    let mut block = [0.0; 64];
     let start = row * part.stride * area;
     let coefficients = &part.coefficients[start..start + part.stride * area];
     let out = &mut part.samples[row * N * stride..(row + 1) * N * stride];
     for (column, coefficients) in coefficients.chunks_exact(area).enumerate() {
-        let mut block = [0.0; 64];
-        for (index, &coefficient) in coefficients.iter().enumerate() {
+        for (&index, &coefficient) in indices.iter().zip(coefficients) {
             block[index] = f32::from(coefficient) * factors[index];
         }
         transform::<N>(&block, &mut out[column * N..], stride);

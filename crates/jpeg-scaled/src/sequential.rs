@@ -31,6 +31,7 @@ pub(crate) fn scan<R: Read>(
         // Grey is what stays where a damaged interval leaves a hole.
         part.samples = vec![128; part.width() * part.rows * part.size];
     }
+    let mut block = [0.0; 64];
     walk(
         canvas,
         input,
@@ -47,6 +48,7 @@ pub(crate) fn scan<R: Read>(
                 dc: &dc[place.part],
                 ac: &ac[place.part],
                 prediction: &mut state.predictions[place.part],
+                block: &mut block,
                 factors,
                 out: &mut part.samples[start..],
                 stride,
@@ -72,6 +74,8 @@ struct Block<'a, 'b> {
     dc: &'a Table,
     ac: &'a Table,
     prediction: &'a mut i32,
+    /// Coefficients times their factors, in the order of the file; only the transform's own count.
+    block: &'a mut [f32; 64],
     factors: &'a [f32; 64],
     out: &'a mut [u8],
     stride: usize,
@@ -83,7 +87,8 @@ impl Block<'_, '_> {
         let corner = &CORNERS[N];
         let difference = self.dc.symbol(self.window)?;
         *self.prediction = self.prediction.wrapping_add(difference.value);
-        let mut block = [0.0; 64];
+        let block = &mut *self.block;
+        block[..=corner.last as usize].fill(0.0);
         block[0] = *self.prediction as f32 * self.factors[0];
         let mut index = 1;
         while index <= corner.last {
@@ -92,13 +97,12 @@ impl Block<'_, '_> {
             if index > 63 {
                 break;
             }
-            // Outside of the corner the factor is zero.
             let at = (index & 63) as usize;
-            block[usize::from(corner.place[at] & 63)] += symbol.value as f32 * self.factors[at];
+            block[at] = symbol.value as f32 * self.factors[at];
             index += 1;
         }
         self.ac.skip_block(self.window, index)?;
-        transform::<N>(&block, self.out, self.stride);
+        transform::<N>(block, self.out, self.stride);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! JPEG, decoded only as far as the thumbnail needs, in the planes that the file has.
 
-use jpeg_scaled::{Colour, Decoder, Header, Limits, Plane as JpegPlane};
+use jpeg_scaled::{Colour, Component, Decoder, Header, Limits, Plane as JpegPlane};
 
 use crate::decode::{MAX_PROFILE, Wanted};
 use crate::exif::Orientation;
@@ -8,9 +8,11 @@ use crate::picture::{Decoded, Model, Plane, Samples};
 use crate::source::Source;
 use crate::{Error, Rejection};
 
-/// How many times the thumbnail's size is left for the resizer. Below 2, what the transform of a
-/// block lets through from above the new limit of frequency shows as aliasing.
-const OVERSAMPLE: f64 = 2.0;
+/// How many times the thumbnail's size is left for the resizer. Below 3, what the transform of a
+/// block lets through from above the new limit of frequency shows as aliasing on a zone plate.
+const OVERSAMPLE: f64 = 3.0;
+/// The same for chrominance, whose size in a JPEG thumbnail is half.
+const CHROMA_OVERSAMPLE: f64 = 2.25 / 2.0;
 
 /// Bytes of planes and coefficients. The worst honest case, a progressive picture of 100 megapixels
 /// at half size, has 450 MB; at the heights of usual plans it is a tenth of that.
@@ -37,7 +39,7 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
         .map(Orientation::from_exif)
         .unwrap_or_default();
     let target = wanted.stored_target((header.width, header.height), orientation);
-    let scales = vec![scale((header.width, header.height), target); header.components.len()];
+    let scales = scales(&header, target);
     let picture = decoder.decode(&scales).map_err(explain)?;
     if picture.damaged_intervals > 0 {
         return Err(Rejection::corrupt("parts between restart markers are lost"));
@@ -54,14 +56,25 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
     })
 }
 
-/// The least number of eighths that leaves enough pixels for the resizer.
-fn scale(size: (u32, u32), target: (u32, u32)) -> u8 {
-    let needed = |size: u32, target: u32| {
-        (f64::from(target) * OVERSAMPLE * 8.0 / f64::from(size)).ceil() as u8
+/// For each component the least number of eighths that leaves enough samples for the resizer.
+fn scales(header: &Header, target: (u32, u32)) -> Vec<u8> {
+    let most = |factor: fn(&Component) -> u8| {
+        let factors = header.components.iter().map(factor);
+        f64::from(factors.max().unwrap_or(1))
     };
-    needed(size.0, target.0)
-        .max(needed(size.1, target.1))
-        .clamp(1, 8)
+    let (across, down) = (most(|c| c.horizontal), most(|c| c.vertical));
+    let scale = |(index, component): (usize, &Component)| {
+        let chroma = matches!(header.colour, Colour::YCbCr | Colour::Ycck) && matches!(index, 1 | 2);
+        let oversample = if chroma { CHROMA_OVERSAMPLE } else { OVERSAMPLE };
+        let eighths = |size: u32, factor: u8, most: f64, target: u32| {
+            let samples = f64::from(size) * f64::from(factor) / most;
+            (f64::from(target) * oversample * 8.0 / samples).ceil() as u8
+        };
+        eighths(header.width, component.horizontal, across, target.0)
+            .max(eighths(header.height, component.vertical, down, target.1))
+            .clamp(1, 8)
+    };
+    header.components.iter().enumerate().map(scale).collect()
 }
 
 impl From<JpegPlane> for Plane {

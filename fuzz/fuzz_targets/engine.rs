@@ -1,0 +1,26 @@
+//! The whole engine: the type is told from the bytes, so every decoder and encoder is reached.
+#![no_main]
+
+use std::time::{Duration, Instant};
+
+use libfuzzer_sys::fuzz_target;
+use tintype_imaging::{Format, Request, process};
+
+fuzz_target!(|data: &[u8]| {
+    let Some(declared) = Format::sniff(data) else {
+        return;
+    };
+    let request = Request {
+        declared,
+        heights: &[40, 16],
+        max_pixels: 500_000,
+        deadline: Some(Instant::now() + Duration::from_secs(5)),
+    };
+    if let Ok(outcome) = process(data, &request) {
+        assert!(!outcome.thumbnails.is_empty());
+        for thumbnail in &outcome.thumbnails {
+            assert!(thumbnail.height <= 40 && thumbnail.height <= outcome.height);
+            assert_eq!(Format::sniff(&thumbnail.bytes), Some(declared));
+        }
+    }
+});

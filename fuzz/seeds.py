@@ -1,0 +1,93 @@
+"""Writes the seeds that fuzzing starts from: a small file of every kind that the decoders know.
+
+Usage: seeds.py DIRECTORY (with Pillow and pyvips, as in the benchmark's environment). It makes
+DIRECTORY/engine and DIRECTORY/jpeg."""
+
+import io
+import itertools
+import pathlib
+import sys
+
+import numpy as np
+import pyvips
+from PIL import Image, ImageCms
+
+random = np.random.default_rng(3)
+target = pathlib.Path(sys.argv[1])
+for name in ("engine", "jpeg"):
+    (target / name).mkdir(parents=True, exist_ok=True)
+
+
+def picture(width, height, mode="RGB"):
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [x * 255 // max(1, width - 1), y * 255 // max(1, height - 1), (x * y) % 256]
+    data = np.stack(planes, axis=2) + random.integers(-20, 20, (height, width, 3))
+    image = Image.fromarray(np.clip(data, 0, 255).astype(np.uint8))
+    if mode == "RGBA":
+        image.putalpha(Image.fromarray(((x + y) * 255 // (width + height)).astype(np.uint8)))
+        return image
+    if mode == "LA":
+        image.putalpha(Image.fromarray(((x + y) * 255 // (width + height)).astype(np.uint8)))
+        return image.convert("LA")
+    return image.convert(mode)
+
+
+def keep(name, data):
+    (target / "engine" / name).write_bytes(data)
+    if data.startswith(b"\xff\xd8"):
+        for choice in (0, 9, 18, 27, 63):
+            (target / "jpeg" / f"{name}-{choice}").write_bytes(bytes([choice]) + data)
+
+
+def pillow(name, image, kind, **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    keep(name, out.getvalue())
+
+
+profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+exif = Image.Exif()
+exif[0x0112] = 6
+for index, (size, sampling, progressive) in enumerate(
+    itertools.product([(1, 1), (17, 9), (40, 33)], [0, 1, 2], [False, True])
+):
+    options = {"quality": 30 + index * 3, "subsampling": sampling, "progressive": progressive}
+    pillow(f"jpeg-{index}", picture(*size), "jpeg", **options)
+pillow("jpeg-grey", picture(30, 20, "L"), "jpeg")
+pillow("jpeg-grey-progressive", picture(30, 20, "L"), "jpeg", progressive=True)
+pillow("jpeg-cmyk", picture(30, 20, "CMYK"), "jpeg")
+pillow("jpeg-restarts", picture(60, 40), "jpeg", restart_marker_blocks=2)
+pillow("jpeg-restarts-progressive", picture(60, 40), "jpeg", restart_marker_blocks=3, progressive=True)
+pillow("jpeg-meta", picture(20, 30), "jpeg", icc_profile=profile, exif=exif)
+for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+    image = picture(23, 19, mode) if mode != "I;16" else Image.fromarray(
+        random.integers(0, 65535, (19, 23)).astype(np.uint16)
+    )
+    pillow(f"png-{mode.replace(';', '')}", image, "png")
+pillow("png-meta", picture(20, 30), "png", icc_profile=profile, exif=exif)
+pillow("png-palette-alpha", picture(20, 30, "P"), "png", transparency=3)
+for mode, bands in (("RGB", 3), ("RGBA", 4)):
+    vips = pyvips.Image.new_from_array(np.asarray(picture(21, 18, mode)))
+    keep(f"png-interlaced-{mode}", vips.pngsave_buffer(interlace=True))
+    deep = vips.cast("ushort").linear(257, 0).cast("ushort").copy(interpretation="rgb16")
+    keep(f"png-16-{mode}", deep.pngsave_buffer())
+for mode in ("RGB", "RGBA"):
+    pillow(f"webp-{mode}", picture(24, 20, mode), "webp")
+    pillow(f"webp-lossless-{mode}", picture(24, 20, mode), "webp", lossless=True)
+pillow("webp-meta", picture(24, 20), "webp", icc_profile=profile, exif=exif)
+pillow(
+    "webp-animated",
+    picture(24, 20),
+    "webp",
+    save_all=True,
+    append_images=[picture(24, 20), picture(24, 20)],
+)
+pillow("gif", picture(22, 17, "P"), "gif")
+pillow("gif-transparent", picture(22, 17, "P"), "gif", transparency=5, interlace=1)
+pillow(
+    "gif-animated",
+    picture(22, 17, "P"),
+    "gif",
+    save_all=True,
+    append_images=[picture(22, 17, "P")],
+)
