@@ -39,7 +39,7 @@ run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
 test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
 	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
 	cargo test --locked --package tintype-tests --no-run
-	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests $(ARGS)
+	@$(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS)
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]
@@ -70,9 +70,11 @@ deploy: need-stack build ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...'
 
 # ---- Building and checking ---------------------------------------------------------------------------
 
+# cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) triple the build's time and replace the
+# manifest's profile, which keeps unwinding.
 .PHONY: build
 build: tools $(VENV)/ready ## Build the functions [ARCH=...]
-	cargo lambda build --locked --release --output-format zip --bin api --bin workers \
+	cargo lambda build --locked --release --disable-optimizations --output-format zip --bin api --bin workers \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 
 .PHONY: format

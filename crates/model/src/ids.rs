@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+use crate::Timestamp;
+
 /// A user: the `sub` that the user pool gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Uuid);
@@ -38,6 +40,12 @@ impl ImageKey {
 
     pub const fn uuid(self) -> Uuid {
         self.0
+    }
+
+    /// The moment that the key carries: keys sort by it.
+    pub fn made_at(self) -> Timestamp {
+        let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        Timestamp::from_millis(secs as i64 * 1000 + i64::from(nanos / 1_000_000))
     }
 }
 
@@ -158,5 +166,7 @@ mod tests {
     fn keys_made_later_sort_later() {
         let keys: Vec<_> = (0..1000).map(|_| ImageKey::generate().to_string()).collect();
         assert!(keys.is_sorted());
+        let made_at = ImageKey::generate().made_at();
+        assert!((Timestamp::now().millis() - made_at.millis()).abs() < 60_000);
     }
 }

@@ -1,6 +1,7 @@
 //! The user pool: who people are and what their passwords are. Clients never talk to it themselves.
 
 use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
 use aws_sdk_cognitoidentityprovider::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cognitoidentityprovider::types::{
     AttributeType, AuthFlowType, AuthenticationResultType, ChallengeNameType, UserStatusType,
@@ -102,6 +103,8 @@ impl Accounts {
             .password(password)
             .user_attributes(attribute("email", email.as_str())?)
             .user_attributes(attribute("name", name.as_str())?)
+            .customize()
+            .config_override(once())
             .send()
             .await
             .map_err(|e| sort("SignUp", e))?;
@@ -111,7 +114,7 @@ impl Accounts {
     pub async fn confirm(&self, email: &Email, code: &str) -> Result<(), AccountError> {
         let call = self.client.confirm_sign_up().client_id(&self.client_id).username(email.as_str());
         let call = call.secret_hash(self.secret_hash(email.as_str())).confirmation_code(code);
-        call.send().await.map(|_| ()).map_err(|e| match sort("ConfirmSignUp", e) {
+        call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| match sort("ConfirmSignUp", e) {
             // An unknown user, or one who is confirmed already: told apart from a wrong code they would be an oracle.
             AccountError::BadCredentials => AccountError::BadCode,
             error => error,
@@ -133,9 +136,11 @@ impl Accounts {
     pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), AccountError> {
         let call = self.client.confirm_forgot_password().client_id(&self.client_id).username(email.as_str());
         let call = call.secret_hash(self.secret_hash(email.as_str())).confirmation_code(code).password(new_password);
-        call.send().await.map(|_| ()).map_err(|e| match sort("ConfirmForgotPassword", e) {
-            AccountError::BadCredentials => AccountError::BadCode,
-            error => error,
+        call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| {
+            match sort("ConfirmForgotPassword", e) {
+                AccountError::BadCredentials => AccountError::BadCode,
+                error => error,
+            }
         })
     }
 
@@ -239,6 +244,12 @@ impl Accounts {
             Err(e) => Err(sort("AdminDeleteUser", e)),
         }
     }
+}
+
+/// No second try by itself: where the answer to the first was lost, it would find the first one's success and call it
+/// an e-mail that is taken, or a wrong code.
+fn once() -> aws_sdk_cognitoidentityprovider::config::Builder {
+    aws_sdk_cognitoidentityprovider::Config::builder().retry_config(RetryConfig::disabled())
 }
 
 fn attribute(name: &str, value: &str) -> Result<AttributeType, AccountError> {

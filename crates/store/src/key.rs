@@ -24,6 +24,11 @@ impl Key {
         Self { pk: format!("PROFILE#{user}"), sk: format!("SESSION#{origin_jti}") }
     }
 
+    /// The hash of the password of a sign-up that waits for its confirmation.
+    pub fn sign_up(user: UserId) -> Self {
+        Self { pk: format!("PROFILE#{user}"), sk: "SIGNUP".into() }
+    }
+
     pub(crate) fn usage(user: UserId, shard: u8) -> Self {
         Self { pk: format!("PROFILE#{user}"), sk: format!("USAGE#{shard}") }
     }

@@ -32,9 +32,10 @@ pub use table::{Items, Table};
 
 /// How long a read or write may take, retries included, before the caller hears that the service is unavailable. API
 /// Gateway gives an answer 30 s.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// TCP sends a lost first packet again after one second, and after three.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
 
 /// The configuration that all clients of one process share, from the environment that Lambda gives.
 pub async fn aws_config() -> aws_config::SdkConfig {

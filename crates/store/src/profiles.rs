@@ -1,4 +1,5 @@
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use tintype_model::{PersonName, Profile, Timestamp, Usage, UserId};
 use uuid::Uuid;
 
@@ -24,17 +25,24 @@ impl Table {
 
     /// Renames a user whose profile is at `version`; `None` where it has changed or gone.
     pub async fn rename_user(&self, profile: &Profile, name: PersonName) -> Result<Option<Profile>, StoreError> {
-        let update = self
-            .update_profile(profile.id)
+        // A transaction, though of one action: its token tells a repetition of the call from another's change.
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::profile(profile.id).attributes()))
             .update_expression("SET #name = :name, #version = :next")
             .condition_expression("#version = :version")
             .expression_attribute_names("#name", "name")
             .expression_attribute_names("#version", "version")
             .expression_attribute_values(":name", s(&name))
             .expression_attribute_values(":version", n(profile.version))
-            .expression_attribute_values(":next", n(profile.version + 1));
-        let done = applied(update).await?;
-        Ok(done.then(|| Profile { name, version: profile.version + 1, ..profile.clone() }))
+            .expression_attribute_values(":next", n(profile.version + 1))
+            .build()
+            .map_err(|e| StoreError::Internal(e.to_string()))?;
+        let action = TransactWriteItem::builder().update(update).build();
+        Ok(match self.transact(&[action]).await? {
+            Ok(()) => Some(Profile { name, version: profile.version + 1, ..profile.clone() }),
+            Err(_) => None,
+        })
     }
 
     /// Ends every session that began at or before `now`.
@@ -58,6 +66,21 @@ impl Table {
         put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutItem", e))
     }
 
+    /// Keeps the hash of a password until `expires_at`: the pool does not check one before the e-mail is confirmed.
+    pub async fn keep_sign_up(&self, user: UserId, hash: &str, expires_at: Timestamp) -> Result<(), StoreError> {
+        let mut item = Key::sign_up(user).attributes();
+        item.insert("password_hash".into(), s(hash));
+        item.insert("expires_at".into(), n(expires_at.secs()));
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutItem", e))
+    }
+
+    pub async fn forget_sign_up(&self, user: UserId) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(&self.name);
+        let delete = delete.set_key(Some(Key::sign_up(user).attributes()));
+        delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteItem", e))
+    }
+
     pub fn usage_keys(user: UserId) -> impl Iterator<Item = Key> {
         (0..USAGE_SHARDS).map(move |shard| Key::usage(user, shard))
     }
@@ -68,6 +91,11 @@ impl Table {
 }
 
 impl crate::Items {
+    /// The password hash that stands at [`Key::sign_up`].
+    pub fn sign_up_hash(&self, user: UserId) -> Option<&str> {
+        self.get(&Key::sign_up(user))?.get("password_hash")?.as_s().ok().map(String::as_str)
+    }
+
     /// The sum of the counters that were read with [`Table::usage_keys`].
     pub fn usage(&self, user: UserId) -> Result<Usage, StoreError> {
         Table::usage_keys(user).filter_map(|key| self.get(&key)).try_fold(Usage::default(), |sum, item| {

@@ -107,6 +107,18 @@ impl Table {
             error => Err(error),
         }
     }
+
+    /// Like [`Self::try_transact`], again while contended. `Err`: the actions whose conditions did not hold.
+    pub(crate) async fn transact(&self, actions: &[TransactWriteItem]) -> Result<Result<(), Vec<usize>>, StoreError> {
+        for attempt in 1..=TRIES {
+            match self.try_transact(actions).await? {
+                Transacted::Done => return Ok(Ok(())),
+                Transacted::Refused(refused) => return Ok(Err(refused)),
+                Transacted::Contended => backoff(attempt).await,
+            }
+        }
+        Err(StoreError::Unavailable("TransactWriteItems: contended".into()))
+    }
 }
 
 impl Items {

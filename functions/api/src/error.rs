@@ -111,7 +111,7 @@ impl Problem {
         Self { cause: Some(cause.into()), ..problem.with_header("retry-after", "1") }
     }
 
-    fn internal(cause: impl Into<String>) -> Self {
+    pub(crate) fn internal(cause: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.");
         Self { cause: Some(cause.into()), ..problem }
     }

@@ -1,5 +1,7 @@
 //! Bodies and queries, field by field: each type says how it is read, and all errors are reported at once.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 use tintype_model::{
     ContentType, Description, Email, MAX_IMAGE_BYTES, PersonName, Sha256, Status, TextError, Title, Visibility,
@@ -133,6 +135,26 @@ impl Field for Text {
             0 => Err(TextError::Empty.into()),
             1..=8192 => Ok(Self(text.to_owned())),
             _ => Err(TextError::TooLong(8192).into()),
+        }
+    }
+}
+
+/// A new password. The pool has the last word; what is plain from here is said with the other fields' errors.
+pub(crate) struct Password(pub(crate) String);
+
+/// Characters. The pool's own bound, whatever the deployment asks for, is 6.
+static PASSWORD_MIN: LazyLock<usize> =
+    LazyLock::new(|| std::env::var("PASSWORD_MIN_LENGTH").ok().and_then(|text| text.parse().ok()).unwrap_or(6));
+
+impl Field for Password {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let password = text(value)?;
+        match password.chars().count() {
+            length if length < *PASSWORD_MIN => {
+                Err(Refused("weak_password", format!("must have at least {} characters", *PASSWORD_MIN)))
+            }
+            257.. => Err(Refused("weak_password", "must have at most 256 characters".into())),
+            _ => Ok(Self(password.to_owned())),
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     accounts.confirm(&email, &code.0).await?;
     if let Some(user) = accounts.find(&email).await? {
         super::create_profile(request.app, user.id, user.email, user.name, request.now).await?;
+        request.app.table.forget_sign_up(user.id).await?;
     }
     Ok(Reply::no_content())
 }

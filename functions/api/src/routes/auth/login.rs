@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use tintype_model::{Email, RefreshToken, Timestamp};
-use tintype_store::{Key, LoggedIn};
+use tintype_store::{AccountError, Key, LoggedIn};
 
 use super::Tokens;
 use crate::app::App;
 use crate::error::Problem;
-use crate::fields::Text;
+use crate::fields::{Password, Text};
+use crate::passwords;
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -14,7 +15,7 @@ body! {
     pub(crate) struct LogIn {
         email: Email,
         password: Text,
-        new_password: Option<Text> = None,
+        new_password: Option<Password> = None,
     }
 }
 
@@ -23,7 +24,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let LogIn { email, password, new_password } = request.body()?;
     let app = request.app;
     let new_password = new_password.as_ref().map(|text| text.0.as_str());
-    let mut session = app.accounts.log_in(&email, &password.0, new_password).await?;
+    let mut session = match app.accounts.log_in(&email, &password.0, new_password).await {
+        Err(AccountError::NotConfirmed) => return Err(not_confirmed(app, &email, &password.0).await?),
+        begun => begun?,
+    };
     if ended_as_it_began(app, &session, request.now).await? {
         // All sessions of this very second have been ended. The next second is another matter.
         let second = Duration::from_millis(1000 - Timestamp::now().millis().rem_euclid(1000).unsigned_abs());
@@ -38,6 +42,14 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         pool_token: session.refresh_token.take().unwrap_or_default(),
     };
     Ok(Reply::ok(&Tokens::new(app, session, refresh)))
+}
+
+/// The pool says that an e-mail is not confirmed before it looks at the password; only the right one learns it here.
+async fn not_confirmed(app: &App, email: &Email, password: &str) -> Result<Problem, Problem> {
+    let Some(user) = app.accounts.find(email).await? else { return Ok(AccountError::BadCredentials.into()) };
+    let items = app.table.read([Key::sign_up(user.id)]).await?;
+    let right = items.sign_up_hash(user.id).is_some_and(|hash| passwords::is(password, hash));
+    Ok(if right { AccountError::NotConfirmed } else { AccountError::BadCredentials }.into())
 }
 
 /// Whether nothing would accept the new session. Makes the profile that a confirmation was cut off before making.

@@ -2,7 +2,7 @@ use tintype_model::Email;
 use tintype_store::AccountError;
 
 use crate::error::{FieldError, Problem};
-use crate::fields::Text;
+use crate::fields::{Password, Text};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -10,7 +10,7 @@ body! {
     pub(crate) struct ResetPassword {
         email: Email,
         code: Text,
-        new_password: Text,
+        new_password: Password,
     }
 }
 

@@ -4,14 +4,15 @@ use tintype_model::{Email, PersonName};
 use tintype_store::AccountError;
 
 use crate::error::Problem;
-use crate::fields::Text;
+use crate::fields::Password;
+use crate::passwords;
 use crate::reply::Reply;
 use crate::request::Request;
 
 body! {
     pub(crate) struct SignUp {
         email: Email,
-        password: Text,
+        password: Password,
         name: PersonName,
     }
 }
@@ -31,5 +32,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         }
         made => made?,
     };
+    let expires_at = request.now + request.app.pending;
+    request.app.table.keep_sign_up(user, &passwords::hash(&password.0)?, expires_at).await?;
     Ok(Reply::json(StatusCode::CREATED, &json!({"user_id": user, "confirmation": "code_sent"})))
 }

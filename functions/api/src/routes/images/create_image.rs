@@ -27,16 +27,17 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         let message = format!("your plan takes images of up to {} bytes", plan.max_image_bytes);
         return Err(Problem::invalid_field("size", "out_of_range", message));
     }
+    let key = ImageKey::generate();
     let image = Image {
-        id: ImageId { owner: owner.id, key: ImageKey::generate() },
+        id: ImageId { owner: owner.id, key },
         title: body.title,
         description: body.description,
         visibility: body.visibility,
         blob: Blob { content_type: body.content_type, size: body.size.0, sha256: body.sha256 },
         state: State::Pending { expires_at: request.now + request.app.pending },
         epoch: owner.epoch,
-        created_at: request.now,
-        updated_at: request.now,
+        created_at: key.made_at(),
+        updated_at: key.made_at(),
         version: 1,
     };
     match request.app.table.create_image(&image, request.now).await? {
