@@ -10,6 +10,7 @@ mod deletion;
 mod events;
 mod explore;
 mod histories;
+mod idempotency;
 mod images;
 mod me;
 mod media;

@@ -2,6 +2,7 @@
 //! them. Nothing here knows AWS, HTTP or a clock: times come in as values.
 
 mod cursor;
+mod idempotency;
 mod ids;
 mod image;
 mod plan;
@@ -12,6 +13,7 @@ mod text;
 mod time;
 
 pub use cursor::{BadCursor, Cursor};
+pub use idempotency::{FirstRequest, Idempotency};
 pub use ids::{BadId, ImageId, ImageKey, UserId};
 pub use image::{
     Blob, BuiltFor, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, UnknownContentType,

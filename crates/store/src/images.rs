@@ -1,8 +1,11 @@
 //! Images: every change is one transaction, worked out from what the image was and what it becomes.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use tintype_model::{
-    Cursor, Description, Image, ImageId, ImageKey, Ready, State, Status, Timestamp, Title, UserId, Visibility,
+    Cursor, Description, FirstRequest, Idempotency, Image, ImageId, ImageKey, Ready, State, Status, Timestamp, Title,
+    UserId, Visibility,
 };
 
 use crate::item::{self, n, s};
@@ -16,6 +19,8 @@ pub enum Created {
     Created,
     /// The owner has an image of this title.
     TitleTaken,
+    /// The idempotency key was used before, for this request.
+    Repeated(FirstRequest),
 }
 
 /// What an owner may change of an image; nothing where `None`.
@@ -68,7 +73,12 @@ enum Refusal {
     TitleTaken,
     /// The title it would give up is another's by now.
     ClaimLost,
+    /// The request was made before.
+    Repeated,
 }
+
+/// How long a request can be repeated with its idempotency key.
+const REPEATABLE: Duration = Duration::from_secs(24 * 3600);
 
 /// What each action of a transition is for, in the order of its refusals.
 struct Transition {
@@ -81,14 +91,39 @@ fn broken(error: impl std::fmt::Display) -> StoreError {
 }
 
 impl Table {
-    /// Writes a new image with its claim on its title. A repetition with the same id finds its own claim and succeeds.
-    pub async fn create_image(&self, image: &Image, now: Timestamp) -> Result<Created, StoreError> {
-        match self.transition(None, Some(image), now).await? {
+    /// Writes a new image with its claim on its title and, where the request can be repeated, the note that it was made.
+    pub async fn create_image(
+        &self,
+        image: &Image,
+        idempotency: Option<&Idempotency>,
+        now: Timestamp,
+    ) -> Result<Created, StoreError> {
+        let note = idempotency.map(|request| self.note_first_request(request, now)).transpose()?;
+        match self.transition_with(None, Some(image), now, note).await? {
             Ok(()) => Ok(Created::Created),
             Err(Refusal::TitleTaken) => Ok(Created::TitleTaken),
-            // An id is made once, so an image that stands there is this one.
-            Err(Refusal::Stale | Refusal::ClaimLost) => Ok(Created::Created),
+            Err(Refusal::Repeated) => {
+                let key = idempotency.map(Key::first_request).ok_or_else(|| broken("a repetition of nothing"))?;
+                let items = self.read([key.clone()]).await?;
+                let first = items.get(&key).map(item::first_request).transpose()?;
+                // Expired and deleted in between: as good as new, for the client's next try.
+                first.map(Created::Repeated).ok_or_else(|| StoreError::Unavailable("an expired key".into()))
+            }
+            Err(Refusal::Stale | Refusal::ClaimLost) => Err(broken("a new image's id was taken")),
         }
+    }
+
+    fn note_first_request(&self, request: &Idempotency, now: Timestamp) -> Result<TransactWriteItem, StoreError> {
+        let mut note = Key::first_request(request).attributes();
+        note.insert("body".into(), s(request.body()));
+        note.insert("started_at".into(), n(now.millis()));
+        note.insert("expires_at".into(), n((now + REPEATABLE).secs()));
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(note))
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":now", n(now.secs()));
+        Ok(TransactWriteItem::builder().put(put.build().map_err(broken)?).build())
     }
 
     /// Applies `change` to `image` as it was read.
@@ -125,7 +160,7 @@ impl Table {
         Ok(match self.transition(Some(image), Some(&next), now).await? {
             Ok(()) => Changed::Changed(Box::new(next)),
             Err(Refusal::TitleTaken) => Changed::TitleTaken,
-            Err(Refusal::Stale | Refusal::ClaimLost) => Changed::Stale,
+            Err(Refusal::Stale | Refusal::ClaimLost | Refusal::Repeated) => Changed::Stale,
         })
     }
 
@@ -151,7 +186,7 @@ impl Table {
         let next = Image { state: State::Ready(ready), updated_at: now, version: image.version + 1, ..image.clone() };
         Ok(match self.transition(Some(image), Some(&next), now).await? {
             Ok(()) => Built::Stored,
-            Err(Refusal::Stale) => Built::Stale,
+            Err(Refusal::Stale | Refusal::Repeated) => Built::Stale,
             Err(Refusal::TitleTaken | Refusal::ClaimLost) => Built::TitleLost,
         })
     }
@@ -229,9 +264,24 @@ impl Table {
         new: Option<&Image>,
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, StoreError> {
+        self.transition_with(old, new, now, None).await
+    }
+
+    /// Like [`Self::transition`]; `note` is written with it, and says by its condition that this was done before.
+    async fn transition_with(
+        &self,
+        old: Option<&Image>,
+        new: Option<&Image>,
+        now: Timestamp,
+        note: Option<TransactWriteItem>,
+    ) -> Result<Result<(), Refusal>, StoreError> {
         let mut keep_old_claim = false;
         for attempt in 1..=crate::table::TRIES {
-            let Transition { actions, refusals } = self.plan_transition(old, new, now, keep_old_claim)?;
+            let mut plan = self.plan_transition(old, new, now, keep_old_claim)?;
+            if let Some(note) = &note {
+                plan.push(Refusal::Repeated, note.clone());
+            }
+            let Transition { actions, refusals } = plan;
             match self.try_transact(&actions).await? {
                 Transacted::Done => return Ok(Ok(())),
                 Transacted::Refused(refused) => {
@@ -241,6 +291,7 @@ impl Table {
                         // Its title is another's by now: then that claim is not ours to delete.
                         [Refusal::ClaimLost] if !keep_old_claim => keep_old_claim = true,
                         [] => return Err(StoreError::Internal("a condition of no action was refused".into())),
+                        _ if refused.contains(&Refusal::Repeated) => return Ok(Err(Refusal::Repeated)),
                         _ if refused.contains(&Refusal::Stale) => return Ok(Err(Refusal::Stale)),
                         _ if refused.contains(&Refusal::TitleTaken) => return Ok(Err(Refusal::TitleTaken)),
                         _ => return Ok(Err(Refusal::ClaimLost)),

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
-    Blob, BuiltFor, ContentType, Description, Email, Image, ImageId, ImageKey, PersonName, Plan, PlanName, Profile,
-    Ready, Sha256, State, Status, Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
+    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, PersonName, Plan,
+    PlanName, Profile, Ready, Sha256, State, Status, Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
 };
 
 use crate::key::Key;
@@ -231,5 +231,13 @@ pub(crate) fn claim(item: &Item) -> Result<Claim, StoreError> {
     Ok(Claim {
         image: fields.parsed("image_id", |text| text.parse().ok())?,
         expires_at: fields.opt_number("expires_at")?.map(Timestamp::from_secs),
+    })
+}
+
+pub(crate) fn first_request(item: &Item) -> Result<FirstRequest, StoreError> {
+    let fields = Fields(item);
+    Ok(FirstRequest {
+        body: fields.text("body")?.to_owned(),
+        started_at: Timestamp::from_millis(fields.number("started_at")?),
     })
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tintype_model::{ImageId, PlanName, Title, UserId};
+use tintype_model::{Idempotency, ImageId, PlanName, Title, UserId};
 use uuid::Uuid;
 
 /// Where an item stands in the table. The one place that formats primary keys.
@@ -50,6 +50,11 @@ impl Key {
     /// The claim of `owner` on `title`.
     pub(crate) fn claim(owner: UserId, title: &Title) -> Self {
         Self { pk: format!("TITLE#{owner}#{title}"), sk: "CLAIM".into() }
+    }
+
+    /// The first request with an idempotency key.
+    pub fn first_request(request: &Idempotency) -> Self {
+        Self { pk: format!("IDEMP#{}", request.id()), sk: "IDEMP".into() }
     }
 
     pub fn plan(name: &PlanName) -> Self {

@@ -77,6 +77,10 @@ impl Problem {
         Self::conflict("title_taken", "You already have an image with this title.")
     }
 
+    pub(crate) fn idempotency_mismatch() -> Self {
+        Self::unprocessable("idempotency_mismatch", "This Idempotency-Key was used for another request.")
+    }
+
     pub(crate) fn precondition_failed() -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "It has changed since you read it.")
     }

@@ -4,7 +4,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tintype_model::{Cursor, Timestamp};
+use tintype_model::{Cursor, Idempotency, Timestamp, UserId};
 
 use crate::app::App;
 use crate::body::Body;
@@ -135,6 +135,19 @@ impl<'a> Request<'a> {
         let query =
             form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).append_pair("cursor", &cursor).finish();
         reply.with_header("link", format!("<{}{}?{query}>; rel=\"next\"", self.base_url(), self.path))
+    }
+
+    /// The key under which the client may repeat this request of `operation`, if it gave one.
+    pub(crate) fn idempotency(&self, operation: &str, user: UserId) -> Result<Option<Idempotency>, Problem> {
+        let Some(key) = self.headers.get("idempotency-key") else { return Ok(None) };
+        match key.to_str() {
+            Ok(key) if (1..=255).contains(&key.len()) => {
+                Ok(Some(Idempotency::new(&self.app.signing, user, operation, key, &self.body)))
+            }
+            _ => {
+                Err(Problem::bad_request("bad_idempotency_key", "Idempotency-Key must have 1 to 255 ASCII characters."))
+            }
+        }
     }
 
     /// Whether the client's copy, of which `If-Match` speaks, is of `version`, the first part of an [`ETag`](crate::reply::etag).

@@ -27,8 +27,13 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         let message = format!("your plan takes images of up to {} bytes", plan.max_image_bytes);
         return Err(Problem::invalid_field("size", "out_of_range", message));
     }
-    let key = ImageKey::generate();
-    let image = Image {
+    let idempotency = request.idempotency("create_image", owner.id)?;
+    let key_at = |started_at| match &idempotency {
+        Some(idempotency) => idempotency.image_key(started_at, 0),
+        None => ImageKey::generate(),
+    };
+    let key = key_at(request.now);
+    let mut image = Image {
         id: ImageId { owner: owner.id, key },
         title: body.title,
         description: body.description,
@@ -40,8 +45,18 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         updated_at: key.made_at(),
         version: 1,
     };
-    match request.app.table.create_image(&image, request.now).await? {
-        Created::Created => super::reply_with_upload(request, StatusCode::CREATED, &image, &owner, &plan).await,
-        Created::TitleTaken => Err(Problem::title_taken()),
+    match request.app.table.create_image(&image, idempotency.as_ref(), request.now).await? {
+        Created::Created => {}
+        Created::TitleTaken => return Err(Problem::title_taken()),
+        Created::Repeated(first) => {
+            if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
+                return Err(Problem::idempotency_mismatch());
+            }
+            // The first answer again: the image as it was made.
+            image.id.key = key_at(first.started_at);
+            image.created_at = first.started_at;
+            image.updated_at = first.started_at;
+        }
     }
+    super::reply_with_upload(request, StatusCode::CREATED, &image, &owner, &plan).await
 }
