@@ -87,7 +87,7 @@ format: $(VENV)/ready ## Format Rust and Python
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
 
 .PHONY: lint-code
-lint-code: $(VENV)/ready $(TOOLS)/ready
+lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
@@ -143,7 +143,7 @@ $(VENV)/ready: infra/requirements.txt infra/requirements-pip.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements.txt
 	@touch $@
 
-$(TOOLS)/ready: Makefile
+$(TOOLS)/ready: Makefile | tools
 	@echo "Installing cargo-deny and cargo-machete into .local/tools, which takes some minutes ..."
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY) cargo-machete@$(CARGO_MACHETE)
 	@touch $@

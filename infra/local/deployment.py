@@ -74,7 +74,8 @@ def deploy(data: Path, public_url: str, wishes: dict[str, str]) -> None:
     parameter_store.delete_parameters(Names=[MARK])
 
     say("Deploying template.yaml ...")
-    boto3.client("s3").create_bucket(Bucket="deployments")
+    uploads = boto3.resource("s3").create_bucket(Bucket="deployments")
+    uploads.objects.delete()
     # A configuration of its own: one that `sam deploy --guided` left is for AWS.
     config = data / "samconfig.toml"
     config.write_text("version = 0.1\n")

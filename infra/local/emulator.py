@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import signal
 import socketserver
 from pathlib import Path
@@ -38,6 +39,7 @@ SAVE_EVERY_SECONDS = 30
 
 def configure(port: int, data: Path, keep: bool) -> None:
     """MiniStack reads its settings when it is imported."""
+    shutil.rmtree(data / "tmp", ignore_errors=True)
     folders = {"STATE_DIR": data / "state", "S3_DATA_DIR": data / "objects", "TMPDIR": data / "tmp"}
     for name, folder in folders.items():
         folder.mkdir(parents=True, exist_ok=True)
