@@ -1,0 +1,292 @@
+//! The decoder against the formula of the scaled transform, on files whose coefficients are known.
+
+mod support;
+
+use jpeg_scaled::{Decoder, Error, Limits, Picture};
+use support::{File, Numbers, scan};
+
+fn decode(file: &[u8], scales: &[u8]) -> Result<Picture, Error> {
+    let mut decoder = Decoder::new(file, Limits::default());
+    decoder.read_header()?;
+    decoder.decode(scales)
+}
+
+/// Rows and columns of coefficients in the order of the file, written down anew.
+fn zigzag() -> Vec<(usize, usize)> {
+    let mut order: Vec<(usize, usize)> =
+        (0..64).map(|index| (index / 8, index % 8)).collect();
+    order.sort_by_key(|&(row, column)| {
+        let diagonal = row + column;
+        (diagonal, if diagonal % 2 == 0 { column } else { row })
+    });
+    order
+}
+
+/// A sample of the formula in the crate's `idct` module, not rounded.
+fn sample(
+    block: &[i32; 64],
+    quantisers: &[u16; 64],
+    order: &[(usize, usize)],
+    scale: usize,
+    (x, y): (usize, usize),
+) -> f64 {
+    let mut sum = 0.0;
+    for (index, &(v, u)) in order.iter().enumerate() {
+        if u >= scale || v >= scale || block[index] == 0 {
+            continue;
+        }
+        let normal = |index: usize| if index == 0 { 0.5_f64.sqrt() } else { 1.0 };
+        let cosine = |place: usize, index: usize| {
+            ((2 * place + 1) as f64 * index as f64 * std::f64::consts::PI / (2 * scale) as f64).cos()
+        };
+        let value = f64::from(block[index]) * f64::from(quantisers[index]);
+        sum += 0.25 * normal(u) * normal(v) * value * cosine(x, u) * cosine(y, v);
+    }
+    (sum + 128.0).clamp(0.0, 255.0)
+}
+
+/// Every sample is the formula's, rounded, or either neighbour where it lies halfway between.
+#[track_caller]
+fn check(file: &File, scale: u8) {
+    let bytes = file.write();
+    let scales = vec![scale; file.sampling.len()];
+    let picture = decode(&bytes, &scales).unwrap_or_else(|error| {
+        panic!("{}x{} {:?} at {scale}: {error}", file.width, file.height, file.sampling)
+    });
+    assert_eq!(picture.damaged_intervals, 0);
+    let order = zigzag();
+    let scale = usize::from(scale);
+    for (component, plane) in picture.planes.iter().enumerate() {
+        let size = file.size(component, scale);
+        assert_eq!((plane.width as usize, plane.height as usize), size);
+        let stride = file.stride(component).0;
+        for (index, &level) in plane.samples.iter().enumerate() {
+            let (x, y) = (index % size.0, index / size.0);
+            let block = &file.coefficients[component][y / scale * stride + x / scale];
+            let exact = sample(block, &file.quantisers, &order, scale, (x % scale, y % scale));
+            assert!(
+                (exact - f64::from(level)).abs() < 0.505,
+                "component {component}, {x},{y}: {level} for {exact}"
+            );
+        }
+    }
+}
+
+const SAMPLINGS: [&[(usize, usize)]; 10] = [
+    &[(1, 1)],
+    &[(1, 1), (1, 1), (1, 1)],
+    &[(2, 2), (1, 1), (1, 1)],
+    &[(2, 1), (1, 1), (1, 1)],
+    &[(1, 2), (1, 1), (1, 1)],
+    &[(4, 1), (1, 1), (1, 1)],
+    &[(2, 2), (2, 1), (1, 2)],
+    &[(3, 1), (1, 1), (2, 1)],
+    &[(1, 1), (2, 2), (1, 1)],
+    &[(2, 1), (1, 1), (1, 1), (2, 1)],
+];
+
+#[test]
+fn every_size_sampling_and_scale_follows_the_formula() {
+    let mut numbers = Numbers(1);
+    for width in 1..=40 {
+        let height = 1 + numbers.below(40) as usize;
+        let sampling = SAMPLINGS[width % SAMPLINGS.len()];
+        let quantiser = [1, 2, 5, 16, 60][numbers.below(5) as usize];
+        for scale in 1..=8 {
+            let size = if scale % 2 == 0 { (width, height) } else { (height, width) };
+            let file = File::noise(&mut numbers, size, sampling, quantiser);
+            check(&file, scale);
+            check(&file.into_progressive(), scale);
+        }
+    }
+}
+
+#[test]
+fn restart_intervals_change_nothing() {
+    let mut numbers = Numbers(2);
+    for interval in [1, 2, 3, 7, 100] {
+        for sampling in SAMPLINGS {
+            let mut file = File::noise(&mut numbers, (61, 35), sampling, 4);
+            file.restart_interval = interval;
+            for scale in [1, 3, 8] {
+                check(&file, scale);
+            }
+            let file = file.into_progressive();
+            for scale in [1, 3, 8] {
+                check(&file, scale);
+            }
+        }
+    }
+}
+
+#[test]
+fn scans_of_single_components_are_put_together() {
+    let mut numbers = Numbers(3);
+    for sampling in SAMPLINGS {
+        let mut file = File::noise(&mut numbers, (45, 29), sampling, 3);
+        file.scans = (0..sampling.len())
+            .rev()
+            .map(|component| scan(&[component], 0, 63, 0, 0))
+            .collect();
+        for scale in 1..=8 {
+            check(&file, scale);
+        }
+    }
+}
+
+#[test]
+fn progressive_scripts_of_all_kinds_give_the_same_picture() {
+    let mut numbers = Numbers(4);
+    let sampling: &[(usize, usize)] = &[(2, 2), (1, 1), (1, 1)];
+    let scripts = [
+        // Spectral selection only.
+        vec![
+            scan(&[0, 1, 2], 0, 0, 0, 0),
+            scan(&[0], 1, 2, 0, 0),
+            scan(&[0], 3, 9, 0, 0),
+            scan(&[0], 10, 63, 0, 0),
+            scan(&[1], 1, 63, 0, 0),
+            scan(&[2], 1, 63, 0, 0),
+        ],
+        // A bit at a time, bands refined apart and together.
+        vec![
+            scan(&[0], 0, 0, 0, 3),
+            scan(&[1], 0, 0, 0, 0),
+            scan(&[2], 0, 0, 0, 0),
+            scan(&[0], 0, 0, 3, 2),
+            scan(&[0], 0, 0, 2, 1),
+            scan(&[0], 0, 0, 1, 0),
+            scan(&[0], 1, 5, 0, 3),
+            scan(&[0], 6, 63, 0, 3),
+            scan(&[0], 1, 63, 3, 2),
+            scan(&[0], 1, 20, 2, 1),
+            scan(&[0], 21, 63, 2, 1),
+            scan(&[0], 1, 63, 1, 0),
+            scan(&[1], 1, 63, 0, 0),
+            scan(&[2], 1, 63, 0, 1),
+            scan(&[2], 1, 63, 1, 0),
+        ],
+    ];
+    for script in scripts {
+        let mut file = File::noise(&mut numbers, (50, 70), sampling, 2);
+        file.progressive = true;
+        file.scans = script;
+        for scale in 1..=8 {
+            check(&file, scale);
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_gives_its_picture_or_an_error_and_never_half() {
+    let mut numbers = Numbers(5);
+    let sequential = File::noise(&mut numbers, (70, 50), &[(2, 2), (1, 1), (1, 1)], 3);
+    let mut restarts = sequential.clone();
+    restarts.restart_interval = 2;
+    let progressive = sequential.clone().into_progressive();
+    for file in [sequential, restarts, progressive] {
+        let bytes = file.write();
+        for scale in [1, 2, 8] {
+            let whole = decode(&bytes, &[scale; 3]).unwrap();
+            for end in 0..bytes.len() {
+                match decode(&bytes[..end], &[scale; 3]) {
+                    Ok(picture) => assert_eq!(picture, whole, "cut at {end}"),
+                    Err(Error::Truncated | Error::Corrupt(_)) => {}
+                    Err(error) => panic!("cut at {end}: {error}"),
+                }
+            }
+            // A marker is no part of the picture; what follows it even less.
+            let without_end = decode(&bytes[..bytes.len() - 2], &[scale; 3]);
+            assert_eq!(without_end.is_ok(), !file.progressive);
+            let followed = [&bytes[..], b"\xFF\xD8 and more"].concat();
+            assert_eq!(decode(&followed, &[scale; 3]).unwrap(), whole);
+        }
+    }
+}
+
+#[test]
+fn damage_between_restart_markers_stays_between_them() {
+    let mut numbers = Numbers(6);
+    let mut file = File::noise(&mut numbers, (256, 16), &[(1, 1)], 3);
+    file.restart_interval = 4;
+    let bytes = file.write();
+    let whole = decode(&bytes, &[8]).unwrap();
+    let markers: Vec<usize> = (0..bytes.len() - 1)
+        .filter(|&at| bytes[at] == 0xFF && (0xD0..=0xD7).contains(&bytes[at + 1]))
+        .collect();
+    assert_eq!(markers.len(), 15);
+
+    // A lost marker: two intervals become one that is too long.
+    let mut lost = bytes.clone();
+    lost.drain(markers[5]..markers[5] + 2);
+    // An interval that is gone but for its marker.
+    let mut empty = bytes.clone();
+    empty.drain(markers[3] + 2..markers[4]);
+    for (damaged, first, last) in [(lost, 5, 6), (empty, 4, 4)] {
+        let picture = decode(&damaged, &[8]).unwrap();
+        assert!((1..=3).contains(&picture.damaged_intervals));
+        for (index, (was, is)) in (whole.planes[0].samples.iter())
+            .zip(&picture.planes[0].samples)
+            .enumerate()
+        {
+            let block = index / 256 / 8 * 32 + index % 256 / 8;
+            if !(first..=last).contains(&(block / 4)) {
+                assert_eq!(was, is, "block {block}");
+            }
+        }
+    }
+}
+
+#[test]
+fn limits_are_kept() {
+    let mut numbers = Numbers(7);
+    let file = File::noise(&mut numbers, (64, 64), &[(1, 1), (1, 1), (1, 1)], 3);
+    let with = |bytes: &[u8], limits: Limits| {
+        let mut decoder = Decoder::new(bytes, limits);
+        decoder.read_header().unwrap();
+        decoder.decode(&[8; 3])
+    };
+    let sequential = file.write();
+    let memory = Limits {
+        max_memory: 3 * 64 * 64,
+        ..Limits::default()
+    };
+    assert!(with(&sequential, memory).is_ok());
+    let memory = Limits {
+        max_memory: 3 * 64 * 64 - 1,
+        ..Limits::default()
+    };
+    assert!(matches!(with(&sequential, memory), Err(Error::Limit(_))));
+    let progressive = file.into_progressive().write();
+    let scans = Limits {
+        max_scans: 13,
+        ..Limits::default()
+    };
+    assert!(matches!(with(&progressive, scans), Err(Error::Limit("scans"))));
+    let deadline = Limits {
+        deadline: Some(std::time::Instant::now()),
+        ..Limits::default()
+    };
+    assert!(matches!(with(&sequential, deadline), Err(Error::Deadline)));
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let mut numbers = Numbers(8);
+    let bytes = File::noise(&mut numbers, (8, 8), &[(1, 1)], 3).write();
+    let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC1]).unwrap();
+    for (marker, name) in [
+        (0xC3, "lossless"),
+        (0xC5, "hierarchical"),
+        (0xC9, "arithmetic"),
+        (0xCA, "arithmetic"),
+    ] {
+        let mut changed = bytes.clone();
+        changed[frame + 1] = marker;
+        let error = decode(&changed, &[8]).unwrap_err();
+        assert!(matches!(error, Error::Unsupported(_)) && error.to_string().contains(name));
+    }
+    let mut deep = bytes.clone();
+    deep[frame + 4] = 12;
+    assert!(decode(&deep, &[8]).unwrap_err().to_string().contains("12-bit"));
+}
