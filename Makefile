@@ -39,7 +39,8 @@ run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
 test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
 	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
 	cargo test --locked --package tintype-tests --no-run
-	@$(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS)
+	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
+		RUST_TEST_THREADS=4 exec cargo test --locked --package tintype-tests $(ARGS)'
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]
@@ -77,11 +78,15 @@ build: tools $(VENV)/ready ## Build the functions [ARCH=...]
 	cargo lambda build --locked --release --disable-optimizations --output-format zip --bin api --bin workers \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 
+.PHONY: openapi
+openapi: ## Write docs/openapi.json anew from the code
+	UPDATE_GOLDEN=1 cargo test --locked --package tintype-api the_document_is
+
 .PHONY: format
 format: $(VENV)/ready ## Format Rust and Python
 	cargo fmt --all
-	ruff format infra
-	ruff check --fix infra
+	ruff format infra tests
+	ruff check --fix infra tests
 
 .PHONY: lint
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
@@ -92,8 +97,8 @@ lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo machete
-	ruff format --check infra
-	ruff check infra
+	ruff format --check infra tests
+	ruff check infra tests
 
 .PHONY: lint-deploy
 lint-deploy: $(VENV)/ready

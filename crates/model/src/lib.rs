@@ -7,6 +7,7 @@ mod ids;
 mod image;
 mod plan;
 mod profile;
+pub mod schema;
 mod session;
 mod signing;
 mod text;

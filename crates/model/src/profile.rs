@@ -17,7 +17,7 @@ pub struct Profile {
 }
 
 /// What a user's ready images amount to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, schemars::JsonSchema)]
 pub struct Usage {
     pub images: u64,
     /// Bytes of originals.

@@ -6,7 +6,7 @@ pub(crate) trait Body: Sized {
     fn read(fields: &mut Fields) -> Option<Self>;
 }
 
-/// Declares a body or a query: a field with a default may be left out.
+/// Declares a body or a query: how it is read, and its schema. A field with a default may be left out.
 macro_rules! body {
     ($(#[$meta:meta])* pub(crate) struct $name:ident { $($field:ident: $type:ty $(= $default:expr)?),* $(,)? }) => {
         $(#[$meta])*
@@ -20,7 +20,28 @@ macro_rules! body {
                 Some(Self { $($field: $field?),* })
             }
         }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let mut properties = serde_json::Map::new();
+                $(
+                    let schema = generator.subschema_for::<$type>();
+                    properties.insert(stringify!($field).into(), $crate::openapi::without_null(schema.as_value()));
+                )*
+                let required: Vec<&str> = [$(body!(@required $field $(, $default)?)),*].into_iter().flatten().collect();
+                schemars::json_schema!({
+                    "type": "object", "additionalProperties": false,
+                    "properties": properties, "required": required,
+                })
+            }
+        }
     };
     (@field $fields:ident, $field:ident) => { $fields.required(stringify!($field)) };
     (@field $fields:ident, $field:ident, $default:expr) => { $fields.optional(stringify!($field), || $default) };
+    (@required $field:ident) => { Some(stringify!($field)) };
+    (@required $field:ident, $default:expr) => { None };
 }

@@ -1,14 +1,17 @@
 //! What a client is told when a request fails: RFC 9457 problems. What is logged is another matter: see [`Problem::cause`].
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_store::{AccountError, StoreError};
 
 /// One field that is not as it must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct FieldError {
     pub(crate) field: String,
+    /// A stable word for programs.
     pub(crate) code: &'static str,
+    /// What must be otherwise, to follow the field's name.
     pub(crate) message: String,
 }
 
@@ -132,14 +135,17 @@ impl Problem {
     }
 }
 
-/// A problem as a client gets it.
-#[derive(Serialize)]
+/// An RFC 9457 problem.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 pub(crate) struct Document<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     status: u16,
+    /// A stable word for programs.
     code: &'static str,
+    /// A sentence for people.
     detail: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],

@@ -1,7 +1,9 @@
 //! Bodies and queries, field by field: each type says how it is read, and all errors are reported at once.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 use tintype_model::{
     ContentType, Description, Email, MAX_IMAGE_BYTES, PersonName, Sha256, Status, TextError, Title, Visibility,
@@ -183,4 +185,32 @@ impl Field for Limit {
             _ => Err(Refused("out_of_range", "must be a whole number from 1 to 100".into())),
         }
     }
+}
+
+macro_rules! schemas {
+    ($($name:ident => $schema:expr;)+) => {$(
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    )+};
+}
+
+schemas! {
+    Text => json_schema!({"type": "string", "minLength": 1, "maxLength": 8192, "examples": ["123456"]});
+    Password => json_schema!({
+        "type": "string", "minLength": 6, "maxLength": 256, "format": "password",
+        "description": "As long and as mixed as the deployment asks for.", "examples": ["a longer password"]
+    });
+    UploadSize => tintype_model::schema::upload_size();
+    Limit => json_schema!({"type": "integer", "minimum": 1, "maximum": 100, "default": 50, "examples": [50]});
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{
     ContentType, Description, Image, ImageId, PersonName, Plan, Profile, Ready, State, Status, Timestamp, Title,
@@ -21,7 +22,8 @@ const PRIVATE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Seconds. Within one window the same answer has the same URLs, and so the same ETag.
 const SIGNING_WINDOW: i64 = 300;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Image")]
 pub(crate) struct ImageView<'a> {
     id: ImageId,
     owner: OwnerView<'a>,
@@ -29,29 +31,38 @@ pub(crate) struct ImageView<'a> {
     description: &'a Description,
     visibility: Visibility,
     content_type: ContentType,
+    /// Bytes.
     size: u64,
+    /// Pixels, once it is ready.
     width: Option<u32>,
     height: Option<u32>,
+    /// SHA-256 as its owner declared it.
     sha256: Option<String>,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why a rejected image was.
     reject_reason: Option<&'a str>,
+    /// A thumbhash in base64, once it is ready.
     placeholder: Option<String>,
+    /// The original, where the owner's plan includes it.
     image_url: Option<String>,
     thumbnails: Vec<ThumbnailView>,
+    /// Until when the URLs of a private image work.
     #[serde(skip_serializing_if = "Option::is_none")]
     url_expires_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Owner")]
 struct OwnerView<'a> {
     id: UserId,
     name: &'a PersonName,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Thumbnail")]
 struct ThumbnailView {
     height: u32,
     width: u32,

@@ -8,6 +8,7 @@ mod caller;
 mod error;
 mod fields;
 mod image_view;
+mod openapi;
 mod passwords;
 mod reply;
 mod request;

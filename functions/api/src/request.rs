@@ -2,6 +2,7 @@ use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tintype_model::{Cursor, Idempotency, Timestamp, UserId};
@@ -16,9 +17,10 @@ use crate::reply::Reply;
 const MAX_BODY: usize = 64 * 1024;
 
 /// A part of a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Page<'a, T> {
     pub(crate) results: &'a [T],
+    /// Where the next page begins; null on the last.
     pub(crate) next_cursor: Option<&'a str>,
 }
 

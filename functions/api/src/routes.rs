@@ -1,6 +1,7 @@
 //! The route table. `template.yaml` has one function for each entry, with the entry's name as its handler.
 
 mod auth;
+mod documents;
 mod explore;
 mod fallback;
 mod health;
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use http::Method;
 
 use crate::error::Problem;
+use crate::openapi::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -25,6 +27,7 @@ pub(crate) struct Route {
     pub(crate) methods: &'static [Method],
     /// With `{parameters}`, each a whole segment. Empty for the route of all that no other takes.
     pub(crate) path: &'static str,
+    pub(crate) document: &'static Operation,
     pub(crate) handle: for<'a> fn(&'a Request<'a>) -> Answer<'a>,
 }
 
@@ -34,6 +37,7 @@ macro_rules! routes {
             operation: routes!(@name $($module)::+),
             methods: $methods,
             path: $path,
+            document: &$($module)::+::DOCUMENT,
             handle: |request| Box::pin($($module)::+::handle(request)),
         }),*];
     };
@@ -69,6 +73,8 @@ routes! {
     GET "/api/plans" plans::list_plans;
     READ "/media/imageupload/{owner}/{file}" media::get_original;
     READ "/media/thumbnail/{owner}/{image}/{file}" media::get_thumbnail;
+    GET "/api/openapi.json" documents::get_openapi;
+    GET "/api/docs" documents::get_docs;
     GET "/api/health" health;
     ANY "" fallback;
 }

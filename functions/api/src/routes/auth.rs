@@ -7,6 +7,7 @@ pub(super) mod resend_code;
 pub(super) mod reset_password;
 pub(super) mod signup;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Email, PersonName, Profile, RefreshToken, Timestamp, UserId};
 use tintype_store::{AccountError, LoggedIn};
@@ -16,10 +17,11 @@ use crate::error::Problem;
 use crate::request::Request;
 
 /// What a session is used with.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Tokens {
     access_token: String,
     refresh_token: String,
+    /// `Bearer`.
     token_type: &'static str,
     /// Seconds.
     expires_in: u32,

@@ -2,9 +2,10 @@ use tintype_store::Key;
 
 use crate::error::Problem;
 use crate::fields::{Limit, Text};
-use crate::image_view;
+use crate::image_view::{self, ImageView};
+use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Page, Request};
 
 body! {
     pub(crate) struct Explore {
@@ -14,6 +15,20 @@ body! {
 }
 
 const LIST: &str = "explore";
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Every user's ready public images, newest first",
+    query: Some(of::<Explore>),
+    replies: &[Answer::json(
+        200,
+        "A page. It may be short while more follow.",
+        of::<Page<'static, ImageView<'static>>>,
+    )
+    .with(&["Link"])],
+    problems: &[(400, "bad_cursor", "The cursor is not of this list.")],
+    ..PLAIN
+};
 
 /// Every user's public images, newest first. The index that lists them lags, so each image is read before it is shown.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

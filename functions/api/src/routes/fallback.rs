@@ -2,8 +2,11 @@ use http::StatusCode;
 
 use super::ROUTES;
 use crate::error::Problem;
+use crate::openapi::{Operation, PLAIN};
 use crate::reply::Reply;
 use crate::request::Request;
+
+pub(crate) const DOCUMENT: Operation = Operation { ..PLAIN };
 
 /// Whatever no route takes: a slash too many, a method that the path does not have, or nothing at all.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -8,6 +8,7 @@ pub(super) mod update_image;
 use std::collections::HashMap;
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Image, ImageId, Plan, Profile, Timestamp};
 use tintype_store::Key;
@@ -40,8 +41,9 @@ async fn load_owned(request: &Request<'_>) -> Result<OwnedImage, Problem> {
     }
 }
 
-/// What S3 will admit for an image.
-#[derive(Serialize)]
+/// What S3 will admit for an image: these headers, this body, once, until then.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Upload")]
 struct UploadView {
     method: &'static str,
     url: String,
@@ -50,6 +52,12 @@ struct UploadView {
 }
 
 /// An image that waits, with what to upload it with.
+#[derive(Serialize, JsonSchema)]
+struct WithUpload<'a> {
+    image: ImageView<'a>,
+    upload: UploadView,
+}
+
 async fn reply_with_upload(
     request: &Request<'_>,
     status: StatusCode,
@@ -57,16 +65,11 @@ async fn reply_with_upload(
     owner: &Profile,
     plan: &Plan,
 ) -> Result<Reply, Problem> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        image: ImageView<'a>,
-        upload: UploadView,
-    }
     let signed = request.app.blobs.sign_upload(image.id, &image.blob, request.now).await?;
     let upload = UploadView { method: "PUT", url: signed.url, headers: signed.headers, expires_at: signed.expires_at };
     let shown = image_view::show(request, image, owner, Some(plan)).await?;
     let location = format!("{}/api/images/{}", request.base_url(), image.id);
-    Ok(Reply::json(status, &Body { image: shown, upload }).with_header("location", location))
+    Ok(Reply::json(status, &WithUpload { image: shown, upload }).with_header("location", location))
 }
 
 async fn reply_with_image(request: &Request<'_>, image: &Image, owner: &Profile) -> Result<Reply, Problem> {

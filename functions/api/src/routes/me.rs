@@ -1,6 +1,7 @@
 pub(super) mod get_me;
 pub(super) mod update_me;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Email, PersonName, PlanName, Profile, Timestamp, Usage, UserId};
 use tintype_store::Table;
@@ -10,7 +11,7 @@ use crate::error::Problem;
 use crate::reply::{Reply, etag};
 use crate::request::Request;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Me<'a> {
     id: UserId,
     email: &'a Email,

@@ -2,6 +2,7 @@ use http::StatusCode;
 use tintype_model::Email;
 
 use crate::error::Problem;
+use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -10,6 +11,14 @@ body! {
         email: Email,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "Ask for a code to reset the password with",
+    body: Some(of::<ForgotPassword>),
+    replies: &[Answer::empty(202, "Where there is such an account, a code is on its way.")],
+    ..PLAIN
+};
 
 /// Sends a code where there is someone to send it to; the answer does not tell.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

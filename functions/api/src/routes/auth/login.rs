@@ -7,6 +7,7 @@ use super::Tokens;
 use crate::app::App;
 use crate::error::Problem;
 use crate::fields::{Password, Text};
+use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::passwords;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -18,6 +19,19 @@ body! {
         new_password: Option<Password> = None,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "Log in",
+    body: Some(of::<LogIn>),
+    replies: &[Answer::json(200, "A session has begun.", of::<Tokens>)],
+    problems: &[
+        (401, "bad_credentials", "The e-mail or the password is not right."),
+        (403, "not_confirmed", "The password is right, but the e-mail is not confirmed."),
+        (403, "password_change_required", "The password is right, but a new one is wanted in new_password."),
+    ],
+    ..PLAIN
+};
 
 /// Begins a session.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -2,6 +2,7 @@ use tintype_model::{RefreshToken, Timestamp};
 
 use crate::error::Problem;
 use crate::fields::Text;
+use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -11,6 +12,15 @@ body! {
         everywhere: bool = false,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "End this session, or all: its tokens are refused from now on",
+    login: Login::Required,
+    body: Some(of::<LogOut>),
+    replies: &[Answer::empty(204, "Ended.")],
+    ..PLAIN
+};
 
 /// Ends the session of the caller's token, with `everywhere` all of the caller's sessions, for every token at once.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -4,6 +4,7 @@ use tintype_store::{AccountError, Key};
 use super::Tokens;
 use crate::error::Problem;
 use crate::fields::Text;
+use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -12,6 +13,15 @@ body! {
         refresh_token: Text,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "Renew the access token of a session",
+    body: Some(of::<Refresh>),
+    replies: &[Answer::json(200, "The session's new tokens.", of::<Tokens>)],
+    problems: &[(401, "bad_credentials", "The refresh token is not valid, or its session has ended.")],
+    ..PLAIN
+};
 
 /// Renews a session's access token. The session is read after the pool has made the new token: one that ended in
 /// between gives nothing.

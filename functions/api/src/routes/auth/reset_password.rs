@@ -3,6 +3,7 @@ use tintype_store::AccountError;
 
 use crate::error::{FieldError, Problem};
 use crate::fields::{Password, Text};
+use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -13,6 +14,15 @@ body! {
         new_password: Password,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "Set a new password with a code; ends all sessions",
+    body: Some(of::<ResetPassword>),
+    replies: &[Answer::empty(204, "Set.")],
+    problems: &[(422, "bad_code", "The code is not right."), (422, "expired_code", "The code has expired.")],
+    ..PLAIN
+};
 
 /// Sets a new password with a code from the e-mail, and ends all sessions.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

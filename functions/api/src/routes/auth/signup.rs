@@ -1,10 +1,12 @@
 use http::StatusCode;
-use serde_json::json;
-use tintype_model::{Email, PersonName};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tintype_model::{Email, PersonName, UserId};
 use tintype_store::AccountError;
 
 use crate::error::Problem;
 use crate::fields::Password;
+use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::passwords;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -16,6 +18,22 @@ body! {
         name: PersonName,
     }
 }
+
+#[derive(Serialize, JsonSchema)]
+struct SignedUp {
+    user_id: UserId,
+    /// `code_sent`.
+    confirmation: &'static str,
+}
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "Sign up",
+    body: Some(of::<SignUp>),
+    replies: &[Answer::json(201, "A code was mailed, with which to confirm.", of::<SignedUp>)],
+    problems: &[(409, "email_taken", "There is an account with this e-mail.")],
+    ..PLAIN
+};
 
 /// Makes an account that waits for its confirmation. One that waited too long gives its e-mail up.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
@@ -34,5 +52,5 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     };
     let expires_at = request.now + request.app.pending;
     request.app.table.keep_sign_up(user, &passwords::hash(&password.0)?, expires_at).await?;
-    Ok(Reply::json(StatusCode::CREATED, &json!({"user_id": user, "confirmation": "code_sent"})))
+    Ok(Reply::json(StatusCode::CREATED, &SignedUp { user_id: user, confirmation: "code_sent" }))
 }

@@ -4,6 +4,7 @@ use tintype_store::Created;
 
 use crate::error::Problem;
 use crate::fields::UploadSize;
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -17,6 +18,22 @@ body! {
         sha256: Option<Sha256> = None,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Register an image; gives the one upload that S3 will admit for it",
+    login: Login::Required,
+    body: Some(of::<CreateImage>),
+    headers: &[Header::IdempotencyKey],
+    replies: &[
+        Answer::json(201, "The image, pending, and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])
+    ],
+    problems: &[
+        (403, "plan_required", "Your account has no plan."),
+        (409, "title_taken", "You already have an image with this title."),
+    ],
+    ..PLAIN
+};
 
 /// Registers an image and gives the one upload that S3 will admit for it.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

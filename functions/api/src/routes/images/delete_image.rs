@@ -1,6 +1,17 @@
 use crate::error::Problem;
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN};
 use crate::reply::Reply;
 use crate::request::{CHANGE_TRIES, Request};
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Delete an image",
+    login: Login::Required,
+    headers: &[Header::IfMatch],
+    replies: &[Answer::empty(204, "Deleted.")],
+    problems: &[(403, "not_owner", "The id names another owner."), (404, "not_found", "You have no such image.")],
+    ..PLAIN
+};
 
 /// Deletes an image: from the answer on nothing serves it, and its blobs follow.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

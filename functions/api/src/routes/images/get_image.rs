@@ -2,8 +2,20 @@ use tintype_model::ImageId;
 use tintype_store::Key;
 
 use crate::error::Problem;
+use crate::image_view::ImageView;
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "An image of the caller's, or any that is public and ready",
+    login: Login::Optional,
+    headers: &[Header::IfNoneMatch],
+    replies: &[Answer::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
+    problems: &[(404, "not_found", "There is none that you may see.")],
+    ..PLAIN
+};
 
 /// An image of the caller's, or any that is public and ready.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -4,9 +4,10 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Problem;
 use crate::fields::{Limit, Text};
-use crate::image_view;
+use crate::image_view::{self, ImageView};
+use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Page, Request};
 
 body! {
     pub(crate) struct ListImages {
@@ -17,6 +18,21 @@ body! {
         title_prefix: Option<Text> = None,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "The caller's own images, newest first",
+    login: Login::Required,
+    query: Some(of::<ListImages>),
+    replies: &[Answer::json(
+        200,
+        "A page. With a filter it may be short while more follow.",
+        of::<Page<'static, ImageView<'static>>>,
+    )
+    .with(&["Link"])],
+    problems: &[(400, "bad_cursor", "The cursor is not of this list.")],
+    ..PLAIN
+};
 
 /// The caller's own images, newest first.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -3,8 +3,23 @@ use tintype_model::Status;
 use tintype_store::Changed;
 
 use crate::error::Problem;
+use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::{CHANGE_TRIES, Request};
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "A fresh upload URL for a pending image, whose waiting time starts anew",
+    login: Login::Required,
+    replies: &[Answer::json(200, "The image and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])],
+    problems: &[
+        (403, "not_owner", "The id names another owner."),
+        (403, "plan_required", "Your account has no plan."),
+        (404, "not_found", "You have no such image."),
+        (409, "not_pending", "The image does not wait for an upload."),
+    ],
+    ..PLAIN
+};
 
 /// A fresh upload URL for an image that waits; its waiting time starts anew.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -2,6 +2,8 @@ use tintype_model::{Description, Title, Visibility};
 use tintype_store::{Change, Changed};
 
 use crate::error::Problem;
+use crate::image_view::ImageView;
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::{CHANGE_TRIES, Request};
 
@@ -12,6 +14,21 @@ body! {
         visibility: Option<Visibility> = None,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Rename, describe, show or hide an image",
+    login: Login::Required,
+    body: Some(of::<UpdateImage>),
+    headers: &[Header::IfMatch],
+    replies: &[Answer::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
+    problems: &[
+        (403, "not_owner", "The id names another owner."),
+        (404, "not_found", "You have no such image."),
+        (409, "title_taken", "You already have an image with this title."),
+    ],
+    ..PLAIN
+};
 
 /// Renames an image, describes it, shows it or hides it.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -1,6 +1,7 @@
 use tintype_model::PersonName;
 
 use crate::error::Problem;
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -9,6 +10,16 @@ body! {
         name: Option<PersonName> = None,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "Change the caller's name",
+    login: Login::Required,
+    body: Some(of::<UpdateMe>),
+    headers: &[Header::IfMatch],
+    replies: &[Answer::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],
+    ..PLAIN
+};
 
 /// Changes the caller's name.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

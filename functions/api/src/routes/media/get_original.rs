@@ -4,8 +4,17 @@ use http::{Method, StatusCode};
 
 use crate::error::Problem;
 use crate::image_view::file_name;
+use crate::openapi::{Answer, Operation, PLAIN};
 use crate::reply::Reply;
 use crate::request::Request;
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Media",
+    summary: "The original of a public image whose owner's plan includes originals",
+    replies: &[Answer::empty(302, "Where it is, for the next minute.").with(&["Location"])],
+    problems: &[(404, "not_found", "There is none that anyone may see.")],
+    ..PLAIN
+};
 
 /// The original of a public image whose owner's plan includes originals: a short redirect to it.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

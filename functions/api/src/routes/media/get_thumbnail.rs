@@ -5,6 +5,7 @@ use tintype_model::State;
 use tintype_store::{Fetched, ThumbnailKey};
 
 use crate::error::Problem;
+use crate::openapi::{Answer, Header, Operation, PLAIN, binary};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -13,6 +14,18 @@ const MAX_INLINE: u64 = 4 * 1024 * 1024;
 
 /// For a minute, so that an image that is made private is gone everywhere within that.
 const CACHE: &str = "public, max-age=60";
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Media",
+    summary: "A thumbnail of a public image",
+    headers: &[Header::IfNoneMatch],
+    replies: &[
+        Answer { status: 200, description: "Its bytes.", content: Some(("image/*", binary)), headers: &["ETag"] },
+        Answer::empty(302, "Where it is, for the next minute, if it is too large for an answer.").with(&["Location"]),
+    ],
+    problems: &[(404, "not_found", "There is none that anyone may see.")],
+    ..PLAIN
+};
 
 /// A thumbnail of a public image: its bytes.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

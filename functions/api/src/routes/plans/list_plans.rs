@@ -1,11 +1,14 @@
+use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Plan, PlanName};
 
 use crate::error::Problem;
+use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::{Page, Request};
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Plan")]
 struct PlanView<'a> {
     name: &'a PlanName,
     thumbnail_heights: &'a [u32],
@@ -27,6 +30,13 @@ impl<'a> PlanView<'a> {
         }
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Plans",
+    summary: "All plans",
+    replies: &[Answer::json(200, "All plans.", of::<Page<'static, PlanView<'static>>>)],
+    ..PLAIN
+};
 
 /// All plans, by name.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

@@ -1,0 +1,77 @@
+//! How the domain's types look in JSON: the one place that documents and clients learn it from.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::{
+    ContentType, Description, Email, ImageId, ImageKey, MAX_IMAGE_BYTES, PersonName, PlanName, Sha256, Status,
+    Timestamp, Title, UserId, Visibility,
+};
+
+macro_rules! schemas {
+    ($($type:ident => $schema:tt;)+) => {$(
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )+};
+}
+
+schemas! {
+    UserId => {
+        "type": "string", "format": "uuid", "description": "A user's id.",
+        "examples": ["7d444840-9dc0-41d1-b245-5ffdce74fad2"]
+    };
+    ImageKey => {
+        "type": "string", "format": "uuid", "examples": ["0198c0de-7a5b-7c3d-8e9f-0123456789ab"]
+    };
+    ImageId => {
+        "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "An image's id.",
+        "examples": ["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]
+    };
+    Title => {
+        "type": "string", "minLength": 1, "maxLength": (Title::MAX_CHARS),
+        "description": "Compared after Unicode NFC and trimming; unique among its owner's images.",
+        "examples": ["Harbour at dawn"]
+    };
+    Description => {
+        "type": "string", "maxLength": (Description::MAX_CHARS), "examples": ["From the pier, before the rain."]
+    };
+    PersonName => {
+        "type": "string", "minLength": 1, "maxLength": (PersonName::MAX_CHARS), "examples": ["Ada"]
+    };
+    Email => {
+        "type": "string", "format": "email", "maxLength": (Email::MAX_CHARS), "examples": ["ada@example.org"]
+    };
+    PlanName => { "type": "string", "examples": ["Premium"] };
+    Timestamp => {
+        "type": "string", "format": "date-time", "description": "RFC 3339, in UTC.",
+        "examples": ["2030-01-02T03:04:05.678Z"]
+    };
+    Sha256 => {
+        "type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the file, in lower-case hexadecimal.",
+        "examples": ["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
+    };
+    ContentType => {
+        "type": "string", "enum": (ContentType::ALL.map(ContentType::as_str)), "examples": ["image/jpeg"]
+    };
+    Status => { "type": "string", "enum": (Status::ALL.map(Status::as_str)), "examples": ["ready"] };
+    Visibility => { "type": "string", "enum": ["public", "private"], "examples": ["public"] };
+}
+
+/// The size of an upload.
+pub fn upload_size() -> Schema {
+    json_schema!({
+        "type": "integer", "minimum": 1, "maximum": MAX_IMAGE_BYTES, "description": "Bytes.", "examples": [768_936]
+    })
+}

@@ -1,0 +1,2 @@
+pub(super) mod get_docs;
+pub(super) mod get_openapi;
