@@ -103,7 +103,7 @@ def make(directory):
         made.append((name, path, form))
 
     def jpeg(name, kind, size, **options):
-        options = {"quality": 88, "subsampling": 2} | options
+        options = {"quality": 92, "subsampling": 2} | options
         add(name, "jpeg", lambda path: picture(kind, size).save(path, "jpeg", **options))
 
     jpeg("jpeg-2mp", "photo", 2)

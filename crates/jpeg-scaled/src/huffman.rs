@@ -4,7 +4,9 @@ use crate::error::{Error, Result};
 use crate::input::Window;
 
 /// Bits that index [`Table::fast`].
-const FAST: u32 = 11;
+const FAST: u32 = 10;
+/// Bits that index [`Table::pairs`].
+const PAIR: u32 = 11;
 /// Bits that index [`Table::skip`].
 const SKIP: u32 = 12;
 
@@ -38,6 +40,9 @@ pub(crate) struct Table {
     /// 11, how many coefficients they are; bit 12, whether the last one ends the block. Zero where
     /// not even one is known.
     skip: Box<[u16; 1 << SKIP]>,
+    /// By the next bits, where they hold at least one symbol with its value that does not end the
+    /// block: see [`Pair`].
+    pairs: Box<[u64; 1 << PAIR]>,
     /// The first code of each length that is too large for it, at the top of 16 bits.
     ends: [u32; 17],
     /// What to add to a code of each length to get the index of its symbol.
@@ -53,11 +58,24 @@ pub(crate) struct Symbol {
     pub(crate) value: i32,
 }
 
+/// Two coefficients and where they are. The second may be none: a zero right after the first, where
+/// nothing is yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) first: u32,
+    /// Over 63 in a damaged file.
+    pub(crate) second: u32,
+    /// Where to go on; over 63 at the end of the block.
+    pub(crate) next: u32,
+    pub(crate) values: [i16; 2],
+}
+
 impl Table {
     pub(crate) fn new(code: &Code, kind: Kind) -> Result<Self> {
         let mut table = Self {
             fast: vec![0; 1 << FAST].try_into().expect("the size is right"),
             skip: vec![0; 1 << SKIP].try_into().expect("the size is right"),
+            pairs: vec![0; 1 << PAIR].try_into().expect("the size is right"),
             ends: [0; 17],
             offsets: [0; 17],
             symbols: [0; 256],
@@ -82,6 +100,11 @@ impl Table {
         if kind != Kind::Dc {
             for bits in 0..1 << SKIP {
                 table.skip[bits as usize] = table.skip_entry(bits);
+            }
+        }
+        if kind == Kind::Ac {
+            for bits in 0..1 << PAIR {
+                table.pairs[bits as usize] = table.pair_entry(bits);
             }
         }
         Ok(table)
@@ -154,6 +177,60 @@ impl Table {
             passed += run + 1;
         }
         (used | passed << 5 | end << 12) as u16
+    }
+
+    /// Length, run and value of the symbol at the top of so many known bits, if it is there whole.
+    fn whole_symbol(&self, bits: u32, known: u32) -> Option<(u32, u32, i32)> {
+        let (length, symbol) = self.find(bits << (16 - known))?;
+        let (run, size) = self.run_and_size(symbol);
+        if length + size > known {
+            return None;
+        }
+        let magnitude = (bits >> (known - length - size) & ((1 << size) - 1)) as i32;
+        let negative = size > 0 && magnitude >> (size - 1) == 0;
+        let value = magnitude - if negative { (1 << size) - 1 } else { 0 };
+        Some((length + size, run, value))
+    }
+
+    fn pair_entry(&self, bits: u32) -> u64 {
+        let Some((length, run, value)) = self.whole_symbol(bits, PAIR) else {
+            return 0;
+        };
+        if run >= END {
+            return 0;
+        }
+        let known = PAIR - length;
+        let second = self.whole_symbol(bits & ((1 << known) - 1), known);
+        let (second_length, second_run, second_value, passed) = match second {
+            Some((length, run, _)) if run >= END => (length, 0, 0, END),
+            Some((length, run, value)) => (length, run, value, run + 1),
+            None => (0, 0, 0, 0),
+        };
+        u64::from(length + second_length)
+            | u64::from(run) << 8
+            | u64::from(second_run) << 16
+            | u64::from(run + 1 + passed) << 24
+            | u64::from(value as u16) << 32
+            | u64::from(second_value as u16) << 48
+    }
+
+    /// The next one or two symbols of a sequential block with their values, unless they are long,
+    /// the first ends the block, or it is the last that the block can have.
+    #[inline(always)]
+    pub(crate) fn pair(&self, window: &mut Window<'_>, index: u32) -> Option<Pair> {
+        window.refill();
+        let entry = self.pairs[window.peek::<PAIR>()];
+        let first = index + (entry >> 8 & 127) as u32;
+        if entry == 0 || first >= 63 {
+            return None;
+        }
+        window.consume(entry as u32 & 31);
+        Some(Pair {
+            first,
+            second: first + 1 + (entry >> 16 & 127) as u32,
+            next: index + (entry >> 24 & 127) as u32,
+            values: [(entry >> 32) as i16, (entry >> 48) as i16],
+        })
     }
 
     /// The next symbol with its value. The window is refilled before, and holds at least 25 bits

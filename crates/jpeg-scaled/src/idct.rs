@@ -50,13 +50,32 @@ pub(crate) struct Corner {
     pub(crate) last: u32,
     /// Which coefficients are within the corner, a bit each.
     pub(crate) inside: u64,
+    /// How many coefficients within the corner come before each.
+    rank: [u8; 64],
+    /// Where each is in a [`Block`].
+    slot: [u8; 64],
+}
+
+/// Coefficients times their [`factors`], by columns: [`lanes`] places a column. The last place is
+/// for those outside of the corner, which nobody reads.
+pub(crate) type Block = [f32; 128];
+
+/// Places a column of a block, and lanes that are computed at once.
+const fn lanes(size: usize) -> usize {
+    if size > 4 { 8 } else { 4 }
 }
 
 impl Corner {
     /// How many coefficients within the corner come before this one.
     #[inline(always)]
     pub(crate) fn rank(&self, index: u32) -> usize {
-        (self.inside & ((1 << index) - 1)).count_ones() as usize
+        usize::from(self.rank[index as usize & 63])
+    }
+
+    /// Where a coefficient is in a [`Block`].
+    #[inline(always)]
+    pub(crate) fn slot(&self, index: usize) -> usize {
+        usize::from(self.slot[index & 63] & 127)
     }
 }
 
@@ -73,30 +92,25 @@ pub(crate) static CORNERS: [Corner; 9] = [
 ];
 
 const fn corner(size: u8) -> Corner {
-    let mut corner = Corner { last: 0, inside: 0 };
+    let mut corner = Corner {
+        last: 0,
+        inside: 0,
+        rank: [0; 64],
+        slot: [127; 64],
+    };
     let mut index = 0;
     while index < 64 {
         let (row, column) = ZIGZAG[index];
+        corner.rank[index] = corner.inside.count_ones() as u8;
         if row < size && column < size {
             corner.last = index as u32;
+            corner.slot[index] = (column as usize * lanes(size as usize) + row as usize) as u8;
             corner.inside |= 1 << index;
         }
         index += 1;
     }
     corner
 }
-
-/// The index of the coefficient in each row and column.
-const INDEX: [[usize; 8]; 8] = {
-    let mut table = [[0; 8]; 8];
-    let mut index = 0;
-    while index < 64 {
-        let (row, column) = ZIGZAG[index];
-        table[row as usize][column as usize] = index;
-        index += 1;
-    }
-    table
-};
 
 /// What each coefficient is multiplied by on its way into the transform, in the order of the file:
 /// the quantiser, the constants of the formula and those that the transform of this size leaves
@@ -145,39 +159,58 @@ static COSINES: LazyLock<([Matrix; 9], [Matrix; 9])> = LazyLock::new(|| {
     (by_sample, by_frequency)
 });
 
-/// One dimension of the transform.
+/// Four numbers that are computed with at once.
+type Four = [f32; 4];
+
 #[inline(always)]
-fn line<const N: usize>(input: [f32; N]) -> [f32; N] {
-    let mut out = [0.0; N];
-    match N {
-        1 => out[0] = input[0],
-        2 => {
-            out[0] = input[0] + input[1];
-            out[1] = input[0] - input[1];
-        }
-        3 => {
-            let even = input[0] + input[2];
-            out[0] = even + input[1];
-            out[1] = input[0] - 2.0 * input[2];
-            out[2] = even - input[1];
-        }
-        4 => {
-            const COS_1: f32 = 0.923_879_5;
-            const COS_3: f32 = 0.382_683_43;
-            let (even_0, even_1) = (input[0] + input[2], input[0] - input[2]);
-            let odd_0 = COS_1 * input[1] + COS_3 * input[3];
-            let odd_1 = COS_3 * input[1] - COS_1 * input[3];
-            out[0] = even_0 + odd_0;
-            out[1] = even_1 + odd_1;
-            out[2] = even_1 - odd_1;
-            out[3] = even_0 - odd_0;
-        }
-        _ => unreachable!("larger sizes go by rows"),
-    }
-    out
+fn add(a: Four, b: Four) -> Four {
+    std::array::from_fn(|lane| a[lane] + b[lane])
 }
 
-/// Rounded, halves up as other decoders do, and held to 0..255. Adding 2^23 leaves the integer in the low bits of the number.
+#[inline(always)]
+fn subtract(a: Four, b: Four) -> Four {
+    std::array::from_fn(|lane| a[lane] - b[lane])
+}
+
+#[inline(always)]
+fn scaled(a: Four, factor: f32) -> Four {
+    a.map(|value| value * factor)
+}
+
+/// One dimension of the transform, of four lines.
+#[inline(always)]
+fn lines<const N: usize>(input: [Four; 4]) -> [Four; 4] {
+    let [a, b, c, d] = input;
+    match N {
+        1 => [a; 4],
+        2 => [add(a, b), subtract(a, b), [0.0; 4], [0.0; 4]],
+        3 => {
+            let even = add(a, c);
+            [
+                add(even, b),
+                subtract(a, add(c, c)),
+                subtract(even, b),
+                [0.0; 4],
+            ]
+        }
+        _ => {
+            const COS_1: f32 = 0.923_879_5;
+            const COS_3: f32 = 0.382_683_43;
+            let (even_0, even_1) = (add(a, c), subtract(a, c));
+            let odd_0 = add(scaled(b, COS_1), scaled(d, COS_3));
+            let odd_1 = subtract(scaled(b, COS_3), scaled(d, COS_1));
+            [
+                add(even_0, odd_0),
+                add(even_1, odd_1),
+                subtract(even_1, odd_1),
+                subtract(even_0, odd_0),
+            ]
+        }
+    }
+}
+
+/// Rounded, halves up as other decoders do, and held to 0..255. Adding 2^23 leaves the integer in
+/// the low bits of the number.
 #[inline(always)]
 fn level(value: f32) -> u8 {
     let value = value + (128.0 + 1.0 / 512.0);
@@ -186,61 +219,80 @@ fn level(value: f32) -> u8 {
     (value + 8_388_608.0).to_bits() as u8
 }
 
-/// Writes the samples of a block whose coefficients in the order of the file, times their
-/// [`factors`], are `block`.
+/// Makes a block ready for the coefficients of the next one.
 #[inline(always)]
-pub(crate) fn transform<const N: usize>(block: &[f32; 64], out: &mut [u8], stride: usize) {
-    if N > 4 {
-        return transform_by_rows::<N>(block, out, stride);
-    }
-    let mut half = [[0.0; N]; N];
-    for column in 0..N {
-        let lines = line::<N>(std::array::from_fn(|row| block[INDEX[row][column]]));
-        for (row, value) in lines.into_iter().enumerate() {
-            half[row][column] = value;
-        }
-    }
-    for (row, half) in half.into_iter().enumerate() {
-        let samples = line::<N>(half).map(level);
+pub(crate) fn clear<const N: usize>(block: &mut Block) {
+    block[..N * lanes(N)].fill(0.0);
+}
+
+/// Writes the samples of a block of which only the first coefficient is not zero.
+#[inline(always)]
+pub(crate) fn flat<const N: usize>(first: f32, out: &mut [u8], stride: usize) {
+    let samples = [level(first); N];
+    for row in 0..N {
         out[row * stride..row * stride + N].copy_from_slice(&samples);
     }
 }
 
-/// Two products of matrices, with whole rows at a time in the inner loops.
-#[inline(never)]
-fn transform_by_rows<const N: usize>(block: &[f32; 64], out: &mut [u8], stride: usize) {
-    type Row = [f32; 8];
+/// Writes the samples of a block.
+#[inline(always)]
+pub(crate) fn transform<const N: usize>(block: &Block, out: &mut [u8], stride: usize) {
+    if N > 4 {
+        return transform_large::<N>(block, out, stride);
+    }
+    let columns: [Four; 4] = std::array::from_fn(|column| {
+        if column < N {
+            std::array::from_fn(|row| block[column * 4 + row])
+        } else {
+            [0.0; 4]
+        }
+    });
+    let half = lines::<N>(columns);
+    let turned = std::array::from_fn(|row| std::array::from_fn(|column| half[column][row]));
+    let rows = lines::<N>(turned);
+    for (row, values) in rows.into_iter().enumerate().take(N) {
+        let samples = values.map(level);
+        out[row * stride..row * stride + N].copy_from_slice(&samples[..N]);
+    }
+}
+
+/// Two products of matrices, with eight numbers at a time in the inner loops.
+#[inline(always)]
+fn transform_large<const N: usize>(block: &Block, out: &mut [u8], stride: usize) {
+    type Eight = [f32; 8];
     #[inline(always)]
-    fn add(sum: &mut Row, factor: f32, row: &Row) {
-        for (sum, value) in sum.iter_mut().zip(row) {
+    fn add(sum: &mut Eight, factor: f32, values: &Eight) {
+        for (sum, value) in sum.iter_mut().zip(values) {
             *sum += factor * value;
         }
     }
-    let (cosines, across) = (&COSINES.0[N], &COSINES.1[N]);
-    let mut rows = [[0.0; 8]; N];
-    for (row, indices) in rows.iter_mut().zip(&INDEX) {
-        for (value, &index) in row.iter_mut().zip(indices).take(N) {
-            *value = block[index];
-        }
-    }
+    let (cosines, down) = (&COSINES.0[N], &COSINES.1[N]);
+    let columns: [Eight; N] =
+        std::array::from_fn(|column| std::array::from_fn(|row| block[column * 8 + row]));
+    // By column of samples, all frequencies down it.
     let mut half = [[0.0; 8]; N];
-    for y in 0..N.div_ceil(2) {
-        let (mut even, mut odd) = (rows[0], [0.0; 8]);
-        for v in 1..N {
-            let sum = if v % 2 == 0 { &mut even } else { &mut odd };
-            add(sum, cosines[y][v], &rows[v]);
+    for x in 0..N.div_ceil(2) {
+        let (mut even, mut odd) = (columns[0], [0.0; 8]);
+        for u in 1..N {
+            let sum = if u % 2 == 0 { &mut even } else { &mut odd };
+            add(sum, cosines[x][u], &columns[u]);
         }
-        for column in 0..8 {
-            half[y][column] = even[column] + odd[column];
-            half[N - 1 - y][column] = even[column] - odd[column];
+        for row in 0..8 {
+            half[x][row] = even[row] + odd[row];
+            half[N - 1 - x][row] = even[row] - odd[row];
         }
     }
-    for (y, half) in half.iter().enumerate() {
+    let mut rows = [[0; 8]; 8];
+    for (x, half) in half.iter().enumerate() {
         let mut sums = [half[0]; 8];
-        for u in 1..N {
-            add(&mut sums, half[u], &across[u]);
+        for v in 1..N {
+            add(&mut sums, half[v], &down[v]);
         }
-        let samples = sums.map(level);
-        out[y * stride..y * stride + N].copy_from_slice(&samples[..N]);
+        for (row, value) in rows.iter_mut().zip(sums.map(level)) {
+            row[x] = value;
+        }
+    }
+    for (y, row) in rows.iter().enumerate().take(N) {
+        out[y * stride..y * stride + N].copy_from_slice(&row[..N]);
     }
 }

@@ -52,16 +52,21 @@ pub struct Limits {
     pub max_profile_bytes: usize,
     /// When to stop.
     pub deadline: Option<Instant>,
+    /// Whether a progressive file's last scan of luminance may be passed over where the file is
+    /// quantised so finely (some 6 levels a coefficient, root mean square) that what it adds is
+    /// lost in any smaller picture. It is a third of such a file. Otherwise every sample is exact.
+    pub approximate: bool,
 }
 
 impl Default for Limits {
-    /// 100 scans, 512 MiB, 8 MiB of profile, no deadline.
+    /// 100 scans, 512 MiB, 8 MiB of profile, no deadline, exact.
     fn default() -> Self {
         Self {
             max_scans: 100,
             max_memory: 512 << 20,
             max_profile_bytes: 8 << 20,
             deadline: None,
+            approximate: false,
         }
     }
 }

@@ -6,10 +6,12 @@
 use std::io::Read;
 use std::time::Instant;
 
+use pulp::Arch;
+
 use crate::error::{Error, Result};
 use crate::header::{Scan, Tables};
 use crate::huffman::{END, Kind, Table};
-use crate::idct::{CORNERS, Corner, transform};
+use crate::idct::{Block, CORNERS, Corner, transform};
 use crate::input::{Input, Window};
 use crate::scan::{Canvas, Part, ScanTables, State, walk};
 
@@ -40,6 +42,10 @@ pub(crate) fn scan<R: Read>(
     if size == 1 || (scan.start > CORNERS[size].last && scan.low == 0) {
         return Ok(Some(input.skip_scan()?));
     }
+    if canvas.limits.approximate && scan.high == 1 && canvas.components[scan.parts[0].0].fine {
+        canvas.components[scan.parts[0].0].unrefined = true;
+        return Ok(Some(input.skip_scan()?));
+    }
     ac_scan(canvas, input, tables, scan)
 }
 
@@ -56,6 +62,7 @@ fn dc_scan<R: Read>(
             input,
             tables.restart_interval,
             scan,
+            #[inline(always)]
             |canvas, bits, input, _, place| {
                 let mut window = bits.block(input)?;
                 window.refill();
@@ -79,6 +86,7 @@ fn dc_scan<R: Read>(
         input,
         tables.restart_interval,
         scan,
+        #[inline(always)]
         |canvas, bits, input, state, place| {
             let mut window = bits.block(input)?;
             let difference = dc[place.part].symbol(&mut window)?;
@@ -109,6 +117,7 @@ fn ac_scan<R: Read>(
         input,
         tables.restart_interval,
         scan,
+        #[inline(always)]
         |canvas, bits, input, state, place| {
             if !refines && state.ended_blocks > 0 {
                 state.ended_blocks -= 1;
@@ -270,38 +279,54 @@ pub(crate) fn finish(canvas: &mut Canvas) -> Result<()> {
         part.nonzero = Vec::new();
         part.samples = vec![0; part.width() * part.rows * part.size];
         let factors = part.factors.ok_or(Error::Truncated)?;
-        for row in 0..part.rows {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Error::Deadline);
-            }
-            match part.size {
-                1 => transform_row::<1>(part, row, &factors),
-                2 => transform_row::<2>(part, row, &factors),
-                3 => transform_row::<3>(part, row, &factors),
-                4 => transform_row::<4>(part, row, &factors),
-                5 => transform_row::<5>(part, row, &factors),
-                6 => transform_row::<6>(part, row, &factors),
-                7 => transform_row::<7>(part, row, &factors),
-                _ => transform_row::<8>(part, row, &factors),
-            }
-        }
+        Arch::new().dispatch(
+            #[inline(always)]
+            || transform_part(part, &factors, deadline),
+        )?;
         part.coefficients = Vec::new();
     }
     Ok(())
 }
 
+#[inline(always)]
+fn transform_part(part: &mut Part, factors: &[f32; 64], deadline: Option<Instant>) -> Result<()> {
+    for row in 0..part.rows {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Error::Deadline);
+        }
+        match part.size {
+            1 => transform_row::<1>(part, row, factors),
+            2 => transform_row::<2>(part, row, factors),
+            3 => transform_row::<3>(part, row, factors),
+            4 => transform_row::<4>(part, row, factors),
+            5 => transform_row::<5>(part, row, factors),
+            6 => transform_row::<6>(part, row, factors),
+            7 => transform_row::<7>(part, row, factors),
+            _ => transform_row::<8>(part, row, factors),
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
 fn transform_row<const N: usize>(part: &mut Part, row: usize, factors: &[f32; 64]) {
     let stride = part.width();
     let area = N * N;
-    let inside = CORNERS[N].inside;
-    let indices: Vec<usize> = (0..64).filter(|index| inside >> index & 1 == 1).collect();
-    let mut block = [0.0; 64];
+    let corner = &CORNERS[N];
+    let indices: Vec<usize> = (0..64).filter(|index| corner.inside >> index & 1 == 1).collect();
+    let mut block: Block = [0.0; 128];
+    // Without its last bit, a coefficient is as likely as not one further from zero.
+    let middle = if part.unrefined { 0.5 } else { 0.0 };
     let start = row * part.stride * area;
     let coefficients = &part.coefficients[start..start + part.stride * area];
     let out = &mut part.samples[row * N * stride..(row + 1) * N * stride];
     for (column, coefficients) in coefficients.chunks_exact(area).enumerate() {
         for (&index, &coefficient) in indices.iter().zip(coefficients) {
-            block[index] = f32::from(coefficient) * factors[index];
+            let mut value = f32::from(coefficient);
+            if index > 0 {
+                value += middle * f32::from(coefficient.signum());
+            }
+            block[corner.slot(index)] = value * factors[index];
         }
         transform::<N>(&block, &mut out[column * N..], stride);
     }

@@ -6,9 +6,14 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::header::{Frame, Scan, Tables};
 use crate::huffman::{Kind, Table};
-use crate::idct::factors;
+use crate::idct::{CORNERS, factors};
 use crate::input::{Bits, Input};
 use crate::{Limits, Picture, Plane};
+use pulp::Arch;
+
+/// The mean square of quantisers up to which [`Limits::approximate`] may leave out the last bit of
+/// coefficients. At 36 the error has a standard deviation of less than half a level at half size.
+const FINE: u64 = 36;
 
 /// The picture while it is decoded.
 pub(crate) struct Canvas {
@@ -36,6 +41,10 @@ pub(crate) struct Part {
     pub(crate) quantisers: usize,
     /// What coefficients are multiplied by, once the first scan is there.
     pub(crate) factors: Option<[f32; 64]>,
+    /// Quantised so finely that the last bit of its coefficients cannot be seen.
+    pub(crate) fine: bool,
+    /// Progressive only: the last bit of the coefficients was passed over.
+    pub(crate) unrefined: bool,
     pub(crate) samples: Vec<u8>,
     /// Progressive only: the coefficients of the corner of each block.
     pub(crate) coefficients: Vec<i16>,
@@ -96,6 +105,8 @@ impl Canvas {
                 ),
                 quantisers: usize::from(component.table),
                 factors: None,
+                fine: false,
+                unrefined: false,
                 samples: Vec::new(),
                 coefficients: Vec::new(),
                 nonzero: Vec::new(),
@@ -133,6 +144,13 @@ impl Canvas {
             .as_ref()
             .ok_or(Error::Corrupt("a component without a quantisation table"))?;
         part.factors = Some(factors(quantisers, part.size));
+        let corner = &CORNERS[part.size];
+        let (sum, count) = (1..64)
+            .filter(|&at| corner.inside >> at & 1 == 1)
+            .fold((0, 0), |(sum, count), at| {
+                (sum + u64::from(quantisers[at]).pow(2), count + 1)
+            });
+        part.fine = index == 0 && sum <= FINE * count;
         Ok(true)
     }
 
@@ -217,7 +235,24 @@ pub(crate) struct BlockPlace {
 }
 
 /// Walks over all blocks of a scan and gives the marker that ended it, if one was met.
+///
+/// It is compiled once for every processor and once for those with AVX2 and BMI2, and so is `block`
+/// where it can be inlined: same source, same results, a tenth less time.
 pub(crate) fn walk<R: Read>(
+    canvas: &mut Canvas,
+    input: &mut Input<R>,
+    interval: u32,
+    scan: &Scan,
+    block: impl FnMut(&mut Canvas, &mut Bits, &mut Input<R>, &mut State, BlockPlace) -> Result<()>,
+) -> Result<Option<u8>> {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || walk_blocks(canvas, input, interval, scan, block),
+    )
+}
+
+#[inline(always)]
+fn walk_blocks<R: Read>(
     canvas: &mut Canvas,
     input: &mut Input<R>,
     interval: u32,

@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::error::{Error, Result};
 use crate::header::{Scan, Tables};
 use crate::huffman::{Kind, Table};
-use crate::idct::{CORNERS, transform};
+use crate::idct::{Block as Coefficients, CORNERS, clear, flat, transform};
 use crate::input::{Input, Window};
 use crate::scan::{Canvas, ScanTables, walk};
 
@@ -31,12 +31,13 @@ pub(crate) fn scan<R: Read>(
         // Grey is what stays where a damaged interval leaves a hole.
         part.samples = vec![128; part.width() * part.rows * part.size];
     }
-    let mut block = [0.0; 64];
+    let mut block: Coefficients = [0.0; 128];
     walk(
         canvas,
         input,
         tables.restart_interval,
         scan,
+        #[inline(always)]
         |canvas, bits, input, state, place| {
             let mut window = bits.block(input)?;
             let part = &mut canvas.components[place.component];
@@ -74,8 +75,7 @@ struct Block<'a, 'b> {
     dc: &'a Table,
     ac: &'a Table,
     prediction: &'a mut i32,
-    /// Coefficients times their factors, in the order of the file; only the transform's own count.
-    block: &'a mut [f32; 64],
+    block: &'a mut Coefficients,
     factors: &'a [f32; 64],
     out: &'a mut [u8],
     stride: usize,
@@ -88,17 +88,35 @@ impl Block<'_, '_> {
         let difference = self.dc.symbol(self.window)?;
         *self.prediction = self.prediction.wrapping_add(difference.value);
         let block = &mut *self.block;
-        block[..=corner.last as usize].fill(0.0);
-        block[0] = *self.prediction as f32 * self.factors[0];
+        let first = *self.prediction as f32 * self.factors[0];
+        if N == 1 {
+            self.ac.skip_block(self.window, 1)?;
+            flat::<N>(first, self.out, self.stride);
+            return Ok(());
+        }
+        clear::<N>(block);
+        block[0] = first;
         let mut index = 1;
         while index <= corner.last {
+            if let Some(pair) = self.ac.pair(self.window, index) {
+                for (at, value) in [pair.first, pair.second].into_iter().zip(pair.values) {
+                    let at = (at & 63) as usize;
+                    block[corner.slot(at)] = f32::from(value) * self.factors[at];
+                }
+                index = pair.next;
+                continue;
+            }
             let symbol = self.ac.symbol(self.window)?;
             index += symbol.run;
             if index > 63 {
+                if symbol.run == index - 1 {
+                    flat::<N>(first, self.out, self.stride);
+                    return Ok(());
+                }
                 break;
             }
             let at = (index & 63) as usize;
-            block[at] = symbol.value as f32 * self.factors[at];
+            block[corner.slot(at)] = symbol.value as f32 * self.factors[at];
             index += 1;
         }
         self.ac.skip_block(self.window, index)?;

@@ -28,6 +28,7 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
         max_memory: MAX_MEMORY,
         max_profile_bytes: MAX_PROFILE,
         deadline: source.deadline(),
+        approximate: true,
         ..Limits::default()
     };
     let mut decoder = Decoder::new(source, limits);
