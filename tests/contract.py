@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 import uuid
+from pathlib import Path
 
 URL = os.environ["TINTYPE_URL"]
 EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "5")
@@ -50,7 +51,7 @@ def log_in() -> str:
 
 
 def check(*options: str) -> int:
-    command = [os.path.join(os.path.dirname(sys.executable), "schemathesis"), "run", f"{URL}/api/openapi.json"]
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{URL}/api/openapi.json"]
     command += ["--checks", ",".join(CHECKS)]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--max-redirects", "0"]
     command += ["--generation-deterministic", "--no-color"]

@@ -95,6 +95,7 @@ fn to_event(reply: Reply, request_id: &str) -> ApiGatewayV2httpResponse {
 /// One line an invocation; no tokens, no addresses, no content.
 fn log(route: &Route, method: &Method, request_id: &str, status: StatusCode, began: Instant, cause: Option<String>) {
     let mut line = serde_json::json!({
+        "timestamp": Timestamp::now(),
         "level": if status.is_server_error() { "error" } else { "info" },
         "route": route.operation,
         "method": method.as_str(),
@@ -111,5 +112,7 @@ fn log(route: &Route, method: &Method, request_id: &str, status: StatusCode, beg
 /// Logs what failed without failing the request.
 pub(crate) fn warn(request: &Request<'_>, cause: &dyn std::fmt::Display) {
     let path = &request.path;
-    println!("{}", serde_json::json!({"level": "warn", "path": path, "cause": cause.to_string()}));
+    println!("{}", serde_json::json!({
+            "timestamp": Timestamp::now(), "level": "warn", "path": path, "cause": cause.to_string(),
+        }));
 }

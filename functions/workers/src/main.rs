@@ -54,6 +54,7 @@ async fn main() -> Result<(), Error> {
 /// One line for each piece of work; no titles, no names.
 fn log(worker: &str, subject: &dyn std::fmt::Display, outcome: &str, cause: Option<&dyn std::fmt::Display>) {
     let mut line = serde_json::json!({
+        "timestamp": tintype_model::Timestamp::now(),
         "level": if cause.is_some() { "error" } else { "info" },
         "worker": worker,
         "subject": subject.to_string(),
