@@ -78,6 +78,14 @@ build: tools $(VENV)/ready ## Build the functions [ARCH=...]
 	cargo lambda build --locked --release --disable-optimizations --output-format zip --bin api --bin workers \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 
+.PHONY: bench
+bench: build ## Measure the functions: start-up, size, processor time per request
+	@$(PYTHON) -m infra.local.stack test $(PYTHON) benches/functions.py
+
+.PHONY: bench-thumbnails
+bench-thumbnails: tools ## Measure the thumbnail engine against sharp, libvips and Pillow
+	bash benches/thumbnails/run.sh
+
 .PHONY: openapi
 openapi: ## Write docs/openapi.json anew from the code
 	UPDATE_GOLDEN=1 cargo test --locked --package tintype-api the_document_is
@@ -85,8 +93,8 @@ openapi: ## Write docs/openapi.json anew from the code
 .PHONY: format
 format: $(VENV)/ready ## Format Rust and Python
 	cargo fmt --all
-	ruff format infra tests
-	ruff check --fix infra tests
+	ruff format infra tests benches
+	ruff check --fix infra tests benches
 
 .PHONY: lint
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
@@ -97,8 +105,8 @@ lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo machete
-	ruff format --check infra tests
-	ruff check infra tests
+	ruff format --check infra tests benches
+	ruff check infra tests benches
 
 .PHONY: lint-deploy
 lint-deploy: $(VENV)/ready

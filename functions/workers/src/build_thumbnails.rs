@@ -207,11 +207,13 @@ fn ready(outcome: &Outcome, built_for: BuiltFor) -> Ready {
         width: made.width,
         size: made.bytes.len() as u64,
     };
+    let mut thumbnails: Vec<Thumbnail> = outcome.thumbnails.iter().map(thumbnail).collect();
+    thumbnails.sort_unstable_by_key(|thumbnail| thumbnail.height);
     Ready {
         width: outcome.width,
         height: outcome.height,
         placeholder: outcome.placeholder.clone(),
-        thumbnails: outcome.thumbnails.iter().map(thumbnail).collect(),
+        thumbnails,
         built_for,
     }
 }
