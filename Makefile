@@ -62,6 +62,12 @@ admin: $(VENV)/ready ## Make a user an admin [EMAIL=... STACK=...]
 	@$(call need,EMAIL)
 	@$(operate) admin "$(EMAIL)"
 
+# Seconds: what changed since may be at work still.
+GRACE ?= 3600
+.PHONY: audit
+audit: $(VENV)/ready ## Compare table and buckets, mend with MEND=1 [MEND=1 GRACE=3600 STACK=...]
+	@$(operate) audit --grace $(GRACE) $(if $(filter-out 0,$(MEND)),--mend)
+
 .PHONY: deploy
 deploy: ARCH := $(or $(ARCH),arm64)
 deploy: need-stack build ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...' ARCH=arm64]
