@@ -40,7 +40,8 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
-		RUST_TEST_THREADS=4 exec cargo test --locked --package tintype-tests $(ARGS)'
+		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
+		cargo test --locked --package tintype-tests $(ARGS) -- --ignored'
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]

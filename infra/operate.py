@@ -77,7 +77,9 @@ def main() -> None:
     plans.add_argument("file", nargs="?", type=Path, default=PLANS)
     admin = commands.add_parser("admin", help="make a user an admin")
     admin.add_argument("email")
-    check = commands.add_parser("audit", help="compare table and buckets; fails where something is found and not mended")
+    check = commands.add_parser(
+        "audit", help="compare table and buckets; fails where something is found and not mended"
+    )
     check.add_argument("--mend", action="store_true", help="mend what can be mended")
     check.add_argument("--grace", type=int, default=3600, help="leave alone what changed in the last seconds")
     arguments = parser.parse_args()

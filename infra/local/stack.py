@@ -14,13 +14,26 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import boto3
 
 from infra import operate
-from infra.local.deployment import REGION, ROOT, STACK, TroubleError, deploy, map_domain, need_zips, say, tail
+from infra.local.deployment import (
+    REGION,
+    ROOT,
+    STACK,
+    ZIPS,
+    TroubleError,
+    deploy,
+    map_domain,
+    need_zips,
+    roles,
+    say,
+    tail,
+)
 
 RUN = ROOT / ".local" / "run"
 TEST_LOGS = ROOT / ".local" / "test-logs"
@@ -281,6 +294,18 @@ def run(port: int, parameters: list[str]) -> int:
             known.unlink(missing_ok=True)
 
 
+def unpacked(data: Path) -> Path:
+    """The functions' executables, for tests that run one by itself."""
+    folder = data / "executables"
+    folder.mkdir()
+    for file in ZIPS:
+        name = file.parent.name
+        with zipfile.ZipFile(file) as archive:
+            (folder / name).write_bytes(archive.read("bootstrap"))
+        (folder / name).chmod(0o755)
+    return folder
+
+
 def test(command: list[str], parameters: list[str]) -> int:
     """Runs a command against a stack of its own, which is gone afterwards."""
     need_zips()
@@ -290,7 +315,10 @@ def test(command: list[str], parameters: list[str]) -> int:
         use_local_aws(port)
         say("Starting an AWS emulator for the tests ...")
         with emulator(port, data, keep=False):
-            environment = bring_up(port, data, parameters)
+            environment = bring_up(port, data, parameters) | {
+                "TINTYPE_EXECUTABLES": str(unpacked(data)),
+                "TINTYPE_ROLES": json.dumps(roles()),
+            }
             say(f"Running the tests against {environment['TINTYPE_URL']} ...")
             result = subprocess.run(command, check=False, cwd=ROOT, env=os.environ | environment).returncode
             return result or (0 if is_clean(environment) else 1)

@@ -14,7 +14,7 @@ use tintype_model::{Image, ImageId, ImageKey, Profile, State, Timestamp, Title, 
 use crate::blobs::{Bucket, Listed};
 use crate::item::{self, Item, n, s};
 use crate::key::Key;
-use crate::{Accounts, AccountError, Blobs, StoreError, Table, blob_owner, feed};
+use crate::{AccountError, Accounts, Blobs, StoreError, Table, blob_owner, feed};
 
 /// Items a page. Bounds memory, and how much is looked at between two looks at the clock.
 const PAGE: i32 = 200;
@@ -532,7 +532,9 @@ impl Audit<'_> {
                     .update(counter.clone())
                     .update_expression("SET images = :images, #bytes = :bytes")
                     // No counter yet is one of nothing.
-                    .condition_expression("(attribute_not_exists(pk) AND :were = :none) OR (images = :were AND #bytes = :was)")
+                    .condition_expression(
+                        "(attribute_not_exists(pk) AND :were = :none) OR (images = :were AND #bytes = :was)",
+                    )
                     .expression_attribute_names("#bytes", "bytes")
                     .expression_attribute_values(":images", n(right.images))
                     .expression_attribute_values(":bytes", n(right.bytes))
@@ -558,8 +560,7 @@ impl Audit<'_> {
 
     /// That an image is at `version`; `None`: that there is none.
     fn unchanged(&self, id: ImageId, version: Option<u64>) -> Result<TransactWriteItem, StoreError> {
-        let check =
-            ConditionCheck::builder().table_name(&self.table.name).set_key(Some(Key::image(id).attributes()));
+        let check = ConditionCheck::builder().table_name(&self.table.name).set_key(Some(Key::image(id).attributes()));
         let check = match version {
             Some(version) => check
                 .condition_expression("#version = :version")

@@ -286,10 +286,15 @@ impl Blobs {
         let list = self.client.list_objects_v2().bucket(self.place(bucket).0).set_start_after(after);
         let answer = list.send().await.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
         let more = answer.is_truncated().unwrap_or_default();
-        let listed: Vec<Listed> = answer.contents.into_iter().flatten().filter_map(|object| {
-            let written_at = Timestamp::from_secs(object.last_modified.map_or(0, |at| at.secs()));
-            Some(Listed { key: object.key?, written_at })
-        }).collect();
+        let listed: Vec<Listed> = answer
+            .contents
+            .into_iter()
+            .flatten()
+            .filter_map(|object| {
+                let written_at = Timestamp::from_secs(object.last_modified.map_or(0, |at| at.secs()));
+                Some(Listed { key: object.key?, written_at })
+            })
+            .collect();
         let last = listed.last().map(|blob| blob.key.clone()).filter(|_| more);
         Ok((listed, last))
     }
