@@ -40,7 +40,8 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
-		RUST_TEST_THREADS=4 exec cargo test --locked --package tintype-tests $(ARGS)'
+		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
+		cargo test --locked --package tintype-tests $(ARGS) -- --ignored'
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]
@@ -61,6 +62,12 @@ plans: $(VENV)/ready ## Load or update the plans of infra/plans.json [STACK=...]
 admin: $(VENV)/ready ## Make a user an admin [EMAIL=... STACK=...]
 	@$(call need,EMAIL)
 	@$(operate) admin "$(EMAIL)"
+
+# Seconds: what changed since may be at work still.
+GRACE ?= 3600
+.PHONY: audit
+audit: $(VENV)/ready ## Compare table and buckets, mend with MEND=1 [MEND=1 GRACE=3600 STACK=...]
+	@$(operate) audit --grace $(GRACE) $(if $(filter-out 0,$(MEND)),--mend)
 
 .PHONY: deploy
 deploy: ARCH := $(or $(ARCH),arm64)

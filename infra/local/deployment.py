@@ -54,6 +54,21 @@ def parameters(public_url: str) -> dict[str, str]:
     }
 
 
+def roles() -> dict[str, list[str]]:
+    """What template.yaml allows each function, by its handler."""
+    allowed = {}
+    for resource in yaml_parse(TEMPLATE.read_text())["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            properties = resource["Properties"]
+            actions = set()
+            for policy in properties.get("Policies", []):
+                for statement in policy["Statement"]:
+                    action = statement["Action"]
+                    actions.update([action] if isinstance(action, str) else action)
+            allowed[properties["Handler"]] = sorted(actions)
+    return allowed
+
+
 def fingerprint(chosen: dict[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(chosen).encode())
     for file in [TEMPLATE, *ZIPS, Path(__file__)]:

@@ -5,13 +5,17 @@ mod fixtures;
 mod harness;
 
 mod accounts;
+mod audit;
+mod budget;
 mod conventions;
 mod deletion;
 mod events;
 mod explore;
+mod faults;
 mod histories;
 mod idempotency;
 mod images;
+mod kills;
 mod me;
 mod media;
 mod plans;

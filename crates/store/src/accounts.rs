@@ -236,6 +236,15 @@ impl Accounts {
         }))
     }
 
+    /// Whether the pool still has a user: whoever holds an access token can delete theirs without us.
+    pub async fn exists(&self, user: UserId) -> Result<bool, AccountError> {
+        match self.client.admin_get_user().user_pool_id(&self.pool).username(user.to_string()).send().await {
+            Ok(_) => Ok(true),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => Ok(false),
+            Err(e) => Err(sort("AdminGetUser", e)),
+        }
+    }
+
     pub async fn delete(&self, user: UserId) -> Result<(), AccountError> {
         let call = self.client.admin_delete_user().user_pool_id(&self.pool).username(user.to_string());
         match call.send().await {

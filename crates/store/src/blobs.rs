@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tintype_model::{Blob, BuiltFor, ContentType, ImageId, Timestamp};
+use tintype_model::{Blob, BuiltFor, ContentType, Image, ImageId, ImageKey, Ready, Timestamp, UserId};
 use tokio::io::AsyncBufRead;
 
 use crate::StoreError;
@@ -35,6 +35,20 @@ pub struct Upload {
 pub struct Signed {
     pub url: String,
     pub expires_at: Timestamp,
+}
+
+/// One of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bucket {
+    Originals,
+    Thumbnails,
+}
+
+/// A blob as a list has it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) key: String,
+    pub(crate) written_at: Timestamp,
 }
 
 /// What a signed URL may be used for; S3 refuses the one for the other.
@@ -242,6 +256,79 @@ impl Blobs {
             self.delete_under(&self.thumbnails, &thumbnails)
         )?;
         Ok(())
+    }
+
+    pub(crate) fn original_key(id: ImageId) -> String {
+        original_key(id)
+    }
+
+    /// Where the thumbnails that a ready image records lie.
+    pub(crate) fn thumbnail_keys(image: &Image, ready: &Ready) -> impl Iterator<Item = String> {
+        let (id, kind) = (image.id, image.blob.content_type);
+        ready.thumbnails.iter().map(move |thumbnail| {
+            ThumbnailKey { image: id, set: &ready.built_for, height: thumbnail.height, kind }.key()
+        })
+    }
+
+    fn place(&self, bucket: Bucket) -> (&str, &'static str) {
+        match bucket {
+            Bucket::Originals => (&self.originals, "originals"),
+            Bucket::Thumbnails => (&self.thumbnails, "thumbnails"),
+        }
+    }
+
+    /// A page of everything in a bucket, by key, with the last key where more follow.
+    pub(crate) async fn list(
+        &self,
+        bucket: Bucket,
+        after: Option<String>,
+    ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
+        let list = self.client.list_objects_v2().bucket(self.place(bucket).0).set_start_after(after);
+        let answer = list.send().await.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
+        let more = answer.is_truncated().unwrap_or_default();
+        let listed: Vec<Listed> = answer
+            .contents
+            .into_iter()
+            .flatten()
+            .filter_map(|object| {
+                let written_at = Timestamp::from_secs(object.last_modified.map_or(0, |at| at.secs()));
+                Some(Listed { key: object.key?, written_at })
+            })
+            .collect();
+        let last = listed.last().map(|blob| blob.key.clone()).filter(|_| more);
+        Ok((listed, last))
+    }
+
+    /// The keys of the blobs of an owner's images from `first` to `last`.
+    pub(crate) async fn list_run(
+        &self,
+        bucket: Bucket,
+        owner: UserId,
+        first: ImageKey,
+        last: ImageKey,
+    ) -> Result<Vec<String>, StoreError> {
+        let (name, root) = self.place(bucket);
+        let end = format!("{root}/{}", prefix(ImageId { owner, key: last }));
+        let start = format!("{root}/{owner}/{first}");
+        let list = self.client.list_objects_v2().bucket(name).prefix(format!("{root}/{owner}/")).start_after(start);
+        let mut pages = list.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
+            let found = page.contents.into_iter().flatten().filter_map(|object| object.key);
+            let count = keys.len();
+            keys.extend(found.filter(|key| *key < end || key.starts_with(&end)));
+            // Keys come in order: the first page without one of the run is past it.
+            if keys.len() == count {
+                break;
+            }
+        }
+        Ok(keys)
+    }
+
+    pub(crate) async fn delete(&self, bucket: Bucket, key: &str) -> Result<(), StoreError> {
+        let delete = self.client.delete_object().bucket(self.place(bucket).0).key(key);
+        delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteObject", e))
     }
 
     async fn delete_under(&self, bucket: &str, prefix: &str) -> Result<(), StoreError> {

@@ -65,6 +65,16 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// An attribute that is a text.
+pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    Fields(item).opt_text(name)
+}
+
+/// When an item's time is over, if it has one.
+pub(crate) fn expires_at(item: &Item) -> Option<Timestamp> {
+    Fields(item).opt_number("expires_at").ok().flatten().map(Timestamp::from_secs)
+}
+
 pub(crate) fn key(item: &Item) -> Result<Key, StoreError> {
     let fields = Fields(item);
     Ok(Key { pk: fields.text("pk")?.to_owned(), sk: fields.text("sk")?.to_owned() })
@@ -163,6 +173,11 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     })
 }
 
+/// Where the users of a plan stand in the index by plan.
+pub(crate) fn plan_partition(plan: &PlanName) -> String {
+    format!("PLAN#{plan}")
+}
+
 pub(crate) fn from_profile(profile: &Profile) -> Item {
     let mut item = Key::profile(profile.id).attributes();
     let mut set = |name: &str, value| {
@@ -172,7 +187,7 @@ pub(crate) fn from_profile(profile: &Profile) -> Item {
     set("name", s(&profile.name));
     if let Some(plan) = &profile.plan {
         set("plan", s(plan));
-        set("plan_pk", s(format_args!("PLAN#{plan}")));
+        set("plan_pk", s(plan_partition(plan)));
     }
     set("epoch", n(profile.epoch));
     if let Some(before) = profile.signed_out_before {

@@ -6,6 +6,7 @@
 //! table: they are deleted after the item that names them, and what is never named is found by prefix.
 
 mod accounts;
+mod audit;
 mod blobs;
 mod error;
 mod feed;
@@ -20,6 +21,7 @@ mod table;
 use std::time::Duration;
 
 pub use accounts::{AccountError, Accounts, LoggedIn, PoolUser};
+pub use audit::{Audit, Finding, Fix, Looked, Mend, Place};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 pub use blobs::{Blobs, Fetched, Method, Signed, ThumbnailKey, Upload, blob_owner};

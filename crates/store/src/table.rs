@@ -82,6 +82,36 @@ impl Table {
         Ok(Items(found))
     }
 
+    /// A page of everything there is, strongly consistent, with the key of its last item where more follow. For the
+    /// audit alone.
+    pub(crate) async fn scan(&self, after: Option<Key>, limit: i32) -> Result<(Vec<Item>, Option<Key>), StoreError> {
+        let scan = self.client.scan().table_name(&self.name).consistent_read(true).limit(limit);
+        let scan = scan.set_exclusive_start_key(after.map(|key| key.attributes()));
+        let answer = scan.send().await.map_err(|e| StoreError::from_sdk("Scan", e))?;
+        let last = answer.last_evaluated_key.map(|key| item::key(&key)).transpose()?;
+        Ok((answer.items.unwrap_or_default(), last))
+    }
+
+    /// A page of a user's images, expired ones too, as [`Self::scan`] gives them.
+    pub(crate) async fn images_page(
+        &self,
+        owner: UserId,
+        after: Option<Key>,
+    ) -> Result<(Vec<Item>, Option<Key>), StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+            .expression_attribute_values(":pk", item::s(Key::images_of(owner)))
+            .expression_attribute_values(":sk", item::s("IMAGE#"))
+            .set_exclusive_start_key(after.map(|key| key.attributes()));
+        let answer = query.send().await.map_err(|e| StoreError::from_sdk("Query", e))?;
+        let last = answer.last_evaluated_key.map(|key| item::key(&key)).transpose()?;
+        Ok((answer.items.unwrap_or_default(), last))
+    }
+
     /// One try at writing all of `actions` or none. A lost answer is no matter: the SDK repeats the call with the same token.
     pub(crate) async fn try_transact(&self, actions: &[TransactWriteItem]) -> Result<Transacted, StoreError> {
         let sent = self.client.transact_write_items().set_transact_items(Some(actions.to_vec())).send().await;

@@ -95,7 +95,7 @@ async fn read(worker: &Worker, id: ImageId) -> Result<Option<Facts>, StoreError>
 }
 
 /// Brings an image to what it should be. Says for the log how that went.
-async fn build(worker: &Worker, id: ImageId, deadline: Instant) -> Result<&'static str, Error> {
+pub(crate) async fn build(worker: &Worker, id: ImageId, deadline: Instant) -> Result<&'static str, Error> {
     let mut made: Option<(BuiltFor, Outcome)> = None;
     for _ in 0..TRIES {
         let Some(facts) = read(worker, id).await? else {

@@ -1,6 +1,7 @@
 //! What happens behind the API: thumbnails are built, and what a removal leaves is swept. One executable serves all
 //! workers; SAM's `Handler:` names the one.
 
+mod audit;
 mod build_thumbnails;
 mod sweep;
 
@@ -8,12 +9,13 @@ use std::env;
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use tintype_store::{Blobs, Table};
+use tintype_store::{Accounts, Blobs, Table};
 
 /// What a worker has at hand.
 struct Worker {
     table: Table,
     blobs: Blobs,
+    accounts: Accounts,
     /// Images of more pixels are rejected.
     max_pixels: u64,
 }
@@ -25,6 +27,8 @@ impl Worker {
         Ok(Self {
             table: Table::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: Blobs::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
+            // Asked who is there, which takes no client.
+            accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, "", ""),
             max_pixels: number("MAX_PIXELS", tintype_imaging::DEFAULT_MAX_PIXELS)?,
         })
     }
@@ -47,6 +51,7 @@ async fn main() -> Result<(), Error> {
     match handler.as_str() {
         "build_thumbnails" => run!(worker, build_thumbnails::handle),
         "sweep" => run!(worker, sweep::handle),
+        "audit" => run!(worker, audit::handle),
         other => Err(format!("no worker is named {other:?}").into()),
     }
 }

@@ -3,13 +3,18 @@
 mod answer;
 mod call;
 mod inside;
+mod proxy;
 mod stack;
+mod twin;
 mod user;
+mod wire;
 
 pub(crate) use answer::{Answer, Body};
 pub(crate) use call::Call;
 pub(crate) use inside::{parts, unknown_id};
+pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use stack::{Stack, on_stack};
+pub(crate) use twin::Twin;
 pub(crate) use user::{Created, PASSWORD, User};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,202 @@
+//! A function of one's own: its executable, with its environment, behind a [`Proxy`] that meets nobody else's calls.
+//! This plays Lambda for it, as the Runtime API has it.
+
+use std::collections::HashMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+use super::wire;
+use super::{Answer, Proxy, Stack, User, unique};
+
+/// What the function's deployment allows it, in milliseconds.
+const TIME: u128 = 60_000;
+
+pub(crate) struct Twin {
+    pub(crate) proxy: Proxy,
+    pub(crate) operation: String,
+    process: Child,
+    events: mpsc::Sender<Value>,
+    results: Mutex<mpsc::Receiver<Result<Value, Value>>>,
+    lambda: JoinHandle<()>,
+}
+
+impl Stack {
+    /// A function of its own for this operation of the API, or this worker.
+    pub(crate) async fn twin(&self, operation: &str) -> Twin {
+        let upstream = std::env::var("AWS_ENDPOINT_URL").expect("checked when the stack was found");
+        let proxy = Proxy::start(&upstream).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback can be listened on");
+        let address = listener.local_addr().expect("it has an address").to_string();
+        let (events, to_run) = mpsc::channel(1);
+        let (done, results) = mpsc::channel(1);
+        let lambda = tokio::spawn(lambda(listener, Arc::new(Mutex::new(to_run)), done));
+        let executable = if is_worker(operation) { "workers" } else { "api" };
+        let folder = std::env::var("TINTYPE_EXECUTABLES").expect("the stack says where the executables are");
+        let environment = [
+            ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", operation),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_ENDPOINT_URL", &proxy.url),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("_HANDLER", operation),
+            ("TABLE", &self.table),
+            ("ORIGINALS_BUCKET", &self.originals),
+            ("THUMBNAILS_BUCKET", &self.thumbnails),
+            ("USER_POOL_ID", &self.user_pool),
+            ("CLIENT_ID", &self.client_id),
+            ("SIGNING_KEY", &self.client_secret),
+            ("DEFAULT_PLAN", "Basic"),
+            ("PUBLIC_URL", &self.url),
+            ("PASSWORD_MIN_LENGTH", "10"),
+        ];
+        let process = Command::new(format!("{folder}/{executable}"))
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the executable runs");
+        Twin { proxy, operation: operation.to_owned(), process, events, results: Mutex::new(results), lambda }
+    }
+}
+
+fn is_worker(operation: &str) -> bool {
+    matches!(operation, "build_thumbnails" | "sweep" | "run_job" | "audit")
+}
+
+impl Twin {
+    /// Runs the function once. `Err`: it failed.
+    pub(crate) async fn invoke(&self, event: Value) -> Result<Value, Value> {
+        self.send(event).await;
+        self.results.lock().await.recv().await.expect("the function runs")
+    }
+
+    /// Has the function run, without waiting for it.
+    pub(crate) async fn send(&self, event: Value) {
+        self.events.send(event).await.expect("the function runs");
+    }
+
+    /// Sends a request as the gateway would, after its authorizer where there is a user.
+    pub(crate) async fn call(&self, user: Option<&User>, method: &str, target: &str, body: Option<Value>) -> Answer {
+        let headers = HashMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+        self.call_with(user, method, target, headers, body).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        user: Option<&User>,
+        method: &str,
+        target: &str,
+        headers: HashMap<String, String>,
+        body: Option<Value>,
+    ) -> Answer {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut event = json!({
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": headers,
+            "requestContext": {
+                "accountId": "000000000000",
+                "apiId": "twin",
+                "domainName": "127.0.0.2",
+                "stage": "$default",
+                "requestId": unique(),
+                "timeEpoch": 0,
+                "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"},
+            },
+            "isBase64Encoded": false,
+        });
+        if let Some(body) = body {
+            event["body"] = body.to_string().into();
+        }
+        if let Some(user) = user {
+            event["requestContext"]["authorizer"] =
+                json!({"jwt": {"claims": claims(&user.access_token), "scopes": null}});
+        }
+        let asked = format!("{} {method} {target}", self.operation);
+        let answer = self.invoke(event).await.unwrap_or_else(|error| panic!("{asked}: it failed: {error}"));
+        let status = answer["statusCode"].as_u64().unwrap_or_default() as u16;
+        let headers = answer["headers"].as_object().into_iter().flatten();
+        let headers = headers.filter_map(|(name, value)| {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, http::HeaderValue::from_str(value.as_str()?).ok()?))
+        });
+        let body = answer["body"].as_str().unwrap_or_default().as_bytes().to_vec();
+        Answer { asked, status, headers: headers.collect(), body }
+    }
+
+    /// Ends it at once, wherever it is (SIGKILL).
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        self.lambda.abort();
+        // SIGKILL; it may have ended already.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// A token's claims as the gateway gives them: all texts.
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).expect("a JWT");
+    let claims: HashMap<String, Value> = serde_json::from_slice(&payload).expect("claims");
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        Value::Array(parts) => {
+            format!("[{}]", parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_string(),
+    };
+    claims.into_iter().map(|(name, value)| (name, Value::String(text(value)))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// The Runtime API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+async fn lambda(
+    listener: TcpListener,
+    events: Arc<Mutex<mpsc::Receiver<Value>>>,
+    done: mpsc::Sender<Result<Value, Value>>,
+) {
+    while let Ok((mut client, _)) = listener.accept().await {
+        let (events, done) = (Arc::clone(&events), done.clone());
+        tokio::spawn(async move {
+            let Ok(Some(request)) = wire::read(&mut client).await else { return };
+            if request.method == "GET" {
+                let Some(event) = events.lock().await.recv().await else { return };
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
+                let headers = [
+                    ("content-type", "application/json".to_owned()),
+                    ("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string()),
+                    ("lambda-runtime-deadline-ms", (now + TIME).to_string()),
+                    (
+                        "lambda-runtime-invoked-function-arn",
+                        "arn:aws:lambda:us-east-1:000000000000:function:twin".to_owned(),
+                    ),
+                    ("lambda-runtime-trace-id", "Root=1-0-0".to_owned()),
+                ];
+                wire::answer(&mut client, 200, &headers, event.to_string().as_bytes()).await.ok();
+                return;
+            }
+            let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+            wire::answer(&mut client, 202, &[], b"").await.ok();
+            let result = if request.target.ends_with("/response") { Ok(body) } else { Err(body) };
+            done.send(result).await.ok();
+        });
+    }
+}

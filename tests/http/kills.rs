@@ -1,0 +1,179 @@
+//! The builder ends at any moment, by SIGKILL: before or after any of its calls. What it left, the next one that hears
+//! of the upload brings to an end, whatever its owner has done meanwhile.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Fault, Stack, User, on_stack, parts};
+
+/// A message of the queue, in which S3 tells of an upload.
+fn told_of(key: &str) -> Value {
+    let event = json!({"Records": [{
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "us-east-1",
+        "eventTime": "2024-02-29T12:00:00.000Z",
+        "eventName": "ObjectCreated:Put",
+        "userIdentity": {"principalId": "TEST"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {},
+        "s3": {"bucket": {"name": "originals"}, "object": {"key": key}},
+    }]});
+    json!({"Records": [{
+        "messageId": "1", "receiptHandle": "1", "body": event.to_string(), "attributes": {}, "messageAttributes": {},
+        "eventSource": "aws:sqs", "awsRegion": "us-east-1", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:q",
+        "md5OfBody": "",
+    }]})
+}
+
+/// Takes a ready image back to where its upload had come and nobody had heard of it.
+async fn unbuild(stack: &Stack, user: &User, id: &str) {
+    let (owner, image) = parts(id);
+    let item = stack.image_item(id).await.expect("it is there");
+    let shard = image.as_bytes()[15] % 16;
+    for key in stack.blobs(id).await.into_iter().filter(|key| key.starts_with("thumbnails/")) {
+        stack.s3.delete_object().bucket(&stack.thumbnails).key(key).send().await.expect("the operator may delete");
+    }
+    let number = |number: i64| AttributeValue::N(number.to_string());
+    let text = |text: String| AttributeValue::S(text);
+    let size: i64 = item["size"].as_n().expect("a number").parse().expect("a number");
+    let later = 4_000_000_000;
+    let update = |pk: String, sk: String| {
+        stack.dynamodb.update_item().table_name(&stack.table).key("pk", text(pk)).key("sk", text(sk))
+    };
+    update(format!("USER#{owner}"), format!("IMAGE#{image}"))
+        .update_expression(
+            "SET #state = :pending, expires_at = :later ADD #version :one \
+             REMOVE width, height, placeholder, thumbnails, built_for, feed_pk, feed_sk",
+        )
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_names("#version", "version")
+        .expression_attribute_values(":pending", text("pending".into()))
+        .expression_attribute_values(":later", number(later))
+        .expression_attribute_values(":one", number(1))
+        .send()
+        .await
+        .expect("the image is there");
+    update(format!("TITLE#{}#{}", user.id, item["title"].as_s().expect("a text")), "CLAIM".into())
+        .update_expression("SET expires_at = :later")
+        .expression_attribute_values(":later", number(later))
+        .send()
+        .await
+        .expect("its claim is there");
+    update(format!("PROFILE#{owner}"), format!("USAGE#{shard}"))
+        .update_expression("ADD images :images, #bytes :bytes")
+        .expression_attribute_names("#bytes", "bytes")
+        .expression_attribute_values(":images", number(-1))
+        .expression_attribute_values(":bytes", number(-size))
+        .send()
+        .await
+        .expect("its counter is there");
+}
+
+/// The calls of one build, in their order.
+async fn calls_of_a_build(stack: &Stack, key: &str) -> Vec<String> {
+    let twin = stack.twin("build_thumbnails").await;
+    twin.invoke(told_of(key)).await.expect("it builds");
+    twin.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+}
+
+/// Runs a builder until its call of this number, and kills it there.
+async fn kill_at(stack: &Stack, key: &str, call: usize, fault: Fault) {
+    let twin = stack.twin("build_thumbnails").await;
+    twin.proxy.rule_after("*", call, 1, fault);
+    twin.send(told_of(key)).await;
+    twin.proxy.hangs().await;
+    twin.kill();
+}
+
+async fn tell_again(stack: &Stack, key: &str) {
+    let twin = stack.twin("build_thumbnails").await;
+    for _ in 0..2 {
+        let answer = twin.invoke(told_of(key)).await.expect("it builds");
+        assert_eq!(answer["batchItemFailures"], json!([]));
+    }
+}
+
+#[test]
+fn a_builder_killed_at_any_call_leaves_what_the_next_one_finishes() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Premium").await;
+        let picture = Picture::jpeg(640, 480);
+        let image = user.publish("Harbour", &picture).await;
+        let id = image.str("id");
+        let (key, blobs) = (stack.original_key(id).await, stack.blobs(id).await);
+        stack.builder_is_idle().await;
+        unbuild(stack, &user, id).await;
+        let calls = calls_of_a_build(stack, &key).await;
+        assert!(calls.len() >= 6, "{calls:?}");
+        for call in 0..calls.len() {
+            for fault in [Fault::HangBefore, Fault::HangAfter] {
+                let moment = format!("{fault:?} {call} of {calls:?}");
+                unbuild(stack, &user, id).await;
+                kill_at(stack, &key, call, fault).await;
+                tell_again(stack, &key).await;
+                let built = user.image(id).await;
+                assert_eq!(built["status"], "ready", "{moment}");
+                assert_eq!(stack.blobs(id).await, blobs, "{moment}");
+                let me = user.get("/api/me").await.gives(200);
+                assert_eq!(me["usage"], json!({"images": 1, "bytes": picture.bytes.len()}), "{moment}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_its_owner_does_while_the_builder_is_dead_stays_done() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Premium").await;
+        let picture = Picture::small();
+        let image = user.publish("First", picture).await;
+        let key = stack.original_key(image.str("id")).await;
+        stack.builder_is_idle().await;
+        unbuild(stack, &user, image.str("id")).await;
+        let calls = calls_of_a_build(stack, &key).await;
+        for call in 0..calls.len() {
+            let moment = format!("killed at {call} of {calls:?}");
+            let title = format!("Harbour {call}");
+            let image = user.publish(&title, picture).await;
+            let id = image.str("id");
+            let (key, at) = (stack.original_key(id).await, format!("/api/images/{id}"));
+            stack.builder_is_idle().await;
+            unbuild(stack, &user, id).await;
+            kill_at(stack, &key, call, Fault::HangAfter).await;
+            match call % 3 {
+                0 => {
+                    user.delete(&at).await.is(204);
+                    tell_again(stack, &key).await;
+                    stack.no_blobs(id).await;
+                    assert!(stack.image_item(id).await.is_none(), "{moment}");
+                    assert!(stack.claim(&user.id, &title).await.is_none(), "{moment}");
+                }
+                1 => {
+                    let other = format!("Quay {call}");
+                    user.patch(&at, json!({"title": other, "visibility": "private"})).await.is(200);
+                    tell_again(stack, &key).await;
+                    let built = user.image(id).await;
+                    assert_eq!((&built["title"], &built["visibility"]), (&json!(other), &json!("private")), "{moment}");
+                    assert_eq!(built["status"], "ready", "{moment}");
+                    assert!(stack.claim(&user.id, &title).await.is_none(), "{moment}");
+                }
+                _ => {
+                    if user.image(id).await["status"] == "ready" {
+                        continue;
+                    }
+                    stack.abandon(id, &title).await;
+                    tell_again(stack, &key).await;
+                    stack.no_blobs(id).await;
+                    user.get(&at).await.is(404);
+                    // Its title is free.
+                    user.pending(&title).await;
+                }
+            }
+        }
+        let ready = user.pages("/api/images?status=ready").await;
+        let me = user.get("/api/me").await.gives(200);
+        assert_eq!(me["usage"].number("images"), ready.len() as u64);
+    });
+}
