@@ -13,11 +13,7 @@ pub(crate) fn to_srgb(picture: Picture, icc_profile: Option<&[u8]>) -> Picture {
         Model::Ycck => return cmyk_to_srgb(ycck_to_cmyk(picture), profile.as_ref()),
         Model::PlanarRgb => {
             let data = interleave(&picture.planes);
-            Picture {
-                model: Model::Rgb,
-                planes: vec![Samples { channels: 3, data }],
-                ..picture
-            }
+            Picture { model: Model::Rgb, planes: vec![Samples { channels: 3, data }], ..picture }
         }
         _ => picture,
     };
@@ -94,11 +90,7 @@ fn ycck_to_cmyk(mut picture: Picture) -> Picture {
         .zip(&black.data)
         .flat_map(|(&[c, m, y], &k)| [c, m, y, k])
         .collect();
-    Picture {
-        model: Model::Cmyk,
-        planes: vec![Samples { channels: 4, data }],
-        ..inks
-    }
+    Picture { model: Model::Cmyk, planes: vec![Samples { channels: 4, data }], ..inks }
 }
 
 fn cmyk_to_srgb(picture: Picture, profile: Option<&ColorProfile>) -> Picture {

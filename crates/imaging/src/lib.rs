@@ -34,7 +34,7 @@ pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
 pub const MAX_SIDE: u32 = 65_535;
 
 /// How many times the thumbnail's size is left for the resizer where pixels are averaged first.
-const OVERSAMPLE: f64 = 2.0;
+const OVERSAMPLE: f64 = 3.0;
 
 /// Height that the placeholder is made from when no thumbnails are asked for.
 const PLACEHOLDER_HEIGHT: u32 = 64;
@@ -106,12 +106,7 @@ pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome,
             });
         }
     }
-    Ok(Outcome {
-        width,
-        height,
-        placeholder,
-        thumbnails,
-    })
+    Ok(Outcome { width, height, placeholder, thumbnails })
 }
 
 /// The thumbnails that [`process`] would encode, as pixels: for measuring and testing.
@@ -133,15 +128,10 @@ pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>
 
 /// The image's own size, upright, and its thumbnails, tallest first; one of a height of our choice
 /// where none is asked for.
-fn pictures(
-    source: &mut Source<'_>,
-    request: &Request<'_>,
-) -> Result<((u32, u32), Vec<Picture>), Error> {
+fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<((u32, u32), Vec<Picture>), Error> {
     tell_type(source, request.declared)?;
-    let wanted = Wanted {
-        height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT),
-        max_pixels: request.max_pixels,
-    };
+    let wanted =
+        Wanted { height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT), max_pixels: request.max_pixels };
     let decoded = match request.declared {
         Format::Jpeg => decode::jpeg::decode(source, wanted),
         Format::Png => decode::png::decode(source, wanted),

@@ -107,13 +107,15 @@ impl Reducer {
         }
     }
 
+    /// To be called before the first [`scatter`](Self::scatter). What never comes stays zero.
+    pub(crate) fn expect_scattered(&mut self) {
+        let height = self.height.div_ceil(self.factor.y) as usize;
+        self.scattered = vec![0; self.out_width * height * self.channels];
+    }
+
     /// Adds pixels of row `y` at columns `x`, `x + step`, …: for interlaced images, where every
     /// pixel comes exactly once but in no simple order.
     pub(crate) fn scatter(&mut self, y: u32, x: u32, step: u32, pixels: &[u8]) {
-        if self.scattered.is_empty() {
-            let height = self.height.div_ceil(self.factor.y) as usize;
-            self.scattered = vec![0; self.out_width * height * self.channels];
-        }
         let row = (y / self.factor.y) as usize * self.out_width;
         let mut column = x;
         for pixel in pixels.chunks_exact(self.channels) {

@@ -149,24 +149,14 @@ impl Tables {
             if components.iter().any(|other: &Component| other.id == id) {
                 return Err(Error::Corrupt("two components of one name"));
             }
-            components.push(Component {
-                id,
-                horizontal,
-                vertical,
-                table,
-            });
+            components.push(Component { id, horizontal, vertical, table });
         }
         // A single component is never interleaved, so its sampling says nothing.
         if let [only] = &mut components[..] {
             only.horizontal = 1;
             only.vertical = 1;
         }
-        self.frame = Some(Frame {
-            progressive: code == 0xC2,
-            width,
-            height,
-            components,
-        });
+        self.frame = Some(Frame { progressive: code == 0xC2, width, height, components });
         Ok(())
     }
 
@@ -187,11 +177,7 @@ impl Tables {
             left -= 17 + total;
             let mut symbols = Vec::with_capacity(total);
             input.bytes(total, |part| symbols.extend_from_slice(part))?;
-            let table = if kind & 0x10 == 0 {
-                &mut self.dc
-            } else {
-                &mut self.ac
-            };
+            let table = if kind & 0x10 == 0 { &mut self.dc } else { &mut self.ac };
             table[usize::from(kind & 3)] = Some(Code { counts, symbols });
             self.definitions += 1;
         }
@@ -210,11 +196,7 @@ impl Tables {
             left -= size;
             let mut table = [0; 64];
             for entry in &mut table {
-                *entry = if wide {
-                    input.u16()?
-                } else {
-                    u16::from(input.byte()?)
-                };
+                *entry = if wide { input.u16()? } else { u16::from(input.byte()?) };
             }
             self.quantisers[usize::from(kind & 3)] = Some(table);
             self.definitions += 1;
@@ -222,12 +204,7 @@ impl Tables {
         Ok(())
     }
 
-    fn application<R: Read>(
-        &mut self,
-        input: &mut Input<R>,
-        code: u8,
-        limits: &Limits,
-    ) -> Result<()> {
+    fn application<R: Read>(&mut self, input: &mut Input<R>, code: u8, limits: &Limits) -> Result<()> {
         let length = segment(input, 0)?;
         let wanted = matches!(code, 0xE0..=0xE2 | 0xEE);
         let mut payload = Vec::new();
@@ -260,10 +237,7 @@ impl Tables {
     }
 
     fn scan<R: Read>(&self, input: &mut Input<R>) -> Result<Scan> {
-        let frame = self
-            .frame
-            .as_ref()
-            .ok_or(Error::Corrupt("a scan before the frame"))?;
+        let frame = self.frame.as_ref().ok_or(Error::Corrupt("a scan before the frame"))?;
         let length = segment(input, 4)?;
         let count = usize::from(input.byte()?);
         if !(1..=4).contains(&count) || length != 4 + 2 * count {
@@ -285,13 +259,7 @@ impl Tables {
         }
         let (start, end) = (u32::from(input.byte()?), u32::from(input.byte()?));
         let approximation = input.byte()?;
-        let scan = Scan {
-            parts,
-            start,
-            end,
-            high: u32::from(approximation >> 4),
-            low: u32::from(approximation & 15),
-        };
+        let scan = Scan { parts, start, end, high: u32::from(approximation >> 4), low: u32::from(approximation & 15) };
         // At most ten blocks make an MCU (ITU-T T.81, B.2.3); more would be an unusual stride only,
         // but no encoder writes them.
         let blocks: u32 = scan
@@ -329,11 +297,7 @@ impl Tables {
             (3, Some(_)) => Colour::YCbCr,
             (3, None) => {
                 let named_rgb = components.iter().map(|component| component.id).eq(*b"RGB");
-                if named_rgb && !self.jfif {
-                    Colour::Rgb
-                } else {
-                    Colour::YCbCr
-                }
+                if named_rgb && !self.jfif { Colour::Rgb } else { Colour::YCbCr }
             }
             (_, Some(2)) => Colour::Ycck,
             _ => Colour::Cmyk,
@@ -344,12 +308,8 @@ impl Tables {
     pub(crate) fn take_profile(&mut self) -> Option<Vec<u8>> {
         let mut parts = std::mem::take(&mut self.profile);
         parts.sort_by_key(|&(number, _)| number);
-        let complete = parts
-            .iter()
-            .map(|&(number, _)| number)
-            .eq(1..=self.profile_parts);
-        (complete && !parts.is_empty())
-            .then(|| parts.into_iter().flat_map(|(_, part)| part).collect())
+        let complete = parts.iter().map(|&(number, _)| number).eq(1..=self.profile_parts);
+        (complete && !parts.is_empty()).then(|| parts.into_iter().flat_map(|(_, part)| part).collect())
     }
 }
 

@@ -112,13 +112,11 @@ impl Table {
 
     /// Length and symbol of the code at the top of 16 bits.
     fn find(&self, bits: u32) -> Option<(u32, u8)> {
-        (1..=16)
-            .find(|&length| bits < self.ends[length])
-            .map(|length| {
-                let code = (bits >> (16 - length)) as i32;
-                let index = code + self.offsets[length];
-                (length as u32, self.symbols[index as usize & 255])
-            })
+        (1..=16).find(|&length| bits < self.ends[length]).map(|length| {
+            let code = (bits >> (16 - length)) as i32;
+            let index = code + self.offsets[length];
+            (length as u32, self.symbols[index as usize & 255])
+        })
     }
 
     fn run_and_size(&self, symbol: u8) -> (u32, u32) {
@@ -143,11 +141,7 @@ impl Table {
             return length | run << 5 | size << 12;
         }
         let magnitude = (bits >> (FAST - length - size)) & ((1 << size) - 1);
-        let value = if magnitude >> (size - 1) == 0 {
-            magnitude as i32 - (1 << size) + 1
-        } else {
-            magnitude as i32
-        };
+        let value = if magnitude >> (size - 1) == 0 { magnitude as i32 - (1 << size) + 1 } else { magnitude as i32 };
         (length + size) | run << 5 | (value as u32) << 16
     }
 
@@ -156,8 +150,7 @@ impl Table {
         let mut end = 0;
         while used < SKIP {
             let known = SKIP - used;
-            let Some((length, symbol)) = self.find((bits << used & ((1 << SKIP) - 1)) << (16 - SKIP))
-            else {
+            let Some((length, symbol)) = self.find((bits << used & ((1 << SKIP) - 1)) << (16 - SKIP)) else {
                 break;
             };
             let (run, size) = self.run_and_size(symbol);
@@ -244,14 +237,7 @@ impl Table {
         }
         window.consume(entry & 31);
         let size = entry >> 12 & 15;
-        Ok(Symbol {
-            run: entry >> 5 & 127,
-            value: if size == 0 {
-                entry as i32 >> 16
-            } else {
-                window.extend(size)
-            },
-        })
+        Ok(Symbol { run: entry >> 5 & 127, value: if size == 0 { entry as i32 >> 16 } else { window.extend(size) } })
     }
 
     #[cold]
@@ -262,10 +248,7 @@ impl Table {
             .ok_or(Error::Corrupt("a code that its Huffman table does not have"))?;
         window.consume(length);
         let (run, size) = self.run_and_size(symbol);
-        Ok(Symbol {
-            run,
-            value: if size == 0 { 0 } else { window.extend(size) },
-        })
+        Ok(Symbol { run, value: if size == 0 { 0 } else { window.extend(size) } })
     }
 
     /// Passes over the coefficients from `index` to the end of the block, whatever they are.

@@ -79,25 +79,11 @@ impl Corner {
     }
 }
 
-pub(crate) static CORNERS: [Corner; 9] = [
-    corner(1),
-    corner(1),
-    corner(2),
-    corner(3),
-    corner(4),
-    corner(5),
-    corner(6),
-    corner(7),
-    corner(8),
-];
+pub(crate) static CORNERS: [Corner; 9] =
+    [corner(1), corner(1), corner(2), corner(3), corner(4), corner(5), corner(6), corner(7), corner(8)];
 
 const fn corner(size: u8) -> Corner {
-    let mut corner = Corner {
-        last: 0,
-        inside: 0,
-        rank: [0; 64],
-        slot: [127; 64],
-    };
+    let mut corner = Corner { last: 0, inside: 0, rank: [0; 64], slot: [127; 64] };
     let mut index = 0;
     while index < 64 {
         let (row, column) = ZIGZAG[index];
@@ -186,12 +172,7 @@ fn lines<const N: usize>(input: [Four; 4]) -> [Four; 4] {
         2 => [add(a, b), subtract(a, b), [0.0; 4], [0.0; 4]],
         3 => {
             let even = add(a, c);
-            [
-                add(even, b),
-                subtract(a, add(c, c)),
-                subtract(even, b),
-                [0.0; 4],
-            ]
+            [add(even, b), subtract(a, add(c, c)), subtract(even, b), [0.0; 4]]
         }
         _ => {
             const COS_1: f32 = 0.923_879_5;
@@ -199,12 +180,7 @@ fn lines<const N: usize>(input: [Four; 4]) -> [Four; 4] {
             let (even_0, even_1) = (add(a, c), subtract(a, c));
             let odd_0 = add(scaled(b, COS_1), scaled(d, COS_3));
             let odd_1 = subtract(scaled(b, COS_3), scaled(d, COS_1));
-            [
-                add(even_0, odd_0),
-                add(even_1, odd_1),
-                subtract(even_1, odd_1),
-                subtract(even_0, odd_0),
-            ]
+            [add(even_0, odd_0), add(even_1, odd_1), subtract(even_1, odd_1), subtract(even_0, odd_0)]
         }
     }
 }
@@ -240,13 +216,12 @@ pub(crate) fn transform<const N: usize>(block: &Block, out: &mut [u8], stride: u
     if N > 4 {
         return transform_large::<N>(block, out, stride);
     }
-    let columns: [Four; 4] = std::array::from_fn(|column| {
-        if column < N {
-            std::array::from_fn(|row| block[column * 4 + row])
-        } else {
-            [0.0; 4]
-        }
-    });
+    let columns: [Four; 4] =
+        std::array::from_fn(
+            |column| {
+                if column < N { std::array::from_fn(|row| block[column * 4 + row]) } else { [0.0; 4] }
+            },
+        );
     let half = lines::<N>(columns);
     let turned = std::array::from_fn(|row| std::array::from_fn(|column| half[column][row]));
     let rows = lines::<N>(turned);
@@ -267,8 +242,7 @@ fn transform_large<const N: usize>(block: &Block, out: &mut [u8], stride: usize)
         }
     }
     let (cosines, down) = (&COSINES.0[N], &COSINES.1[N]);
-    let columns: [Eight; N] =
-        std::array::from_fn(|column| std::array::from_fn(|row| block[column * 8 + row]));
+    let columns: [Eight; N] = std::array::from_fn(|column| std::array::from_fn(|row| block[column * 8 + row]));
     // By column of samples, all frequencies down it.
     let mut half = [[0.0; 8]; N];
     for x in 0..N.div_ceil(2) {

@@ -16,12 +16,7 @@ pub(crate) struct Input<R> {
 
 impl<R: Read> Input<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self {
-            reader,
-            chunk: vec![0; CHUNK],
-            start: 0,
-            end: 0,
-        }
+        Self { reader, chunk: vec![0; CHUNK], start: 0, end: 0 }
     }
 
     /// What is left of the chunk, or the next one; empty only at the end of the file.
@@ -130,14 +125,7 @@ struct Place {
 
 impl Bits {
     pub(crate) fn new() -> Self {
-        Self {
-            clean: Vec::new(),
-            real: 0,
-            half: false,
-            ended: false,
-            marker: None,
-            place: Place::default(),
-        }
+        Self { clean: Vec::new(), real: 0, half: false, ended: false, marker: None, place: Place::default() }
     }
 
     /// Forgets what is left and begins anew after the marker that ended the data.
@@ -159,11 +147,7 @@ impl Bits {
         if self.clean.len() - self.place.next < MARGIN {
             self.fill(input)?;
         }
-        Ok(Window {
-            data: &self.clean,
-            place: self.place,
-            home: &mut self.place,
-        })
+        Ok(Window { data: &self.clean, place: self.place, home: &mut self.place })
     }
 
     #[cold]
@@ -248,10 +232,7 @@ impl Bits {
 
     /// Goes to the marker that ends the data and gives it; `None` at the end of the file. The
     /// flag tells whether whole bytes of data were passed over.
-    pub(crate) fn skip_to_marker<R: Read>(
-        &mut self,
-        input: &mut Input<R>,
-    ) -> Result<(Option<u8>, bool)> {
+    pub(crate) fn skip_to_marker<R: Read>(&mut self, input: &mut Input<R>) -> Result<(Option<u8>, bool)> {
         let mut passed = self.ended && self.unread() >= 8;
         while !self.ended {
             self.unstuff(input)?;
@@ -286,9 +267,7 @@ impl Window<'_> {
     #[inline(always)]
     pub(crate) fn refill(&mut self) {
         let place = &mut self.place;
-        let bytes = self.data[place.next..place.next + 8]
-            .first_chunk::<8>()
-            .expect("eight bytes");
+        let bytes = self.data[place.next..place.next + 8].first_chunk::<8>().expect("eight bytes");
         place.word |= u64::from_be_bytes(*bytes) >> place.count;
         place.next += ((63 - place.count) >> 3) as usize;
         place.count |= 56;

@@ -61,13 +61,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 100 scans, 512 MiB, 8 MiB of profile, no deadline, exact.
     fn default() -> Self {
-        Self {
-            max_scans: 100,
-            max_memory: 512 << 20,
-            max_profile_bytes: 8 << 20,
-            deadline: None,
-            approximate: false,
-        }
+        Self { max_scans: 100, max_memory: 512 << 20, max_profile_bytes: 8 << 20, deadline: None, approximate: false }
     }
 }
 
@@ -145,12 +139,7 @@ impl<R: Read> Decoder<R> {
     /// A decoder of the file that `reader` gives from here on. It is read in pieces of 16 KiB; a
     /// buffer of one's own is not needed.
     pub fn new(reader: R, limits: Limits) -> Self {
-        Self {
-            input: Input::new(reader),
-            limits,
-            tables: Tables::new(),
-            first_scan: None,
-        }
+        Self { input: Input::new(reader), limits, tables: Tables::new(), first_scan: None }
     }
 
     /// Reads up to the first scan. To be called once, before [`decode`](Self::decode).
@@ -167,11 +156,7 @@ impl<R: Read> Decoder<R> {
         self.first_scan = Some(scan);
         let colour = self.tables.colour();
         let profile = self.tables.take_profile();
-        let frame = self
-            .tables
-            .frame
-            .as_ref()
-            .ok_or(Error::Corrupt("a scan before the frame"))?;
+        let frame = self.tables.frame.as_ref().ok_or(Error::Corrupt("a scan before the frame"))?;
         Ok(Header {
             width: frame.width,
             height: frame.height,
@@ -198,10 +183,7 @@ impl<R: Read> Decoder<R> {
     /// # Panics
     /// If a scale is not within 1 to 8 or there are fewer than components.
     pub fn decode(mut self, scales: &[u8]) -> Result<Picture> {
-        let mut scan = self
-            .first_scan
-            .take()
-            .ok_or(Error::Corrupt("the header was not read"))?;
+        let mut scan = self.first_scan.take().ok_or(Error::Corrupt("the header was not read"))?;
         let frame = self.tables.frame.as_ref().ok_or(Error::Corrupt("no frame"))?;
         let progressive = frame.progressive;
         let mut canvas = Canvas::new(frame, scales, &self.limits)?;

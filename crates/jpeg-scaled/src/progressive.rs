@@ -49,12 +49,7 @@ pub(crate) fn scan<R: Read>(
     ac_scan(canvas, input, tables, scan)
 }
 
-fn dc_scan<R: Read>(
-    canvas: &mut Canvas,
-    input: &mut Input<R>,
-    tables: &Tables,
-    scan: &Scan,
-) -> Result<Option<u8>> {
+fn dc_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, scan: &Scan) -> Result<Option<u8>> {
     let low = scan.low;
     if scan.high > 0 {
         return walk(
@@ -76,11 +71,8 @@ fn dc_scan<R: Read>(
         );
     }
     let codes = ScanTables::new(tables, scan, Kind::ProgressiveAc)?;
-    let dc = codes
-        .dc
-        .into_iter()
-        .collect::<Option<Vec<_>>>()
-        .ok_or(Error::Corrupt("a scan without its Huffman tables"))?;
+    let dc =
+        codes.dc.into_iter().collect::<Option<Vec<_>>>().ok_or(Error::Corrupt("a scan without its Huffman tables"))?;
     walk(
         canvas,
         input,
@@ -101,12 +93,7 @@ fn dc_scan<R: Read>(
     )
 }
 
-fn ac_scan<R: Read>(
-    canvas: &mut Canvas,
-    input: &mut Input<R>,
-    tables: &Tables,
-    scan: &Scan,
-) -> Result<Option<u8>> {
+fn ac_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, scan: &Scan) -> Result<Option<u8>> {
     let codes = ScanTables::new(tables, scan, Kind::ProgressiveAc)?;
     let [Some(table)] = &codes.ac[..] else {
         return Err(Error::Corrupt("a scan without its Huffman table"));
@@ -261,11 +248,8 @@ impl Band<'_, '_> {
                 if bits >> (count - 1 - rank) & 1 == 1 {
                     let coefficient = &mut self.coefficients[self.corner.rank(index)];
                     let step = 1_i16 << self.low;
-                    *coefficient = if *coefficient < 0 {
-                        coefficient.wrapping_sub(step)
-                    } else {
-                        coefficient.wrapping_add(step)
-                    };
+                    *coefficient =
+                        if *coefficient < 0 { coefficient.wrapping_sub(step) } else { coefficient.wrapping_add(step) };
                 }
             }
         }

@@ -61,30 +61,17 @@ impl Part {
 
 impl Canvas {
     pub(crate) fn new(frame: &Frame, scales: &[u8], limits: &Limits) -> Result<Self> {
-        let most = |factor: fn(&crate::Component) -> u8| {
-            u32::from(frame.components.iter().map(factor).max().unwrap_or(1))
-        };
+        let most =
+            |factor: fn(&crate::Component) -> u8| u32::from(frame.components.iter().map(factor).max().unwrap_or(1));
         let (across, down) = (most(|c| c.horizontal), most(|c| c.vertical));
-        let mcus = (
-            frame.width.div_ceil(8 * across),
-            frame.height.div_ceil(8 * down),
-        );
-        let mut canvas = Self {
-            components: Vec::new(),
-            mcus,
-            limits: *limits,
-            memory: 0,
-            damaged: 0,
-        };
+        let mcus = (frame.width.div_ceil(8 * across), frame.height.div_ceil(8 * down));
+        let mut canvas = Self { components: Vec::new(), mcus, limits: *limits, memory: 0, damaged: 0 };
         for (component, &scale) in frame.components.iter().zip(scales) {
             assert!((1..=8).contains(&scale), "a scale is 1 to 8 eighths");
             let size = usize::from(scale);
-            let (horizontal, vertical) =
-                (u32::from(component.horizontal), u32::from(component.vertical));
+            let (horizontal, vertical) = (u32::from(component.horizontal), u32::from(component.vertical));
             // An eighth of a sample, as a fraction of one, is exact for the usual factors.
-            let eighths = |side: u32, factor: u32, most: u32| {
-                (side * factor * u32::from(scale)).div_ceil(most)
-            };
+            let eighths = |side: u32, factor: u32, most: u32| (side * factor * u32::from(scale)).div_ceil(most);
             let blocks = |side: u32, factor: u32, most: u32| (side * factor).div_ceil(8 * most);
             let stride = (mcus.0 * horizontal) as usize;
             let rows = (mcus.1 * vertical) as usize;
@@ -93,16 +80,10 @@ impl Canvas {
                 size,
                 horizontal,
                 vertical,
-                blocks: (
-                    blocks(frame.width, horizontal, across),
-                    blocks(frame.height, vertical, down),
-                ),
+                blocks: (blocks(frame.width, horizontal, across), blocks(frame.height, vertical, down)),
                 stride,
                 rows,
-                eighths: (
-                    eighths(frame.width, horizontal, across),
-                    eighths(frame.height, vertical, down),
-                ),
+                eighths: (eighths(frame.width, horizontal, across), eighths(frame.height, vertical, down)),
                 quantisers: usize::from(component.table),
                 factors: None,
                 fine: false,
@@ -112,11 +93,7 @@ impl Canvas {
                 nonzero: Vec::new(),
             });
         }
-        assert_eq!(
-            canvas.components.len(),
-            frame.components.len(),
-            "there is a scale for every component"
-        );
+        assert_eq!(canvas.components.len(), frame.components.len(), "there is a scale for every component");
         Ok(canvas)
     }
 
@@ -147,9 +124,7 @@ impl Canvas {
         let corner = &CORNERS[part.size];
         let (sum, count) = (1..64)
             .filter(|&at| corner.inside >> at & 1 == 1)
-            .fold((0, 0), |(sum, count), at| {
-                (sum + u64::from(quantisers[at]).pow(2), count + 1)
-            });
+            .fold((0, 0), |(sum, count), at| (sum + u64::from(quantisers[at]).pow(2), count + 1));
         part.fine = index == 0 && sum <= FINE * count;
         Ok(true)
     }
@@ -157,10 +132,7 @@ impl Canvas {
     pub(crate) fn into_picture(self) -> Picture {
         let damaged_intervals = self.damaged;
         let planes = self.components.into_iter().map(Part::into_plane).collect();
-        Picture {
-            planes,
-            damaged_intervals,
-        }
+        Picture { planes, damaged_intervals }
     }
 }
 
@@ -196,22 +168,11 @@ pub(crate) struct ScanTables {
 impl ScanTables {
     pub(crate) fn new(tables: &Tables, scan: &Scan, ac_kind: Kind) -> Result<Self> {
         let build = |codes: &[Option<crate::huffman::Code>; 4], index: usize, kind| {
-            codes[index]
-                .as_ref()
-                .map(|code| Table::new(code, kind))
-                .transpose()
+            codes[index].as_ref().map(|code| Table::new(code, kind)).transpose()
         };
         Ok(Self {
-            dc: scan
-                .parts
-                .iter()
-                .map(|&(_, dc, _)| build(&tables.dc, dc, Kind::Dc))
-                .collect::<Result<_>>()?,
-            ac: scan
-                .parts
-                .iter()
-                .map(|&(.., ac)| build(&tables.ac, ac, ac_kind))
-                .collect::<Result<_>>()?,
+            dc: scan.parts.iter().map(|&(_, dc, _)| build(&tables.dc, dc, Kind::Dc)).collect::<Result<_>>()?,
+            ac: scan.parts.iter().map(|&(.., ac)| build(&tables.ac, ac, ac_kind)).collect::<Result<_>>()?,
         })
     }
 }
@@ -257,13 +218,7 @@ fn walk_blocks<R: Read>(
     input: &mut Input<R>,
     interval: u32,
     scan: &Scan,
-    mut block: impl FnMut(
-        &mut Canvas,
-        &mut Bits,
-        &mut Input<R>,
-        &mut State,
-        BlockPlace,
-    ) -> Result<()>,
+    mut block: impl FnMut(&mut Canvas, &mut Bits, &mut Input<R>, &mut State, BlockPlace) -> Result<()>,
 ) -> Result<Option<u8>> {
     // The blocks of an MCU, relative to its first; a lone component has one, whatever its sampling.
     let mut pattern = Vec::new();
@@ -285,11 +240,7 @@ fn walk_blocks<R: Read>(
         .iter()
         .map(|&(_, component, ..)| {
             let sampled = &canvas.components[component];
-            if scan.parts.len() == 1 {
-                (1, 1)
-            } else {
-                (sampled.horizontal as usize, sampled.vertical as usize)
-            }
+            if scan.parts.len() == 1 { (1, 1) } else { (sampled.horizontal as usize, sampled.vertical as usize) }
         })
         .collect();
 
@@ -308,12 +259,7 @@ fn walk_blocks<R: Read>(
         }
         let mut result = Ok(());
         for (&(part, component, x, y), &(step_x, step_y)) in pattern.iter().zip(&steps) {
-            let place = BlockPlace {
-                part,
-                component,
-                column: column * step_x + x,
-                row: row * step_y + y,
-            };
+            let place = BlockPlace { part, component, column: column * step_x + x, row: row * step_y + y };
             result = block(canvas, &mut bits, input, &mut state, place);
             if result.is_err() {
                 break;
@@ -374,12 +320,7 @@ struct Resumed {
 
 /// Goes to the restart marker that ends interval `number`, or to the next that can be told to end
 /// a later one.
-fn resynchronise<R: Read>(
-    bits: &mut Bits,
-    input: &mut Input<R>,
-    number: u32,
-    mut damaged: bool,
-) -> Result<Resumed> {
+fn resynchronise<R: Read>(bits: &mut Bits, input: &mut Input<R>, number: u32, mut damaged: bool) -> Result<Resumed> {
     loop {
         let (marker, passed) = bits.skip_to_marker(input)?;
         damaged |= passed;
@@ -390,29 +331,17 @@ fn resynchronise<R: Read>(
             if code == 0xD9 && !damaged {
                 return Err(Error::Truncated);
             }
-            return Ok(Resumed {
-                interval: number + 1,
-                damaged: 1,
-                ended: Some(code),
-            });
+            return Ok(Resumed { interval: number + 1, damaged: 1, ended: Some(code) });
         }
         bits.restart();
         let ahead = (u32::from(code - 0xD0)).wrapping_sub(number) & 7;
         match ahead {
             0 => {
-                return Ok(Resumed {
-                    interval: number + 1,
-                    damaged: u32::from(damaged),
-                    ended: None,
-                });
+                return Ok(Resumed { interval: number + 1, damaged: u32::from(damaged), ended: None });
             }
             // Some markers were lost, and the intervals that they ended with them.
             1..=4 => {
-                return Ok(Resumed {
-                    interval: number + 1 + ahead,
-                    damaged: 1 + ahead,
-                    ended: None,
-                });
+                return Ok(Resumed { interval: number + 1 + ahead, damaged: 1 + ahead, ended: None });
             }
             // One that was seen before: not what is looked for.
             _ => damaged = true,

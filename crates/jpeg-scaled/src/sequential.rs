@@ -17,10 +17,9 @@ pub(crate) fn scan<R: Read>(
 ) -> Result<Option<u8>> {
     let codes = ScanTables::new(tables, scan, Kind::Ac)?;
     let missing = Error::Corrupt("a scan without its Huffman tables");
-    let (Some(dc), Some(ac)) = (
-        codes.dc.into_iter().collect::<Option<Vec<_>>>(),
-        codes.ac.into_iter().collect::<Option<Vec<_>>>(),
-    ) else {
+    let (Some(dc), Some(ac)) =
+        (codes.dc.into_iter().collect::<Option<Vec<_>>>(), codes.ac.into_iter().collect::<Option<Vec<_>>>())
+    else {
         return Err(missing);
     };
     for &(component, ..) in &scan.parts {
@@ -124,4 +123,3 @@ impl Block<'_, '_> {
         Ok(())
     }
 }
-

@@ -13,8 +13,7 @@ fn decode(file: &[u8], scales: &[u8]) -> Result<Picture, Error> {
 
 /// Rows and columns of coefficients in the order of the file, written down anew.
 fn zigzag() -> Vec<(usize, usize)> {
-    let mut order: Vec<(usize, usize)> =
-        (0..64).map(|index| (index / 8, index % 8)).collect();
+    let mut order: Vec<(usize, usize)> = (0..64).map(|index| (index / 8, index % 8)).collect();
     order.sort_by_key(|&(row, column)| {
         let diagonal = row + column;
         (diagonal, if diagonal % 2 == 0 { column } else { row })
@@ -50,9 +49,8 @@ fn sample(
 fn check(file: &File, scale: u8) {
     let bytes = file.write();
     let scales = vec![scale; file.sampling.len()];
-    let picture = decode(&bytes, &scales).unwrap_or_else(|error| {
-        panic!("{}x{} {:?} at {scale}: {error}", file.width, file.height, file.sampling)
-    });
+    let picture = decode(&bytes, &scales)
+        .unwrap_or_else(|error| panic!("{}x{} {:?} at {scale}: {error}", file.width, file.height, file.sampling));
     assert_eq!(picture.damaged_intervals, 0);
     let order = zigzag();
     let scale = usize::from(scale);
@@ -64,10 +62,7 @@ fn check(file: &File, scale: u8) {
             let (x, y) = (index % size.0, index / size.0);
             let block = &file.coefficients[component][y / scale * stride + x / scale];
             let exact = sample(block, &file.quantisers, &order, scale, (x % scale, y % scale));
-            assert!(
-                (exact - f64::from(level)).abs() < 0.505,
-                "component {component}, {x},{y}: {level} for {exact}"
-            );
+            assert!((exact - f64::from(level)).abs() < 0.505, "component {component}, {x},{y}: {level} for {exact}");
         }
     }
 }
@@ -124,10 +119,7 @@ fn scans_of_single_components_are_put_together() {
     let mut numbers = Numbers(3);
     for sampling in SAMPLINGS {
         let mut file = File::noise(&mut numbers, (45, 29), sampling, 3);
-        file.scans = (0..sampling.len())
-            .rev()
-            .map(|component| scan(&[component], 0, 63, 0, 0))
-            .collect();
+        file.scans = (0..sampling.len()).rev().map(|component| scan(&[component], 0, 63, 0, 0)).collect();
         for scale in 1..=8 {
             check(&file, scale);
         }
@@ -211,9 +203,8 @@ fn damage_between_restart_markers_stays_between_them() {
     file.restart_interval = 4;
     let bytes = file.write();
     let whole = decode(&bytes, &[8]).unwrap();
-    let markers: Vec<usize> = (0..bytes.len() - 1)
-        .filter(|&at| bytes[at] == 0xFF && (0xD0..=0xD7).contains(&bytes[at + 1]))
-        .collect();
+    let markers: Vec<usize> =
+        (0..bytes.len() - 1).filter(|&at| bytes[at] == 0xFF && (0xD0..=0xD7).contains(&bytes[at + 1])).collect();
     assert_eq!(markers.len(), 15);
 
     // A lost marker: two intervals become one that is too long.
@@ -225,10 +216,7 @@ fn damage_between_restart_markers_stays_between_them() {
     for (damaged, first, last) in [(lost, 5, 6), (empty, 4, 4)] {
         let picture = decode(&damaged, &[8]).unwrap();
         assert!((1..=3).contains(&picture.damaged_intervals));
-        for (index, (was, is)) in (whole.planes[0].samples.iter())
-            .zip(&picture.planes[0].samples)
-            .enumerate()
-        {
+        for (index, (was, is)) in (whole.planes[0].samples.iter()).zip(&picture.planes[0].samples).enumerate() {
             let block = index / 256 / 8 * 32 + index % 256 / 8;
             if !(first..=last).contains(&(block / 4)) {
                 assert_eq!(was, is, "block {block}");
@@ -247,26 +235,14 @@ fn limits_are_kept() {
         decoder.decode(&[8; 3])
     };
     let sequential = file.write();
-    let memory = Limits {
-        max_memory: 3 * 64 * 64,
-        ..Limits::default()
-    };
+    let memory = Limits { max_memory: 3 * 64 * 64, ..Limits::default() };
     assert!(with(&sequential, memory).is_ok());
-    let memory = Limits {
-        max_memory: 3 * 64 * 64 - 1,
-        ..Limits::default()
-    };
+    let memory = Limits { max_memory: 3 * 64 * 64 - 1, ..Limits::default() };
     assert!(matches!(with(&sequential, memory), Err(Error::Limit(_))));
     let progressive = file.into_progressive().write();
-    let scans = Limits {
-        max_scans: 13,
-        ..Limits::default()
-    };
+    let scans = Limits { max_scans: 13, ..Limits::default() };
     assert!(matches!(with(&progressive, scans), Err(Error::Limit("scans"))));
-    let deadline = Limits {
-        deadline: Some(std::time::Instant::now()),
-        ..Limits::default()
-    };
+    let deadline = Limits { deadline: Some(std::time::Instant::now()), ..Limits::default() };
     assert!(matches!(with(&sequential, deadline), Err(Error::Deadline)));
 }
 
@@ -275,12 +251,7 @@ fn what_is_not_supported_is_named() {
     let mut numbers = Numbers(8);
     let bytes = File::noise(&mut numbers, (8, 8), &[(1, 1)], 3).write();
     let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC1]).unwrap();
-    for (marker, name) in [
-        (0xC3, "lossless"),
-        (0xC5, "hierarchical"),
-        (0xC9, "arithmetic"),
-        (0xCA, "arithmetic"),
-    ] {
+    for (marker, name) in [(0xC3, "lossless"), (0xC5, "hierarchical"), (0xC9, "arithmetic"), (0xCA, "arithmetic")] {
         let mut changed = bytes.clone();
         changed[frame + 1] = marker;
         let error = decode(&changed, &[8]).unwrap_err();

@@ -47,6 +47,8 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
         for _ in 0..top.min(height) {
             reducer.push(&bare);
         }
+    } else {
+        reducer.expect_scattered();
     }
     for y in stored_rows(frame_height, interlaced) {
         if !decoder.fill_buffer(&mut indices).map_err(explain)? {

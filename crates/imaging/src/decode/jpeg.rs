@@ -34,11 +34,7 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
     let mut decoder = Decoder::new(source, limits);
     let header = decoder.read_header().map_err(explain)?;
     wanted.check_size(header.width, header.height)?;
-    let orientation = header
-        .exif
-        .as_deref()
-        .map(Orientation::from_exif)
-        .unwrap_or_default();
+    let orientation = header.exif.as_deref().map(Orientation::from_exif).unwrap_or_default();
     let target = wanted.stored_target((header.width, header.height), orientation);
     let scales = scales(&header, target);
     let picture = decoder.decode(&scales).map_err(explain)?;
@@ -47,14 +43,7 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
     }
     let planes = picture.planes.into_iter().map(Plane::from).collect();
     let (model, planes) = model(&header, planes);
-    Ok(Decoded {
-        width: header.width,
-        height: header.height,
-        orientation,
-        icc_profile: header.profile,
-        model,
-        planes,
-    })
+    Ok(Decoded { width: header.width, height: header.height, orientation, icc_profile: header.profile, model, planes })
 }
 
 /// For each component the least number of eighths that leaves enough samples for the resizer.
@@ -85,10 +74,7 @@ impl From<JpegPlane> for Plane {
             height: plane.height,
             view_width: f64::from(plane.eighths_across) / 8.0,
             view_height: f64::from(plane.eighths_down) / 8.0,
-            samples: Samples {
-                channels: 1,
-                data: plane.samples,
-            },
+            samples: Samples { channels: 1, data: plane.samples },
         }
     }
 }
@@ -120,12 +106,8 @@ fn model(header: &Header, mut planes: Vec<Plane>) -> (Model, Vec<Plane>) {
 fn explain(error: jpeg_scaled::Error) -> Rejection {
     match error {
         jpeg_scaled::Error::Truncated => Rejection::Truncated,
-        jpeg_scaled::Error::Unsupported(feature) => Rejection::Unsupported {
-            feature: feature.to_owned(),
-        },
-        jpeg_scaled::Error::Limit(part) => Rejection::TooComplex {
-            part: part.to_owned(),
-        },
+        jpeg_scaled::Error::Unsupported(feature) => Rejection::Unsupported { feature: feature.to_owned() },
+        jpeg_scaled::Error::Limit(part) => Rejection::TooComplex { part: part.to_owned() },
         jpeg_scaled::Error::Deadline => Rejection::TookTooLong,
         jpeg_scaled::Error::Io(error) => Rejection::corrupt(error),
         jpeg_scaled::Error::Corrupt(detail) => Rejection::corrupt(detail),

@@ -60,6 +60,9 @@ fn decode_inner(
     let deep = depth == BitDepth::Sixteen;
     let alpha = matches!(model, Model::GreyAlpha | Model::Rgba);
     let mut reducer = Reducer::new(channels, width, height, factor);
+    if reader.info().interlaced {
+        reducer.expect_scattered();
+    }
     let mut row = Vec::new();
     let mut lines = adam7_lines(width, height);
     let mut count = 0_u32;

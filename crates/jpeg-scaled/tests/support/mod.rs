@@ -1,9 +1,5 @@
 //! Writes JPEG files from coefficients, so that a test knows exactly what is in them.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part of these"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
 /// A sequence of numbers that is the same on every run (xorshift64*).
 pub struct Numbers(pub u64);
@@ -33,13 +29,7 @@ pub struct Scan {
 }
 
 pub fn scan(components: &[usize], start: usize, end: usize, high: u32, low: u32) -> Scan {
-    Scan {
-        components: components.to_vec(),
-        start,
-        end,
-        high,
-        low,
-    }
+    Scan { components: components.to_vec(), start, end, high, low }
 }
 
 #[derive(Clone)]
@@ -120,10 +110,7 @@ impl File {
     /// Samples across and down, in eighths of blocks of `scale`, rounded up to whole samples.
     pub fn size(&self, component: usize, scale: usize) -> (usize, usize) {
         let ((across, down), (h, v)) = (self.most(), self.sampling[component]);
-        (
-            (self.width * h * scale).div_ceil(8 * across),
-            (self.height * v * scale).div_ceil(8 * down),
-        )
+        ((self.width * h * scale).div_ceil(8 * across), (self.height * v * scale).div_ceil(8 * down))
     }
 
     pub fn write(&self) -> Vec<u8> {
@@ -267,11 +254,7 @@ impl Code {
                 next += 1;
             }
         }
-        Self {
-            counts,
-            symbols,
-            codes,
-        }
+        Self { counts, symbols, codes }
     }
 
     fn dc() -> Self {
@@ -308,15 +291,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(out: &'a mut Vec<u8>) -> Self {
-        Self {
-            out,
-            word: 0,
-            count: 0,
-            dc: Code::dc(),
-            ac: Code::ac(),
-            ended_blocks: 0,
-            corrections: Vec::new(),
-        }
+        Self { out, word: 0, count: 0, dc: Code::dc(), ac: Code::ac(), ended_blocks: 0, corrections: Vec::new() }
     }
 
     fn bits(&mut self, value: u32, count: u32) {

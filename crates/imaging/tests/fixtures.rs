@@ -1,0 +1,165 @@
+//! Files of every kind, made by other tools (`fixtures/make.py`), give the picture that is in them.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use support::*;
+use tintype_imaging::Format;
+
+const COLOURS: [[u8; 4]; 4] = [[200, 60, 40, 255], [60, 180, 80, 255], [50, 70, 190, 255], [220, 210, 200, 255]];
+const GREYS: [[u8; 4]; 4] = [[40, 40, 40, 255], [100, 100, 100, 255], [160, 160, 160, 255], [220, 220, 220, 255]];
+
+fn fixtures() -> Vec<(String, Format, Vec<u8>)> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut found: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter_map(|path| {
+            let name = path.file_name()?.to_str()?.to_owned();
+            let format = Format::ALL.into_iter().find(|format| name.ends_with(&format!(".{}", format.extension())))?;
+            Some((name, format, fs::read(path).unwrap()))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(found.len() > 35, "the fixtures are there");
+    found
+}
+
+/// What a file with such a name shows, by quadrants.
+fn expected(name: &str) -> [[u8; 4]; 4] {
+    let mut colours = if name.contains("grey") { GREYS } else { COLOURS };
+    if name.contains("gif-transparent") {
+        colours[2] = [0; 4];
+    } else if name.contains("rgba") || name.contains("alpha") {
+        colours[1][3] = 128;
+        colours[2] = [0; 4];
+    }
+    colours
+}
+
+#[test]
+fn every_fixture_shows_its_quadrants_at_every_size() {
+    for (name, format, file) in fixtures() {
+        for height in [32, 16, 9] {
+            let outcome = thumbnails(&file, format, &[height]).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!((outcome.width, outcome.height), (48, 32), "{name}");
+            let [thumbnail] = &outcome.thumbnails[..] else {
+                panic!("{name}: one thumbnail");
+            };
+            assert_eq!(thumbnail.width, (48 * height + 16) / 32, "{name}");
+            let picture = look(format, &thumbnail.bytes);
+            let colours = quadrant_colours(&picture);
+            for (colour, expected) in colours.iter().zip(expected(&name)) {
+                // Quality 80 with halved chrominance, or 256 colours, at a height of nine pixels.
+                let tolerance = match (format, height) {
+                    (Format::Png, _) => 8,
+                    (_, 9) => 60,
+                    _ => 30,
+                };
+                if expected[3] == 0 {
+                    assert_eq!(colour[3], 0, "{name} at {height}");
+                    continue;
+                }
+                let close = colour.iter().zip(expected).all(|(level, wanted)| level.abs_diff(wanted) <= tolerance);
+                assert!(close, "{name} at {height}: {colour:?} for {expected:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thumbnail_holds_no_metadata() {
+    for (name, format, file) in fixtures() {
+        let outcome = thumbnails(&file, format, &[16]).unwrap();
+        let bytes = &outcome.thumbnails[0].bytes;
+        for mark in [&b"Exif"[..], b"EXIF", b"eXIf", b"iCCP", b"ICCP", b"ICC_PROFILE", b"http"] {
+            let found = bytes.windows(mark.len()).any(|window| window == mark);
+            assert!(!found, "{name}: {}", String::from_utf8_lossy(mark));
+        }
+    }
+}
+
+#[test]
+fn a_fixture_cut_at_every_64th_byte_is_its_picture_or_a_clear_error() {
+    for (name, format, file) in fixtures() {
+        let whole = thumbnails(&file, format, &[16]).unwrap();
+        for end in (0..file.len()).step_by(64) {
+            match thumbnails(&file[..end], format, &[16]) {
+                // Of an animation the first frame is enough.
+                Ok(outcome) => assert_eq!(outcome.thumbnails, whole.thumbnails, "{name} at {end}"),
+                error => {
+                    let code = code(error);
+                    let clear = ["not_an_image", "truncated", "corrupt"].contains(&code);
+                    assert!(clear, "{name} cut at {end}: {code}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_anywhere_never_panics() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for (_, format, file) in fixtures() {
+        for _ in 0..60 {
+            let mut damaged = file.clone();
+            for _ in 0..=next() % 4 {
+                // Not the first bytes: they only decide which decoder refuses.
+                let at = 12 + next() as usize % (damaged.len() - 12);
+                match next() % 3 {
+                    0 => damaged[at] = next() as u8,
+                    1 => damaged[at] ^= 1 << (next() % 8),
+                    _ => {
+                        let length = (next() % 16) as usize;
+                        damaged.drain(at..(at + length).min(damaged.len()));
+                        if damaged.len() < 32 {
+                            break;
+                        }
+                    }
+                }
+            }
+            let mut request = request(format, &[20, 10]);
+            request.max_pixels = 1_000_000;
+            let _ = tintype_imaging::process(&damaged[..], &request);
+        }
+    }
+}
+
+#[test]
+fn an_interlaced_frame_wholly_outside_of_its_canvas_leaves_it_bare() {
+    let mut file =
+        fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gif-interlaced.gif")).unwrap();
+    let frame = file.windows(9).position(|bytes| bytes == [0x2C, 0, 0, 0, 0, 48, 0, 32, 0]).unwrap();
+    file[frame + 3] = 200;
+    let outcome = thumbnails(&file, Format::Gif, &[16]).unwrap();
+    let (_, _, rgba) = look(Format::Gif, &outcome.thumbnails[0].bytes);
+    assert!(rgba.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 0));
+}
+
+#[test]
+fn adobe_rgb_and_ycck_come_out_as_what_they_show() {
+    // 2.2 is the exponent of Adobe RGB, and grey is grey in it: only the tone changes.
+    let profile = moxcms::ColorProfile::new_adobe_rgb().encode().unwrap();
+    let rgb = [60_u8, 180, 80].repeat(48 * 32);
+    let file = jpeg_with(&rgb, 48, 32, |encoder| encoder.add_icc_profile(&profile).unwrap());
+    let outcome = thumbnails(&file, Format::Jpeg, &[16]).unwrap();
+    let [colour, ..] = quadrant_colours(&look(Format::Jpeg, &outcome.thumbnails[0].bytes));
+    // Computed from the two spaces' primaries and curves: red is out of gamut.
+    assert_close(&colour, &[0, 181, 75, 255], 8);
+
+    let inks = [40_u8, 200, 120, 30].repeat(48 * 32);
+    let mut file = Vec::new();
+    jpeg_encoder::Encoder::new(&mut file, 95).encode(&inks, 48, 32, jpeg_encoder::ColorType::CmykAsYcck).unwrap();
+    let outcome = thumbnails(&file, Format::Jpeg, &[16]).unwrap();
+    let [colour, ..] = quadrant_colours(&look(Format::Jpeg, &outcome.thumbnails[0].bytes));
+    let light = |ink: u32| ((255 - ink) * (255 - 30) / 255) as u8;
+    assert_close(&colour, &[light(40), light(200), light(120), 255], 8);
+}
