@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use tintype_model::Timestamp;
 use tintype_store::{Audit, Finding, Mend, Place};
 
-use crate::{Worker, build_thumbnails, log};
+use crate::build_thumbnails::{self, Trust};
+use crate::{Worker, log};
 
 const NAME: &str = "audit";
 
 /// Kept of the function's time for the page at work.
 const RESERVE: Duration = Duration::from_secs(60);
+
+/// Kept of that for storing what was built.
+const STORING: Duration = Duration::from_secs(15);
 
 /// Longer than an upload, its build and all that build's retries may take.
 const GRACE: u64 = 3600;
@@ -114,14 +118,16 @@ async fn tell(
         let done = match &finding.mend {
             Mend::No => false,
             Mend::Store(fix) => audit.mend(fix).await?,
-            Mend::Build(id) => match build_thumbnails::build(worker, *id, deadline).await {
-                Ok(outcome) => outcome != "no blob",
-                // One image that cannot be built must not end the audit of all others.
-                Err(error) => {
-                    log(NAME, id, "failed", Some(&error));
-                    false
+            Mend::Build(id) => {
+                match build_thumbnails::build(worker, *id, Trust::Nothing, deadline + RESERVE - STORING).await {
+                    Ok(outcome) => outcome != "no blob",
+                    // One image that cannot be built must not end the audit of all others.
+                    Err(error) => {
+                        log(NAME, id, "failed", Some(&error));
+                        false
+                    }
                 }
-            },
+            }
         };
         if done {
             *report.mended.entry(finding.kind).or_default() += 1;

@@ -52,7 +52,7 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
         let key = form_urlencoded::parse(key.as_bytes()).next().map(|(key, _)| key.into_owned()).unwrap_or_default();
         match blob_owner(&key) {
             Some(id) => {
-                let outcome = build(worker, id, remaining(context)).await?;
+                let outcome = build(worker, id, Trust::Recorded, remaining(context)).await?;
                 log(NAME, &id, outcome, None);
             }
             None => log(NAME, &key, "not an image's blob", None),
@@ -94,8 +94,20 @@ async fn read(worker: &Worker, id: ImageId) -> Result<Option<Facts>, StoreError>
     Ok(Some(Facts { image, plan }))
 }
 
+/// Whether a ready image's thumbnails are taken to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Recorded,
+    Nothing,
+}
+
 /// Brings an image to what it should be. Says for the log how that went.
-pub(crate) async fn build(worker: &Worker, id: ImageId, deadline: Instant) -> Result<&'static str, Error> {
+pub(crate) async fn build(
+    worker: &Worker,
+    id: ImageId,
+    trust: Trust,
+    deadline: Instant,
+) -> Result<&'static str, Error> {
     let mut made: Option<(BuiltFor, Outcome)> = None;
     for _ in 0..TRIES {
         let Some(facts) = read(worker, id).await? else {
@@ -108,7 +120,7 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, deadline: Instant) -> Re
                 worker.blobs.delete_all(id).await?;
                 return Ok("rejected before");
             }
-            State::Ready(ready) if ready.built_for == wanted => {
+            State::Ready(ready) if ready.built_for == wanted && (made.is_some() || trust == Trust::Recorded) => {
                 // Another was faster. What this one made beside it is no one's.
                 if let Some((set, _)) = made.filter(|(set, _)| *set != wanted) {
                     worker.blobs.delete_thumbnails(id, &set).await?;
@@ -140,7 +152,9 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, deadline: Instant) -> Re
 
         match worker.table.make_ready(&image, ready(&outcome, wanted.clone()), Timestamp::now()).await? {
             Built::Stored => {
-                if let State::Ready(before) = &image.state {
+                if let State::Ready(before) = &image.state
+                    && before.built_for != wanted
+                {
                     worker.blobs.delete_thumbnails(id, &before.built_for).await?;
                 }
             }
