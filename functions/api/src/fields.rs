@@ -238,5 +238,9 @@ schemas! {
         "description": "As long and as mixed as the deployment asks for.", "examples": ["a longer password"]
     });
     UploadSize => tintype_model::schema::upload_size();
+    Texts => json_schema!({
+        "type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": {"type": "string"},
+        "examples": [["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]]
+    });
     Limit => json_schema!({"type": "integer", "minimum": 1, "maximum": 100, "default": 50, "examples": [50]});
 }

@@ -3,19 +3,22 @@ pub(super) mod get_job;
 use std::time::Duration;
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use tintype_model::{Job, JobId, JobStatus, Timestamp};
+use tintype_model::{Job, JobId, JobKind, JobStatus, Timestamp};
 use tintype_store::JobMessage;
 
 use crate::error::Problem;
 use crate::reply::{Reply, etag};
 use crate::request::Request;
 
-#[derive(Serialize)]
-struct JobView {
+/// A job as its owner sees it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
+pub(crate) struct JobView {
     id: JobId,
-    kind: &'static str,
-    status: &'static str,
+    kind: JobKind,
+    status: JobStatus,
     /// Images.
     done: u64,
     /// Known when it is over: while images come and go, nobody knows how many there are.
@@ -26,12 +29,17 @@ struct JobView {
     finished_at: Option<Timestamp>,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Accepted {
+    job: JobView,
+}
+
 impl From<&Job> for JobView {
     fn from(job: &Job) -> Self {
         Self {
             id: job.id,
-            kind: job.kind.as_str(),
-            status: job.status.as_str(),
+            kind: job.kind,
+            status: job.status,
             done: job.done,
             total: (job.status == JobStatus::Done).then_some(job.done),
             started_at: job.started_at,
@@ -53,12 +61,8 @@ pub(super) async fn announce(request: &Request<'_>, id: JobId) -> Result<(), Pro
 
 /// Says that a job was accepted.
 pub(super) async fn reply_accepted(request: &Request<'_>, id: JobId) -> Result<Reply, Problem> {
-    #[derive(Serialize)]
-    struct Body {
-        job: JobView,
-    }
     let job = request.app.table.job(id).await?.ok_or_else(|| Problem::internal("a job that has just begun is gone"))?;
     let location = format!("{}/api/jobs/{id}", request.base_url());
-    let body = Body { job: JobView::from(&job) };
+    let body = Accepted { job: JobView::from(&job) };
     Ok(Reply::json(StatusCode::ACCEPTED, &body).with_header("location", location))
 }

@@ -1,15 +1,19 @@
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::Value;
 use tintype_model::{Image, ImageId, ImageKey, Timestamp, Title};
 use tintype_store::{Begun, Created};
 
 use super::create_image::{CreateImage, draft};
 use super::{UploadView, upload_of};
 use crate::error::{Document, Problem};
-use crate::fields::Items;
+use crate::fields::{Field, Items, MAX_ITEMS, Refused};
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::{Request, read_object};
 
@@ -21,16 +25,43 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 body! {
     pub(crate) struct CreateBatch {
-        images: Items,
+        images: Drafts,
     }
 }
 
-#[derive(Serialize)]
-struct BatchView<'a> {
+/// Not looked at yet: what is wrong with one is not the request's fault.
+pub(crate) struct Drafts(Vec<Value>);
+
+impl Field for Drafts {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        Items::read(value).map(|Items(items)| Self(items))
+    }
+}
+
+impl JsonSchema for Drafts {
+    fn schema_name() -> Cow<'static, str> {
+        "Drafts".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let item = generator.subschema_for::<CreateImage>();
+        json_schema!({"type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": item})
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchResults")]
+pub(crate) struct BatchView<'a> {
     results: Vec<ItemView<'a>>,
 }
 
-#[derive(Serialize)]
+/// One image's: 201 with its id and upload, or why not.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchResult")]
 struct ItemView<'a> {
     index: usize,
     status: u16,
@@ -47,9 +78,23 @@ const CREATED: u8 = b'c';
 const TITLE_TAKEN: u8 = b't';
 const INVALID: u8 = b'i';
 
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Register up to 1,000 images; each has its own answer, in order",
+    login: Login::Required,
+    body: Some(of::<CreateBatch>),
+    headers: &[Header::IdempotencyKey],
+    replies: &[Answer::json(207, "What became of each image, in order.", of::<BatchView<'static>>)],
+    problems: &[
+        (403, "plan_required", "Your account has no plan."),
+        (409, "in_progress", "A request with this Idempotency-Key is at work."),
+    ],
+    ..PLAIN
+};
+
 /// Registers up to a thousand images. What is wrong with one is that one's answer, and no other's.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
-    let CreateBatch { images: Items(items) } = request.body_up_to(MAX_BODY)?;
+    let CreateBatch { images: Drafts(items) } = request.body_up_to(MAX_BODY)?;
     let owner = request.caller().await?.profile;
     let plan = request.required_plan_of(&owner).await?;
     let idempotency = request.idempotency("create_batch", owner.id)?;

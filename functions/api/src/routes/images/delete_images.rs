@@ -1,11 +1,13 @@
 use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{ImageId, JobId};
 
 use crate::error::{Document, Problem};
 use crate::fields::Texts;
+use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::{CHANGE_TRIES, Request};
 use crate::routes::jobs;
@@ -17,18 +19,34 @@ body! {
     }
 }
 
-#[derive(Serialize)]
-struct ResultsView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletionResults")]
+pub(crate) struct ResultsView<'a> {
     results: Vec<ResultView<'a>>,
 }
 
-#[derive(Serialize)]
+/// One id's: 204 where its image was deleted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletionResult")]
 struct ResultView<'a> {
     id: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Document<'a>>,
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Delete a selection of the caller's images, or begin to delete all",
+    login: Login::Required,
+    body: Some(of::<DeleteImages>),
+    replies: &[
+        Answer::json(200, "What became of each, in order.", of::<ResultsView<'static>>),
+        Answer::json(202, "All are being deleted.", of::<jobs::Accepted>).with(&["Location"]),
+    ],
+    problems: &[(403, "not_owner", "An id names another owner; nothing was deleted.")],
+    ..PLAIN
+};
 
 /// Deletes a selection of the caller's images, or begins to delete all.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {

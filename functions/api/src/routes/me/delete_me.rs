@@ -2,6 +2,7 @@ use tintype_model::JobId;
 
 use crate::error::Problem;
 use crate::fields::Text;
+use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::routes::jobs;
@@ -11,6 +12,16 @@ body! {
         password: Text,
     }
 }
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Accounts",
+    summary: "Delete the account and everything that it stored",
+    login: Login::Required,
+    body: Some(of::<DeleteMe>),
+    replies: &[Answer::json(202, "Closed; what it stored is being deleted.", of::<jobs::Accepted>).with(&["Location"])],
+    problems: &[(401, "bad_credentials", "The password is not right.")],
+    ..PLAIN
+};
 
 /// Deletes the caller's account: from the answer on no token of it is accepted, nobody can log in to it, and nothing of
 /// it is shown. Everything that it stored follows.
