@@ -43,6 +43,11 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
 		cargo test --locked --package tintype-tests $(ARGS) -- --ignored'
 
+.PHONY: hold
+hold: build ## Run the tests that take minutes: ten thousand images [ARGS=name]
+	cargo test --locked --package tintype-tests --no-run
+	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests $(ARGS) -- --ignored
+
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]
 	@$(call need,EMAIL)

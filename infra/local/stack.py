@@ -165,6 +165,8 @@ def bring_up(port: int, data: Path, parameters: list[str]) -> dict[str, str]:
         "TINTYPE_MAILS_URL": f"http://127.0.0.1:{port}/_ministack/ses/messages",
         "TINTYPE_UPLOADS_QUEUE_URL": names["UploadsQueueUrl"],
         "TINTYPE_FAILED_UPLOADS_QUEUE_URL": names["FailedUploadsQueueUrl"],
+        "TINTYPE_JOBS_QUEUE_URL": names["JobsQueueUrl"],
+        "TINTYPE_FAILED_JOBS_QUEUE_URL": names["FailedJobsQueueUrl"],
         "TINTYPE_FAILED_SWEEPS_QUEUE_URL": names["FailedSweepsQueueUrl"],
         "TINTYPE_AUDIT_FUNCTION": names["AuditFunction"],
     }

@@ -6,6 +6,7 @@ mod harness;
 
 mod accounts;
 mod audit;
+mod batch;
 mod budget;
 mod conventions;
 mod deletion;
@@ -15,6 +16,7 @@ mod faults;
 mod histories;
 mod idempotency;
 mod images;
+mod jobs;
 mod kills;
 mod me;
 mod media;

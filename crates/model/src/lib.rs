@@ -5,6 +5,7 @@ mod cursor;
 mod idempotency;
 mod ids;
 mod image;
+mod job;
 mod plan;
 mod profile;
 pub mod schema;
@@ -20,6 +21,7 @@ pub use image::{
     Blob, BuiltFor, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, UnknownContentType,
     Visibility,
 };
+pub use job::{Job, JobId, JobKind, JobStatus, Place};
 pub use plan::{Plan, PlanName};
 pub use profile::{Profile, Usage};
 pub use session::{BadRefreshToken, Claims, RefreshToken};

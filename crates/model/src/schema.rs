@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
-    ContentType, Description, Email, ImageId, ImageKey, MAX_IMAGE_BYTES, PersonName, PlanName, Sha256, Status,
-    Timestamp, Title, UserId, Visibility,
+    ContentType, Description, Email, ImageId, ImageKey, JobId, JobKind, JobStatus, MAX_IMAGE_BYTES, PersonName,
+    PlanName, Sha256, Status, Timestamp, Title, UserId, Visibility,
 };
 
 macro_rules! schemas {
@@ -39,6 +39,12 @@ schemas! {
         "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "An image's id.",
         "examples": ["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]
     };
+    JobId => {
+        "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "A job's id.",
+        "examples": ["fURIQJ3AQdGyRV_9znT60uZAjdY3m0tLkq1wXz5c0hM"]
+    };
+    JobKind => { "type": "string", "enum": ["delete_images", "delete_account"] };
+    JobStatus => { "type": "string", "enum": ["queued", "running", "done", "failed"], "examples": ["running"] };
     Title => {
         "type": "string", "minLength": 1, "maxLength": (Title::MAX_CHARS),
         "description": "Compared after Unicode NFC and trimming; unique among its owner's images.",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
-use tintype_model::{Image, ImageId, ImageKey, Profile, State, Timestamp, Title, Usage, UserId};
+use tintype_model::{Image, ImageId, ImageKey, JobStatus, Profile, State, Timestamp, Title, Usage, UserId};
 
 use crate::blobs::{Bucket, Listed};
 use crate::item::{self, Item, n, s};
@@ -113,6 +113,8 @@ enum Kind {
     Usage(UserId),
     /// Of no weight by itself, and gone when its time is over.
     Passing,
+    /// Passing once it is over.
+    Job,
     Plan,
     /// Where the audit itself goes on.
     Place,
@@ -134,7 +136,8 @@ impl Kind {
             },
             ("PROFILE", "PROFILE") => user(rest).map_or(Self::Unknown, Self::Profile),
             ("PROFILE", "USAGE") => user(rest).map_or(Self::Unknown, Self::Usage),
-            ("PROFILE", "SESSION" | "SIGNUP") | ("IDEMP", "IDEMP") => Self::Passing,
+            ("PROFILE", "SESSION" | "SIGNUP" | "DELETED") | ("IDEMP", "IDEMP") => Self::Passing,
+            ("USER", "JOB") => Self::Job,
             ("PLANS", "PLAN") => Self::Plan,
             ("AUDIT", "PLACE") => Self::Place,
             _ => Self::Unknown,
@@ -185,7 +188,8 @@ impl Audit<'_> {
                 }
                 Kind::Plan if item::plan(item).is_ok() => {}
                 Kind::Place => {}
-                Kind::Passing => match item::expires_at(item) {
+                Kind::Job if item::job(item).is_ok_and(|job| job.status != JobStatus::Done) => {}
+                Kind::Passing | Kind::Job => match item::expires_at(item) {
                     Some(at) if at.secs() <= self.now.secs() => {
                         let fix = Fix::DeleteExpired(key.clone());
                         findings.push(Finding::new(Finding::EXPIRED, kind_name(&key), Mend::Store(fix)));

@@ -1,5 +1,6 @@
 //! Images: every change is one transaction, worked out from what the image was and what it becomes.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
@@ -66,7 +67,7 @@ pub struct Page {
 
 /// How a transition failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     /// The image's version moved.
     Stale,
     /// The title it would take is another's.
@@ -80,13 +81,22 @@ enum Refusal {
 /// How long a request can be repeated with its idempotency key.
 const REPEATABLE: Duration = Duration::from_secs(24 * 3600);
 
-/// What each action of a transition is for, in the order of its refusals.
-struct Transition {
-    actions: Vec<TransactWriteItem>,
-    refusals: Vec<Refusal>,
+/// One image's part of a transaction: what it was (as it was read; `None`: there was none) and what it becomes (`None`:
+/// it goes).
+#[derive(Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) old: Option<&'a Image>,
+    pub(crate) new: Option<&'a Image>,
 }
 
-fn broken(error: impl std::fmt::Display) -> StoreError {
+/// The actions of a transaction; by action, which step is refused with it, and why.
+#[derive(Default)]
+pub(crate) struct Transition {
+    pub(crate) actions: Vec<TransactWriteItem>,
+    pub(crate) refusals: Vec<(usize, Refusal)>,
+}
+
+pub(crate) fn broken(error: impl std::fmt::Display) -> StoreError {
     StoreError::Internal(error.to_string())
 }
 
@@ -98,7 +108,7 @@ impl Table {
         idempotency: Option<&Idempotency>,
         now: Timestamp,
     ) -> Result<Created, StoreError> {
-        let note = idempotency.map(|request| self.note_first_request(request, now)).transpose()?;
+        let note = idempotency.map(|request| self.note_first_request(request, None, now)).transpose()?;
         match self.transition_with(None, Some(image), now, note).await? {
             Ok(()) => Ok(Created::Created),
             Err(Refusal::TitleTaken) => Ok(Created::TitleTaken),
@@ -113,11 +123,20 @@ impl Table {
         }
     }
 
-    fn note_first_request(&self, request: &Idempotency, now: Timestamp) -> Result<TransactWriteItem, StoreError> {
+    /// `lease`: until when the request may be at work, where it is more than this one transaction.
+    pub(crate) fn note_first_request(
+        &self,
+        request: &Idempotency,
+        lease: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
         let mut note = Key::first_request(request).attributes();
         note.insert("body".into(), s(request.body()));
         note.insert("started_at".into(), n(now.millis()));
         note.insert("expires_at".into(), n((now + REPEATABLE).secs()));
+        if let Some(lease) = lease {
+            note.insert("lease".into(), n(lease.millis()));
+        }
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(note))
@@ -275,33 +294,49 @@ impl Table {
         now: Timestamp,
         note: Option<TransactWriteItem>,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let mut keep_old_claim = false;
+        let refused = self.transit(&[Step { old, new }], now, note).await?;
+        Ok(refused.map_err(|refused| {
+            let by_weight = [Refusal::Repeated, Refusal::Stale, Refusal::TitleTaken];
+            let heaviest = by_weight.into_iter().find(|why| refused.iter().any(|(_, refusal)| refusal == why));
+            heaviest.unwrap_or(Refusal::ClaimLost)
+        }))
+    }
+
+    /// Takes several images of one owner through their steps in one transaction, all or none, tried again while
+    /// contended. `Err`: the steps that were refused. No two of them may take the same title.
+    pub(crate) async fn transit(
+        &self,
+        steps: &[Step<'_>],
+        now: Timestamp,
+        note: Option<TransactWriteItem>,
+    ) -> Result<Result<(), Vec<(usize, Refusal)>>, StoreError> {
+        let mut lost = HashSet::new();
         for attempt in 1..=crate::table::TRIES {
-            let mut plan = self.plan_transition(old, new, now, keep_old_claim)?;
+            let mut plan = self.plan(steps, now, &lost)?;
             if let Some(note) = &note {
-                plan.push(Refusal::Repeated, note.clone());
+                plan.push(0, Refusal::Repeated, note.clone());
             }
             let Transition { actions, refusals } = plan;
             match self.try_transact(&actions).await? {
                 Transacted::Done => return Ok(Ok(())),
                 Transacted::Refused(refused) => {
-                    let refused: Vec<Refusal> =
+                    let refused: Vec<(usize, Refusal)> =
                         refused.iter().filter_map(|&action| refusals.get(action).copied()).collect();
-                    match refused[..] {
-                        // Its title is another's by now: then that claim is not ours to delete.
-                        [Refusal::ClaimLost] if !keep_old_claim => keep_old_claim = true,
-                        [] => return Err(StoreError::Internal("a condition of no action was refused".into())),
-                        _ if refused.contains(&Refusal::Repeated) => return Ok(Err(Refusal::Repeated)),
-                        _ if refused.contains(&Refusal::Stale) => return Ok(Err(Refusal::Stale)),
-                        _ if refused.contains(&Refusal::TitleTaken) => return Ok(Err(Refusal::TitleTaken)),
-                        _ => return Ok(Err(Refusal::ClaimLost)),
+                    if refused.is_empty() {
+                        return Err(broken("a condition of no action was refused"));
                     }
+                    if refused.iter().any(|(_, refusal)| *refusal != Refusal::ClaimLost) {
+                        return Ok(Err(refused));
+                    }
+                    // These titles are others' by now: then their claims are not ours to delete.
+                    let titles = refused.iter().filter_map(|(step, _)| steps[*step].old);
+                    lost.extend(titles.map(|image| image.title.clone()));
                 }
                 Transacted::Contended => {
-                    if let (None, Some(new)) = (old, new)
+                    if let [Step { old: None, new: Some(new) }] = steps
                         && self.title_is_held_by_another(new, now).await?
                     {
-                        return Ok(Err(Refusal::TitleTaken));
+                        return Ok(Err(vec![(0, Refusal::TitleTaken)]));
                     }
                     backoff(attempt).await;
                 }
@@ -319,44 +354,57 @@ impl Table {
         Ok(live && claim.image != image.id.key)
     }
 
-    fn plan_transition(
+    /// `lost`: titles whose claims are known to be others'.
+    pub(crate) fn plan(
         &self,
-        old: Option<&Image>,
-        new: Option<&Image>,
+        steps: &[Step<'_>],
         now: Timestamp,
-        keep_old_claim: bool,
+        lost: &HashSet<Title>,
     ) -> Result<Transition, StoreError> {
-        let id = old.or(new).map(|image| image.id).ok_or_else(|| broken("a transition from nothing to nothing"))?;
-        let mut plan = Transition { actions: Vec::new(), refusals: Vec::new() };
-        plan.push(Refusal::Stale, self.image_action(id, old, new)?);
+        let mut plan = Transition::default();
+        // An item may occur in a transaction only once, so what several steps do to one is put together.
+        let mut dropped: HashMap<Title, Vec<(usize, ImageId)>> = HashMap::new();
+        let mut usage: BTreeMap<Key, (i64, i64)> = BTreeMap::new();
+        for (step, Step { old, new }) in steps.iter().copied().enumerate() {
+            let id = old.or(new).map(|image| image.id).ok_or_else(|| broken("a transition from nothing to nothing"))?;
+            plan.push(step, Refusal::Stale, self.image_action(id, old, new)?);
 
-        let held = |image: Option<&Image>| {
-            image.filter(|image| image.holds_claim()).map(|image| (image.title.clone(), image.expires_at()))
-        };
-        let (before, after) = (held(old), held(new));
-        if let Some((title, expires_at)) = after.as_ref().filter(|_| before != after) {
-            plan.push(Refusal::TitleTaken, self.take_claim(id, title, *expires_at, now)?);
-        }
-        if let Some((title, _)) = before.filter(|(title, _)| after.is_none_or(|(kept, _)| kept != *title))
-            && !keep_old_claim
-        {
-            plan.push(Refusal::ClaimLost, self.drop_claim(id, &title)?);
-        }
+            let held = |image: Option<&Image>| {
+                image.filter(|image| image.holds_claim()).map(|image| (image.title.clone(), image.expires_at()))
+            };
+            let (before, after) = (held(old), held(new));
+            if let Some((title, expires_at)) = after.as_ref().filter(|_| before != after) {
+                plan.push(step, Refusal::TitleTaken, self.take_claim(id, title, *expires_at, now)?);
+            }
+            if let Some((title, _)) = before.filter(|(title, _)| after.is_none_or(|(kept, _)| kept != *title))
+                && !lost.contains(&title)
+            {
+                dropped.entry(title).or_default().push((step, id));
+            }
 
-        let counted = |image: Option<&Image>| {
-            image.filter(|image| image.is_ready()).map_or((0, 0), |image| (1, image.blob.size as i64))
-        };
-        let ((images_before, bytes_before), (images_after, bytes_after)) = (counted(old), counted(new));
-        if images_before != images_after {
+            let counted = |image: Option<&Image>| {
+                image.filter(|image| image.is_ready()).map_or((0, 0), |image| (1, image.blob.size as i64))
+            };
+            let ((images_before, bytes_before), (images_after, bytes_after)) = (counted(old), counted(new));
+            if images_before != images_after {
+                let (images, bytes) = usage.entry(Key::usage_of(id)).or_default();
+                *images += images_after - images_before;
+                *bytes += bytes_after - bytes_before;
+            }
+        }
+        for (title, holders) in dropped {
+            plan.push(holders[0].0, Refusal::ClaimLost, self.drop_claim(&title, &holders)?);
+        }
+        for (key, (images, bytes)) in usage {
             let update = Update::builder()
                 .table_name(&self.name)
-                .set_key(Some(Key::usage_of(id).attributes()))
+                .set_key(Some(key.attributes()))
                 .update_expression("ADD images :images, #bytes :bytes")
                 .expression_attribute_names("#bytes", "bytes")
-                .expression_attribute_values(":images", n(images_after - images_before))
-                .expression_attribute_values(":bytes", n(bytes_after - bytes_before));
+                .expression_attribute_values(":images", n(images))
+                .expression_attribute_values(":bytes", n(bytes));
             let update = update.build().map_err(broken)?;
-            plan.push(Refusal::Stale, TransactWriteItem::builder().update(update).build());
+            plan.push(0, Refusal::Stale, TransactWriteItem::builder().update(update).build());
         }
         Ok(plan)
     }
@@ -419,12 +467,17 @@ impl Table {
         Ok(TransactWriteItem::builder().put(put.build().map_err(broken)?).build())
     }
 
-    fn drop_claim(&self, id: ImageId, title: &Title) -> Result<TransactWriteItem, StoreError> {
-        let delete = Delete::builder()
+    /// Drops the claim on a title that one of these images may hold.
+    fn drop_claim(&self, title: &Title, holders: &[(usize, ImageId)]) -> Result<TransactWriteItem, StoreError> {
+        let (_, first) = holders.first().ok_or_else(|| broken("a claim that nobody drops"))?;
+        let names: Vec<String> = (0..holders.len()).map(|index| format!(":mine{index}")).collect();
+        let mut delete = Delete::builder()
             .table_name(&self.name)
-            .set_key(Some(Key::claim(id.owner, title).attributes()))
-            .condition_expression("attribute_not_exists(pk) OR image_id = :mine")
-            .expression_attribute_values(":mine", s(id.key));
+            .set_key(Some(Key::claim(first.owner, title).attributes()))
+            .condition_expression(format!("attribute_not_exists(pk) OR image_id IN ({})", names.join(", ")));
+        for (name, (_, id)) in names.iter().zip(holders) {
+            delete = delete.expression_attribute_values(name, s(id.key));
+        }
         Ok(TransactWriteItem::builder().delete(delete.build().map_err(broken)?).build())
     }
 
@@ -455,8 +508,8 @@ impl Table {
 }
 
 impl Transition {
-    fn push(&mut self, refusal: Refusal, action: TransactWriteItem) {
+    fn push(&mut self, step: usize, refusal: Refusal, action: TransactWriteItem) {
         self.actions.push(action);
-        self.refusals.push(refusal);
+        self.refusals.push((step, refusal));
     }
 }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
-    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, PersonName, Plan,
-    PlanName, Profile, Ready, Sha256, State, Status, Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
+    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobId, JobKind,
+    JobStatus, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status, Thumbnail, Timestamp, Title, Usage,
+    UserId, Visibility,
 };
 
 use crate::key::Key;
@@ -254,5 +255,38 @@ pub(crate) fn first_request(item: &Item) -> Result<FirstRequest, StoreError> {
     Ok(FirstRequest {
         body: fields.text("body")?.to_owned(),
         started_at: Timestamp::from_millis(fields.number("started_at")?),
+    })
+}
+
+pub(crate) fn from_job(job: &Job) -> Item {
+    let mut item = Key::job(job.id).attributes();
+    let mut set = |name: &str, value| {
+        item.insert(name.to_owned(), value);
+    };
+    set("kind", s(job.kind.as_str()));
+    set("status", s(job.status.as_str()));
+    set("below_epoch", n(job.below_epoch));
+    set("place", s(job.place));
+    set("done", n(job.done));
+    set("started_at", n(job.started_at.millis()));
+    if let Some(at) = job.finished_at {
+        set("finished_at", n(at.millis()));
+    }
+    item
+}
+
+pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
+    let fields = Fields(item);
+    let owner = fields.text("pk")?.strip_prefix("USER#").and_then(|id| id.parse().ok());
+    let key = fields.text("sk")?.strip_prefix("JOB#").and_then(|key| key.parse().ok());
+    Ok(Job {
+        id: JobId { owner: owner.ok_or_else(|| fields.broken("pk"))?, key: key.ok_or_else(|| fields.broken("sk"))? },
+        kind: fields.parsed("kind", JobKind::parse)?,
+        status: fields.parsed("status", JobStatus::parse)?,
+        below_epoch: fields.number("below_epoch")?,
+        place: fields.parsed("place", |text| text.parse().ok())?,
+        done: fields.number("done")?,
+        started_at: Timestamp::from_millis(fields.number("started_at")?),
+        finished_at: fields.opt_number("finished_at")?.map(Timestamp::from_millis),
     })
 }

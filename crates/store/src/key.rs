@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tintype_model::{Idempotency, ImageId, PlanName, Title, UserId};
+use tintype_model::{Idempotency, ImageId, JobId, PlanName, Title, UserId};
 use uuid::Uuid;
 
 /// Where an item stands in the table. The one place that formats primary keys.
@@ -55,6 +55,15 @@ impl Key {
     /// The first request with an idempotency key.
     pub fn first_request(request: &Idempotency) -> Self {
         Self { pk: format!("IDEMP#{}", request.id()), sk: "IDEMP".into() }
+    }
+
+    pub fn job(id: JobId) -> Self {
+        Self { pk: Self::images_of(id.owner), sk: format!("JOB#{}", id.key) }
+    }
+
+    /// There is an item here exactly when the account was deleted, and a while longer than its sessions could last.
+    pub fn deleted_account(user: UserId) -> Self {
+        Self { pk: format!("PROFILE#{user}"), sk: "DELETED".into() }
     }
 
     pub fn plan(name: &PlanName) -> Self {

@@ -12,10 +12,14 @@ mod error;
 mod feed;
 mod images;
 mod item;
+mod jobs;
 mod key;
 mod keyset;
+mod many;
 mod plans;
 mod profiles;
+mod queue;
+mod requests;
 mod table;
 
 use std::time::Duration;
@@ -27,9 +31,12 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 pub use blobs::{Blobs, Fetched, Method, Signed, ThumbnailKey, Upload, blob_owner};
 pub use error::StoreError;
 pub use images::{Built, Change, Changed, Created, ImageFilter, Page};
+pub use jobs::Advanced;
 pub use key::Key;
 pub use keyset::{BadToken, KeySet};
 pub use plans::Plans;
+pub use queue::{JobMessage, JobQueue};
+pub use requests::Begun;
 pub use table::{Items, Table};
 
 /// How long a read or write may take, retries included, before the caller hears that the service is unavailable. API

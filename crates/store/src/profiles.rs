@@ -1,26 +1,27 @@
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
 use tintype_model::{PersonName, Profile, Timestamp, Usage, UserId};
 use uuid::Uuid;
 
+use crate::images::broken;
 use crate::item::{self, n, s};
 use crate::key::{Key, USAGE_SHARDS};
 use crate::{StoreError, Table};
 
 impl Table {
-    /// Stores the profile of a user who has none; one that is there stays as it is.
-    pub async fn create_profile(&self, profile: &Profile) -> Result<(), StoreError> {
-        let put = self
-            .client
-            .put_item()
+    /// Stores the profile of a user who has none; one that is there stays as it is. False where the account was deleted.
+    pub async fn create_profile(&self, profile: &Profile) -> Result<bool, StoreError> {
+        let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(item::from_profile(profile)))
             .condition_expression("attribute_not_exists(pk)");
-        match put.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
-            Err(error) => Err(StoreError::from_sdk("PutItem", error)),
-        }
+        let alive = ConditionCheck::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::deleted_account(profile.id).attributes()))
+            .condition_expression("attribute_not_exists(pk)");
+        let put = TransactWriteItem::builder().put(put.build().map_err(broken)?).build();
+        let alive = TransactWriteItem::builder().condition_check(alive.build().map_err(broken)?).build();
+        Ok(self.transact(&[alive, put]).await?.map_or_else(|refused| !refused.contains(&0), |()| true))
     }
 
     /// Renames a user whose profile is at `version`; `None` where it has changed or gone.
@@ -37,7 +38,7 @@ impl Table {
             .expression_attribute_values(":version", n(profile.version))
             .expression_attribute_values(":next", n(profile.version + 1))
             .build()
-            .map_err(|e| StoreError::Internal(e.to_string()))?;
+            .map_err(broken)?;
         let action = TransactWriteItem::builder().update(update).build();
         Ok(match self.transact(&[action]).await? {
             Ok(()) => Some(Profile { name, version: profile.version + 1, ..profile.clone() }),
@@ -106,7 +107,7 @@ impl crate::Items {
 }
 
 /// Whether an update was made; false where its condition did not hold.
-async fn applied(update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
+pub(crate) async fn applied(update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
     match update.send().await {
         Ok(_) => Ok(true),
         Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(false),

@@ -2,7 +2,7 @@ use std::env;
 use std::time::Duration;
 
 use tintype_model::{PlanName, SigningKey};
-use tintype_store::{Accounts, Blobs, KeySet, Plans, Table};
+use tintype_store::{Accounts, Blobs, JobQueue, KeySet, Plans, Table};
 
 /// What a function has at hand, made once from the environment that `template.yaml` gives it.
 pub(crate) struct App {
@@ -10,6 +10,7 @@ pub(crate) struct App {
     pub(crate) blobs: Blobs,
     pub(crate) accounts: Accounts,
     pub(crate) keys: KeySet,
+    pub(crate) jobs: JobQueue,
     pub(crate) plans: Plans,
     pub(crate) signing: SigningKey,
     /// The plan of a new user, if any.
@@ -44,6 +45,8 @@ impl App {
             table: Table::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),
             blobs: Blobs::new(&config, required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?),
             keys: KeySet::new(&config, &pool, client_id.clone()),
+            // Routes that begin no job have no queue.
+            jobs: JobQueue::new(&config, optional("JOBS_QUEUE_URL").unwrap_or_default()),
             signing: SigningKey::new(secret.clone()),
             accounts: Accounts::new(&config, pool, client_id, secret),
             plans: Plans::default(),

@@ -84,6 +84,11 @@ impl Problem {
         Self::unprocessable("idempotency_mismatch", "This Idempotency-Key was used for another request.")
     }
 
+    pub(crate) fn in_progress() -> Self {
+        Self::conflict("in_progress", "A request with this Idempotency-Key is at work: ask again in a moment.")
+            .with_header("retry-after", "1")
+    }
+
     pub(crate) fn precondition_failed() -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "It has changed since you read it.")
     }
@@ -112,7 +117,7 @@ impl Problem {
         Self::unavailable("changed by others at every try")
     }
 
-    fn unavailable(cause: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
         let problem =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is busy: try again in a moment.");
         Self { cause: Some(cause.into()), ..problem.with_header("retry-after", "1") }

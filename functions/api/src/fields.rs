@@ -175,6 +175,32 @@ impl Field for UploadSize {
     }
 }
 
+/// What one request may do many times at once.
+pub(crate) const MAX_ITEMS: usize = 1000;
+
+/// 1 to 1,000 items, not looked at yet.
+pub(crate) struct Items(pub(crate) Vec<Value>);
+
+impl Field for Items {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        match value.as_array() {
+            None => Err(Refused("wrong_type", "must be a list".into())),
+            Some(items) if (1..=MAX_ITEMS).contains(&items.len()) => Ok(Self(items.clone())),
+            Some(_) => Err(Refused("out_of_range", format!("must have 1 to {MAX_ITEMS} items"))),
+        }
+    }
+}
+
+/// 1 to 1,000 texts.
+pub(crate) struct Texts(pub(crate) Vec<String>);
+
+impl Field for Texts {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let Items(items) = Items::read(value)?;
+        items.iter().map(|item| text(item).map(str::to_owned)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// How many items a page has at most.
 pub(crate) struct Limit(pub(crate) usize);
 
@@ -212,5 +238,9 @@ schemas! {
         "description": "As long and as mixed as the deployment asks for.", "examples": ["a longer password"]
     });
     UploadSize => tintype_model::schema::upload_size();
+    Texts => json_schema!({
+        "type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": {"type": "string"},
+        "examples": [["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]]
+    });
     Limit => json_schema!({"type": "integer", "minimum": 1, "maximum": 100, "default": 50, "examples": [50]});
 }

@@ -93,8 +93,13 @@ impl<'a> Request<'a> {
 
     /// Reads a JSON body: an object with the fields of `T` and no others.
     pub(crate) fn body<T: Body>(&self) -> Result<T, Problem> {
-        if self.body.len() > MAX_BODY {
-            let detail = format!("The body is larger than {MAX_BODY} bytes.");
+        self.body_up_to(MAX_BODY)
+    }
+
+    /// Like [`Self::body`], where up to `max` bytes are admitted.
+    pub(crate) fn body_up_to<T: Body>(&self, max: usize) -> Result<T, Problem> {
+        if self.body.len() > max {
+            let detail = format!("The body is larger than {max} bytes.");
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
         let kind = self.header("content-type").unwrap_or_default();
@@ -105,10 +110,7 @@ impl<'a> Request<'a> {
         }
         let value: Value = serde_json::from_slice(&self.body)
             .map_err(|e| Problem::bad_request("bad_json", format!("The body is not JSON: {e}.")))?;
-        let Value::Object(fields) = value else {
-            return Err(Problem::unprocessable("invalid", "The body must be a JSON object."));
-        };
-        read(fields, true)
+        read_object(value, "The body must be a JSON object.")
     }
 
     /// Like [`Self::body`], where a request without a body stands for one without fields.
@@ -161,6 +163,14 @@ impl<'a> Request<'a> {
             tag == "*" || version == Some(&current)
         });
         if matches { Ok(()) } else { Err(Problem::precondition_failed()) }
+    }
+}
+
+/// Reads an object with the fields of `T` and no others.
+pub(crate) fn read_object<T: Body>(value: Value, or_else: &str) -> Result<T, Problem> {
+    match value {
+        Value::Object(fields) => read(fields, true),
+        _ => Err(Problem::unprocessable("invalid", or_else)),
     }
 }
 

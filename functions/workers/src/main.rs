@@ -1,21 +1,23 @@
-//! What happens behind the API: thumbnails are built, and what a removal leaves is swept. One executable serves all
-//! workers; SAM's `Handler:` names the one.
+//! What happens behind the API: thumbnails are built, jobs are worked, and what a removal leaves is swept. One executable
+//! serves all workers; SAM's `Handler:` names the one.
 
 mod audit;
 mod build_thumbnails;
+mod run_job;
 mod sweep;
 
 use std::env;
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use tintype_store::{Accounts, Blobs, Table};
+use tintype_store::{Accounts, Blobs, JobQueue, Table};
 
 /// What a worker has at hand.
 struct Worker {
     table: Table,
     blobs: Blobs,
     accounts: Accounts,
+    jobs: JobQueue,
     /// Images of more pixels are rejected.
     max_pixels: u64,
 }
@@ -27,8 +29,9 @@ impl Worker {
         Ok(Self {
             table: Table::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: Blobs::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
-            // Asked who is there, which takes no client.
+            // Asked who is there, and told to delete users, which takes no client.
             accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, "", ""),
+            jobs: JobQueue::new(&config, env::var("JOBS_QUEUE_URL").unwrap_or_default()),
             max_pixels: number("MAX_PIXELS", tintype_imaging::DEFAULT_MAX_PIXELS)?,
         })
     }
@@ -50,6 +53,7 @@ async fn main() -> Result<(), Error> {
     let worker = Arc::new(Worker::from_env().await?);
     match handler.as_str() {
         "build_thumbnails" => run!(worker, build_thumbnails::handle),
+        "run_job" => run!(worker, run_job::handle),
         "sweep" => run!(worker, sweep::handle),
         "audit" => run!(worker, audit::handle),
         other => Err(format!("no worker is named {other:?}").into()),

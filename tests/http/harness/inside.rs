@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{Stack, eventually};
@@ -92,6 +94,28 @@ impl Stack {
                 .await
                 .expect("a pending image and its claim expire");
         }
+    }
+
+    /// Lets a batch with an idempotency key look as if it had been cut off before its end.
+    pub(crate) async fn cut_off_batch(&self, user: &str, key: &str) {
+        let user: Uuid = user.parse().expect("a user's id is a UUID");
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret.as_bytes()).expect("keys of any length");
+        for part in [b"idempotency", &user.as_bytes()[..], b"create_batch", key.as_bytes()] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let id: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(format!("IDEMP#{id}")))
+            .key("sk", text("IDEMP"))
+            .condition_expression("attribute_exists(outcomes)")
+            .update_expression("SET lease = :past REMOVE outcomes")
+            .expression_attribute_values(":past", AttributeValue::N("0".to_owned()))
+            .send()
+            .await
+            .expect("the request was noted");
     }
 
     /// The keys of everything that both buckets hold for an image.

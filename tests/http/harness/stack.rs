@@ -12,6 +12,7 @@ pub(crate) struct Stack {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) uploads_queue: String,
+    pub(crate) jobs_queue: String,
     pub(crate) table: String,
     pub(crate) originals: String,
     pub(crate) thumbnails: String,
@@ -53,6 +54,7 @@ impl Stack {
         let client_secret = var("TINTYPE_SIGNING_KEY");
         let mails = var("TINTYPE_MAILS_URL");
         let uploads_queue = var("TINTYPE_UPLOADS_QUEUE_URL");
+        let jobs_queue = var("TINTYPE_JOBS_QUEUE_URL");
         var("AWS_ENDPOINT_URL");
         var("AWS_REGION");
         var("AWS_ACCESS_KEY_ID");
@@ -84,6 +86,7 @@ impl Stack {
             client_secret,
             mails,
             uploads_queue,
+            jobs_queue,
             token_lifetime: RwLock::new(()),
         })
     }

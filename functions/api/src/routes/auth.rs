@@ -57,8 +57,7 @@ async fn create_profile(
         created_at: now,
         version: 1,
     };
-    app.table.create_profile(&profile).await?;
-    Ok(profile)
+    if app.table.create_profile(&profile).await? { Ok(profile) } else { Err(AccountError::BadCredentials.into()) }
 }
 
 /// Hides from the client what became of a code, except that the service was out of reach.

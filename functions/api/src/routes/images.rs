@@ -1,5 +1,7 @@
+pub(super) mod create_batch;
 pub(super) mod create_image;
 pub(super) mod delete_image;
+pub(super) mod delete_images;
 pub(super) mod get_image;
 pub(super) mod list_images;
 pub(super) mod renew_upload;
@@ -51,6 +53,11 @@ struct UploadView {
     expires_at: Timestamp,
 }
 
+async fn upload_of(request: &Request<'_>, image: &Image) -> Result<UploadView, Problem> {
+    let signed = request.app.blobs.sign_upload(image.id, &image.blob, request.now).await?;
+    Ok(UploadView { method: "PUT", url: signed.url, headers: signed.headers, expires_at: signed.expires_at })
+}
+
 /// An image that waits, with what to upload it with.
 #[derive(Serialize, JsonSchema)]
 struct WithUpload<'a> {
@@ -65,8 +72,7 @@ async fn reply_with_upload(
     owner: &Profile,
     plan: &Plan,
 ) -> Result<Reply, Problem> {
-    let signed = request.app.blobs.sign_upload(image.id, &image.blob, request.now).await?;
-    let upload = UploadView { method: "PUT", url: signed.url, headers: signed.headers, expires_at: signed.expires_at };
+    let upload = upload_of(request, image).await?;
     let shown = image_view::show(request, image, owner, Some(plan)).await?;
     let location = format!("{}/api/images/{}", request.base_url(), image.id);
     Ok(Reply::json(status, &WithUpload { image: shown, upload }).with_header("location", location))

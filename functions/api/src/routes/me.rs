@@ -1,3 +1,4 @@
+pub(super) mod delete_me;
 pub(super) mod get_me;
 pub(super) mod update_me;
 

@@ -1,5 +1,7 @@
 use http::StatusCode;
-use tintype_model::{Blob, ContentType, Description, Image, ImageId, ImageKey, Sha256, State, Title, Visibility};
+use tintype_model::{
+    Blob, ContentType, Description, Image, ImageId, ImageKey, Plan, Profile, Sha256, State, Title, Visibility,
+};
 use tintype_store::Created;
 
 use crate::error::Problem;
@@ -40,28 +42,12 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let body: CreateImage = request.body()?;
     let owner = request.caller().await?.profile;
     let plan = request.required_plan_of(&owner).await?;
-    if body.size.0 > plan.max_image_bytes {
-        let message = format!("your plan takes images of up to {} bytes", plan.max_image_bytes);
-        return Err(Problem::invalid_field("size", "out_of_range", message));
-    }
     let idempotency = request.idempotency("create_image", owner.id)?;
     let key_at = |started_at| match &idempotency {
         Some(idempotency) => idempotency.image_key(started_at, 0),
         None => ImageKey::generate(),
     };
-    let key = key_at(request.now);
-    let mut image = Image {
-        id: ImageId { owner: owner.id, key },
-        title: body.title,
-        description: body.description,
-        visibility: body.visibility,
-        blob: Blob { content_type: body.content_type, size: body.size.0, sha256: body.sha256 },
-        state: State::Pending { expires_at: request.now + request.app.pending },
-        epoch: owner.epoch,
-        created_at: key.made_at(),
-        updated_at: key.made_at(),
-        version: 1,
-    };
+    let mut image = draft(request, body, &owner, &plan, key_at(request.now))?;
     match request.app.table.create_image(&image, idempotency.as_ref(), request.now).await? {
         Created::Created => {}
         Created::TitleTaken => return Err(Problem::title_taken()),
@@ -76,4 +62,30 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         }
     }
     super::reply_with_upload(request, StatusCode::CREATED, &image, &owner, &plan).await
+}
+
+/// What a body asks for: an image that waits for its upload.
+pub(super) fn draft(
+    request: &Request<'_>,
+    body: CreateImage,
+    owner: &Profile,
+    plan: &Plan,
+    key: ImageKey,
+) -> Result<Image, Problem> {
+    if body.size.0 > plan.max_image_bytes {
+        let message = format!("your plan takes images of up to {} bytes", plan.max_image_bytes);
+        return Err(Problem::invalid_field("size", "out_of_range", message));
+    }
+    Ok(Image {
+        id: ImageId { owner: owner.id, key },
+        title: body.title,
+        description: body.description,
+        visibility: body.visibility,
+        blob: Blob { content_type: body.content_type, size: body.size.0, sha256: body.sha256 },
+        state: State::Pending { expires_at: request.now + request.app.pending },
+        epoch: owner.epoch,
+        created_at: key.made_at(),
+        updated_at: key.made_at(),
+        version: 1,
+    })
 }

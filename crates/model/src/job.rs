@@ -1,0 +1,161 @@
+//! Work that outlasts a request, done a page at a time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use crate::{BadId, ImageKey, Timestamp, UserId};
+
+/// A job as the API names it: base64url of the owner's UUID and the job's, 43 characters, so that it is found with one
+/// read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JobId {
+    pub owner: UserId,
+    pub key: Uuid,
+}
+
+impl JobId {
+    /// A new id that nobody can guess: whoever holds an account deletion's may read it.
+    pub fn generate(owner: UserId) -> Self {
+        Self { owner, key: Uuid::new_v4() }
+    }
+}
+
+/// Work on the images of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub id: JobId,
+    pub kind: JobKind,
+    pub status: JobStatus,
+    /// Images of a lower epoch are deleted.
+    pub below_epoch: u64,
+    pub place: Place,
+    /// Images that it deleted so far.
+    pub done: u64,
+    pub started_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// How far a job has come: which time it goes through the images, and the last it looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    pub pass: u32,
+    pub after: Option<ImageKey>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    DeleteImages,
+    DeleteAccount,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStatus {
+    Queued,
+    Running,
+    Done,
+    /// Given up after several tries; its message waits in the queue of failed jobs.
+    Failed,
+}
+
+impl JobKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeleteImages => "delete_images",
+            Self::DeleteAccount => "delete_account",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::DeleteImages, Self::DeleteAccount].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl JobStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Queued, Self::Running, Self::Done, Self::Failed].into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|b| b.try_into().ok()).ok_or(BadId)?;
+        let half = |range: std::ops::Range<usize>| Uuid::from_slice(&bytes[range]).map_err(|_| BadId);
+        Ok(Self { owner: UserId::from_uuid(half(0..16)?), key: half(16..32)? })
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode([*self.owner.uuid().as_bytes(), *self.key.as_bytes()].concat()))
+    }
+}
+
+impl serde::Serialize for JobId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl serde::Serialize for JobKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for JobStatus {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// `<pass>#<image>`, without the image where a pass begins.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#", self.pass)?;
+        self.after.map_or(Ok(()), |key| key.fmt(f))
+    }
+}
+
+impl FromStr for Place {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let (pass, after) = text.split_once('#').ok_or(BadId)?;
+        let after = if after.is_empty() { None } else { Some(after.parse()?) };
+        Ok(Self { pass: pass.parse().map_err(|_| BadId)?, after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_and_its_place_read_back() {
+        let id = JobId::generate(UserId::from_uuid(Uuid::from_u128(7)));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!("short".parse::<JobId>(), Err(BadId));
+        for after in [None, Some(ImageKey::generate())] {
+            let place = Place { pass: 1, after };
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
+        for bad in ["", "1", "#", "1#x"] {
+            assert_eq!(bad.parse::<Place>(), Err(BadId));
+        }
+    }
+}

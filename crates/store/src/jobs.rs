@@ -1,0 +1,210 @@
+//! Work that outlasts a request. A job's item keeps its place; a page of work is one transaction with a step of that
+//! place. So a message that comes twice, or two workers on one job, do no page twice, and the counts are exact.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use tintype_model::{Image, Job, JobId, JobKind, JobStatus, Place, Profile, Timestamp, UserId};
+
+use crate::images::{Refusal, Step, broken};
+use crate::item::{self, n, s};
+use crate::key::Key;
+use crate::many::REMOVED_AT_ONCE;
+use crate::{StoreError, Table};
+
+/// What became of a page of a job.
+#[derive(Debug)]
+pub enum Advanced {
+    /// The page is done, and the job at its next place.
+    Saved,
+    /// Nothing is left in this pass.
+    End,
+    /// The job, or an image of the page, is not any more as it was read: read the job again.
+    Overtaken,
+}
+
+/// How long a job can be read after its end.
+const KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+/// Images that one step looks at, at most, before it saves its place.
+const LOOKED_AT: usize = 4000;
+
+impl Table {
+    pub async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.read([Key::job(id)]).await?.job(id)
+    }
+
+    /// Accepts the deletion of all images of a user: raises the epoch, so that what is made from now on stays. False
+    /// where the profile is not any more as it was read.
+    pub async fn begin_deleting_images(&self, owner: &Profile, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
+        let raise = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::profile(owner.id).attributes()))
+            .update_expression("SET epoch = :next")
+            .condition_expression("epoch = :epoch")
+            .expression_attribute_values(":epoch", n(owner.epoch))
+            .expression_attribute_values(":next", n(owner.epoch + 1));
+        let raise = TransactWriteItem::builder().update(raise.build().map_err(broken)?).build();
+        let job = new_job(id, JobKind::DeleteImages, owner.epoch + 1, now);
+        Ok(self.transact(&[raise, self.put_new(item::from_job(&job))?]).await?.is_ok())
+    }
+
+    /// Accepts the deletion of an account. Without its profile every token of it is refused, and nothing of it is
+    /// shown; the mark that stands there instead keeps a login that is under way from making a new one. False where
+    /// the account is gone already.
+    pub async fn begin_deleting_account(&self, user: UserId, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
+        let end = Delete::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::profile(user).attributes()))
+            .condition_expression("attribute_exists(pk)");
+        let end = TransactWriteItem::builder().delete(end.build().map_err(broken)?).build();
+        let mut mark = Key::deleted_account(user).attributes();
+        mark.insert("expires_at".into(), n((now + KEPT).secs()));
+        let job = new_job(id, JobKind::DeleteAccount, u64::MAX, now);
+        Ok(self.transact(&[end, self.put_new(mark)?, self.put_new(item::from_job(&job))?]).await?.is_ok())
+    }
+
+    fn put_new(&self, item: HashMap<String, AttributeValue>) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder().table_name(&self.name).set_item(Some(item));
+        let put = put.condition_expression("attribute_not_exists(pk)").build().map_err(broken)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Deletes the next images that `job`, as it was read, is to delete, oldest first.
+    pub async fn advance(&self, job: &Job, now: Timestamp) -> Result<Advanced, StoreError> {
+        let mut after = job.place.after;
+        for _ in 0..LOOKED_AT.div_ceil(REMOVED_AT_ONCE) {
+            let (images, more) = self.oldest_images(job.id.owner, after, REMOVED_AT_ONCE).await?;
+            let Some(last) = images.last().map(|image| image.id.key) else {
+                return Ok(Advanced::End);
+            };
+            after = Some(last);
+            let doomed: Vec<Image> = images.into_iter().filter(|image| image.epoch < job.below_epoch).collect();
+            if !doomed.is_empty() {
+                let steps: Vec<Step<'_>> = doomed.iter().map(|image| Step { old: Some(image), new: None }).collect();
+                let step = self.step(job, Place { after, ..job.place }, doomed.len())?;
+                return self.transit(&steps, now, Some(step)).await.map(advanced);
+            }
+            if !more {
+                return Ok(Advanced::End);
+            }
+        }
+        self.move_on(job, Place { after, ..job.place }).await
+    }
+
+    /// Takes a job, as it was read, to another place without a deletion.
+    pub async fn move_on(&self, job: &Job, place: Place) -> Result<Advanced, StoreError> {
+        let step = self.step(job, place, 0)?;
+        Ok(match self.transact(&[step]).await? {
+            Ok(()) => Advanced::Saved,
+            Err(_) => Advanced::Overtaken,
+        })
+    }
+
+    fn step(&self, job: &Job, place: Place, done: usize) -> Result<TransactWriteItem, StoreError> {
+        let step = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::job(job.id).attributes()))
+            .update_expression("SET place = :next, #status = :running ADD done :done")
+            .condition_expression("place = :place AND #status <> :over")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":place", s(job.place))
+            .expression_attribute_values(":next", s(place))
+            .expression_attribute_values(":running", s(JobStatus::Running.as_str()))
+            .expression_attribute_values(":over", s(JobStatus::Done.as_str()))
+            .expression_attribute_values(":done", n(done));
+        Ok(TransactWriteItem::builder().update(step.build().map_err(broken)?).build())
+    }
+
+    /// Ends a job, as it was read; it can be read for seven days more.
+    pub async fn finish_job(&self, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+        let end = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::job(job.id).attributes()))
+            .update_expression("SET #status = :over, finished_at = :now, expires_at = :forget")
+            .condition_expression("place = :place AND #status <> :over")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":place", s(job.place))
+            .expression_attribute_values(":over", s(JobStatus::Done.as_str()))
+            .expression_attribute_values(":now", n(now.millis()))
+            .expression_attribute_values(":forget", n((now + KEPT).secs()));
+        let end = TransactWriteItem::builder().update(end.build().map_err(broken)?).build();
+        // Refused: another worker ended it, or is at a later place and will.
+        self.transact(&[end]).await.map(|_| ())
+    }
+
+    /// Says that a job is given up; whoever takes it up again says otherwise.
+    pub async fn fail_job(&self, id: JobId) -> Result<(), StoreError> {
+        let fail = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::job(id).attributes()))
+            .update_expression("SET #status = :failed")
+            .condition_expression("attribute_exists(pk) AND #status <> :over")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":failed", s(JobStatus::Failed.as_str()))
+            .expression_attribute_values(":over", s(JobStatus::Done.as_str()));
+        let fail = TransactWriteItem::builder().update(fail.build().map_err(broken)?).build();
+        self.transact(&[fail]).await.map(|_| ())
+    }
+
+    /// Deletes what is left of a deleted account beside its images: counters, ended sessions, other jobs. The mark of
+    /// the deletion and the job `but` stay until they expire.
+    pub async fn delete_records(&self, user: UserId, but: JobId) -> Result<(), StoreError> {
+        let kept = [Key::deleted_account(user), Key::job(but)];
+        for pk in [Key::profile(user).pk, Key::images_of(user)] {
+            let mut start = None;
+            loop {
+                let answer = self
+                    .client
+                    .query()
+                    .table_name(&self.name)
+                    .consistent_read(true)
+                    .key_condition_expression("pk = :pk")
+                    .projection_expression("pk, sk")
+                    .expression_attribute_values(":pk", s(&pk))
+                    .set_exclusive_start_key(start)
+                    .send()
+                    .await
+                    .map_err(|e| StoreError::from_sdk("Query", e))?;
+                for item in answer.items.unwrap_or_default() {
+                    let key = item::key(&item)?;
+                    // An image goes with its claim, or not at all.
+                    if kept.contains(&key) || key.as_image().is_some() {
+                        continue;
+                    }
+                    let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
+                    delete.send().await.map_err(|e| StoreError::from_sdk("DeleteItem", e))?;
+                }
+                start = answer.last_evaluated_key;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl crate::Items {
+    pub fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.get(&Key::job(id)).map(item::job).transpose()
+    }
+}
+
+fn new_job(id: JobId, kind: JobKind, below_epoch: u64, now: Timestamp) -> Job {
+    Job {
+        id,
+        kind,
+        status: JobStatus::Queued,
+        below_epoch,
+        place: Place::default(),
+        done: 0,
+        started_at: now,
+        finished_at: None,
+    }
+}
+
+fn advanced(page: Result<(), Vec<(usize, Refusal)>>) -> Advanced {
+    if page.is_ok() { Advanced::Saved } else { Advanced::Overtaken }
+}

@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use serde::{Deserialize, Serialize};
+use tintype_model::{JobId, Timestamp};
+
+use crate::StoreError;
+
+/// The queue that jobs are worked from. A message names a job and nothing else that matters.
+#[derive(Debug, Clone)]
+pub struct JobQueue {
+    client: Client,
+    url: String,
+}
+
+/// A message of the queue.
+#[derive(Debug, Clone, Copy)]
+pub struct JobMessage {
+    pub job: JobId,
+    /// When the request that began the job was at work.
+    pub sent_at: Timestamp,
+}
+
+/// A message as it is sent.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    job: String,
+    /// Milliseconds.
+    sent_at: i64,
+}
+
+impl JobMessage {
+    /// `None`: not a message of this queue.
+    pub fn parse(body: &str) -> Option<Self> {
+        let body: Body = serde_json::from_str(body).ok()?;
+        Some(Self { job: body.job.parse().ok()?, sent_at: Timestamp::from_millis(body.sent_at) })
+    }
+}
+
+impl JobQueue {
+    pub fn new(config: &aws_config::SdkConfig, url: impl Into<String>) -> Self {
+        Self { client: Client::new(config), url: url.into() }
+    }
+
+    /// Has a job worked on after `delay`, in whole seconds, at most 15 minutes.
+    pub async fn send(&self, message: JobMessage, delay: Duration) -> Result<(), StoreError> {
+        let body = Body { job: message.job.to_string(), sent_at: message.sent_at.millis() };
+        let body = serde_json::to_string(&body).map_err(|e| StoreError::Internal(e.to_string()))?;
+        let send = self.client.send_message().queue_url(&self.url).message_body(body);
+        let send = send.delay_seconds(i32::try_from(delay.as_secs().min(900)).unwrap_or_default());
+        send.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("SendMessage", e))
+    }
+}

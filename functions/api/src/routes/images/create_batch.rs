@@ -1,0 +1,206 @@
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::Value;
+use tintype_model::{Image, ImageId, ImageKey, Timestamp, Title};
+use tintype_store::{Begun, Created};
+
+use super::create_image::{CreateImage, draft};
+use super::{UploadView, upload_of};
+use crate::error::{Document, Problem};
+use crate::fields::{Field, Items, MAX_ITEMS, Refused};
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::reply::Reply;
+use crate::request::{Request, read_object};
+
+/// Bytes. A thousand images with titles, and with descriptions of a usual length.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// How long images wait for a table that is busy. The gateway gives an answer 30 s, of which signing needs a few.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+body! {
+    pub(crate) struct CreateBatch {
+        images: Drafts,
+    }
+}
+
+/// Not looked at yet: what is wrong with one is not the request's fault.
+pub(crate) struct Drafts(Vec<Value>);
+
+impl Field for Drafts {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        Items::read(value).map(|Items(items)| Self(items))
+    }
+}
+
+impl JsonSchema for Drafts {
+    fn schema_name() -> Cow<'static, str> {
+        "Drafts".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let item = generator.subschema_for::<CreateImage>();
+        json_schema!({"type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": item})
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchResults")]
+pub(crate) struct BatchView<'a> {
+    results: Vec<ItemView<'a>>,
+}
+
+/// One image's: 201 with its id and upload, or why not.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchResult")]
+struct ItemView<'a> {
+    index: usize,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<ImageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload: Option<UploadView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Document<'a>>,
+}
+
+/// What became of one item, in the letters that a repetition finds.
+const CREATED: u8 = b'c';
+const TITLE_TAKEN: u8 = b't';
+const INVALID: u8 = b'i';
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Register up to 1,000 images; each has its own answer, in order",
+    login: Login::Required,
+    body: Some(of::<CreateBatch>),
+    headers: &[Header::IdempotencyKey],
+    replies: &[Answer::json(207, "What became of each image, in order.", of::<BatchView<'static>>)],
+    problems: &[
+        (403, "plan_required", "Your account has no plan."),
+        (409, "in_progress", "A request with this Idempotency-Key is at work."),
+    ],
+    ..PLAIN
+};
+
+/// Registers up to a thousand images. What is wrong with one is that one's answer, and no other's.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let CreateBatch { images: Drafts(items) } = request.body_up_to(MAX_BODY)?;
+    let owner = request.caller().await?.profile;
+    let plan = request.required_plan_of(&owner).await?;
+    let idempotency = request.idempotency("create_batch", owner.id)?;
+    let (started_at, before) = match &idempotency {
+        None => (request.now, None),
+        Some(idempotency) => {
+            let (first, before) = match request.app.table.begin_request(idempotency, request.now).await? {
+                Begun::Mine(first) => (first, None),
+                Begun::Done(first, outcomes) => (first, Some(outcomes)),
+                Begun::AtWork(first) if first.body == idempotency.body() => return Err(Problem::in_progress()),
+                Begun::AtWork(first) => (first, None),
+            };
+            if first.body != idempotency.body() {
+                return Err(Problem::idempotency_mismatch());
+            }
+            (first.started_at, before)
+        }
+    };
+    let key_at = |index: usize, started_at: Timestamp| match &idempotency {
+        Some(idempotency) => idempotency.image_key(started_at, index as u64),
+        None => ImageKey::generate(),
+    };
+    let drafts: Vec<Result<Image, Problem>> = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let body: CreateImage = read_object(item, "An image must be a JSON object.")?;
+            draft(request, body, &owner, &plan, key_at(index, started_at))
+        })
+        .collect();
+
+    let results = match before {
+        Some(outcomes) => repeat(drafts, outcomes.as_bytes()),
+        None => {
+            let results = create(request, drafts).await?;
+            if let Some(idempotency) = &idempotency {
+                let outcomes: Option<String> = results.iter().map(outcome).collect();
+                request.app.table.end_request(idempotency, outcomes.as_deref()).await?;
+            }
+            results
+        }
+    };
+    let mut views = Vec::with_capacity(results.len());
+    for (index, result) in results.iter().enumerate() {
+        views.push(match result {
+            Ok(image) => ItemView {
+                index,
+                status: StatusCode::CREATED.as_u16(),
+                id: Some(image.id),
+                upload: Some(upload_of(request, image).await?),
+                error: None,
+            },
+            Err(problem) => ItemView {
+                index,
+                status: problem.status.as_u16(),
+                id: None,
+                upload: None,
+                error: Some(problem.document()),
+            },
+        });
+    }
+    Ok(Reply::json(StatusCode::MULTI_STATUS, &BatchView { results: views }))
+}
+
+/// Writes the images that are as they must be; of several of one title the first.
+async fn create(
+    request: &Request<'_>,
+    mut drafts: Vec<Result<Image, Problem>>,
+) -> Result<Vec<Result<Image, Problem>>, Problem> {
+    let mut titles: HashSet<Title> = HashSet::new();
+    for draft in &mut drafts {
+        if draft.as_ref().is_ok_and(|image| !titles.insert(image.title.clone())) {
+            *draft = Err(Problem::title_taken());
+        }
+    }
+    let images: Vec<Image> = drafts.iter().flatten().cloned().collect();
+    let mut made = request.app.table.create_images(images, request.now, PATIENCE).await?.into_iter();
+    for draft in drafts.iter_mut().filter(|draft| draft.is_ok()) {
+        match made.next().flatten() {
+            Some(Created::Created | Created::Repeated(_)) => {}
+            Some(Created::TitleTaken) => *draft = Err(Problem::title_taken()),
+            None => *draft = Err(Problem::unavailable("the table stayed busy")),
+        }
+    }
+    Ok(drafts)
+}
+
+/// `None`: a later try may have another.
+fn outcome(result: &Result<Image, Problem>) -> Option<char> {
+    Some(char::from(match result {
+        Ok(_) => CREATED,
+        Err(problem) if problem.status == StatusCode::CONFLICT => TITLE_TAKEN,
+        Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => INVALID,
+        Err(_) => return None,
+    }))
+}
+
+/// The first answer again.
+fn repeat(drafts: Vec<Result<Image, Problem>>, outcomes: &[u8]) -> Vec<Result<Image, Problem>> {
+    let again = |(draft, outcome): (Result<Image, Problem>, &u8)| match *outcome {
+        CREATED => draft,
+        TITLE_TAKEN => Err(Problem::title_taken()),
+        // The plan may admit by now what it did not then.
+        _ => {
+            Err(draft.err().unwrap_or_else(|| Problem::unprocessable("invalid", "Your plan did not admit this image.")))
+        }
+    };
+    drafts.into_iter().zip(outcomes).map(again).collect()
+}

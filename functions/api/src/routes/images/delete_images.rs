@@ -1,0 +1,99 @@
+use std::collections::{HashMap, HashSet};
+
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tintype_model::{ImageId, JobId};
+
+use crate::error::{Document, Problem};
+use crate::fields::Texts;
+use crate::openapi::{Answer, Login, Operation, PLAIN, of};
+use crate::reply::Reply;
+use crate::request::{CHANGE_TRIES, Request};
+use crate::routes::jobs;
+
+body! {
+    pub(crate) struct DeleteImages {
+        ids: Option<Texts> = None,
+        all: bool = false,
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletionResults")]
+pub(crate) struct ResultsView<'a> {
+    results: Vec<ResultView<'a>>,
+}
+
+/// One id's: 204 where its image was deleted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletionResult")]
+struct ResultView<'a> {
+    id: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Document<'a>>,
+}
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Images",
+    summary: "Delete a selection of the caller's images, or begin to delete all",
+    login: Login::Required,
+    body: Some(of::<DeleteImages>),
+    replies: &[
+        Answer::json(200, "What became of each, in order.", of::<ResultsView<'static>>),
+        Answer::json(202, "All are being deleted.", of::<jobs::Accepted>).with(&["Location"]),
+    ],
+    problems: &[(403, "not_owner", "An id names another owner; nothing was deleted.")],
+    ..PLAIN
+};
+
+/// Deletes a selection of the caller's images, or begins to delete all.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    match request.body()? {
+        DeleteImages { ids: Some(Texts(ids)), all: false } => delete_some(request, &ids).await,
+        DeleteImages { ids: None, all: true } => delete_all(request).await,
+        DeleteImages { .. } => Err(Problem::invalid_field("ids", "required", "is required, or all must be true")),
+    }
+}
+
+async fn delete_some(request: &Request<'_>, ids: &[String]) -> Result<Reply, Problem> {
+    let caller = request.caller().await?.profile.id;
+    let parsed: Vec<Option<ImageId>> = ids.iter().map(|id| id.parse().ok()).collect();
+    if parsed.iter().flatten().any(|id| id.owner != caller) {
+        return Err(Problem::not_owner());
+    }
+    let mut seen = HashSet::new();
+    let distinct: Vec<ImageId> = parsed.iter().flatten().copied().filter(|id| seen.insert(*id)).collect();
+    let deleted = request.app.table.delete_images(&distinct, request.now).await?;
+    let deleted: HashMap<ImageId, Option<bool>> = distinct.into_iter().zip(deleted).collect();
+
+    let (missing, busy) = (Problem::not_found(), Problem::busy());
+    let mut results = Vec::with_capacity(ids.len());
+    for (id, parsed) in ids.iter().zip(&parsed) {
+        // What is no id of ours names nothing.
+        let outcome = parsed.map_or(Some(false), |id| deleted.get(&id).copied().flatten());
+        let (status, error) = match outcome {
+            Some(true) => (StatusCode::NO_CONTENT, None),
+            Some(false) => (missing.status, Some(missing.document())),
+            None => (busy.status, Some(busy.document())),
+        };
+        results.push(ResultView { id, status: status.as_u16(), error });
+    }
+    Ok(Reply::ok(&ResultsView { results }))
+}
+
+async fn delete_all(request: &Request<'_>) -> Result<Reply, Problem> {
+    let user = request.claimed_user().await?;
+    let id = JobId::generate(user);
+    for attempt in 0..CHANGE_TRIES {
+        let owner = request.caller().await?.profile;
+        if attempt == 0 {
+            jobs::announce(request, id).await?;
+        }
+        if request.app.table.begin_deleting_images(&owner, id, request.now).await? {
+            return jobs::reply_accepted(request, id).await;
+        }
+    }
+    Err(Problem::busy())
+}

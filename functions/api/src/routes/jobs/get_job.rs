@@ -1,0 +1,33 @@
+use tintype_model::{JobId, JobKind};
+
+use crate::error::Problem;
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::reply::Reply;
+use crate::request::Request;
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Jobs",
+    summary: "How far a job is; an account deletion's is open to whoever has its id",
+    login: Login::Optional,
+    headers: &[Header::IfNoneMatch],
+    replies: &[Answer::json(200, "The job.", of::<super::JobView>).with(&["ETag"])],
+    problems: &[(404, "not_found", "You have no such job.")],
+    ..PLAIN
+};
+
+/// A job of the caller's. Whose account was deleted has no login any more: that job is open to whoever knows its id.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let id: Option<JobId> = request.param("id").parse().ok();
+    let job = match id {
+        Some(id) => request.app.table.job(id).await?,
+        None => None,
+    };
+    if let Some(job) = job.as_ref().filter(|job| job.kind == JobKind::DeleteAccount) {
+        return Ok(super::reply(job));
+    }
+    let caller = request.caller().await?.profile.id;
+    match job.filter(|job| job.id.owner == caller) {
+        Some(job) => Ok(super::reply(&job)),
+        None => Err(Problem::not_found()),
+    }
+}

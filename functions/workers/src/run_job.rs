@@ -1,0 +1,118 @@
+//! Works jobs: a page at a time for as long as the function may run, then by another message, so that no number of
+//! images meets a time limit.
+//!
+//! A message may come twice, late, or while another is at work, and this may be cut off at any line. So a page is one
+//! transaction with the step of the job's place; who finds the job elsewhere than it was reads it again and goes on
+//! from there. What is no transaction (a pool's user, the records of a deleted account) may be deleted again.
+
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use tintype_model::{Job, JobKind, JobStatus, Place, Timestamp};
+use tintype_store::{Advanced, JobMessage};
+
+use crate::{Worker, log};
+
+const NAME: &str = "run_job";
+
+/// Kept of the function's time for the page at hand and the next message.
+const RESERVE: Duration = Duration::from_secs(60);
+
+/// How long a request may take to write the job whose message it has sent: Lambda stops it after 29 s.
+const UNWRITTEN: Duration = Duration::from_secs(60);
+
+/// How long after the beginning of an account's deletion a request that knew the account may still write something:
+/// the deletion's own request takes up to 29 s, and one that began just before its end as long again.
+const REQUESTS_END: Duration = Duration::from_secs(60);
+
+/// How often the queue delivers a message before it gives it up: `maxReceiveCount` in `template.yaml`.
+const DELIVERIES: u32 = 5;
+
+/// What is to be done next with a job.
+enum Next {
+    Nothing(&'static str),
+    /// To be gone on with after a while.
+    Again(Duration),
+}
+
+pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
+    let mut answer = SqsBatchResponse::default();
+    for record in event.payload.records {
+        if let Err(error) = one_message(worker, &record, &event.context).await {
+            log(NAME, &record.message_id.as_deref().unwrap_or_default(), "failed", Some(&error));
+            answer.add_failure(record.message_id.unwrap_or_default());
+        }
+    }
+    Ok(answer)
+}
+
+async fn one_message(worker: &Worker, record: &SqsMessage, context: &Context) -> Result<(), Error> {
+    let message = JobMessage::parse(record.body.as_deref().unwrap_or_default()).ok_or("not a job's message")?;
+    match run(worker, message, context).await {
+        Ok(Next::Nothing(outcome)) => log(NAME, &message.job, outcome, None),
+        Ok(Next::Again(after)) => {
+            worker.jobs.send(message, after).await?;
+            log(NAME, &message.job, "goes on", None);
+        }
+        Err(error) => {
+            let deliveries = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+            if deliveries.is_some_and(|count: u32| count >= DELIVERIES) {
+                worker.table.fail_job(message.job).await?;
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<Next, Error> {
+    loop {
+        let now = Timestamp::now();
+        let Some(job) = worker.table.job(message.job).await? else {
+            if now < message.sent_at + UNWRITTEN {
+                return Ok(Next::Again(Duration::from_secs(2)));
+            }
+            return Ok(Next::Nothing("no such job"));
+        };
+        if job.status == JobStatus::Done {
+            return Ok(Next::Nothing("done before"));
+        }
+        if now + RESERVE >= Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX)) {
+            return Ok(Next::Again(Duration::ZERO));
+        }
+        if let Some(next) = step(worker, &job, now).await? {
+            return Ok(next);
+        }
+    }
+}
+
+/// `None`: there is more to do at once.
+async fn step(worker: &Worker, job: &Job, now: Timestamp) -> Result<Option<Next>, Error> {
+    if job.kind == JobKind::DeleteAccount && job.place == Place::default() {
+        worker.accounts.delete(job.id.owner).await?;
+    }
+    // Requests that knew the account may still have made images behind the first pass.
+    let last_pass = job.kind == JobKind::DeleteImages || job.place.pass > 0;
+    if job.kind == JobKind::DeleteAccount && last_pass {
+        let wait = (job.started_at + REQUESTS_END).millis() - now.millis();
+        if wait > 0 {
+            return Ok(Some(Next::Again(Duration::from_millis(wait.unsigned_abs()) + Duration::from_secs(1))));
+        }
+    }
+    match worker.table.advance(job, now).await? {
+        Advanced::Saved => {}
+        Advanced::Overtaken => tokio::time::sleep(Duration::from_millis(20)).await,
+        Advanced::End if !last_pass => {
+            worker.table.move_on(job, Place { pass: job.place.pass + 1, after: None }).await?;
+        }
+        Advanced::End => {
+            if job.kind == JobKind::DeleteAccount {
+                worker.table.delete_records(job.id.owner, job.id).await?;
+            }
+            worker.table.finish_job(job, now).await?;
+            return Ok(Some(Next::Nothing("done")));
+        }
+    }
+    Ok(None)
+}
