@@ -105,8 +105,8 @@ openapi: ## Write docs/openapi.json anew from the code
 .PHONY: format
 format: $(VENV)/ready ## Format Rust and Python
 	cargo fmt --all
-	ruff format infra tests benches
-	ruff check --fix infra tests benches
+	ruff format infra tests benches/functions.py
+	ruff check --fix infra tests benches/functions.py
 
 .PHONY: lint
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
@@ -117,8 +117,8 @@ lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo machete
-	ruff format --check infra tests benches
-	ruff check infra tests benches
+	ruff format --check infra tests benches/functions.py
+	ruff check infra tests benches/functions.py
 
 .PHONY: lint-deploy
 lint-deploy: $(VENV)/ready
