@@ -188,7 +188,7 @@ fn each_route_of_accounts_costs_what_it_may() {
         ledger.costs(&to_login, login(), 403, &["AdminInitiateAuth", "AdminGetUser", READ]).await;
         let twin = ledger.twin("confirm").await;
         let confirm = post(None, "/api/auth/confirm", json!({"email": email, "code": code}));
-        ledger.costs(&twin, confirm, 204, &["ConfirmSignUp", "AdminGetUser", "PutItem", "DeleteItem"]).await;
+        ledger.costs(&twin, confirm, 204, &["ConfirmSignUp", "AdminGetUser", "TransactWriteItems", "DeleteItem"]).await;
         let session = ledger.costs(&to_login, login(), 200, &["AdminInitiateAuth", READ]).await.json();
         let user = User { refresh_token: session.str("refresh_token").into(), ..stack.user().await };
 
