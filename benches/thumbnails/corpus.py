@@ -173,3 +173,49 @@ def make(directory):
         ].save(path, "gif", save_all=True, append_images=frames[1:], duration=100),
     )
     return made
+
+
+def make_huge(directory):
+    """100 megapixels of every format, for the memory that one job takes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    width, height = 12_247, 8_165
+    made = []
+    kept = {}
+
+    def picture():
+        if not kept:
+            tile = np.asarray(photograph(*MEGAPIXELS[12]))
+            kept[0] = np.tile(tile, (3, 4, 1))[:height, :width]
+        return kept[0]
+
+    def add(name, form, write):
+        path = directory / f"{name}.{form}"
+        if not path.exists():
+            part = path.with_suffix(".part")
+            write(part)
+            part.rename(path)
+        made.append((name, path, form))
+
+    def pillow(path, form, **options):
+        Image.fromarray(picture()).save(path, form, **options)
+
+    add("jpeg", "jpeg", lambda path: pillow(path, "jpeg", quality=92))
+    add("jpeg progressive", "jpeg", lambda path: pillow(path, "jpeg", quality=92, progressive=True))
+    add("png", "png", lambda path: vips_image(picture()).pngsave(str(path), compression=1))
+    add(
+        "png interlaced",
+        "png",
+        lambda path: vips_image(picture()).pngsave(str(path), compression=1, interlace=True),
+    )
+    add("webp", "webp", lambda path: pillow(path, "webp", quality=85, method=0))
+    add(
+        "webp lossless",
+        "webp",
+        lambda path: pillow(path, "webp", lossless=True, quality=0, method=0),
+    )
+    add(
+        "gif",
+        "gif",
+        lambda path: Image.fromarray(picture()[:, :, 1] & 0xF8, "L").save(path, "gif"),
+    )
+    return made

@@ -6,11 +6,13 @@ import pyvips
 
 pyvips.cache_set_max(0)
 WIDE = 10_000_000
+# The option's name changed in 8.15.
+BARE = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
 ENCODERS = {
-    "jpeg": lambda image: image.jpegsave_buffer(Q=80, keep="none"),
-    "png": lambda image: image.pngsave_buffer(keep="none"),
-    "webp": lambda image: image.webpsave_buffer(Q=80, keep="none"),
-    "gif": lambda image: image.gifsave_buffer(keep="none"),
+    "jpeg": lambda image: image.jpegsave_buffer(Q=80, **BARE),
+    "png": lambda image: image.pngsave_buffer(**BARE),
+    "webp": lambda image: image.webpsave_buffer(Q=80, **BARE),
+    "gif": lambda image: image.gifsave_buffer(**BARE),
 }
 
 

@@ -12,6 +12,16 @@ if [ ! -x "$work/venv/bin/python" ]; then
 fi
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     --requirement benches/thumbnails/requirements.txt
+# Debian's libvips is older than the one from PyPI and another peer. It wants root; without, the
+# benchmark goes on with one libvips.
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ ! -x "$work/venv-debian/bin/python" ]; then
+    if apt-get install --yes --quiet --no-install-recommends libvips42 >"$work/apt.log" 2>&1; then
+        python3 -m venv "$work/venv-debian"
+        "$work/venv-debian/bin/python" -m pip install --quiet --disable-pip-version-check pyvips==3.2.0
+    else
+        echo "libvips42 could not be installed: see $work/apt.log" >&2
+    fi
+fi
 mkdir -p "$work/node"
 cp benches/thumbnails/package.json "$work/node/package.json"
 (cd "$work/node" && npm install --silent --no-audit --no-fund)

@@ -110,7 +110,12 @@ impl Reducer {
     /// To be called before the first [`scatter`](Self::scatter). What never comes stays zero.
     pub(crate) fn expect_scattered(&mut self) {
         let height = self.height.div_ceil(self.factor.y) as usize;
-        self.scattered = vec![0; self.out_width * height * self.channels];
+        let samples = self.out_width * height * self.channels;
+        if self.factor == (Factor { x: 1, y: 1 }) {
+            self.out = vec![0; samples];
+        } else {
+            self.scattered = vec![0; samples];
+        }
     }
 
     /// Adds pixels of row `y` at columns `x`, `x + step`, …: for interlaced images, where every
@@ -120,8 +125,12 @@ impl Reducer {
         let mut column = x;
         for pixel in pixels.chunks_exact(self.channels) {
             let at = (row + (column / self.factor.x) as usize) * self.channels;
-            for (sum, &sample) in self.scattered[at..].iter_mut().zip(pixel) {
-                *sum += u32::from(sample);
+            if self.scattered.is_empty() {
+                self.out[at..at + self.channels].copy_from_slice(pixel);
+            } else {
+                for (sum, &sample) in self.scattered[at..].iter_mut().zip(pixel) {
+                    *sum += u32::from(sample);
+                }
             }
             column += step;
         }

@@ -59,7 +59,7 @@ fn every_fixture_shows_its_quadrants_at_every_size() {
                     _ => 30,
                 };
                 if expected[3] == 0 {
-                    assert_eq!(colour[3], 0, "{name} at {height}");
+                    assert!(colour[3] <= 8, "{name} at {height}");
                     continue;
                 }
                 let close = colour.iter().zip(expected).all(|(level, wanted)| level.abs_diff(wanted) <= tolerance);

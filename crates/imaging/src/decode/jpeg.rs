@@ -12,7 +12,7 @@ use crate::{Error, Rejection};
 /// block lets through from above the new limit of frequency shows as aliasing on a zone plate.
 const OVERSAMPLE: f64 = 3.0;
 /// The same for chrominance, whose size in a JPEG thumbnail is half.
-const CHROMA_OVERSAMPLE: f64 = 2.25 / 2.0;
+const CHROMA_OVERSAMPLE: f64 = 2.8 / 2.0;
 
 /// Bytes of planes and coefficients. The worst honest case, a progressive picture of 100 megapixels
 /// at half size, has 450 MB; at the heights of usual plans it is a tenth of that.
