@@ -112,7 +112,10 @@ fn log(route: &Route, method: &Method, request_id: &str, status: StatusCode, beg
 /// Logs what failed without failing the request.
 pub(crate) fn warn(request: &Request<'_>, cause: &dyn std::fmt::Display) {
     let path = &request.path;
-    println!("{}", serde_json::json!({
+    println!(
+        "{}",
+        serde_json::json!({
             "timestamp": Timestamp::now(), "level": "warn", "path": path, "cause": cause.to_string(),
-        }));
+        })
+    );
 }
