@@ -33,7 +33,7 @@ def load_plans(table_name: str, file: Path, add_only: bool = False) -> list[str]
             continue
         version = held.get("version", 0)
         table.put_item(
-            Item={**key, **plan, "version": version + 1},
+            Item={**held, **key, **plan, "version": version + 1},
             ConditionExpression="attribute_not_exists(pk) OR version = :seen",
             ExpressionAttributeValues={":seen": version},
         )

@@ -22,8 +22,11 @@ fn routes(id: &str) -> Vec<(String, Vec<&'static str>)> {
         ("/api/images/{id}", vec!["DELETE", "GET", "PATCH"]),
         ("/api/images/{id}/upload", vec!["POST"]),
         ("/api/jobs/{id}", vec!["GET"]),
+        ("/api/expiring-links", vec!["GET", "POST"]),
         ("/api/explore", vec!["GET"]),
-        ("/api/plans", vec!["GET"]),
+        ("/api/plans", vec!["GET", "POST"]),
+        ("/api/plans/Basic", vec!["DELETE", "GET"]),
+        ("/api/users", vec!["GET"]),
         ("/api/health", vec!["GET"]),
     ]
     .map(|(path, methods)| (path.replace("{id}", id), methods))

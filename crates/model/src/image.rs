@@ -144,9 +144,11 @@ impl Image {
 }
 
 impl BuiltFor {
-    /// `None`: an owner without a plan, whose images have no thumbnails.
-    pub fn plan(plan: Option<&Plan>) -> Self {
+    /// `plan`: the owner's; without one, images have no thumbnails. `revision`: [`Profile::plan_revision`](crate::Profile).
+    /// Every edit of the plan and every assignment gives another value: a set that is being deleted is never built anew.
+    pub fn plan(plan: Option<&Plan>, revision: u64) -> Self {
         let stamp = plan.map_or_else(String::new, |plan| format!("{}#{}", plan.name, plan.version));
+        let stamp = format!("{stamp}#{revision}");
         let hash = <sha2::Sha256 as sha2::Digest>::digest(stamp);
         Self(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -254,9 +256,36 @@ macro_rules! serialize_as_str {
 }
 serialize_as_str!(Status, Visibility, ContentType);
 
+impl Ready {
+    /// Whether its thumbnails are those that a plan with these heights gives.
+    pub fn has_heights(&self, heights: &[u32]) -> bool {
+        let mut wanted: Vec<u32> = heights.iter().map(|height| *height.min(&self.height)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        self.thumbnails.iter().map(|thumbnail| thumbnail.height).eq(wanted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thumbnails_are_right_when_their_heights_are_the_plans_but_never_more_than_the_images() {
+        let ready = |heights: &[u32]| Ready {
+            width: 400,
+            height: 300,
+            placeholder: Vec::new(),
+            thumbnails: heights.iter().map(|&height| Thumbnail { height, width: 1, size: 1 }).collect(),
+            built_for: BuiltFor::plan(None, 0),
+        };
+        assert!(ready(&[200, 300]).has_heights(&[200, 400]));
+        assert!(ready(&[200, 300]).has_heights(&[800, 200, 400]));
+        assert!(ready(&[]).has_heights(&[]));
+        assert!(!ready(&[200]).has_heights(&[200, 400]));
+        assert!(!ready(&[200, 300]).has_heights(&[200]));
+        assert_ne!(BuiltFor::plan(None, 0), BuiltFor::plan(None, 1));
+    }
 
     #[test]
     fn a_hash_is_64_lower_case_digits_and_reads_back() {

@@ -6,6 +6,7 @@ mod idempotency;
 mod ids;
 mod image;
 mod job;
+mod link;
 mod plan;
 mod profile;
 pub mod schema;
@@ -22,7 +23,8 @@ pub use image::{
     Visibility,
 };
 pub use job::{Job, JobId, JobKind, JobStatus, Place};
-pub use plan::{Plan, PlanName};
+pub use link::{Lifetime, Link, LinkId, LinkKey, LinkToken};
+pub use plan::{Heights, Plan, PlanName};
 pub use profile::{Profile, Usage};
 pub use session::{BadRefreshToken, Claims, RefreshToken};
 pub use signing::SigningKey;

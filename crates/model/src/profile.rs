@@ -7,6 +7,8 @@ pub struct Profile {
     pub email: Email,
     pub name: PersonName,
     pub plan: Option<PlanName>,
+    /// Raised each time an admin puts the user on a plan, also on the same one again.
+    pub plan_revision: u64,
     /// Raised by "delete all": images of a lower epoch go.
     pub epoch: u64,
     /// Sessions that began at or before this second are over.

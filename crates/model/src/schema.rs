@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
-    ContentType, Description, Email, ImageId, ImageKey, JobId, JobKind, JobStatus, MAX_IMAGE_BYTES, PersonName,
-    PlanName, Sha256, Status, Timestamp, Title, UserId, Visibility,
+    ContentType, Description, Email, Heights, ImageId, ImageKey, JobId, JobKind, JobStatus, Lifetime, LinkId,
+    MAX_IMAGE_BYTES, PersonName, PlanName, Sha256, Status, Timestamp, Title, UserId, Visibility,
 };
 
 macro_rules! schemas {
@@ -59,7 +59,19 @@ schemas! {
     Email => {
         "type": "string", "format": "email", "maxLength": (Email::MAX_CHARS), "examples": ["ada@example.org"]
     };
-    PlanName => { "type": "string", "examples": ["Premium"] };
+    PlanName => { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "examples": ["Premium"] };
+    Heights => {
+        "type": "array", "maxItems": (Heights::MAX_COUNT), "description": "Pixels.", "examples": [[200, 400]],
+        "items": {"type": "integer", "minimum": (Heights::MIN), "maximum": (Heights::MAX)}
+    };
+    LinkId => {
+        "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "A link's id.",
+        "examples": ["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]
+    };
+    Lifetime => {
+        "type": "integer", "minimum": (Lifetime::MIN), "maximum": (Lifetime::MAX), "description": "Seconds.",
+        "examples": [3600]
+    };
     Timestamp => {
         "type": "string", "format": "date-time", "description": "RFC 3339, in UTC.",
         "examples": ["2030-01-02T03:04:05.678Z"]

@@ -223,17 +223,27 @@ impl Accounts {
             Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => return Ok(None),
             Err(e) => return Err(sort("AdminGetUser", e)),
         };
-        let value = |name: &str| {
-            let attribute = user.user_attributes().iter().find(|a| a.name() == name);
-            attribute.and_then(|a| a.value()).ok_or_else(|| internal(format!("AdminGetUser: no {name}")))
-        };
-        Ok(Some(PoolUser {
-            id: user_id(value("sub")?)?,
-            email: Email::from_stored(value("email")?.to_lowercase()),
-            name: PersonName::from_stored(value("name")?.to_owned()),
-            confirmed: user.user_status != Some(UserStatusType::Unconfirmed),
-            created_at: Timestamp::from_secs(user.user_create_date.map_or(0, |at| at.secs())),
-        }))
+        let created_at = user.user_create_date.map_or(0, |at| at.secs());
+        pool_user(user.user_attributes(), user.user_status.as_ref(), created_at).map(Some)
+    }
+
+    /// At most `limit` users whose e-mail begins so, in the pool's own order, and the token of the page after them. The
+    /// pool gives 60 at most. `prefix` has neither quotation marks nor backslashes.
+    pub async fn list(
+        &self,
+        prefix: &str,
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<(Vec<PoolUser>, Option<String>), AccountError> {
+        let filter = (!prefix.is_empty()).then(|| format!("email ^= \"{prefix}\""));
+        let call = self.client.list_users().user_pool_id(&self.pool).set_filter(filter).set_pagination_token(after);
+        let call = call.limit(i32::try_from(limit.min(60)).unwrap_or(60));
+        let answer = call.send().await.map_err(|e| sort("ListUsers", e))?;
+        let users = answer.users.unwrap_or_default();
+        let users = users.iter().map(|user| {
+            pool_user(user.attributes(), user.user_status.as_ref(), user.user_create_date.map_or(0, |at| at.secs()))
+        });
+        Ok((users.collect::<Result<_, _>>()?, answer.pagination_token))
     }
 
     /// Whether the pool still has a user: whoever holds an access token can delete theirs without us.
@@ -263,6 +273,25 @@ fn once() -> aws_sdk_cognitoidentityprovider::config::Builder {
 
 fn attribute(name: &str, value: &str) -> Result<AttributeType, AccountError> {
     AttributeType::builder().name(name).value(value).build().map_err(internal)
+}
+
+/// `created_at`: seconds since 1970.
+fn pool_user(
+    attributes: &[AttributeType],
+    status: Option<&UserStatusType>,
+    created_at: i64,
+) -> Result<PoolUser, AccountError> {
+    let value = |name: &str| {
+        let attribute = attributes.iter().find(|attribute| attribute.name() == name);
+        attribute.and_then(|a| a.value()).ok_or_else(|| internal(format!("a user without {name}")))
+    };
+    Ok(PoolUser {
+        id: user_id(value("sub")?)?,
+        email: Email::from_stored(value("email")?.to_lowercase()),
+        name: PersonName::from_stored(value("name")?.to_owned()),
+        confirmed: status != Some(&UserStatusType::Unconfirmed),
+        created_at: Timestamp::from_secs(created_at),
+    })
 }
 
 fn internal(error: impl std::fmt::Display) -> AccountError {

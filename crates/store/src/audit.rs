@@ -136,7 +136,11 @@ impl Kind {
             },
             ("PROFILE", "PROFILE") => user(rest).map_or(Self::Unknown, Self::Profile),
             ("PROFILE", "USAGE") => user(rest).map_or(Self::Unknown, Self::Usage),
-            ("PROFILE", "SESSION" | "SIGNUP" | "DELETED") | ("IDEMP", "IDEMP") => Self::Passing,
+            ("PROFILE", "SESSION" | "SIGNUP" | "DELETED")
+            | ("IDEMP", "IDEMP")
+            | ("TOKEN", "TOKEN")
+            | ("USER" | "LINKS", "LINK")
+            | ("MISSES", "FROM") => Self::Passing,
             ("USER", "JOB") => Self::Job,
             ("PLANS", "PLAN") => Self::Plan,
             ("AUDIT", "PLACE") => Self::Place,

@@ -393,7 +393,7 @@ mod tests {
     fn a_blob_names_its_image() {
         let id = ImageId { owner: OWNER.parse().unwrap(), key: tintype_model::ImageKey::generate() };
         assert_eq!(blob_owner(&original_key(id)), Some(id));
-        let thumbnail = ThumbnailKey { image: id, set: &BuiltFor::plan(None), height: 200, kind: ContentType::Jpeg };
+        let thumbnail = ThumbnailKey { image: id, set: &BuiltFor::plan(None, 0), height: 200, kind: ContentType::Jpeg };
         assert_eq!(blob_owner(&thumbnail.key()), Some(id));
         for stranger in ["", "originals/x/y", "other/a/b", "originals"] {
             assert_eq!(blob_owner(stranger), None);

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
     Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobId, JobKind,
-    JobStatus, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status, Thumbnail, Timestamp, Title, Usage,
-    UserId, Visibility,
+    JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status,
+    Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
 };
 
 use crate::key::Key;
@@ -190,6 +190,7 @@ pub(crate) fn from_profile(profile: &Profile) -> Item {
         set("plan", s(plan));
         set("plan_pk", s(plan_partition(plan)));
     }
+    set("plan_revision", n(profile.plan_revision));
     set("epoch", n(profile.epoch));
     if let Some(before) = profile.signed_out_before {
         set("signed_out_before", n(before.secs()));
@@ -207,6 +208,7 @@ pub(crate) fn profile(item: &Item) -> Result<Profile, StoreError> {
         email: Email::from_stored(fields.text("email")?.to_owned()),
         name: PersonName::from_stored(fields.text("name")?.to_owned()),
         plan: fields.opt_text("plan").map(PlanName::from_stored),
+        plan_revision: fields.opt_number("plan_revision")?.unwrap_or_default(),
         epoch: fields.number("epoch")?,
         signed_out_before: fields.opt_number("signed_out_before")?.map(Timestamp::from_secs),
         created_at: Timestamp::from_millis(fields.number("created_at")?),
@@ -217,6 +219,26 @@ pub(crate) fn profile(item: &Item) -> Result<Profile, StoreError> {
 pub(crate) fn usage(item: &Item) -> Result<Usage, StoreError> {
     let fields = Fields(item);
     Ok(Usage { images: fields.number("images")?, bytes: fields.number("bytes")? })
+}
+
+/// When a user was last put on a plan.
+pub(crate) fn assigned_at(plan: &Item) -> Result<Option<Timestamp>, StoreError> {
+    Ok(Fields(plan).opt_number("assigned_at")?.map(Timestamp::from_millis))
+}
+
+pub(crate) fn from_plan(plan: &Plan) -> Item {
+    let mut item = Key::plan(&plan.name).attributes();
+    let mut set = |name: &str, value| {
+        item.insert(name.to_owned(), value);
+    };
+    set("name", s(&plan.name));
+    set("thumbnail_heights", AttributeValue::L(plan.thumbnail_heights.iter().map(n).collect()));
+    set("original_link", AttributeValue::Bool(plan.original_link));
+    set("expiring_links", AttributeValue::Bool(plan.expiring_links));
+    set("max_image_bytes", n(plan.max_image_bytes));
+    set("max_images", n(plan.max_images));
+    set("version", n(plan.version));
+    item
 }
 
 pub(crate) fn plan(item: &Item) -> Result<Plan, StoreError> {
@@ -289,4 +311,60 @@ pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
         started_at: Timestamp::from_millis(fields.number("started_at")?),
         finished_at: fields.opt_number("finished_at")?.map(Timestamp::from_millis),
     })
+}
+
+/// `token`: the hash of the one that the link has now.
+pub(crate) fn from_link(link: &Link, token: Sha256) -> Item {
+    let mut item = Key::link(link.id).attributes();
+    let mut set = |name: &str, value| {
+        item.insert(name.to_owned(), value);
+    };
+    set("image", s(link.image));
+    set("content_type", s(link.content_type.as_str()));
+    set("description", s(&link.description));
+    set("lifetime", n(link.lifetime.secs()));
+    set("expires_at", n(link.expires_at.secs()));
+    set("rotation", n(link.rotation));
+    set("token", s(token));
+    if let Some(most) = link.max_downloads {
+        set("max_downloads", n(most));
+    }
+    set("downloads", n(link.downloads));
+    if let Some(hash) = &link.password_hash {
+        set("password_hash", s(hash));
+    }
+    set("created_at", n(link.created_at.millis()));
+    set("version", n(link.version));
+    item
+}
+
+pub(crate) fn link(item: &Item) -> Result<Link, StoreError> {
+    let fields = Fields(item);
+    Ok(Link {
+        id: key(item)?.as_link().ok_or_else(|| fields.broken("sk"))?,
+        image: fields.parsed("image", |text| text.parse().ok())?,
+        content_type: fields.parsed("content_type", |text| ContentType::parse(text).ok())?,
+        description: Description::from_stored(fields.text("description")?.to_owned()),
+        lifetime: Lifetime::from_secs(fields.number("lifetime")?).ok_or_else(|| fields.broken("lifetime"))?,
+        expires_at: Timestamp::from_secs(fields.number("expires_at")?),
+        rotation: fields.number("rotation")?,
+        max_downloads: fields.opt_number("max_downloads")?,
+        downloads: fields.number("downloads")?,
+        password_hash: fields.opt_text("password_hash").map(str::to_owned),
+        created_at: Timestamp::from_millis(fields.number("created_at")?),
+        version: fields.number("version")?,
+    })
+}
+
+/// What a token leads to: the link and its image, so that one more read finds all that a visit needs.
+pub(crate) fn pointer(item: &Item) -> Result<(LinkId, ImageId), StoreError> {
+    let fields = Fields(item);
+    let owner = fields.parsed("owner", |text| text.parse().ok())?;
+    let link: LinkKey = fields.parsed("link", |text| text.parse().ok())?;
+    Ok((LinkId { owner, key: link }, ImageId { owner, key: fields.parsed("image", |text| text.parse().ok())? }))
+}
+
+pub(crate) fn misses(item: &Item) -> Result<(u32, Timestamp), StoreError> {
+    let fields = Fields(item);
+    Ok((fields.number("misses")?, Timestamp::from_secs(fields.number("expires_at")?)))
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tintype_model::{Idempotency, ImageId, JobId, PlanName, Title, UserId};
+use tintype_model::{Idempotency, ImageId, JobId, LinkId, LinkToken, PlanName, Sha256, Title, UserId};
 use uuid::Uuid;
 
 /// Where an item stands in the table. The one place that formats primary keys.
@@ -52,6 +52,34 @@ impl Key {
         Self { pk: format!("TITLE#{owner}#{title}"), sk: "CLAIM".into() }
     }
 
+    pub fn link(id: LinkId) -> Self {
+        Self { pk: Self::images_of(id.owner), sk: format!("LINK#{}", id.key) }
+    }
+
+    /// What names the link that a token is of.
+    pub fn token(token: &LinkToken) -> Self {
+        Self::token_hash(token.hash())
+    }
+
+    pub(crate) fn token_hash(hash: Sha256) -> Self {
+        Self { pk: format!("TOKEN#{hash}"), sk: "TOKEN".into() }
+    }
+
+    /// What says that `image` has the link `id`.
+    pub(crate) fn link_of(image: ImageId, id: LinkId) -> Self {
+        Self { pk: Self::links_of(image), sk: format!("LINK#{}", id.key) }
+    }
+
+    /// The partition that lists an image's links.
+    pub(crate) fn links_of(image: ImageId) -> String {
+        format!("LINKS#{}#{}", image.owner, image.key)
+    }
+
+    /// The wrong passwords that came from `address` to a link.
+    pub(crate) fn misses(id: LinkId, address: &str) -> Self {
+        Self { pk: format!("MISSES#{id}"), sk: format!("FROM#{address}") }
+    }
+
     /// The first request with an idempotency key.
     pub fn first_request(request: &Idempotency) -> Self {
         Self { pk: format!("IDEMP#{}", request.id()), sk: "IDEMP".into() }
@@ -79,6 +107,17 @@ impl Key {
     pub fn as_image(&self) -> Option<ImageId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
         Some(ImageId { owner, key: self.sk.strip_prefix("IMAGE#")?.parse().ok()? })
+    }
+
+    /// The user whose profile stands here, if one does.
+    pub(crate) fn as_profile(&self) -> Option<UserId> {
+        (self.sk == "PROFILE").then(|| self.pk.strip_prefix("PROFILE#")?.parse().ok()).flatten()
+    }
+
+    /// The link that stands here, if one does.
+    pub fn as_link(&self) -> Option<LinkId> {
+        let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
+        Some(LinkId { owner, key: self.sk.strip_prefix("LINK#")?.parse().ok()? })
     }
 
     pub(crate) fn attributes(&self) -> HashMap<String, AttributeValue> {

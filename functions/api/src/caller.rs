@@ -21,6 +21,15 @@ impl Request<'_> {
         self.caller_and([]).await.map(|(caller, _)| caller)
     }
 
+    /// The caller, who must be an admin: the token's groups say so, which nobody but the pool's operator can write.
+    pub(crate) async fn admin(&self) -> Result<Caller, Problem> {
+        let caller = self.caller().await?;
+        if caller.claims.is_admin() {
+            return Ok(caller);
+        }
+        Err(Problem::forbidden("not_admin", "Only admins may do this."))
+    }
+
     /// Like [`Self::caller_and`], for routes that need no login: none without a token, an error with a bad one.
     pub(crate) async fn caller_if_any_and(
         &self,

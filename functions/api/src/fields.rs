@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 use tintype_model::{
-    ContentType, Description, Email, MAX_IMAGE_BYTES, PersonName, Sha256, Status, TextError, Title, Visibility,
+    ContentType, Description, Email, Heights, ImageId, Lifetime, MAX_IMAGE_BYTES, PersonName, PlanName, Sha256, Status,
+    TextError, Title, Visibility,
 };
 
 use crate::error::FieldError;
@@ -93,6 +94,15 @@ text_fields!(Title, Description, Email, PersonName);
 impl<T: Field> Field for Option<T> {
     fn read(value: &Value) -> Result<Self, Refused> {
         T::read(value).map(Some)
+    }
+}
+
+/// A field that may be `null`, which stands for none.
+pub(crate) struct Nullable<T>(pub(crate) Option<T>);
+
+impl<T: Field> Field for Nullable<T> {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        if value.is_null() { Ok(Self(None)) } else { T::read(value).map(Some).map(Self) }
     }
 }
 
@@ -243,4 +253,116 @@ schemas! {
         "examples": [["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]]
     });
     Limit => json_schema!({"type": "integer", "minimum": 1, "maximum": 100, "default": 50, "examples": [50]});
+    AnyImage => json_schema!({"type": "string", "examples": ["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]});
+    MaxDownloads => json_schema!({"type": "integer", "minimum": 1, "maximum": 1_000_000_000, "examples": [3]});
+    LinkPassword => json_schema!({
+        "type": "string", "minLength": 1, "maxLength": (LinkPassword::MAX_CHARS), "format": "password",
+        "examples": ["open sesame"]
+    });
+    Count => json_schema!({"type": "integer", "minimum": 0, "examples": [100_000]});
+}
+
+impl<T: JsonSchema> JsonSchema for Nullable<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Nullable{}", T::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [generator.subschema_for::<T>(), {"type": "null"}]})
+    }
+}
+
+impl Field for ImageId {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        text(value)?.parse().map_err(|_| Refused("malformed", "must be the id of an image".into()))
+    }
+}
+
+/// What should be the id of an image; none where no image could have it.
+pub(crate) struct AnyImage(pub(crate) Option<ImageId>);
+
+impl Field for AnyImage {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        Ok(Self(text(value)?.parse().ok()))
+    }
+}
+
+fn whole(value: &Value) -> Result<u64, Refused> {
+    match (value.as_u64(), value.is_i64()) {
+        (Some(number), _) => Ok(number),
+        // Below every bound.
+        (None, true) => Ok(0),
+        (None, false) => Err(Refused("wrong_type", "must be a whole number".into())),
+    }
+}
+
+impl Field for Lifetime {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let message = || format!("must be {} to {} seconds", Self::MIN, Self::MAX);
+        Self::from_secs(whole(value)?).ok_or_else(|| Refused("out_of_range", message()))
+    }
+}
+
+/// How often a link may be used.
+pub(crate) struct MaxDownloads(pub(crate) u32);
+
+impl Field for MaxDownloads {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        match u32::try_from(whole(value)?) {
+            Ok(most @ 1..=1_000_000_000) => Ok(Self(most)),
+            _ => Err(Refused("out_of_range", "must be 1 to 1000000000".into())),
+        }
+    }
+}
+
+/// The password of a link, in 1 to 256 characters.
+pub(crate) struct LinkPassword(pub(crate) String);
+
+impl LinkPassword {
+    pub(crate) const MAX_CHARS: usize = 256;
+}
+
+impl Field for LinkPassword {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let password = text(value)?;
+        match password.chars().count() {
+            0 => Err(TextError::Empty.into()),
+            1..=Self::MAX_CHARS => Ok(Self(password.to_owned())),
+            _ => Err(TextError::TooLong(Self::MAX_CHARS).into()),
+        }
+    }
+}
+
+impl Field for PlanName {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let message = || format!("must be 1 to {} letters, digits, _ or -", Self::MAX_CHARS);
+        Self::parse(text(value)?).ok_or_else(|| Refused("malformed", message()))
+    }
+}
+
+impl Field for Heights {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let wrong = || Refused("wrong_type", "must be a list of whole numbers".into());
+        let heights = value.as_array().ok_or_else(wrong)?.iter().map(whole).collect::<Result<Vec<_>, _>>();
+        let heights = heights.map_err(|_| wrong())?.into_iter().map(|height| u32::try_from(height).unwrap_or(u32::MAX));
+        let (most, least, highest) = (Self::MAX_COUNT, Self::MIN, Self::MAX);
+        let message = || format!("must be at most {most} heights of {least} to {highest} pixels");
+        Self::new(heights.collect()).ok_or_else(|| Refused("out_of_range", message()))
+    }
+}
+
+/// How many there may be of something.
+pub(crate) struct Count(pub(crate) u64);
+
+impl Field for Count {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        if value.as_i64().is_some_and(|number| number < 0) {
+            return Err(Refused("out_of_range", "must not be negative".into()));
+        }
+        whole(value).map(Self)
+    }
 }

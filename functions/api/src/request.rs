@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -41,6 +43,8 @@ pub(crate) struct Request<'a> {
     params: Vec<(&'static str, String)>,
     body: Vec<u8>,
     host: String,
+    cookies: Vec<String>,
+    source_ip: String,
 }
 
 impl<'a> Request<'a> {
@@ -63,8 +67,14 @@ impl<'a> Request<'a> {
         let header = |name| event.headers.get(name).and_then(|value| value.to_str().ok());
         let host = header("host").or(context.domain_name.as_deref()).unwrap_or_default().to_owned();
         let claims = context.authorizer.and_then(|a| a.jwt).map(|jwt| serde_json::json!(jwt.claims));
+        // The gateway takes cookies out of the headers; SAM's local one may leave them there.
+        let mut cookies = event.cookies.unwrap_or_default();
+        cookies
+            .extend(header("cookie").into_iter().flat_map(|line| line.split(';')).map(|part| part.trim().to_owned()));
         Self {
             app,
+            cookies,
+            source_ip: context.http.source_ip.unwrap_or_default(),
             method: context.http.method,
             path,
             now,
@@ -79,6 +89,47 @@ impl<'a> Request<'a> {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies.iter().find_map(|cookie| cookie.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// Where the request came from: an IPv4 address, or the /64 that one customer of an IPv6 network has.
+    pub(crate) fn caller_network(&self) -> String {
+        match self.source_ip.parse() {
+            Ok(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::")
+            }
+            _ => self.source_ip.clone(),
+        }
+    }
+
+    /// A field of a form's body; empty where the form has none.
+    pub(crate) fn form_field(&self, name: &str) -> Result<String, Problem> {
+        self.check_size(MAX_BODY)?;
+        self.check_type("application/x-www-form-urlencoded", "a form's")?;
+        let field = form_urlencoded::parse(&self.body).find(|(known, _)| known == name);
+        Ok(field.map(|(_, value)| value.into_owned()).unwrap_or_default())
+    }
+
+    fn check_size(&self, max: usize) -> Result<(), Problem> {
+        if self.body.len() <= max {
+            return Ok(());
+        }
+        let detail = format!("The body is larger than {max} bytes.");
+        Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail))
+    }
+
+    fn check_type(&self, wanted: &str, what: &str) -> Result<(), Problem> {
+        let kind = self.header("content-type").unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if kind.eq_ignore_ascii_case(wanted) {
+            return Ok(());
+        }
+        let detail = format!("The body must be {what}, with Content-Type: {wanted}.");
+        Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
     }
 
     /// A parameter of the path. Its name stands in the route's template, or this panics.
@@ -98,16 +149,8 @@ impl<'a> Request<'a> {
 
     /// Like [`Self::body`], where up to `max` bytes are admitted.
     pub(crate) fn body_up_to<T: Body>(&self, max: usize) -> Result<T, Problem> {
-        if self.body.len() > max {
-            let detail = format!("The body is larger than {max} bytes.");
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
-        }
-        let kind = self.header("content-type").unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
-            let detail = "The body must be JSON, with Content-Type: application/json.";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
-        }
+        self.check_size(max)?;
+        self.check_type("application/json", "JSON")?;
         let value: Value = serde_json::from_slice(&self.body)
             .map_err(|e| Problem::bad_request("bad_json", format!("The body is not JSON: {e}.")))?;
         read_object(value, "The body must be a JSON object.")
@@ -132,7 +175,11 @@ impl<'a> Request<'a> {
 
     /// A page of `list`, with where the next one begins.
     pub(crate) fn reply_page(&self, results: &[impl Serialize], next: Option<Cursor>, list: &str) -> Reply {
-        let next = next.map(|cursor| cursor.seal(&self.app.signing, list));
+        self.reply_sealed_page(results, next.map(|cursor| cursor.seal(&self.app.signing, list)))
+    }
+
+    /// A page with the cursor of the next one as clients get it.
+    pub(crate) fn reply_sealed_page(&self, results: &[impl Serialize], next: Option<String>) -> Reply {
         let reply = Reply::ok(&Page { results, next_cursor: next.as_deref() });
         let Some(cursor) = next else { return reply };
         let kept = form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "cursor");

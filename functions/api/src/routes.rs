@@ -7,9 +7,11 @@ mod fallback;
 mod health;
 mod images;
 mod jobs;
+mod links;
 mod me;
 mod media;
 mod plans;
+mod users;
 
 use std::pin::Pin;
 
@@ -48,9 +50,11 @@ macro_rules! routes {
 
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
+const PUT: &[Method] = &[Method::PUT];
 const PATCH: &[Method] = &[Method::PATCH];
 const DELETE: &[Method] = &[Method::DELETE];
 const READ: &[Method] = &[Method::GET, Method::HEAD];
+const READ_OR_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 const ANY: &[Method] = &[];
 
 routes! {
@@ -73,11 +77,22 @@ routes! {
     PATCH "/api/images/{id}" images::update_image;
     DELETE "/api/images/{id}" images::delete_image;
     POST "/api/images/{id}/upload" images::renew_upload;
+    POST "/api/expiring-links" links::create_link;
+    GET "/api/expiring-links" links::list_links;
+    GET "/api/expiring-links/{id}" links::get_link;
+    PUT "/api/expiring-links/{id}" links::replace_link;
+    PATCH "/api/expiring-links/{id}" links::update_link;
+    DELETE "/api/expiring-links/{id}" links::delete_link;
     GET "/api/explore" explore;
     GET "/api/jobs/{id}" jobs::get_job;
     GET "/api/plans" plans::list_plans;
+    POST "/api/plans" plans::create_plan;
+    GET "/api/plans/{name}" plans::get_plan;
+    DELETE "/api/plans/{name}" plans::delete_plan;
+    GET "/api/users" users::list_users;
     READ "/media/imageupload/{owner}/{file}" media::get_original;
     READ "/media/thumbnail/{owner}/{image}/{file}" media::get_thumbnail;
+    READ_OR_POST "/media/exp/{token}/{file}" media::visit_link;
     GET "/api/openapi.json" documents::get_openapi;
     GET "/api/docs" documents::get_docs;
     GET "/api/health" health;

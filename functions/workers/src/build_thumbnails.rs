@@ -2,7 +2,8 @@
 //!
 //! S3 tells of an upload at least once, late and in any order, and this may be cut off at any line and run again, also
 //! twice at the same time. So every step is safe to repeat:
-//! - A set of thumbnails is named by the plan it was built for: the same set is the same blobs.
+//! - A set of thumbnails is named by the plan, and the owner's assignment to it, that it was built for: the same set is
+//!   the same blobs.
 //! - The image is made ready, or rejected, on condition that it is as it was read. Who comes second reads again.
 //! - After that everything that decided is read once more. What changed in between is done again, and what was made
 //!   for an image that is gone is deleted.
@@ -72,11 +73,16 @@ fn remaining(context: &Context) -> Instant {
 struct Facts {
     image: Image,
     plan: Option<Plan>,
+    plan_revision: u64,
 }
 
 impl Facts {
     fn wanted(&self) -> BuiltFor {
-        BuiltFor::plan(self.plan.as_ref())
+        BuiltFor::plan(self.plan.as_ref(), self.plan_revision)
+    }
+
+    fn heights(&self) -> &[u32] {
+        self.plan.as_ref().map_or(&[], |plan| &plan.thumbnail_heights)
     }
 }
 
@@ -91,7 +97,7 @@ async fn read(worker: &Worker, id: ImageId) -> Result<Option<Facts>, StoreError>
         Some(name) => worker.table.read([Key::plan(name)]).await?.plan(name)?,
         None => None,
     };
-    Ok(Some(Facts { image, plan }))
+    Ok(Some(Facts { image, plan, plan_revision: owner.plan_revision }))
 }
 
 /// Whether a ready image's thumbnails are taken to be there.
@@ -120,9 +126,12 @@ pub(crate) async fn build(
                 worker.blobs.delete_all(id).await?;
                 return Ok("rejected before");
             }
-            State::Ready(ready) if ready.built_for == wanted && (made.is_some() || trust == Trust::Recorded) => {
+            // Under whatever plan they were built: the right heights are all that counts.
+            State::Ready(ready)
+                if ready.has_heights(facts.heights()) && (made.is_some() || trust == Trust::Recorded) =>
+            {
                 // Another was faster. What this one made beside it is no one's.
-                if let Some((set, _)) = made.filter(|(set, _)| *set != wanted) {
+                if let Some((set, _)) = made.filter(|(set, _)| *set != ready.built_for) {
                     worker.blobs.delete_thumbnails(id, &set).await?;
                 }
                 return Ok("ready");
@@ -187,7 +196,7 @@ async fn make(worker: &Worker, facts: &Facts, deadline: Instant) -> Result<Made,
     let Some(image) = worker.table.begin_processing(&facts.image, Timestamp::now()).await? else {
         return Ok(Made::Stale);
     };
-    let heights = facts.plan.as_ref().map(|plan| plan.thumbnail_heights.clone()).unwrap_or_default();
+    let heights = facts.heights().to_vec();
     let (declared, max_pixels) = (format(image.blob.content_type), worker.max_pixels);
     let bridge = SyncIoBridge::new(original);
     let decoding = tokio::task::spawn_blocking(move || process(bridge, declared, &heights, max_pixels, deadline));

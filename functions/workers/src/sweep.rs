@@ -1,10 +1,10 @@
-//! Deletes what a removed image leaves: its blobs, and the claim of one that expired. It is told by the table's stream,
-//! so one worker serves every way in which an image goes.
+//! Deletes what a removed image leaves: its blobs, its links, and the claim of one that expired; and what pointed to a
+//! removed link. It is told by the table's stream, so one worker serves every way in which an image or a link goes.
 
 use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::{Error, LambdaEvent};
-use tintype_model::Title;
-use tintype_store::Key;
+use tintype_model::{Sha256, Title};
+use tintype_store::{Key, StoreError};
 
 use crate::{Worker, log};
 
@@ -17,19 +17,33 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Event>) -> Result
         let keys = serde_json::to_value(&record.change.keys)?;
         let old = serde_json::to_value(&record.change.old_image)?;
         let key = text(&keys, "pk").zip(text(&keys, "sk")).map(|(pk, sk)| Key::stored(pk, sk));
-        let Some(id) = key.and_then(|key| key.as_image()) else { continue };
+        let Some(key) = key else { continue };
+        let (image, link) = (key.as_image(), key.as_link());
         let swept = async {
-            worker.blobs.delete_all(id).await?;
-            // Only what expired went without its claim.
-            match text(&old, "title").filter(|_| old.get("expires_at").is_some()) {
-                Some(title) => worker.table.release_claim(id, &Title::from_stored(title)).await,
-                None => Ok(()),
+            if let Some(id) = image {
+                worker.blobs.delete_all(id).await?;
+                worker.table.delete_links_of(id).await?;
+                // Only what expired went without its claim.
+                if let Some(title) = text(&old, "title").filter(|_| old.get("expires_at").is_some()) {
+                    worker.table.release_claim(id, &Title::from_stored(title)).await?;
+                }
             }
+            let image_of = text(&old, "image").and_then(|key| key.parse().ok());
+            let token = text(&old, "token").and_then(|hash| Sha256::parse(&hash));
+            if let (Some(id), Some(image), Some(token)) = (link, image_of, token) {
+                worker.table.delete_link_traces(id, image, token).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        let subject = match (image, link) {
+            (Some(id), _) => id.to_string(),
+            (_, Some(id)) => id.to_string(),
+            _ => continue,
         };
         match swept.await {
-            Ok(()) => log(NAME, &id, "swept", None),
+            Ok(()) => log(NAME, &subject, "swept", None),
             Err(error) => {
-                log(NAME, &id, "failed", Some(&error));
+                log(NAME, &subject, "failed", Some(&error));
                 return Err(error.into());
             }
         }

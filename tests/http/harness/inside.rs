@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Stack, eventually};
@@ -116,6 +116,68 @@ impl Stack {
             .send()
             .await
             .expect("the request was noted");
+    }
+
+    pub(crate) async fn link_item(&self, id: &str) -> Option<Item> {
+        let (owner, link) = parts(id);
+        self.item(format!("USER#{owner}"), format!("LINK#{link}")).await
+    }
+
+    /// How many of the items that a link is made of are there.
+    pub(crate) async fn link_traces(&self, link: &Value) -> usize {
+        let (owner, id) = parts(link["id"].as_str().expect("an id"));
+        let (_, image) = parts(link["base_image"].as_str().expect("an image's id"));
+        let url = link["link_url"].as_str().expect("a URL");
+        let hash = Sha256::digest(url.rsplit('/').nth(1).expect("a token"));
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut found = 0;
+        for (pk, sk) in [
+            (format!("USER#{owner}"), format!("LINK#{id}")),
+            (format!("LINKS#{owner}#{image}"), format!("LINK#{id}")),
+            (format!("TOKEN#{hash}"), "TOKEN".to_owned()),
+        ] {
+            found += usize::from(self.item(pk, sk).await.is_some());
+        }
+        found
+    }
+
+    /// Moves a link's clock.
+    pub(crate) async fn link_expires_in(&self, id: &str, seconds: i64) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let at = i64::try_from(now.as_secs()).expect("not so far") + seconds;
+        let (owner, link) = parts(id);
+        self.expire(format!("USER#{owner}"), format!("LINK#{link}"), at).await;
+    }
+
+    /// Lets the wrong passwords given to a link be of a while ago.
+    pub(crate) async fn misses_are_old(&self, link: &str) {
+        let found = self
+            .dynamodb
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(format!("MISSES#{link}")))
+            .send()
+            .await
+            .expect("the table can be read");
+        for item in found.items() {
+            let part = |name: &str| item[name].as_s().expect("a key").clone();
+            self.expire(part("pk"), part("sk"), 1_000_000_000).await;
+        }
+    }
+
+    async fn expire(&self, pk: String, sk: String, at: i64) {
+        self.dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(pk))
+            .key("sk", text(sk))
+            .condition_expression("attribute_exists(expires_at)")
+            .update_expression("SET expires_at = :at")
+            .expression_attribute_values(":at", AttributeValue::N(at.to_string()))
+            .send()
+            .await
+            .expect("it expires");
     }
 
     /// The keys of everything that both buckets hold for an image.

@@ -51,6 +51,20 @@ impl Stack {
         user
     }
 
+    /// A user whose session says that they are an admin.
+    pub(crate) async fn admin(&'static self) -> User {
+        let user = self.user().await;
+        self.cognito
+            .admin_add_user_to_group()
+            .user_pool_id(&self.user_pool)
+            .username(&user.email)
+            .group_name("admins")
+            .send()
+            .await
+            .expect("the group is there");
+        user.another_session().await
+    }
+
     pub(crate) async fn user_without_plan(&'static self) -> User {
         let user = self.user().await;
         self.set_plan(&user.id, None).await;
@@ -139,6 +153,13 @@ impl User {
         let created = self.create_with(title, picture, json!({"visibility": visibility})).await;
         created.put(self.stack, &picture.bytes).await.is(200);
         self.ready(&created.id).await
+    }
+
+    /// An expiring link to a ready image, for 300 seconds unless told otherwise.
+    pub(crate) async fn link(&self, image: &Value, more: Value) -> Value {
+        let mut body = json!({"base_image": image["id"], "expiry_in_seconds": 300});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("more fields").clone());
+        self.post("/api/expiring-links", body).await.gives(201)
     }
 
     pub(crate) async fn image(&self, id: &str) -> Value {

@@ -52,6 +52,7 @@ async fn create_profile(
         email,
         name,
         plan: app.default_plan.clone(),
+        plan_revision: 0,
         epoch: 0,
         signed_out_before: None,
         created_at: now,

@@ -13,7 +13,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Image, ImageId, Plan, Profile, Timestamp};
-use tintype_store::Key;
+use tintype_store::{Key, Table};
 
 use crate::caller::Caller;
 use crate::error::Problem;
@@ -41,6 +41,18 @@ async fn load_owned(request: &Request<'_>) -> Result<OwnedImage, Problem> {
             None => Err(Problem::not_found()),
         },
     }
+}
+
+/// Who may make one more image, and under what plan. What is on its way to being ready is not counted yet.
+async fn may_create(request: &Request<'_>) -> Result<(Profile, Plan), Problem> {
+    let user = request.claimed_user().await?;
+    let (caller, items) = request.caller_and(Table::usage_keys(user)).await?;
+    let plan = request.required_plan_of(&caller.profile).await?;
+    if items.usage(user)?.images >= plan.max_images {
+        let detail = format!("Your plan allows {} images, and you have them.", plan.max_images);
+        return Err(Problem::forbidden("image_limit", detail));
+    }
+    Ok((caller.profile, plan))
 }
 
 /// What S3 will admit for an image: these headers, this body, once, until then.

@@ -1,5 +1,6 @@
 pub(super) mod get_original;
 pub(super) mod get_thumbnail;
+pub(super) mod visit_link;
 
 use tintype_model::{Image, ImageId, ImageKey, Profile, UserId};
 use tintype_store::Key;

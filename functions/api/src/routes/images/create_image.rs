@@ -31,6 +31,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
         Answer::json(201, "The image, pending, and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])
     ],
     problems: &[
+        (403, "image_limit", "Your plan allows no more images."),
         (403, "plan_required", "Your account has no plan."),
         (409, "title_taken", "You already have an image with this title."),
     ],
@@ -40,8 +41,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
 /// Registers an image and gives the one upload that S3 will admit for it.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let body: CreateImage = request.body()?;
-    let owner = request.caller().await?.profile;
-    let plan = request.required_plan_of(&owner).await?;
+    let (owner, plan) = super::may_create(request).await?;
     let idempotency = request.idempotency("create_image", owner.id)?;
     let key_at = |started_at| match &idempotency {
         Some(idempotency) => idempotency.image_key(started_at, 0),

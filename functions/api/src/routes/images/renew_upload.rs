@@ -14,6 +14,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     replies: &[Answer::json(200, "The image and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])],
     problems: &[
         (403, "not_owner", "The id names another owner."),
+        (403, "too_large_for_plan", "Your plan takes smaller images only."),
         (403, "plan_required", "Your account has no plan."),
         (404, "not_found", "You have no such image."),
         (409, "not_pending", "The image does not wait for an upload."),
@@ -29,6 +30,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         let plan = request.required_plan_of(owner).await?;
         if owned.image.status() != Status::Pending {
             return Err(Problem::conflict("not_pending", "This image does not wait for an upload."));
+        }
+        if owned.image.blob.size > plan.max_image_bytes {
+            let detail = format!("Your plan takes images of up to {} bytes.", plan.max_image_bytes);
+            return Err(Problem::forbidden("too_large_for_plan", detail));
         }
         let expires_at = request.now + request.app.pending;
         match request.app.table.extend_pending(&owned.image, expires_at, request.now).await? {

@@ -1,0 +1,100 @@
+pub(super) mod create_link;
+pub(super) mod delete_link;
+pub(super) mod get_link;
+pub(super) mod list_links;
+pub(super) mod replace_link;
+pub(super) mod update_link;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tintype_model::{Description, ImageId, Link, LinkId, Profile, Timestamp};
+use tintype_store::{Key, LinkChange, LinkChanged, Password};
+
+use crate::error::Problem;
+use crate::fields::{LinkPassword, Nullable};
+use crate::passwords;
+use crate::reply::{Reply, etag};
+use crate::request::{CHANGE_TRIES, Request};
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Link")]
+struct LinkView<'a> {
+    id: LinkId,
+    base_image: ImageId,
+    description: &'a Description,
+    expiry_in_seconds: u32,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    /// For anyone, without login.
+    link_url: String,
+    /// Where there is a cap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_downloads: Option<u32>,
+    /// Redirects to the file, from its beginning.
+    downloads: u64,
+    has_password: bool,
+}
+
+fn show<'a>(request: &Request<'_>, link: &'a Link) -> LinkView<'a> {
+    let (base, token) = (request.base_url(), link.token(&request.app.signing));
+    LinkView {
+        id: link.id,
+        base_image: link.image_id(),
+        description: &link.description,
+        expiry_in_seconds: link.lifetime.secs(),
+        created_at: link.created_at,
+        expires_at: link.expires_at,
+        // The title stays out of it: a download is named by its Content-Disposition.
+        link_url: format!("{base}/media/exp/{}/original.{}", token.as_str(), link.content_type.extension()),
+        max_downloads: link.max_downloads,
+        downloads: link.downloads,
+        has_password: link.password_hash.is_some(),
+    }
+}
+
+fn reply_with_link(request: &Request<'_>, link: &Link) -> Reply {
+    Reply::ok(&show(request, link)).with_header("etag", etag(link.version, &[link.downloads]))
+}
+
+/// The link that the path names, with its owner. Another's answers like one that is not there.
+async fn load_own(request: &Request<'_>) -> Result<(Link, Profile), Problem> {
+    let id: Option<LinkId> = request.param("id").parse().ok();
+    let user = request.claimed_user().await?;
+    let own = id.filter(|id| id.owner == user);
+    let (caller, items) = request.caller_and(own.map(Key::link)).await?;
+    let link = own.map(|id| items.link(id)).transpose()?.flatten();
+    let link = link.filter(|link| !link.is_expired(request.now)).ok_or_else(Problem::not_found)?;
+    Ok((link, caller.profile))
+}
+
+/// Whether a user's plan gives them links.
+async fn check_plan(request: &Request<'_>, owner: &Profile) -> Result<(), Problem> {
+    if request.required_plan_of(owner).await?.expiring_links {
+        return Ok(());
+    }
+    Err(Problem::forbidden("plan_forbids_links", "Your plan has no expiring links."))
+}
+
+fn hash(password: Nullable<LinkPassword>) -> Result<Password, Problem> {
+    match password.0 {
+        None => Ok(Password::None),
+        Some(password) => passwords::hash(&password.0).map(Password::Hash),
+    }
+}
+
+/// Changes the link that the path names.
+async fn change(request: &Request<'_>, change: LinkChange, image: Option<ImageId>) -> Result<Reply, Problem> {
+    for _ in 0..CHANGE_TRIES {
+        let (link, owner) = load_own(request).await?;
+        check_plan(request, &owner).await?;
+        request.check_if_match(link.version)?;
+        if image.is_some_and(|image| image != link.image_id()) {
+            return Err(Problem::invalid_field("base_image", "immutable", "cannot change: make another link"));
+        }
+        let (table, signing) = (&request.app.table, &request.app.signing);
+        if let LinkChanged::Changed(link) = table.change_link(&link, change.clone(), signing, request.now).await? {
+            return Ok(reply_with_link(request, &link));
+        }
+    }
+    Err(Problem::busy())
+}

@@ -1,0 +1,92 @@
+use http::StatusCode;
+use tintype_model::{Description, Lifetime, Link, LinkId, LinkKey};
+use tintype_store::{Key, LinkCreated, Password};
+
+use crate::error::Problem;
+use crate::fields::{AnyImage, LinkPassword, MaxDownloads, Nullable};
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::reply::{Reply, etag};
+use crate::request::Request;
+
+body! {
+    pub(crate) struct CreateLink {
+        base_image: AnyImage,
+        expiry_in_seconds: Lifetime,
+        description: Description = Description::default(),
+        max_downloads: Nullable<MaxDownloads> = Nullable(None),
+        password: Nullable<LinkPassword> = Nullable(None),
+    }
+}
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Expiring links",
+    summary: "Make a link that gives anyone the original of an image for a while",
+    login: Login::Required,
+    body: Some(of::<CreateLink>),
+    headers: &[Header::IdempotencyKey],
+    replies: &[Answer::json(201, "The link.", of::<super::LinkView<'static>>).with(&["ETag", "Location"])],
+    problems: &[
+        (403, "plan_forbids_links", "Your plan has no expiring links."),
+        (403, "plan_required", "Your account has no plan."),
+        (404, "not_found", "You have no such image."),
+        (409, "not_ready", "The image is not ready."),
+    ],
+    ..PLAIN
+};
+
+/// Makes a link that gives anyone the original of an image for a while.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let body: CreateLink = request.body()?;
+    let user = request.claimed_user().await?;
+    let own = body.base_image.0.filter(|id| id.owner == user);
+    let (caller, items) = request.caller_and(own.map(Key::image)).await?;
+    super::check_plan(request, &caller.profile).await?;
+    let image = own.map(|id| items.image(id)).transpose()?.flatten();
+    let image = image.filter(|image| !image.is_expired(request.now)).ok_or_else(Problem::not_found)?;
+    let not_ready = || Problem::conflict("not_ready", "This image is not ready: only then can it have links.");
+    if !image.is_ready() {
+        return Err(not_ready());
+    }
+
+    let idempotency = request.idempotency("create_link", user)?;
+    let key_at = |started_at| match &idempotency {
+        Some(idempotency) => LinkKey::from_uuid(idempotency.image_key(started_at, 0).uuid()),
+        None => LinkKey::generate(),
+    };
+    let password_hash = match super::hash(body.password)? {
+        Password::None => None,
+        Password::Hash(hash) => Some(hash),
+    };
+    let mut link = Link {
+        id: LinkId { owner: user, key: key_at(request.now) },
+        image: image.id.key,
+        content_type: image.blob.content_type,
+        description: body.description,
+        lifetime: body.expiry_in_seconds,
+        expires_at: body.expiry_in_seconds.end(request.now),
+        rotation: 0,
+        max_downloads: body.max_downloads.0.map(|most| most.0),
+        downloads: 0,
+        password_hash,
+        created_at: request.now.floor_to(1),
+        version: 1,
+    };
+    let signing = &request.app.signing;
+    match request.app.table.create_link(&link, signing, idempotency.as_ref(), request.now).await? {
+        LinkCreated::Created => {}
+        LinkCreated::NotReady => return Err(not_ready()),
+        LinkCreated::Repeated(first) => {
+            if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
+                return Err(Problem::idempotency_mismatch());
+            }
+            // The first answer again: the link as it was made.
+            link.id.key = key_at(first.started_at);
+            link.created_at = first.started_at.floor_to(1);
+            link.expires_at = link.lifetime.end(first.started_at);
+        }
+    }
+    let location = format!("{}/api/expiring-links/{}", request.base_url(), link.id);
+    Ok(Reply::json(StatusCode::CREATED, &super::show(request, &link))
+        .with_header("etag", etag(link.version, &[link.downloads]))
+        .with_header("location", location))
+}

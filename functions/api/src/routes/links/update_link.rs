@@ -1,0 +1,46 @@
+use tintype_model::{Description, Lifetime};
+use tintype_store::LinkChange;
+
+use crate::error::Problem;
+use crate::fields::{LinkPassword, MaxDownloads, Nullable};
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::reply::Reply;
+use crate::request::Request;
+
+body! {
+    pub(crate) struct UpdateLink {
+        expiry_in_seconds: Option<Lifetime> = None,
+        description: Option<Description> = None,
+        max_downloads: Option<Nullable<MaxDownloads>> = None,
+        password: Option<Nullable<LinkPassword>> = None,
+        rotate: bool = false,
+    }
+}
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Expiring links",
+    summary: "Change a link; null takes its cap or its password away, rotate gives it another URL",
+    login: Login::Required,
+    body: Some(of::<UpdateLink>),
+    headers: &[Header::IfMatch],
+    replies: &[Answer::json(200, "The link.", of::<super::LinkView<'static>>).with(&["ETag"])],
+    problems: &[
+        (403, "plan_forbids_links", "Your plan has no expiring links."),
+        (403, "plan_required", "Your account has no plan."),
+        (404, "not_found", "You have no such link, or not any more."),
+    ],
+    ..PLAIN
+};
+
+/// Changes a link; `null` takes its cap or its password away.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let body: UpdateLink = request.body()?;
+    let change = LinkChange {
+        lifetime: body.expiry_in_seconds,
+        description: body.description,
+        max_downloads: body.max_downloads.map(|most| most.0.map(|most| most.0)),
+        password: body.password.map(super::hash).transpose()?,
+        rotate: body.rotate,
+    };
+    super::change(request, change, None).await
+}

@@ -1,0 +1,61 @@
+use http::StatusCode;
+use tintype_model::{Heights, Plan, PlanName};
+use tintype_store::PlanCreated;
+
+use super::PlanView;
+use crate::error::Problem;
+use crate::fields::{Count, UploadSize};
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::reply::{Reply, etag};
+use crate::request::Request;
+
+body! {
+    pub(crate) struct CreatePlan {
+        name: PlanName,
+        thumbnail_heights: Heights,
+        original_link: bool,
+        expiring_links: bool,
+        max_image_bytes: UploadSize,
+        max_images: Count,
+    }
+}
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Plans",
+    summary: "Make a plan; for admins",
+    login: Login::Required,
+    body: Some(of::<CreatePlan>),
+    headers: &[Header::IdempotencyKey],
+    replies: &[Answer::json(201, "The plan.", of::<PlanView<'static>>).with(&["ETag", "Location"])],
+    problems: &[(403, "not_admin", "Only admins may do this."), (409, "plan_exists", "There is a plan of this name.")],
+    ..PLAIN
+};
+
+/// Makes a plan; for admins.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let admin = request.admin().await?;
+    let body: CreatePlan = request.body()?;
+    let idempotency = request.idempotency("create_plan", admin.profile.id)?;
+    let plan = Plan {
+        name: body.name,
+        thumbnail_heights: body.thumbnail_heights.into_vec(),
+        original_link: body.original_link,
+        expiring_links: body.expiring_links,
+        max_image_bytes: body.max_image_bytes.0,
+        max_images: body.max_images.0,
+        version: 1,
+    };
+    match request.app.table.create_plan(&plan, idempotency.as_ref(), request.now).await? {
+        PlanCreated::Created => {}
+        PlanCreated::Taken => return Err(Problem::conflict("plan_exists", "There is a plan of this name.")),
+        PlanCreated::Repeated(first) => {
+            if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
+                return Err(Problem::idempotency_mismatch());
+            }
+        }
+    }
+    let location = format!("{}/api/plans/{}", request.base_url(), plan.name);
+    Ok(Reply::json(StatusCode::CREATED, &PlanView::new(&plan))
+        .with_header("etag", etag(plan.version, &[]))
+        .with_header("location", location))
+}

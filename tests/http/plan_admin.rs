@@ -1,0 +1,176 @@
+//! What admins do: plans and users, and what a plan limits
+
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Stack, User, on_stack, unique};
+
+fn plan(name: &str) -> Value {
+    json!({
+        "name": name, "thumbnail_heights": [100, 50], "original_link": true, "expiring_links": false,
+        "max_image_bytes": 1_000_000, "max_images": 1000,
+    })
+}
+
+fn with(mut plan: Value, field: &str, value: Value) -> Value {
+    plan[field] = value;
+    plan
+}
+
+async fn new_plan(admin: &User, change: impl FnOnce(Value) -> Value) -> String {
+    let name = format!("plan-{}", unique());
+    admin.post("/api/plans", change(plan(&name))).await.gives(201);
+    name
+}
+
+async fn all_plans(stack: &Stack) -> Vec<Value> {
+    stack.get("/api/plans").await.gives(200).list("results").to_vec()
+}
+
+#[test]
+fn an_admin_makes_a_plan_and_anyone_sees_it() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let name = format!("plan-{}", unique());
+        let made = admin.post("/api/plans", plan(&name)).await;
+        assert!(made.must_header("location").ends_with(&format!("/api/plans/{name}")));
+        let tag = made.must_header("etag").to_owned();
+        let made = made.gives(201);
+        assert_eq!(made, with(plan(&name), "thumbnail_heights", json!([50, 100])));
+        let shown = stack.get(format!("/api/plans/{name}")).await;
+        assert_eq!(shown.must_header("etag"), tag);
+        assert_eq!(shown.gives(200), made);
+        assert!(all_plans(stack).await.contains(&made));
+        admin.post("/api/plans", plan(&name)).await.refuses(409, "plan_exists");
+        stack.get(format!("/api/plans/{}", unique())).await.refuses(404, "not_found");
+
+        let key = unique();
+        let other = plan(&format!("plan-{}", unique()));
+        let repeated = |body: Value| admin.post("/api/plans", body).header("idempotency-key", &key);
+        let first = repeated(other.clone()).await.gives(201);
+        assert_eq!(repeated(other.clone()).await.gives(201), first);
+        repeated(with(other, "max_images", json!(1))).await.refuses(422, "idempotency_mismatch");
+    });
+}
+
+#[test]
+fn what_is_wrong_with_a_plan_is_said_all_at_once() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let body = json!({
+            "name": "a/b", "thumbnail_heights": [15], "original_link": 1, "max_image_bytes": 0, "max_images": -1, "x": 1,
+        });
+        assert_eq!(
+            admin.post("/api/plans", body).await.invalid_fields(),
+            ["expiring_links", "max_image_bytes", "max_images", "name", "original_link", "thumbnail_heights", "x"]
+        );
+        for heights in [json!([4097]), json!((1..=9).map(|n| n * 100).collect::<Vec<_>>()), json!("200"), json!([1.5])]
+        {
+            let body = with(plan(&unique()), "thumbnail_heights", heights);
+            assert_eq!(admin.post("/api/plans", body).await.invalid_fields(), ["thumbnail_heights"]);
+        }
+    });
+}
+
+#[test]
+fn whoever_is_no_admin_is_refused_whatever_they_call_themselves() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        // All that a user can write of themselves.
+        user.patch("/api/me", json!({"name": "[admins]"})).await.gives(200);
+        let user = user.another_session().await;
+        for (method, path) in [
+            (Method::POST, "/api/plans".to_owned()),
+            (Method::DELETE, "/api/plans/Premium".to_owned()),
+            (Method::DELETE, format!("/api/plans/{}", unique())),
+            (Method::GET, "/api/users".to_owned()),
+        ] {
+            stack.call(method.clone(), &path).by(&user).json(&plan("Mine")).await.refuses(403, "not_admin");
+            stack.call(method, &path).json(&plan("Mine")).await.is(401);
+        }
+        assert_eq!(user.get("/api/me").await.gives(200)["is_admin"], false);
+    });
+}
+
+#[test]
+fn a_plan_goes_only_when_nobody_is_on_it_and_nobody_changed_it() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let name = new_plan(&admin, |plan| plan).await;
+        let user = stack.user_on(&name).await;
+        let path = format!("/api/plans/{name}");
+        admin.delete(&path).await.refuses(409, "plan_in_use");
+        stack.set_plan(&user.id, Some("Basic")).await;
+        admin.delete(&path).header("if-match", "\"99\"").await.refuses(412, "precondition_failed");
+        admin.delete(&path).await.is(204);
+        admin.delete(&path).await.refuses(404, "not_found");
+        assert!(!all_plans(stack).await.iter().any(|plan| plan["name"] == name));
+        admin.delete("/api/plans/Basic").await.refuses(409, "plan_in_use");
+    });
+}
+
+#[test]
+fn users_are_found_by_how_their_email_begins() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let user = stack.user_on("Premium").await;
+        let found = admin.get(format!("/api/users?email_prefix={}", &user.email[..30].to_uppercase())).await.gives(200);
+        let [found] = found.list("results") else { panic!("one user: {found}") };
+        assert_eq!(found["id"], user.id);
+        assert_eq!(found["email"], user.email);
+        assert_eq!(found["name"], user.name);
+        assert_eq!(found["plan"], "Premium");
+        assert_eq!(found["confirmed"], true);
+        assert!(admin.get(format!("/api/users?email_prefix={}", unique())).await.gives(200).list("results").is_empty());
+        assert_eq!(admin.get("/api/users?email_prefix=%22").await.invalid_fields(), ["email_prefix"]);
+
+        let page = admin.get("/api/users?limit=1").await.gives(200);
+        let (first, cursor) = (page.list("results")[0]["id"].clone(), page.str("next_cursor").to_owned());
+        let next = admin.get(format!("/api/users?limit=1&cursor={cursor}")).await.gives(200);
+        assert_ne!(next.list("results")[0]["id"], first);
+        for bad in [&cursor[1..], "x", "AAAA"] {
+            admin.get(format!("/api/users?limit=1&cursor={bad}")).await.refuses(400, "bad_cursor");
+        }
+        admin.get(format!("/api/users?email_prefix=a&cursor={cursor}")).await.refuses(400, "bad_cursor");
+    });
+}
+
+#[test]
+fn a_plan_limits_how_many_images_and_how_large() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let picture = Picture::small();
+        let few = new_plan(&admin, |plan| with(plan, "max_images", json!(2))).await;
+        let user = stack.user_on(&few).await;
+        let first = user.hide("One", picture).await;
+        user.hide("Two", picture).await;
+        user.post("/api/images", picture.draft("Three")).await.refuses(403, "image_limit");
+        user.delete(format!("/api/images/{}", first.str("id"))).await.is(204);
+        user.hide("Three", picture).await;
+
+        let size = picture.bytes.len();
+        let exact = new_plan(&admin, |plan| with(plan, "max_image_bytes", json!(size))).await;
+        let less = new_plan(&admin, |plan| with(plan, "max_image_bytes", json!(size - 1))).await;
+        let user = stack.user_on(&exact).await;
+        let pending = user.pending("One").await;
+        stack.set_plan(&user.id, Some(&less)).await;
+        assert_eq!(user.post("/api/images", picture.draft("Two")).await.invalid_fields(), ["size"]);
+        user.post(format!("/api/images/{}/upload", pending.id), json!({})).await.refuses(403, "too_large_for_plan");
+    });
+}
+
+#[test]
+fn of_simultaneous_makers_of_one_plan_one_makes_it() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let name = format!("plan-{}", unique());
+        let answers = join_all((0..8).map(|_| admin.post("/api/plans", plan(&name)).send())).await;
+        let made = answers.iter().filter(|answer| answer.status == 201).count();
+        assert_eq!(made, 1);
+        for answer in answers.into_iter().filter(|answer| answer.status != 201) {
+            answer.refuses(409, "plan_exists");
+        }
+    });
+}
