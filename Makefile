@@ -41,12 +41,12 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
 		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
-		cargo test --locked --package tintype-tests $(ARGS) -- --ignored'
+		cargo test --locked --package tintype-tests $(ARGS) -- --ignored --skip hold::'
 
 .PHONY: hold
-hold: build ## Run the tests that take minutes: ten thousand images [ARGS=name]
+hold: build ## Run the tests that take minutes: ten thousand images
 	cargo test --locked --package tintype-tests --no-run
-	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests $(ARGS) -- --ignored
+	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests hold:: -- --ignored
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]

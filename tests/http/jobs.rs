@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::fixtures::Picture;
 use crate::harness::{Body, Created, PASSWORD, Stack, User, eventually, on_stack, unknown_id};
 
-async fn register(user: &User, count: usize, prefix: &str) -> Vec<Value> {
+pub(crate) async fn register(user: &User, count: usize, prefix: &str) -> Vec<Value> {
     let images: Vec<Value> = (0..count).map(|index| Picture::small().draft(&format!("{prefix} {index}"))).collect();
     let answer = user.post("/api/images/batch", json!({"images": images})).await.gives(207);
     let results = answer.list("results").to_vec();
@@ -17,12 +17,12 @@ async fn register(user: &User, count: usize, prefix: &str) -> Vec<Value> {
     results
 }
 
-fn ids(results: &[Value]) -> Vec<&str> {
+pub(crate) fn ids(results: &[Value]) -> Vec<&str> {
     results.iter().map(|result| result.str("id")).collect()
 }
 
 /// A job once it is over.
-async fn over(call: impl AsyncFn() -> Value) -> Value {
+pub(crate) async fn over(call: impl AsyncFn() -> Value) -> Value {
     let mut job = call().await;
     for _ in 0..600 {
         if ["done", "failed"].contains(&job.str("status")) {
@@ -34,7 +34,7 @@ async fn over(call: impl AsyncFn() -> Value) -> Value {
     panic!("a job without an end: {job}")
 }
 
-async fn accepted(user: &User) -> String {
+pub(crate) async fn accepted(user: &User) -> String {
     let answer = user.post("/api/images/delete", json!({"all": true})).await.is(202);
     let location = answer.must_header("location").to_owned();
     let job = answer.json()["job"].clone();
@@ -136,35 +136,6 @@ fn deleting_everything_leaves_what_came_afterwards_and_other_users_alone() {
         assert_eq!(stack.blobs(kept.str("id")).await.len(), 2);
         // Its titles are free again.
         user.publish("Harbour", Picture::small()).await;
-    });
-}
-
-#[test]
-#[ignore = "takes minutes; make hold runs it"]
-fn ten_thousand_images_are_deleted_while_others_are_added() {
-    on_stack(async |stack| {
-        let user = stack.user().await;
-        for round in 0..10 {
-            register(&user, 1000, &format!("Photo {round}")).await;
-        }
-        let id = accepted(&user).await;
-        let mut added = Vec::new();
-        for round in 0..10 {
-            added.extend(register(&user, 100, &format!("Later {round}")).await);
-        }
-        let job = over(async || user.get(format!("/api/jobs/{id}")).await.gives(200)).await;
-        assert_eq!((job.str("status"), job.number("done")), ("done", 10_000), "{job}");
-        let mut left: Vec<String> =
-            user.pages("/api/images?limit=100").await.iter().map(|image| image.str("id").to_owned()).collect();
-        left.sort();
-        let mut expected = ids(&added);
-        expected.sort_unstable();
-        assert_eq!(left, expected);
-        for (round, index) in [(0, 0), (4, 500), (9, 999)] {
-            assert!(stack.claim(&user.id, &format!("Photo {round} {index}")).await.is_none());
-        }
-        // Nothing hinders the same titles.
-        register(&user, 1000, "Photo 0").await;
     });
 }
 

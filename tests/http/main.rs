@@ -14,6 +14,7 @@ mod events;
 mod explore;
 mod faults;
 mod histories;
+mod hold;
 mod idempotency;
 mod images;
 mod jobs;
