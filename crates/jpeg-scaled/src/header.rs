@@ -92,7 +92,7 @@ impl Tables {
                 0xC0..=0xC2 => self.frame(input, code)?,
                 0xC3 => return Err(Error::Unsupported("lossless JPEG")),
                 0xC5..=0xC7 | 0xDE | 0xDF => return Err(Error::Unsupported("hierarchical JPEG")),
-                0xC9..=0xCB | 0xCC => return Err(Error::Unsupported("arithmetic coding")),
+                0xC9..=0xCC => return Err(Error::Unsupported("arithmetic coding")),
                 0xCD..=0xCF => return Err(Error::Unsupported("hierarchical arithmetic coding")),
                 0xC4 => self.huffman(input)?,
                 0xDB => self.quantisers(input)?,

@@ -193,7 +193,7 @@ impl Band<'_, '_> {
                     break;
                 }
                 let target = zeros.trailing_zeros();
-                self.correct((1 << target) - 1 & u64::MAX << index);
+                self.correct(((1 << target) - 1) & (u64::MAX << index));
                 self.set(target, symbol.value);
                 index = target + 1;
             }
