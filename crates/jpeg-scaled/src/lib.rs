@@ -52,8 +52,8 @@ pub struct Limits {
     pub max_profile_bytes: usize,
     /// When to stop.
     pub deadline: Option<Instant>,
-    /// Whether a progressive file's last scan of luminance may be passed over where the file is
-    /// quantised so finely (some 6 levels a coefficient, root mean square) that what it adds is
+    /// Whether a progressive file's last scan of luminance may be passed over at 4/8 and less where
+    /// the file is quantised so finely (some 6 levels a coefficient, root mean square) that what it adds is
     /// lost in any smaller picture. It is a third of such a file. Otherwise every sample is exact.
     pub approximate: bool,
 }

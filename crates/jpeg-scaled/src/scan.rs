@@ -125,7 +125,7 @@ impl Canvas {
         let (sum, count) = (1..64)
             .filter(|&at| corner.inside >> at & 1 == 1)
             .fold((0, 0), |(sum, count), at| (sum + u64::from(quantisers[at]).pow(2), count + 1));
-        part.fine = index == 0 && sum <= FINE * count;
+        part.fine = index == 0 && part.size <= 4 && sum <= FINE * count;
         Ok(true)
     }
 
