@@ -271,7 +271,7 @@ fn resolved(schema: &Value, generator: &SchemaGenerator) -> Value {
 /// What may be left out is not `null` when it is there.
 pub(crate) fn without_null(schema: &Value) -> Value {
     let mut schema = schema.clone();
-    if let Some(types) = schema["type"].as_array_mut() {
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|kind| kind != "null");
         if let [kind] = &types[..] {
             schema["type"] = kind.clone();
