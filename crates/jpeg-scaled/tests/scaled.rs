@@ -172,7 +172,7 @@ fn progressive_scripts_of_all_kinds_give_the_same_picture() {
 #[test]
 fn a_file_cut_anywhere_gives_its_picture_or_an_error_and_never_half() {
     let mut numbers = Numbers(5);
-    let sequential = File::noise(&mut numbers, (70, 50), &[(2, 2), (1, 1), (1, 1)], 3);
+    let sequential = File::noise(&mut numbers, (40, 30), &[(2, 2), (1, 1), (1, 1)], 3);
     let mut restarts = sequential.clone();
     restarts.restart_interval = 2;
     let progressive = sequential.clone().into_progressive();
