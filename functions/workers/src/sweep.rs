@@ -3,7 +3,7 @@
 
 use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::{Error, LambdaEvent};
-use tintype_model::{Sha256, Title};
+use tintype_model::{Sha256, Timestamp, Title};
 use tintype_store::{Key, StoreError};
 
 use crate::{Worker, log};
@@ -23,8 +23,10 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Event>) -> Result
             if let Some(id) = image {
                 worker.blobs.delete_all(id).await?;
                 worker.table.delete_links_of(id).await?;
-                // Only what expired went without its claim.
-                if let Some(title) = text(&old, "title").filter(|_| old.get("expires_at").is_some()) {
+                // Only what expired went without its claim. A repeated request may have made the same image again.
+                let expires_at = old["expires_at"]["N"].as_str().and_then(|at| at.parse::<i64>().ok());
+                let expired = expires_at.is_some_and(|at| at <= Timestamp::now().secs());
+                if let Some(title) = text(&old, "title").filter(|_| expired) {
                     worker.table.release_claim(id, &Title::from_stored(title)).await?;
                 }
             }

@@ -86,6 +86,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     headers: &[Header::IdempotencyKey],
     replies: &[Answer::json(207, "What became of each image, in order.", of::<BatchView<'static>>)],
     problems: &[
+        (403, "image_limit", "Your plan allows no more images."),
         (403, "plan_required", "Your account has no plan."),
         (409, "in_progress", "A request with this Idempotency-Key is at work."),
     ],
@@ -95,8 +96,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
 /// Registers up to a thousand images. What is wrong with one is that one's answer, and no other's.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let CreateBatch { images: Drafts(items) } = request.body_up_to(MAX_BODY)?;
-    let owner = request.caller().await?.profile;
-    let plan = request.required_plan_of(&owner).await?;
+    let (owner, plan) = super::may_create(request).await?;
     let idempotency = request.idempotency("create_batch", owner.id)?;
     let (started_at, before) = match &idempotency {
         None => (request.now, None),
