@@ -151,6 +151,16 @@ impl Field for Text {
     }
 }
 
+/// Text of a query: a cursor, or the beginning of something. At most 256 characters, which fit a URL however they are encoded.
+pub(crate) struct QueryText(pub(crate) String);
+
+impl Field for QueryText {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let Text(text) = Text::read(value)?;
+        if text.chars().count() > 256 { Err(TextError::TooLong(256).into()) } else { Ok(Self(text)) }
+    }
+}
+
 /// A new password. The pool has the last word; what is plain from here is said with the other fields' errors.
 pub(crate) struct Password(pub(crate) String);
 
@@ -243,6 +253,7 @@ macro_rules! schemas {
 
 schemas! {
     Text => json_schema!({"type": "string", "minLength": 1, "maxLength": 8192, "examples": ["123456"]});
+    QueryText => json_schema!({"type": "string", "minLength": 1, "maxLength": 256});
     Password => json_schema!({
         "type": "string", "minLength": 6, "maxLength": 256, "format": "password",
         "description": "As long and as mixed as the deployment asks for.", "examples": ["a longer password"]

@@ -12,7 +12,7 @@ use tintype_model::{Cursor, Idempotency, Timestamp, UserId};
 use crate::app::App;
 use crate::body::Body;
 use crate::error::Problem;
-use crate::fields::{Fields, Text};
+use crate::fields::{Fields, QueryText};
 use crate::reply::Reply;
 
 /// The largest body of any route but the batch's, in bytes.
@@ -168,8 +168,8 @@ impl<'a> Request<'a> {
     }
 
     /// The place that a page begins after, as an earlier page of `list` gave it.
-    pub(crate) fn open_cursor(&self, cursor: Option<Text>, list: &str) -> Result<Option<Cursor>, Problem> {
-        let open = |text: Text| Cursor::open(&text.0, &self.app.signing, list);
+    pub(crate) fn open_cursor(&self, cursor: Option<QueryText>, list: &str) -> Result<Option<Cursor>, Problem> {
+        let open = |text: QueryText| Cursor::open(&text.0, &self.app.signing, list);
         cursor.map(open).transpose().map_err(|_| Problem::bad_request("bad_cursor", "The cursor is not of this list."))
     }
 

@@ -1,7 +1,7 @@
 use tintype_store::Key;
 
 use crate::error::Problem;
-use crate::fields::{Limit, Text};
+use crate::fields::{Limit, QueryText};
 use crate::image_view::{self, ImageView};
 use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
@@ -10,7 +10,7 @@ use crate::request::{Page, Request};
 body! {
     pub(crate) struct Explore {
         limit: Limit = Limit(50),
-        cursor: Option<Text> = None,
+        cursor: Option<QueryText> = None,
     }
 }
 

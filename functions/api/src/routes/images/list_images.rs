@@ -3,7 +3,7 @@ use tintype_store::ImageFilter;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Problem;
-use crate::fields::{Limit, Text};
+use crate::fields::{Limit, QueryText};
 use crate::image_view::{self, ImageView};
 use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
@@ -12,10 +12,10 @@ use crate::request::{Page, Request};
 body! {
     pub(crate) struct ListImages {
         limit: Limit = Limit(50),
-        cursor: Option<Text> = None,
+        cursor: Option<QueryText> = None,
         visibility: Option<Visibility> = None,
         status: Option<Status> = None,
-        title_prefix: Option<Text> = None,
+        title_prefix: Option<QueryText> = None,
     }
 }
 

@@ -3,7 +3,7 @@ use tintype_store::LinkPage;
 
 use super::LinkView;
 use crate::error::Problem;
-use crate::fields::{Limit, Text};
+use crate::fields::{Limit, QueryText};
 use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::{Page, Request};
@@ -11,7 +11,7 @@ use crate::request::{Page, Request};
 body! {
     pub(crate) struct ListLinks {
         limit: Limit = Limit(50),
-        cursor: Option<Text> = None,
+        cursor: Option<QueryText> = None,
         base_image: Option<ImageId> = None,
     }
 }

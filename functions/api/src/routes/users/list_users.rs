@@ -6,7 +6,7 @@ use tintype_model::{Email, PersonName, PlanName, Timestamp, UserId};
 use tintype_store::Key;
 
 use crate::error::Problem;
-use crate::fields::{Limit, Text};
+use crate::fields::{Limit, QueryText};
 use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::{Page, Request};
@@ -14,8 +14,8 @@ use crate::request::{Page, Request};
 body! {
     pub(crate) struct ListUsers {
         limit: Limit = Limit(50),
-        cursor: Option<Text> = None,
-        email_prefix: Option<Text> = None,
+        cursor: Option<QueryText> = None,
+        email_prefix: Option<QueryText> = None,
     }
 }
 
