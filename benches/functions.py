@@ -49,9 +49,9 @@ def start_up(executable: str, handler: str) -> tuple[float, float]:
         connection.recv(1)
         took = (time.perf_counter() - began) * 1000
         pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-        connection.close()
         process.kill()
         process.wait()
+        connection.close()
         return took, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
