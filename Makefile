@@ -83,7 +83,7 @@ deploy: need-stack build ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...'
 
 # ---- Building and checking ---------------------------------------------------------------------------
 
-# cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) triple the build's time and replace the
+# cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) lengthen the build and replace the
 # manifest's profile, which keeps unwinding.
 .PHONY: build
 build: tools $(VENV)/ready ## Build the functions [ARCH=...]
