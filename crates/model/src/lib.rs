@@ -22,7 +22,7 @@ pub use image::{
     Blob, BuiltFor, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, UnknownContentType,
     Visibility,
 };
-pub use job::{Job, JobId, JobKind, JobStatus, Place};
+pub use job::{Job, JobId, JobKind, JobStatus, Place, Work};
 pub use link::{Lifetime, Link, LinkId, LinkKey, LinkToken};
 pub use plan::{Heights, Plan, PlanName};
 pub use profile::{Profile, Usage};

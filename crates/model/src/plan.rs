@@ -38,8 +38,8 @@ impl Heights {
         (heights.len() <= Self::MAX_COUNT && heights.iter().all(fits)).then_some(Self(heights))
     }
 
-    pub fn into_vec(self) -> Vec<u32> {
-        self.0
+    pub fn as_slice(&self) -> &[u32] {
+        &self.0
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn heights_are_at_most_eight_from_16_to_4096() {
-        assert_eq!(Heights::new(vec![400, 200, 400]).unwrap().into_vec(), [200, 400]);
+        assert_eq!(Heights::new(vec![400, 200, 400]).unwrap().as_slice(), [200, 400]);
         assert!(Heights::new((1..=8).map(|n| n * 16).collect()).is_some());
         assert_eq!(Heights::new((1..=9).map(|n| n * 16).collect()), None);
         assert_eq!(Heights::new(vec![15]), None);

@@ -43,7 +43,7 @@ schemas! {
         "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "A job's id.",
         "examples": ["fURIQJ3AQdGyRV_9znT60uZAjdY3m0tLkq1wXz5c0hM"]
     };
-    JobKind => { "type": "string", "enum": ["delete_images", "delete_account"] };
+    JobKind => { "type": "string", "enum": (JobKind::ALL.map(JobKind::as_str)) };
     JobStatus => { "type": "string", "enum": ["queued", "running", "done", "failed"], "examples": ["running"] };
     Title => {
         "type": "string", "minLength": 1, "maxLength": (Title::MAX_CHARS),

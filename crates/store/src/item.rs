@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
     Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobId, JobKind,
     JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status,
-    Thumbnail, Timestamp, Title, Usage, UserId, Visibility,
+    Thumbnail, Timestamp, Title, Usage, UserId, Visibility, Work,
 };
 
 use crate::key::Key;
@@ -285,12 +285,18 @@ pub(crate) fn from_job(job: &Job) -> Item {
     let mut set = |name: &str, value| {
         item.insert(name.to_owned(), value);
     };
-    set("kind", s(job.kind.as_str()));
+    set("kind", s(job.work.kind().as_str()));
+    match &job.work {
+        Work::DeleteImages { below_epoch } => set("below_epoch", n(below_epoch)),
+        Work::DeleteAccount => {}
+        Work::AssignPlan(user) => set("user", s(user)),
+        Work::ChangePlan(plan) => set("plan", s(plan)),
+    }
     set("status", s(job.status.as_str()));
-    set("below_epoch", n(job.below_epoch));
     set("place", s(job.place));
     set("done", n(job.done));
     set("started_at", n(job.started_at.millis()));
+    set("moved_at", n(job.moved_at.millis()));
     if let Some(at) = job.finished_at {
         set("finished_at", n(at.millis()));
     }
@@ -303,14 +309,27 @@ pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
     let key = fields.text("sk")?.strip_prefix("JOB#").and_then(|key| key.parse().ok());
     Ok(Job {
         id: JobId { owner: owner.ok_or_else(|| fields.broken("pk"))?, key: key.ok_or_else(|| fields.broken("sk"))? },
-        kind: fields.parsed("kind", JobKind::parse)?,
+        work: match fields.parsed("kind", JobKind::parse)? {
+            JobKind::DeleteImages => Work::DeleteImages { below_epoch: fields.number("below_epoch")? },
+            JobKind::DeleteAccount => Work::DeleteAccount,
+            JobKind::AssignPlan => Work::AssignPlan(fields.parsed("user", |text| text.parse().ok())?),
+            JobKind::ChangePlan => Work::ChangePlan(PlanName::from_stored(fields.text("plan")?)),
+        },
         status: fields.parsed("status", JobStatus::parse)?,
-        below_epoch: fields.number("below_epoch")?,
         place: fields.parsed("place", |text| text.parse().ok())?,
         done: fields.number("done")?,
         started_at: Timestamp::from_millis(fields.number("started_at")?),
+        moved_at: Timestamp::from_millis(fields.number("moved_at")?),
         finished_at: fields.opt_number("finished_at")?.map(Timestamp::from_millis),
     })
+}
+
+/// Whether this is a job that is to bring images into line with a plan, and is not done.
+pub(crate) fn is_plan_at_work(item: &Item) -> bool {
+    let fields = Fields(item);
+    let kind = fields.opt_text("kind").and_then(JobKind::parse);
+    matches!(kind, Some(JobKind::AssignPlan | JobKind::ChangePlan))
+        && fields.opt_text("status").and_then(JobStatus::parse) != Some(JobStatus::Done)
 }
 
 /// `token`: the hash of the one that the link has now.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
-use tintype_model::{Image, Job, JobId, JobKind, JobStatus, Place, Profile, Timestamp, UserId};
+use tintype_model::{Image, Job, JobId, JobStatus, Place, Plan, PlanName, Profile, Timestamp, UserId, Work};
 
 use crate::images::{Refusal, Step, broken};
 use crate::item::{self, n, s};
@@ -46,7 +46,7 @@ impl Table {
             .expression_attribute_values(":epoch", n(owner.epoch))
             .expression_attribute_values(":next", n(owner.epoch + 1));
         let raise = TransactWriteItem::builder().update(raise.build().map_err(broken)?).build();
-        let job = new_job(id, JobKind::DeleteImages, owner.epoch + 1, now);
+        let job = Job::new(id, Work::DeleteImages { below_epoch: owner.epoch + 1 }, now);
         Ok(self.transact(&[raise, self.put_new(item::from_job(&job))?]).await?.is_ok())
     }
 
@@ -61,8 +61,82 @@ impl Table {
         let end = TransactWriteItem::builder().delete(end.build().map_err(broken)?).build();
         let mut mark = Key::deleted_account(user).attributes();
         mark.insert("expires_at".into(), n((now + KEPT).secs()));
-        let job = new_job(id, JobKind::DeleteAccount, u64::MAX, now);
+        let job = Job::new(id, Work::DeleteAccount, now);
         Ok(self.transact(&[end, self.put_new(mark)?, self.put_new(item::from_job(&job))?]).await?.is_ok())
+    }
+
+    /// Puts a user, as their profile was read, on a plan or on none, and begins the job that gives their images its
+    /// thumbnails. False where the profile has changed since, or the plan is no more.
+    pub async fn assign_plan(
+        &self,
+        user: &Profile,
+        plan: Option<&PlanName>,
+        id: JobId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let assign = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::profile(user.id).attributes()))
+            .condition_expression("#version = :version")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_names("#plan", "plan")
+            .expression_attribute_values(":version", n(user.version))
+            .expression_attribute_values(":next", n(user.version + 1))
+            .expression_attribute_values(":revision", n(user.plan_revision + 1));
+        let assign = match plan {
+            Some(plan) => assign
+                .update_expression(
+                    "SET #plan = :plan, plan_pk = :partition, plan_revision = :revision, #version = :next",
+                )
+                .expression_attribute_values(":plan", s(plan))
+                .expression_attribute_values(":partition", s(item::plan_partition(plan))),
+            None => {
+                assign.update_expression("SET plan_revision = :revision, #version = :next REMOVE #plan, plan_pk")
+            }
+        };
+        let job = Job::new(id, Work::AssignPlan(user.id), now);
+        let mut actions = vec![
+            TransactWriteItem::builder().update(assign.build().map_err(broken)?).build(),
+            self.put_new(item::from_job(&job))?,
+        ];
+        if let Some(plan) = plan {
+            // See `delete_plan`.
+            let mark = Update::builder()
+                .table_name(&self.name)
+                .set_key(Some(Key::plan(plan).attributes()))
+                .update_expression("SET assigned_at = :now")
+                .condition_expression("attribute_exists(pk)")
+                .expression_attribute_values(":now", n(now.millis()));
+            actions.push(TransactWriteItem::builder().update(mark.build().map_err(broken)?).build());
+        }
+        Ok(self.transact(&actions).await?.is_ok())
+    }
+
+    /// Changes a plan to `plan`, whose version is the one that was read, and begins the job that brings the images of
+    /// its users into line. The plan as it is then; `None` where it has changed since, or is no more.
+    pub async fn change_plan(&self, plan: Plan, id: JobId, now: Timestamp) -> Result<Option<Plan>, StoreError> {
+        let next = Plan { version: plan.version + 1, ..plan };
+        let change = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Key::plan(&next.name).attributes()))
+            .condition_expression("#version = :was")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":was", n(plan.version));
+        // Not written anew: what marks its last assignment stays.
+        let key = Key::plan(&next.name).attributes();
+        let fields = item::from_plan(&next).into_iter().filter(|(name, _)| !key.contains_key(name));
+        let (mut change, mut sets) = (change, Vec::new());
+        for (index, (name, value)) in fields.enumerate() {
+            sets.push(format!("#f{index} = :f{index}"));
+            change = change
+                .expression_attribute_names(format!("#f{index}"), name)
+                .expression_attribute_values(format!(":f{index}"), value);
+        }
+        let change = change.update_expression(format!("SET {}", sets.join(", "))).build().map_err(broken)?;
+        let job = Job::new(id, Work::ChangePlan(next.name.clone()), now);
+        let actions =
+            [TransactWriteItem::builder().update(change).build(), self.put_new(item::from_job(&job))?];
+        Ok(self.transact(&actions).await?.is_ok().then_some(next))
     }
 
     fn put_new(&self, item: HashMap<String, AttributeValue>) -> Result<TransactWriteItem, StoreError> {
@@ -71,8 +145,9 @@ impl Table {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Deletes the next images that `job`, as it was read, is to delete, oldest first.
-    pub async fn advance(&self, job: &Job, now: Timestamp) -> Result<Advanced, StoreError> {
+    /// Deletes the next images of a job's owner, oldest first, that are of a lower epoch than `below`; the job is as it
+    /// was read.
+    pub async fn delete_page(&self, job: &Job, below: u64, now: Timestamp) -> Result<Advanced, StoreError> {
         let mut after = job.place.after;
         for _ in 0..LOOKED_AT.div_ceil(REMOVED_AT_ONCE) {
             let (images, more) = self.oldest_images(job.id.owner, after, REMOVED_AT_ONCE).await?;
@@ -80,37 +155,44 @@ impl Table {
                 return Ok(Advanced::End);
             };
             after = Some(last);
-            let doomed: Vec<Image> = images.into_iter().filter(|image| image.epoch < job.below_epoch).collect();
+            let doomed: Vec<Image> = images.into_iter().filter(|image| image.epoch < below).collect();
             if !doomed.is_empty() {
                 let steps: Vec<Step<'_>> = doomed.iter().map(|image| Step { old: Some(image), new: None }).collect();
-                let step = self.step(job, Place { after, ..job.place }, doomed.len())?;
+                let step = self.step(job, Place { after, ..job.place }, doomed.len(), now)?;
                 return self.transit(&steps, now, Some(step)).await.map(advanced);
             }
             if !more {
                 return Ok(Advanced::End);
             }
         }
-        self.move_on(job, Place { after, ..job.place }).await
+        self.move_on(job, Place { after, ..job.place }, 0, now).await
     }
 
-    /// Takes a job, as it was read, to another place without a deletion.
-    pub async fn move_on(&self, job: &Job, place: Place) -> Result<Advanced, StoreError> {
-        let step = self.step(job, place, 0)?;
+    /// Takes a job, as it was read, to another place, with `done` images more.
+    pub async fn move_on(&self, job: &Job, place: Place, done: usize, now: Timestamp) -> Result<Advanced, StoreError> {
+        let step = self.step(job, place, done, now)?;
         Ok(match self.transact(&[step]).await? {
             Ok(()) => Advanced::Saved,
             Err(_) => Advanced::Overtaken,
         })
     }
 
-    fn step(&self, job: &Job, place: Place, done: usize) -> Result<TransactWriteItem, StoreError> {
+    fn step(
+        &self,
+        job: &Job,
+        place: Place,
+        done: usize,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
         let step = Update::builder()
             .table_name(&self.name)
             .set_key(Some(Key::job(job.id).attributes()))
-            .update_expression("SET place = :next, #status = :running ADD done :done")
+            .update_expression("SET place = :next, moved_at = :now, #status = :running ADD done :done")
             .condition_expression("place = :place AND #status <> :over")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":place", s(job.place))
             .expression_attribute_values(":next", s(place))
+            .expression_attribute_values(":now", n(now.millis()))
             .expression_attribute_values(":running", s(JobStatus::Running.as_str()))
             .expression_attribute_values(":over", s(JobStatus::Done.as_str()))
             .expression_attribute_values(":done", n(done));
@@ -149,7 +231,7 @@ impl Table {
     }
 
     /// Deletes what is left of a deleted account beside its images: counters, ended sessions, other jobs. The mark of
-    /// the deletion and the job `but` stay until they expire.
+    /// the deletion and the job `but` stay until they expire, as do an admin's jobs that others' images wait for.
     pub async fn delete_records(&self, user: UserId, but: JobId) -> Result<(), StoreError> {
         let kept = [Key::deleted_account(user), Key::job(but)];
         for pk in [Key::profile(user).pk, Key::images_of(user)] {
@@ -161,7 +243,8 @@ impl Table {
                     .table_name(&self.name)
                     .consistent_read(true)
                     .key_condition_expression("pk = :pk")
-                    .projection_expression("pk, sk")
+                    .projection_expression("pk, sk, kind, #status")
+                    .expression_attribute_names("#status", "status")
                     .expression_attribute_values(":pk", s(&pk))
                     .set_exclusive_start_key(start)
                     .send()
@@ -170,7 +253,7 @@ impl Table {
                 for item in answer.items.unwrap_or_default() {
                     let key = item::key(&item)?;
                     // An image goes with its claim, or not at all.
-                    if kept.contains(&key) || key.as_image().is_some() {
+                    if kept.contains(&key) || key.as_image().is_some() || item::is_plan_at_work(&item) {
                         continue;
                     }
                     let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
@@ -189,19 +272,6 @@ impl Table {
 impl crate::Items {
     pub fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.get(&Key::job(id)).map(item::job).transpose()
-    }
-}
-
-fn new_job(id: JobId, kind: JobKind, below_epoch: u64, now: Timestamp) -> Job {
-    Job {
-        id,
-        kind,
-        status: JobStatus::Queued,
-        below_epoch,
-        place: Place::default(),
-        done: 0,
-        started_at: now,
-        finished_at: None,
     }
 }
 

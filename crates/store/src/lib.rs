@@ -36,7 +36,7 @@ pub use jobs::Advanced;
 pub use key::Key;
 pub use keyset::{BadToken, KeySet};
 pub use links::{LinkChange, LinkChanged, LinkCreated, LinkPage, Password, Try};
-pub use plans::{PlanCreated, PlanDeleted, Plans};
+pub use plans::{INDEX_LAG, PlanCreated, PlanDeleted, Plans};
 pub use queue::{JobMessage, JobQueue};
 pub use requests::Begun;
 pub use table::{Items, Table};

@@ -128,7 +128,7 @@ impl Table {
     }
 
     /// A page of all images of a user, expired ones too, oldest first, and whether there are more: one query.
-    pub(crate) async fn oldest_images(
+    pub async fn oldest_images(
         &self,
         owner: UserId,
         after: Option<ImageKey>,

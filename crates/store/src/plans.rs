@@ -32,7 +32,7 @@ pub enum PlanDeleted {
 const BY_PLAN: &str = "by_plan";
 
 /// How far the index of users by plan may be behind the table: AWS says a fraction of a second.
-const INDEX_LAG: Duration = Duration::from_secs(3);
+pub const INDEX_LAG: Duration = Duration::from_secs(3);
 
 fn broken(error: impl std::fmt::Display) -> StoreError {
     StoreError::Internal(error.to_string())

@@ -88,8 +88,10 @@ routes! {
     GET "/api/plans" plans::list_plans;
     POST "/api/plans" plans::create_plan;
     GET "/api/plans/{name}" plans::get_plan;
+    PUT "/api/plans/{name}" plans::replace_plan;
     DELETE "/api/plans/{name}" plans::delete_plan;
     GET "/api/users" users::list_users;
+    PUT "/api/users/{id}/plan" users::assign_plan;
     READ "/media/imageupload/{owner}/{file}" media::get_original;
     READ "/media/thumbnail/{owner}/{image}/{file}" media::get_thumbnail;
     READ_OR_POST "/media/exp/{token}/{file}" media::visit_link;

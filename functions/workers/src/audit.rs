@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tintype_model::Timestamp;
 use tintype_store::{Audit, Finding, Mend, Place};
 
-use crate::build_thumbnails::{self, Trust};
+use crate::build_thumbnails::{self, Became, Trust};
 use crate::{Worker, log};
 
 const NAME: &str = "audit";
@@ -120,7 +120,12 @@ async fn tell(
             Mend::Store(fix) => audit.mend(fix).await?,
             Mend::Build(id) => {
                 match build_thumbnails::build(worker, *id, Trust::Nothing, deadline + RESERVE - STORING).await {
-                    Ok(outcome) => outcome != "no blob",
+                    Ok(Became::NoBlob) => false,
+                    Ok(Became::Undecodable(reason)) => {
+                        log(NAME, id, "undecodable", Some(&reason));
+                        false
+                    }
+                    Ok(_) => true,
                     // One image that cannot be built must not end the audit of all others.
                     Err(error) => {
                         log(NAME, id, "failed", Some(&error));

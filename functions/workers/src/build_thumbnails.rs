@@ -52,10 +52,12 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
         // Keys in events are form-encoded; ours have nothing that this changes, others' might.
         let key = form_urlencoded::parse(key.as_bytes()).next().map(|(key, _)| key.into_owned()).unwrap_or_default();
         match blob_owner(&key) {
-            Some(id) => {
-                let outcome = build(worker, id, Trust::Recorded, remaining(context)).await?;
-                log(NAME, &id, outcome, None);
-            }
+            Some(id) => match build(worker, id, Trust::Recorded, remaining(context)).await? {
+                Became::Undecodable(reason) => {
+                    return Err(format!("an image that was ready does not decode: {reason}").into());
+                }
+                outcome => log(NAME, &id, outcome.as_str(), None),
+            },
             None => log(NAME, &key, "not an image's blob", None),
         }
     }
@@ -63,7 +65,7 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
 }
 
 /// Until when decoding may go on.
-fn remaining(context: &Context) -> Instant {
+pub(crate) fn remaining(context: &Context) -> Instant {
     let now = Timestamp::now().millis();
     let left = i64::try_from(context.deadline).unwrap_or(i64::MAX).saturating_sub(now);
     Instant::now() + Duration::from_millis(left.max(0).unsigned_abs()).saturating_sub(RESERVE)
@@ -107,24 +109,44 @@ pub(crate) enum Trust {
     Nothing,
 }
 
-/// Brings an image to what it should be. Says for the log how that went.
-pub(crate) async fn build(
-    worker: &Worker,
-    id: ImageId,
-    trust: Trust,
-    deadline: Instant,
-) -> Result<&'static str, Error> {
+/// What became of an image that was to be brought to what it should be.
+pub(crate) enum Became {
+    /// It has the thumbnails of its owner's plan.
+    Ready,
+    Rejected,
+    /// It, or its owner, is no more, and neither are its blobs.
+    Gone,
+    /// There is nothing to build from, or not any more.
+    NoBlob,
+    /// It was ready once, and stays as it is.
+    Undecodable(String),
+}
+
+impl Became {
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Rejected => "rejected",
+            Self::Gone => "gone",
+            Self::NoBlob => "no blob",
+            Self::Undecodable(_) => "undecodable",
+        }
+    }
+}
+
+/// Brings an image to what it should be.
+pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: Instant) -> Result<Became, Error> {
     let mut made: Option<(BuiltFor, Outcome)> = None;
     for _ in 0..TRIES {
         let Some(facts) = read(worker, id).await? else {
             worker.blobs.delete_all(id).await?;
-            return Ok("gone");
+            return Ok(Became::Gone);
         };
         let wanted = facts.wanted();
         match &facts.image.state {
             State::Rejected { .. } => {
                 worker.blobs.delete_all(id).await?;
-                return Ok("rejected before");
+                return Ok(Became::Rejected);
             }
             // Under whatever plan they were built: the right heights are all that counts.
             State::Ready(ready)
@@ -134,7 +156,7 @@ pub(crate) async fn build(
                 if let Some((set, _)) = made.filter(|(set, _)| *set != ready.built_for) {
                     worker.blobs.delete_thumbnails(id, &set).await?;
                 }
-                return Ok("ready");
+                return Ok(Became::Ready);
             }
             _ => {}
         }
@@ -144,14 +166,12 @@ pub(crate) async fn build(
             Some((_, outcome)) => (facts.image, outcome),
             None => match make(worker, &facts, deadline).await? {
                 Made::Stale => continue,
-                Made::NoBlob => return Ok("no blob"),
-                Made::Rejected(image, _) if image.is_ready() => {
-                    return Err("an image that was ready does not decode".into());
-                }
+                Made::NoBlob => return Ok(Became::NoBlob),
+                Made::Rejected(image, reason) if image.is_ready() => return Ok(Became::Undecodable(reason)),
                 Made::Rejected(image, reason) => {
                     if worker.table.reject(&image, reason, Timestamp::now()).await? {
                         worker.blobs.delete_all(id).await?;
-                        return Ok("rejected");
+                        return Ok(Became::Rejected);
                     }
                     continue;
                 }

@@ -2,6 +2,7 @@
 //! serves all workers; SAM's `Handler:` names the one.
 
 mod audit;
+mod backfill;
 mod build_thumbnails;
 mod run_job;
 mod sweep;

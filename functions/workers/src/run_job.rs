@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Context, Error, LambdaEvent};
-use tintype_model::{Job, JobKind, JobStatus, Place, Timestamp};
-use tintype_store::{Advanced, JobMessage};
+use tintype_model::{Job, JobStatus, Place, Timestamp, Work};
+use tintype_store::{Advanced, INDEX_LAG, JobMessage};
 
-use crate::{Worker, log};
+use crate::build_thumbnails::remaining;
+use crate::{Worker, backfill, log};
 
-const NAME: &str = "run_job";
+pub(crate) const NAME: &str = "run_job";
 
 /// Kept of the function's time for the page at hand and the next message.
 const RESERVE: Duration = Duration::from_secs(60);
@@ -81,38 +82,57 @@ async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<
         if now + RESERVE >= Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX)) {
             return Ok(Next::Again(Duration::ZERO));
         }
-        if let Some(next) = step(worker, &job, now).await? {
-            return Ok(next);
+        let page = match &job.work {
+            Work::DeleteImages { below_epoch } => worker.table.delete_page(&job, *below_epoch, now).await?,
+            Work::DeleteAccount => match delete_account(worker, &job, now).await? {
+                Some(page) => page,
+                None => return Ok(again_at(job.started_at + REQUESTS_END, now)),
+            },
+            Work::AssignPlan(user) => backfill::of_user(worker, &job, *user, remaining(context)).await?,
+            // The index lags. Counted from here, which is after the change, it is waited for long enough.
+            Work::ChangePlan(_) if job.place.pass == 0 => {
+                worker.table.move_on(&job, Place { pass: 1, ..job.place }, 0, now).await?
+            }
+            Work::ChangePlan(_) if job.place.user.is_none() && now < job.moved_at + INDEX_LAG => {
+                return Ok(again_at(job.moved_at + INDEX_LAG, now));
+            }
+            Work::ChangePlan(plan) => backfill::of_plan(worker, &job, plan, remaining(context)).await?,
+        };
+        match page {
+            Advanced::Saved => {}
+            Advanced::Overtaken => tokio::time::sleep(Duration::from_millis(20)).await,
+            Advanced::End => {
+                worker.table.finish_job(&job, now).await?;
+                return Ok(Next::Nothing("done"));
+            }
         }
     }
 }
 
-/// `None`: there is more to do at once.
-async fn step(worker: &Worker, job: &Job, now: Timestamp) -> Result<Option<Next>, Error> {
-    if job.kind == JobKind::DeleteAccount && job.place == Place::default() {
+fn again_at(then: Timestamp, now: Timestamp) -> Next {
+    let wait = (then.millis() - now.millis()).max(0).unsigned_abs();
+    Next::Again(Duration::from_millis(wait) + Duration::from_secs(1))
+}
+
+/// Works a page of an account's deletion. `None`: requests that knew the account may still be making images behind
+/// the first pass.
+async fn delete_account(worker: &Worker, job: &Job, now: Timestamp) -> Result<Option<Advanced>, Error> {
+    if job.place == Place::default() {
         worker.accounts.delete(job.id.owner).await?;
     }
-    // Requests that knew the account may still have made images behind the first pass.
-    let last_pass = job.kind == JobKind::DeleteImages || job.place.pass > 0;
-    if job.kind == JobKind::DeleteAccount && last_pass {
-        let wait = (job.started_at + REQUESTS_END).millis() - now.millis();
-        if wait > 0 {
-            return Ok(Some(Next::Again(Duration::from_millis(wait.unsigned_abs()) + Duration::from_secs(1))));
-        }
+    let last_pass = job.place.pass > 0;
+    if last_pass && now < job.started_at + REQUESTS_END {
+        return Ok(None);
     }
-    match worker.table.advance(job, now).await? {
-        Advanced::Saved => {}
-        Advanced::Overtaken => tokio::time::sleep(Duration::from_millis(20)).await,
-        Advanced::End if !last_pass => {
-            worker.table.move_on(job, Place { pass: job.place.pass + 1, after: None }).await?;
+    match worker.table.delete_page(job, u64::MAX, now).await? {
+        Advanced::End if last_pass => {
+            worker.table.delete_records(job.id.owner, job.id).await?;
+            Ok(Some(Advanced::End))
         }
         Advanced::End => {
-            if job.kind == JobKind::DeleteAccount {
-                worker.table.delete_records(job.id.owner, job.id).await?;
-            }
-            worker.table.finish_job(job, now).await?;
-            return Ok(Some(Next::Nothing("done")));
+            let place = Place { pass: job.place.pass + 1, after: None, ..job.place };
+            Ok(Some(worker.table.move_on(job, place, 0, now).await?))
         }
+        page => Ok(Some(page)),
     }
-    Ok(None)
 }

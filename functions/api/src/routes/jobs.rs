@@ -19,7 +19,7 @@ pub(crate) struct JobView {
     id: JobId,
     kind: JobKind,
     status: JobStatus,
-    /// Images.
+    /// Images: deleted, or seen to have the thumbnails of their owner's plan.
     done: u64,
     /// Known when it is over: while images come and go, nobody knows how many there are.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,14 +31,14 @@ pub(crate) struct JobView {
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Accepted {
-    job: JobView,
+    pub(crate) job: JobView,
 }
 
 impl From<&Job> for JobView {
     fn from(job: &Job) -> Self {
         Self {
             id: job.id,
-            kind: job.kind,
+            kind: job.work.kind(),
             status: job.status,
             done: job.done,
             total: (job.status == JobStatus::Done).then_some(job.done),
@@ -59,10 +59,14 @@ pub(super) async fn announce(request: &Request<'_>, id: JobId) -> Result<(), Pro
     Ok(request.app.jobs.send(message, Duration::from_secs(1)).await?)
 }
 
-/// Says that a job was accepted.
-pub(super) async fn reply_accepted(request: &Request<'_>, id: JobId) -> Result<Reply, Problem> {
+/// A job that was just accepted, as it is by now.
+pub(super) async fn begun(request: &Request<'_>, id: JobId) -> Result<JobView, Problem> {
     let job = request.app.table.job(id).await?.ok_or_else(|| Problem::internal("a job that has just begun is gone"))?;
+    Ok(JobView::from(&job))
+}
+
+/// Says with `body` that a job was accepted.
+pub(super) fn reply_accepted(request: &Request<'_>, id: JobId, body: &impl Serialize) -> Reply {
     let location = format!("{}/api/jobs/{id}", request.base_url());
-    let body = Accepted { job: JobView::from(&job) };
-    Ok(Reply::json(StatusCode::ACCEPTED, &body).with_header("location", location))
+    Reply::json(StatusCode::ACCEPTED, body).with_header("location", location)
 }

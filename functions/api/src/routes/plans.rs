@@ -2,6 +2,7 @@ pub(super) mod create_plan;
 pub(super) mod delete_plan;
 pub(super) mod get_plan;
 pub(super) mod list_plans;
+pub(super) mod replace_plan;
 
 use schemars::JsonSchema;
 use serde::Serialize;

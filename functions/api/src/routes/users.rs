@@ -1,1 +1,2 @@
+pub(super) mod assign_plan;
 pub(super) mod list_users;

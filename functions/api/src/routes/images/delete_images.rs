@@ -92,7 +92,8 @@ async fn delete_all(request: &Request<'_>) -> Result<Reply, Problem> {
             jobs::announce(request, id).await?;
         }
         if request.app.table.begin_deleting_images(&owner, id, request.now).await? {
-            return jobs::reply_accepted(request, id).await;
+            let accepted = jobs::Accepted { job: jobs::begun(request, id).await? };
+            return Ok(jobs::reply_accepted(request, id, &accepted));
         }
     }
     Err(Problem::busy())

@@ -1,4 +1,4 @@
-use tintype_model::{JobId, JobKind};
+use tintype_model::{JobId, Work};
 
 use crate::error::Problem;
 use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
@@ -22,7 +22,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         Some(id) => request.app.table.job(id).await?,
         None => None,
     };
-    if let Some(job) = job.as_ref().filter(|job| job.kind == JobKind::DeleteAccount) {
+    if let Some(job) = job.as_ref().filter(|job| job.work == Work::DeleteAccount) {
         return Ok(super::reply(job));
     }
     let caller = request.caller().await?.profile.id;

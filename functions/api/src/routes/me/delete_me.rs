@@ -39,5 +39,6 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     if let Err(error) = app.accounts.delete(user.id).await {
         crate::serve::warn(request, &error);
     }
-    jobs::reply_accepted(request, id).await
+    let accepted = jobs::Accepted { job: jobs::begun(request, id).await? };
+    Ok(jobs::reply_accepted(request, id, &accepted))
 }

@@ -38,7 +38,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let idempotency = request.idempotency("create_plan", admin.profile.id)?;
     let plan = Plan {
         name: body.name,
-        thumbnail_heights: body.thumbnail_heights.into_vec(),
+        thumbnail_heights: body.thumbnail_heights.as_slice().to_vec(),
         original_link: body.original_link,
         expiring_links: body.expiring_links,
         max_image_bytes: body.max_image_bytes.0,

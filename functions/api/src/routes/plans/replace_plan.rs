@@ -1,0 +1,78 @@
+use schemars::JsonSchema;
+use serde::Serialize;
+use tintype_model::{Heights, JobId, Plan, PlanName};
+
+use super::PlanView;
+use crate::error::Problem;
+use crate::fields::{Count, UploadSize};
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::reply::{Reply, etag};
+use crate::request::{CHANGE_TRIES, Request};
+use crate::routes::jobs::{self, JobView};
+
+body! {
+    pub(crate) struct ReplacePlan {
+        name: Option<PlanName> = None,
+        thumbnail_heights: Heights,
+        original_link: bool,
+        expiring_links: bool,
+        max_image_bytes: UploadSize,
+        max_images: Count,
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ChangedPlan<'a> {
+    plan: PlanView<'a>,
+    job: JobView,
+}
+
+pub(crate) const DOCUMENT: Operation = Operation {
+    tag: "Plans",
+    summary: "Change a plan, and bring its users' images into line; for admins",
+    login: Login::Required,
+    body: Some(of::<ReplacePlan>),
+    headers: &[Header::IfMatch],
+    replies: &[
+        Answer::json(
+            202,
+            "Changed, everywhere within a minute; thumbnails follow.",
+            of::<ChangedPlan<'static>>,
+        )
+        .with(&["ETag", "Location"]),
+    ],
+    problems: &[(403, "not_admin", "Only admins may do this."), (404, "not_found", "There is no such plan.")],
+    ..PLAIN
+};
+
+/// Changes a plan, and begins the job that brings the images of its users into line; for admins.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+    let admin = request.admin().await?.profile.id;
+    let body: ReplacePlan = request.body()?;
+    let id = JobId::generate(admin);
+    for attempt in 0..CHANGE_TRIES {
+        let plan = super::load(request).await?;
+        request.check_if_match(plan.version)?;
+        if body.name.as_ref().is_some_and(|name| *name != plan.name) {
+            return Err(Problem::invalid_field("name", "unchangeable", "must be the name in the path, or be left out"));
+        }
+        if attempt == 0 {
+            jobs::announce(request, id).await?;
+        }
+        let next = Plan {
+            name: plan.name,
+            thumbnail_heights: body.thumbnail_heights.as_slice().to_vec(),
+            original_link: body.original_link,
+            expiring_links: body.expiring_links,
+            max_image_bytes: body.max_image_bytes.0,
+            max_images: body.max_images.0,
+            version: plan.version,
+        };
+        if let Some(plan) = request.app.table.change_plan(next, id, request.now).await? {
+            let changed = ChangedPlan { plan: PlanView::new(&plan), job: jobs::begun(request, id).await? };
+            let reply = jobs::reply_accepted(request, id, &changed);
+            return Ok(reply.with_header("etag", etag(plan.version, &[])));
+        }
+    }
+    Err(Problem::busy())
+}

@@ -1,0 +1,94 @@
+//! Gives images the thumbnails that their owners' plans say, after a plan, or who is on it, has changed.
+//!
+//! An image that is on its way is the builder's, which looks at plan and owner once more after it made the image ready.
+//! What was ready before the change is found here. An image that is right is passed over, so a page that was cut off and
+//! is worked again counts the same images.
+
+use std::time::{Duration, Instant};
+
+use lambda_runtime::Error;
+use tintype_model::{Image, Job, Place, Plan, PlanName, State, Timestamp, UserId};
+use tintype_store::{Advanced, Key};
+
+use crate::build_thumbnails::{Became, Trust, build};
+use crate::run_job::NAME;
+use crate::{Worker, log};
+
+/// Images a page, each looked at and, where it is not right, built.
+const PAGE: usize = 100;
+
+/// A page ends after the image at which it has lasted this long, so that little is looked at twice after a crash.
+const PAGE_LASTS: Duration = Duration::from_secs(20);
+
+/// Works a page of the images of `user`. [`Advanced::End`]: there are no more.
+pub(crate) async fn of_user(
+    worker: &Worker,
+    job: &Job,
+    user: UserId,
+    deadline: Instant,
+) -> Result<Advanced, Error> {
+    let (images, _) = worker.table.oldest_images(user, job.place.after, PAGE).await?;
+    let plan = plan_of(worker, user).await?;
+    let begun = Instant::now();
+    let (mut after, mut right) = (None, 0);
+    for image in images {
+        after = Some(image.id.key);
+        right += usize::from(is_right(worker, &image, plan.as_ref(), deadline).await?);
+        if begun.elapsed() > PAGE_LASTS {
+            break;
+        }
+    }
+    if after.is_none() {
+        return Ok(Advanced::End);
+    }
+    let place = Place { after, ..job.place };
+    Ok(worker.table.move_on(job, place, right, Timestamp::now()).await?)
+}
+
+/// Works a page of the images of the users of `plan`, one user after another. [`Advanced::End`]: there are no more.
+pub(crate) async fn of_plan(
+    worker: &Worker,
+    job: &Job,
+    plan: &PlanName,
+    deadline: Instant,
+) -> Result<Advanced, Error> {
+    if let Some(user) = job.place.user {
+        match of_user(worker, job, user, deadline).await? {
+            Advanced::End => {}
+            page => return Ok(page),
+        }
+    }
+    let (users, _) = worker.table.users_on(plan, job.place.user, 1).await?;
+    let Some(&user) = users.first() else { return Ok(Advanced::End) };
+    let place = Place { user: Some(user), after: None, ..job.place };
+    Ok(worker.table.move_on(job, place, 0, Timestamp::now()).await?)
+}
+
+async fn plan_of(worker: &Worker, user: UserId) -> Result<Option<Plan>, Error> {
+    let owner = worker.table.read([Key::profile(user)]).await?.profile(user)?;
+    match owner.and_then(|owner| owner.plan) {
+        Some(name) => Ok(worker.table.read_plan(&name).await?),
+        None => Ok(None),
+    }
+}
+
+/// Whether an image has, or now got, the right thumbnails. What is not ready is another's to look after.
+async fn is_right(worker: &Worker, image: &Image, plan: Option<&Plan>, deadline: Instant) -> Result<bool, Error> {
+    let State::Ready(ready) = &image.state else { return Ok(false) };
+    if ready.has_heights(plan.map_or(&[], |plan| &plan.thumbnail_heights)) {
+        return Ok(true);
+    }
+    Ok(match build(worker, image.id, Trust::Recorded, deadline).await? {
+        Became::Ready => true,
+        // One image must not keep all others waiting; the audit names it.
+        Became::Undecodable(reason) => {
+            log(NAME, &image.id, "undecodable", Some(&reason));
+            false
+        }
+        Became::NoBlob => {
+            log(NAME, &image.id, "no blob", Some(&"the original of a ready image is missing"));
+            false
+        }
+        Became::Rejected | Became::Gone => false,
+    })
+}
