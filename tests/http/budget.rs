@@ -201,7 +201,8 @@ fn each_route_of_accounts_costs_what_it_may() {
         let twin = ledger.twin("reset_password").await;
         let code = stack.mailed_code(&email, 3).await;
         let reset = json!({"email": email, "code": code, "new_password": format!("{PASSWORD}!")});
-        let budget = ["AdminGetUser", "ConfirmForgotPassword", "UpdateItem", "AdminUserGlobalSignOut"];
+        let budget =
+            ["AdminGetUser", READ, "UpdateItem", "ConfirmForgotPassword", "UpdateItem", "AdminUserGlobalSignOut"];
         ledger.costs(&twin, post(None, "/api/auth/reset-password", reset), 204, &budget).await;
 
         let twin = ledger.twin("get_me").await;

@@ -26,8 +26,8 @@ impl Claims {
     }
 
     /// Whether the profile says that all sessions as old as this one are over.
-    pub fn ended_by(&self, profile: &Profile) -> bool {
-        profile.signed_out_before.is_some_and(|before| self.auth_time.secs() <= before.secs())
+    pub fn ended_by(&self, profile: &Profile, now: Timestamp) -> bool {
+        profile.sessions_over_since(now).is_some_and(|before| self.auth_time.secs() <= before.secs())
     }
 }
 

@@ -69,6 +69,14 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
+/// Why a password was not reset.
+#[derive(Debug)]
+pub struct NotReset {
+    pub error: AccountError,
+    /// The pool said no. Else it may have done it all the same.
+    pub refused: bool,
+}
+
 impl Accounts {
     pub fn new(
         config: &aws_config::SdkConfig,
@@ -82,6 +90,10 @@ impl Accounts {
             client_id: client_id.into(),
             client_secret: client_secret.into(),
         }
+    }
+
+    pub(crate) fn pool(&self) -> &str {
+        &self.pool
     }
 
     /// The app client's proof that it speaks for `username`.
@@ -133,14 +145,16 @@ impl Accounts {
         call.send().await.map(|_| ()).map_err(|e| sort("ForgotPassword", e))
     }
 
-    pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), AccountError> {
+    pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), NotReset> {
         let call = self.client.confirm_forgot_password().client_id(&self.client_id).username(email.as_str());
         let call = call.secret_hash(self.secret_hash(email.as_str())).confirmation_code(code).password(new_password);
         call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| {
-            match sort("ConfirmForgotPassword", e) {
+            let refused = e.raw_response().is_some_and(|answer| answer.status().is_client_error());
+            let error = match sort("ConfirmForgotPassword", e) {
                 AccountError::BadCredentials => AccountError::BadCode,
                 error => error,
-            }
+            };
+            NotReset { error, refused }
         })
     }
 

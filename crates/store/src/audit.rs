@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
-use tintype_model::{Image, ImageId, ImageKey, JobStatus, Profile, State, Timestamp, Title, Usage, UserId};
+use tintype_model::{Image, ImageId, ImageKey, JobId, JobStatus, Profile, State, Timestamp, Title, Usage, UserId};
 
 use crate::blobs::{Bucket, Listed};
 use crate::item::{self, Item, n, s};
 use crate::key::Key;
-use crate::{AccountError, Accounts, Blobs, StoreError, Table, blob_owner, feed};
+use crate::{AccountError, Accounts, Blobs, JobMessage, JobQueue, StoreError, Table, blob_owner, feed};
 
 /// Items a page. Bounds memory, and how much is looked at between two looks at the clock.
 const PAGE: i32 = 200;
@@ -29,6 +29,7 @@ pub struct Audit<'a> {
     pub table: &'a Table,
     pub blobs: &'a Blobs,
     pub accounts: &'a Accounts,
+    pub jobs: &'a JobQueue,
     pub now: Timestamp,
     /// What changed within this time may be at work still.
     pub grace: Duration,
@@ -90,6 +91,8 @@ pub enum Fix {
     PlanPlace(Box<Profile>),
     Count { counter: Key, held: Usage, right: Usage },
     DeleteBlob(Bucket, String),
+    DeleteAccount(UserId),
+    ResumeJob(JobId),
 }
 
 impl Finding {
@@ -116,7 +119,7 @@ enum Kind {
     /// Passing once it is over.
     Job,
     Plan,
-    /// Where the audit itself goes on.
+    /// What the audit itself keeps.
     Place,
     Unknown,
 }
@@ -143,7 +146,7 @@ impl Kind {
             | ("MISSES", "FROM") => Self::Passing,
             ("USER", "JOB") => Self::Job,
             ("PLANS", "PLAN") => Self::Plan,
-            ("AUDIT", "PLACE") => Self::Place,
+            ("AUDIT", "PLACE" | "POOL") => Self::Place,
             _ => Self::Unknown,
         }
     }
@@ -192,7 +195,12 @@ impl Audit<'_> {
                 }
                 Kind::Plan if item::plan(item).is_ok() => {}
                 Kind::Place => {}
-                Kind::Job if item::job(item).is_ok_and(|job| job.status != JobStatus::Done) => {}
+                Kind::Job if item::job(item).is_ok_and(|job| job.status != JobStatus::Done) => {
+                    let job = item::job(item)?;
+                    if job.is_stalled(self.now) {
+                        findings.push(Finding::new("stalled_job", job.id, Mend::Store(Fix::ResumeJob(job.id))));
+                    }
+                }
                 Kind::Passing | Kind::Job => match item::expires_at(item) {
                     Some(at) if at.secs() <= self.now.secs() => {
                         let fix = Fix::DeleteExpired(key.clone());
@@ -363,7 +371,7 @@ impl Audit<'_> {
                 found("wrong_plan_entry", Mend::Store(Fix::PlanPlace(Box::new(profile.clone()))));
             }
             if self.is_settled(profile.created_at) && !self.has_account(user).await? {
-                found("profile_without_account", Mend::No);
+                found("profile_without_account", Mend::Store(Fix::DeleteAccount(user)));
             }
             for (counter, held, right) in self.miscounted(user).await? {
                 found("miscounted", Mend::Store(Fix::Count { counter, held, right }));
@@ -555,7 +563,36 @@ impl Audit<'_> {
                 self.blobs.delete(*bucket, key).await?;
                 Ok(true)
             }
+            Fix::DeleteAccount(user) => {
+                if !self.is_known_pool().await? {
+                    return Ok(false);
+                }
+                let job = JobId::generate(*user);
+                self.jobs.send(JobMessage { job, sent_at: self.now }, Duration::from_secs(1)).await?;
+                self.table.begin_deleting_account(*user, job, self.now).await
+            }
+            // A message too many does no harm.
+            Fix::ResumeJob(job) => {
+                self.jobs.send(JobMessage { job: *job, sent_at: self.now }, Duration::ZERO).await?;
+                Ok(true)
+            }
         }
+    }
+
+    /// Whether accounts were looked for in this pool before. In another than the last, as after a stack was set up
+    /// anew over a kept table, nobody has an account: then a person must look, before everything there is deleted.
+    async fn is_known_pool(&self) -> Result<bool, StoreError> {
+        let key = pool_key();
+        let items = self.table.read([key.clone()]).await?;
+        if let Some(item) = items.get(&key) {
+            return Ok(item::text(item, "pool") == Some(self.accounts.pool()));
+        }
+        let mut item = key.attributes();
+        item.insert("pool".into(), s(self.accounts.pool()));
+        let put = Put::builder().table_name(&self.table.name).set_item(Some(item));
+        let put = put.condition_expression("attribute_not_exists(pk)").build().map_err(broken)?;
+        self.done([TransactWriteItem::builder().put(put).build()]).await?;
+        Ok(false)
     }
 
     async fn done<const N: usize>(&self, actions: [TransactWriteItem; N]) -> Result<bool, StoreError> {
@@ -596,6 +633,10 @@ impl Audit<'_> {
         let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).build().map_err(broken)?;
         self.done([TransactWriteItem::builder().put(put).build()]).await.map(|_| ())
     }
+}
+
+fn pool_key() -> Key {
+    Key::stored("AUDIT", "POOL")
 }
 
 fn place_key() -> Key {

@@ -78,6 +78,9 @@ pub(crate) enum Refusal {
     Repeated,
 }
 
+/// The attribute that names the set of thumbnails that an image's last change replaced.
+pub const REPLACED: &str = "replaced";
+
 /// How long a request can be repeated with its idempotency key.
 const REPEATABLE: Duration = Duration::from_secs(24 * 3600);
 
@@ -419,10 +422,15 @@ impl Table {
         let action = TransactWriteItem::builder();
         Ok(match new {
             Some(new) => {
-                let mut put = Put::builder()
-                    .table_name(&self.name)
-                    .set_item(Some(item::from_image(new, self.feed_shards)))
-                    .condition_expression(condition);
+                let mut stored = item::from_image(new, self.feed_shards);
+                if let (Some(State::Ready(was)), State::Ready(is)) = (old.map(|image| &image.state), &new.state)
+                    && was.built_for != is.built_for
+                {
+                    // For the table's stream, which tells `sweep`.
+                    stored.insert(REPLACED.to_owned(), s(was.built_for.as_str()));
+                }
+                let mut put =
+                    Put::builder().table_name(&self.name).set_item(Some(stored)).condition_expression(condition);
                 if let Some(old) = old {
                     put = put
                         .expression_attribute_names("#version", "version")

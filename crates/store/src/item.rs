@@ -195,6 +195,9 @@ pub(crate) fn from_profile(profile: &Profile) -> Item {
     if let Some(before) = profile.signed_out_before {
         set("signed_out_before", n(before.secs()));
     }
+    if let Some(at) = profile.reset_begun_at {
+        set("reset_begun_at", n(at.millis()));
+    }
     set("created_at", n(profile.created_at.millis()));
     set("version", n(profile.version));
     item
@@ -211,6 +214,7 @@ pub(crate) fn profile(item: &Item) -> Result<Profile, StoreError> {
         plan_revision: fields.opt_number("plan_revision")?.unwrap_or_default(),
         epoch: fields.number("epoch")?,
         signed_out_before: fields.opt_number("signed_out_before")?.map(Timestamp::from_secs),
+        reset_begun_at: fields.opt_number("reset_begun_at")?.map(Timestamp::from_millis),
         created_at: Timestamp::from_millis(fields.number("created_at")?),
         version: fields.number("version")?,
     })

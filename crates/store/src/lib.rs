@@ -25,13 +25,13 @@ mod table;
 
 use std::time::Duration;
 
-pub use accounts::{AccountError, Accounts, LoggedIn, PoolUser};
+pub use accounts::{AccountError, Accounts, LoggedIn, NotReset, PoolUser};
 pub use audit::{Audit, Finding, Fix, Looked, Mend, Place};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 pub use blobs::{Blobs, Fetched, Method, Signed, ThumbnailKey, Upload, blob_owner};
 pub use error::StoreError;
-pub use images::{Built, Change, Changed, Created, ImageFilter, Page};
+pub use images::{Built, Change, Changed, Created, ImageFilter, Page, REPLACED};
 pub use jobs::Advanced;
 pub use key::Key;
 pub use keyset::{BadToken, KeySet};

@@ -46,13 +46,44 @@ impl Table {
         })
     }
 
+    /// Notes that a password reset begins: should nobody write how it ended, all sessions are over half a minute later.
+    /// False where another may be under way.
+    pub async fn begin_reset(&self, profile: &Profile, now: Timestamp) -> Result<bool, StoreError> {
+        let update = self.update_profile(profile.id).expression_attribute_values(":now", n(now.millis()));
+        let update = match profile.reset_begun_at {
+            None => update
+                .update_expression("SET reset_begun_at = :now")
+                .condition_expression("attribute_exists(pk) AND attribute_not_exists(reset_begun_at)"),
+            Some(before) if before + Profile::RESET_LASTS > now => return Ok(false),
+            // Cut off. What it ended stays so.
+            Some(before) => update
+                .update_expression("SET reset_begun_at = :now, signed_out_before = :over")
+                .condition_expression(
+                    "reset_begun_at = :before AND (attribute_not_exists(signed_out_before) OR signed_out_before <= :over)",
+                )
+                .expression_attribute_values(":before", n(before.millis()))
+                .expression_attribute_values(":over", n(profile.sessions_over_since(now).unwrap_or(before).secs())),
+        };
+        applied(update).await
+    }
+
+    /// Says that the password reset that began at `begun_at` changed nothing.
+    pub async fn drop_reset(&self, user: UserId, begun_at: Timestamp) -> Result<(), StoreError> {
+        let update = self
+            .update_profile(user)
+            .update_expression("REMOVE reset_begun_at")
+            .condition_expression("reset_begun_at = :begun")
+            .expression_attribute_values(":begun", n(begun_at.millis()));
+        applied(update).await.map(|_| ())
+    }
+
     /// Ends every session that began at or before `now`.
     pub async fn end_all_sessions(&self, user: UserId, now: Timestamp) -> Result<(), StoreError> {
         let update = self
             .update_profile(user)
-            .update_expression("SET signed_out_before = :now")
+            .update_expression("SET signed_out_before = :now REMOVE reset_begun_at")
             .condition_expression(
-                "attribute_exists(pk) AND (attribute_not_exists(signed_out_before) OR signed_out_before < :now)",
+                "attribute_exists(pk) AND (attribute_not_exists(signed_out_before) OR signed_out_before <= :now)",
             )
             .expression_attribute_values(":now", n(now.secs()));
         // Not applied: no profile and so no session, or one that ends them later still.

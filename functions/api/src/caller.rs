@@ -51,7 +51,7 @@ impl Request<'_> {
         let keys = keys.into_iter().chain([Key::profile(claims.user), session.clone()]);
         let items = self.app.table.read(keys).await?;
         match items.profile(claims.user)? {
-            Some(profile) if !items.has(&session) && !claims.ended_by(&profile) => {
+            Some(profile) if !items.has(&session) && !claims.ended_by(&profile, self.now) => {
                 Ok((Caller { claims, profile }, items))
             }
             _ => Err(Problem::unauthenticated()),

@@ -73,6 +73,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Order>) -> Result
         table: &worker.table,
         blobs: &worker.blobs,
         accounts: &worker.accounts,
+        jobs: &worker.jobs,
         now: Timestamp::now(),
         grace: Duration::from_secs(order.grace_seconds),
     };

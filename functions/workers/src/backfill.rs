@@ -21,12 +21,7 @@ const PAGE: usize = 100;
 const PAGE_LASTS: Duration = Duration::from_secs(20);
 
 /// Works a page of the images of `user`. [`Advanced::End`]: there are no more.
-pub(crate) async fn of_user(
-    worker: &Worker,
-    job: &Job,
-    user: UserId,
-    deadline: Instant,
-) -> Result<Advanced, Error> {
+pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: Instant) -> Result<Advanced, Error> {
     let (images, _) = worker.table.oldest_images(user, job.place.after, PAGE).await?;
     let plan = plan_of(worker, user).await?;
     let begun = Instant::now();
@@ -46,12 +41,7 @@ pub(crate) async fn of_user(
 }
 
 /// Works a page of the images of the users of `plan`, one user after another. [`Advanced::End`]: there are no more.
-pub(crate) async fn of_plan(
-    worker: &Worker,
-    job: &Job,
-    plan: &PlanName,
-    deadline: Instant,
-) -> Result<Advanced, Error> {
+pub(crate) async fn of_plan(worker: &Worker, job: &Job, plan: &PlanName, deadline: Instant) -> Result<Advanced, Error> {
     if let Some(user) = job.place.user {
         match of_user(worker, job, user, deadline).await? {
             Advanced::End => {}

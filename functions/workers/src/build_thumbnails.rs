@@ -180,14 +180,8 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: 
         };
 
         match worker.table.make_ready(&image, ready(&outcome, wanted.clone()), Timestamp::now()).await? {
-            Built::Stored => {
-                if let State::Ready(before) = &image.state
-                    && before.built_for != wanted
-                {
-                    worker.blobs.delete_thumbnails(id, &before.built_for).await?;
-                }
-            }
-            Built::Stale => {}
+            // What it replaced is swept.
+            Built::Stored | Built::Stale => {}
             Built::TitleLost => {
                 let reason = "The upload came too late: another image has the title now.".to_owned();
                 worker.table.reject(&image, reason, Timestamp::now()).await?;

@@ -1,10 +1,11 @@
-//! Deletes what a removed image leaves: its blobs, its links, and the claim of one that expired; and what pointed to a
-//! removed link. It is told by the table's stream, so one worker serves every way in which an image or a link goes.
+//! Deletes what a removed image leaves: its blobs, its links, and the claim of one that expired; what pointed to a
+//! removed link; and the thumbnails that others have replaced. It is told by the table's stream, so one worker serves every
+//! way in which an image or a link goes.
 
 use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::{Error, LambdaEvent};
-use tintype_model::{Sha256, Timestamp, Title};
-use tintype_store::{Key, StoreError};
+use tintype_model::{BuiltFor, Sha256, Timestamp, Title};
+use tintype_store::{Key, REPLACED, StoreError};
 
 use crate::{Worker, log};
 
@@ -12,14 +13,22 @@ const NAME: &str = "sweep";
 
 /// Everything here may be repeated, so one failure fails the batch, and all of it is delivered again.
 pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Event>) -> Result<(), Error> {
-    for record in event.payload.records.into_iter().filter(|record| record.event_name == "REMOVE") {
+    for record in event.payload.records {
         let text = |item: &serde_json::Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
         let keys = serde_json::to_value(&record.change.keys)?;
         let old = serde_json::to_value(&record.change.old_image)?;
         let key = text(&keys, "pk").zip(text(&keys, "sk")).map(|(pk, sk)| Key::stored(pk, sk));
         let Some(key) = key else { continue };
         let (image, link) = (key.as_image(), key.as_link());
+        let removed = record.event_name == "REMOVE";
+        let new = serde_json::to_value(&record.change.new_image)?;
         let swept = async {
+            if !removed {
+                if let (Some(id), Some(set)) = (image, text(&new, REPLACED)) {
+                    worker.blobs.delete_thumbnails(id, &BuiltFor::from_stored(set)).await?;
+                }
+                return Ok(());
+            }
             if let Some(id) = image {
                 worker.blobs.delete_all(id).await?;
                 worker.table.delete_links_of(id).await?;

@@ -197,7 +197,11 @@ async fn exchange(
 fn record(request: &Request) -> Recorded {
     if let Some(target) = request.header("x-amz-target") {
         let (service, operation) = target.split_once('.').unwrap_or(("", target));
-        let service = if service.starts_with("DynamoDB") { "dynamodb" } else { "cognito-idp" };
+        let service = match service {
+            "AmazonSQS" => "sqs",
+            service if service.starts_with("DynamoDB") => "dynamodb",
+            _ => "cognito-idp",
+        };
         let actions = if operation == "TransactWriteItems" {
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             let items = body["TransactItems"].as_array().cloned().unwrap_or_default();

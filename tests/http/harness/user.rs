@@ -119,6 +119,10 @@ impl User {
         self.stack.patch(target, body).by(self)
     }
 
+    pub(crate) fn put(&self, target: impl std::fmt::Display, body: Value) -> Call {
+        self.stack.call(Method::PUT, target).json(&body).by(self)
+    }
+
     pub(crate) fn delete(&self, target: impl std::fmt::Display) -> Call {
         self.stack.delete(target).by(self)
     }

@@ -55,6 +55,7 @@ async fn create_profile(
         plan_revision: 0,
         epoch: 0,
         signed_out_before: None,
+        reset_begun_at: None,
         created_at: now,
         version: 1,
     };

@@ -73,5 +73,5 @@ async fn ended_as_it_began(app: &App, session: &LoggedIn, now: Timestamp) -> Res
         Some(profile) => profile,
         None => super::create_profile(app, user, session.email.clone(), session.name.clone(), now).await?,
     };
-    Ok(session.claims.ended_by(&profile))
+    Ok(session.claims.ended_by(&profile, now))
 }

@@ -39,7 +39,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let profile = items.profile(token.user)?.ok_or_else(refused)?;
     // When it began is what the first token of the session said; the pool may call a renewal a new beginning.
     let began = Claims { auth_time: token.auth_time, ..renewed.claims.clone() };
-    if items.has(&session) || began.ended_by(&profile) || renewed.claims.origin_jti != token.origin_jti {
+    if items.has(&session) || began.ended_by(&profile, request.now) || renewed.claims.origin_jti != token.origin_jti {
         return Err(refused());
     }
     Ok(Reply::ok(&Tokens::new(app, renewed, token)))

@@ -1,5 +1,5 @@
 use tintype_model::Email;
-use tintype_store::AccountError;
+use tintype_store::{AccountError, Key, NotReset};
 
 use crate::error::{FieldError, Problem};
 use crate::fields::{Password, Text};
@@ -24,18 +24,29 @@ pub(crate) const DOCUMENT: Operation = Operation {
     ..PLAIN
 };
 
-/// Sets a new password with a code from the e-mail, and ends all sessions.
+/// Sets a new password with a code from the e-mail, and ends all sessions. The pool does the one and the table the other,
+/// so the beginning is noted first: cut off in between, the note ends them.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let ResetPassword { email, code, new_password } = request.body()?;
     let app = request.app;
     // Found before the code is used up: what follows must not fail for want of the user.
-    let user = app.accounts.find(&email).await?.ok_or(AccountError::BadCode)?;
-    app.accounts.reset_password(&email, &code.0, &new_password.0).await.map_err(|error| match error {
-        AccountError::WeakPassword(message) => {
-            Problem::invalid(vec![FieldError { field: "new_password".into(), code: "weak_password", message }])
+    let user = app.accounts.find(&email).await?.ok_or(AccountError::BadCode)?.id;
+    if let Some(profile) = app.table.read([Key::profile(user)]).await?.profile(user)?
+        && !app.table.begin_reset(&profile, request.now).await?
+    {
+        return Err(Problem::busy());
+    }
+    if let Err(NotReset { error, refused }) = app.accounts.reset_password(&email, &code.0, &new_password.0).await {
+        if refused {
+            app.table.drop_reset(user, request.now).await?;
         }
-        error => error.into(),
-    })?;
-    super::end_all_sessions(request, user.id).await?;
+        return Err(match error {
+            AccountError::WeakPassword(message) => {
+                Problem::invalid(vec![FieldError { field: "new_password".into(), code: "weak_password", message }])
+            }
+            error => error.into(),
+        });
+    }
+    super::end_all_sessions(request, user).await?;
     Ok(Reply::no_content())
 }

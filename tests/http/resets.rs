@@ -1,0 +1,126 @@
+//! A password reset is two things, the new password in the pool and the end of all sessions in the table, and may be cut
+//! off between them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::harness::{Fault, PASSWORD, Stack, Twin, User, on_stack};
+
+const NEW: &str = "Loud-Harbour-43";
+
+async fn code(stack: &Stack, user: &User) -> String {
+    stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+    stack.mailed_code(&user.email, 2).await
+}
+
+fn reset(user: &User, code: &str) -> Value {
+    json!({"email": user.email, "code": code, "new_password": NEW})
+}
+
+async fn sent(twin: &Twin, user: &User, code: &str) -> u16 {
+    twin.call(None, "POST", "/api/auth/reset-password", Some(reset(user, code))).await.status
+}
+
+async fn note(stack: &Stack, user: &User) -> Option<i64> {
+    let profile = stack.item(format!("PROFILE#{}", user.id), "PROFILE".into()).await.expect("a profile");
+    profile.get("reset_begun_at").map(|at| at.as_n().expect("a number").parse().expect("a number"))
+}
+
+/// Lets a reset that began now have begun half a minute ago.
+async fn half_a_minute_passes(stack: &Stack, user: &User) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
+    let update = stack
+        .dynamodb
+        .update_item()
+        .table_name(&stack.table)
+        .key("pk", AttributeValue::S(format!("PROFILE#{}", user.id)))
+        .key("sk", AttributeValue::S("PROFILE".into()))
+        .condition_expression("attribute_exists(reset_begun_at)")
+        .update_expression("SET reset_begun_at = :then")
+        .expression_attribute_values(":then", AttributeValue::N((now - 30_000).to_string()));
+    update.send().await.expect("a reset has begun");
+}
+
+async fn is_over(stack: &Stack, user: &User) {
+    user.get("/api/me").await.is(401);
+    stack.post("/api/auth/refresh", json!({"refresh_token": user.refresh_token})).await.is(401);
+}
+
+async fn cut_off(stack: &'static Stack, fault: Fault, operation: &'static str, pass: usize) -> User {
+    let user = stack.user().await;
+    let code = code(stack, &user).await;
+    let twin = stack.twin("reset_password").await;
+    twin.proxy.rule_after(operation, pass, 1, fault);
+    let body = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": "/api/auth/reset-password", "rawQueryString": "",
+        "headers": {"content-type": "application/json"}, "body": reset(&user, &code).to_string(),
+        "requestContext": {
+            "accountId": "0", "apiId": "twin", "domainName": "127.0.0.2", "stage": "$default", "requestId": "r",
+            "timeEpoch": 0, "http": {
+                "method": "POST", "path": "/api/auth/reset-password", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"
+            },
+        },
+        "isBase64Encoded": false,
+    });
+    twin.send(body).await;
+    twin.proxy.hangs().await;
+    twin.kill();
+    user
+}
+
+#[test]
+fn a_reset_cut_off_after_the_new_password_ends_all_sessions_half_a_minute_later() {
+    on_stack(async |stack| {
+        for (fault, operation, pass) in
+            [(Fault::HangAfter, "ConfirmForgotPassword", 0), (Fault::HangBefore, "UpdateItem", 1)]
+        {
+            let user = cut_off(stack, fault, operation, pass).await;
+            stack.login(&user.email, PASSWORD).await.refuses(401, "bad_credentials");
+            user.get("/api/me").await.is(200);
+            half_a_minute_passes(stack, &user).await;
+            is_over(stack, &user).await;
+            // A failed try to reset it once more does not bring them back.
+            stack.post("/api/auth/reset-password", reset(&user, "000000")).await.is(422);
+            assert_eq!(note(stack, &user).await, None);
+            is_over(stack, &user).await;
+        }
+    });
+}
+
+#[test]
+fn a_reset_that_the_pool_refuses_ends_nothing() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let code = code(stack, &user).await;
+        stack.post("/api/auth/reset-password", reset(&user, "000000")).await.refuses(422, "bad_code");
+        assert_eq!(note(stack, &user).await, None);
+        user.get("/api/me").await.is(200);
+        // Throttled by the pool: refused all the same.
+        let twin = stack.twin("reset_password").await;
+        twin.proxy.rule("ConfirmForgotPassword", 1, Fault::json(400, "TooManyRequestsException"));
+        assert_eq!(sent(&twin, &user, &code).await, 429);
+        assert_eq!(note(stack, &user).await, None);
+        user.get("/api/me").await.is(200);
+        assert_eq!(sent(&twin, &user, &code).await, 204);
+        is_over(stack, &user).await;
+        assert_eq!(note(stack, &user).await, None);
+    });
+}
+
+#[test]
+fn a_reset_whose_answer_from_the_pool_is_lost_counts_as_done() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let code = code(stack, &user).await;
+        let twin = stack.twin("reset_password").await;
+        twin.proxy.rule("ConfirmForgotPassword", 1, Fault::LoseAnswer);
+        assert_eq!(sent(&twin, &user, &code).await, 503);
+        // Whoever tries again meets the first try, and is told to wait.
+        assert_eq!(sent(&twin, &user, &code).await, 503);
+        half_a_minute_passes(stack, &user).await;
+        is_over(stack, &user).await;
+        stack.login(&user.email, NEW).await.is(200);
+    });
+}
