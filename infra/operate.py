@@ -4,8 +4,11 @@ Uses the credentials, region and endpoint of the environment, so it serves AWS a
 """
 
 import argparse
+import base64
 import json
 import sys
+import time
+import uuid
 from pathlib import Path
 
 import boto3
@@ -19,12 +22,12 @@ def outputs(stack: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
 
 
-def load_plans(table_name: str, file: Path, add_only: bool = False) -> list[str]:
+def load_plans(names: dict[str, str], file: Path, add_only: bool = False) -> list[str]:
     """Writes the file's plans that the table lacks or, unless told to add only, has otherwise; returns their names.
 
-    A plan's version grows with each change: images are rebuilt for the version they lack.
+    For a plan that was there it begins the job that brings the images of its users into line.
     """
-    table = boto3.resource("dynamodb").Table(table_name)
+    table = boto3.resource("dynamodb").Table(names["TableName"])
     changed = []
     for plan in json.loads(file.read_text()):
         key = {"pk": "PLANS", "sk": f"PLAN#{plan['name']}"}
@@ -38,7 +41,29 @@ def load_plans(table_name: str, file: Path, add_only: bool = False) -> list[str]
             ExpressionAttributeValues={":seen": version},
         )
         changed.append(plan["name"])
+        if held:
+            begin_change(table, names["JobsQueueUrl"], plan["name"])
     return changed
+
+
+def begin_change(table, queue_url: str, plan: str) -> None:
+    """Begins a job of nobody's, as `PUT /api/plans/{name}` begins one of an admin's."""
+    owner, key, now = uuid.UUID(int=0), uuid.uuid4(), int(time.time() * 1000)
+    table.put_item(
+        Item={
+            "pk": f"USER#{owner}",
+            "sk": f"JOB#{key}",
+            "kind": "change_plan",
+            "plan": plan,
+            "status": "queued",
+            "place": "0##",
+            "done": 0,
+            "started_at": now,
+            "moved_at": now,
+        }
+    )
+    job = base64.urlsafe_b64encode(owner.bytes + key.bytes).rstrip(b"=").decode()
+    boto3.client("sqs").send_message(QueueUrl=queue_url, MessageBody=json.dumps({"job": job, "sent_at": now}))
 
 
 def make_admin(user_pool: str, email: str) -> None:
@@ -87,8 +112,10 @@ def main() -> None:
     try:
         names = outputs(arguments.stack)
         if arguments.command == "plans":
-            changed = load_plans(names["TableName"], arguments.file, arguments.add_only)
+            changed = load_plans(names, arguments.file, arguments.add_only)
             print("Plans written: " + (", ".join(changed) or "none, as all are there") + ".")
+            if changed and not arguments.add_only:
+                print("Thumbnails of users who are on them follow.")
         elif arguments.command == "audit":
             report = audit(names["AuditFunction"], arguments.mend, arguments.grace)
             print(json.dumps(report, indent=2))

@@ -150,7 +150,7 @@ def bring_up(port: int, data: Path, parameters: list[str]) -> dict[str, str]:
     deploy(data, url, dict(parameter.split("=", 1) for parameter in parameters))
     names = operate.outputs(STACK)
     map_domain(API_HOST, names["ApiId"])
-    operate.load_plans(names["TableName"], operate.PLANS, add_only=True)
+    operate.load_plans(names, operate.PLANS, add_only=True)
     client = boto3.client("cognito-idp").describe_user_pool_client(
         UserPoolId=names["UserPoolId"], ClientId=names["ClientId"]
     )["UserPoolClient"]

@@ -83,9 +83,11 @@ fn whoever_is_no_admin_is_refused_whatever_they_call_themselves() {
         let user = user.another_session().await;
         for (method, path) in [
             (Method::POST, "/api/plans".to_owned()),
+            (Method::PUT, "/api/plans/Premium".to_owned()),
             (Method::DELETE, "/api/plans/Premium".to_owned()),
             (Method::DELETE, format!("/api/plans/{}", unique())),
             (Method::GET, "/api/users".to_owned()),
+            (Method::PUT, format!("/api/users/{}/plan", user.id)),
         ] {
             stack.call(method.clone(), &path).by(&user).json(&plan("Mine")).await.refuses(403, "not_admin");
             stack.call(method, &path).json(&plan("Mine")).await.is(401);

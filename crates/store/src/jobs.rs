@@ -90,9 +90,7 @@ impl Table {
                 )
                 .expression_attribute_values(":plan", s(plan))
                 .expression_attribute_values(":partition", s(item::plan_partition(plan))),
-            None => {
-                assign.update_expression("SET plan_revision = :revision, #version = :next REMOVE #plan, plan_pk")
-            }
+            None => assign.update_expression("SET plan_revision = :revision, #version = :next REMOVE #plan, plan_pk"),
         };
         let job = Job::new(id, Work::AssignPlan(user.id), now);
         let mut actions = vec![
@@ -134,8 +132,7 @@ impl Table {
         }
         let change = change.update_expression(format!("SET {}", sets.join(", "))).build().map_err(broken)?;
         let job = Job::new(id, Work::ChangePlan(next.name.clone()), now);
-        let actions =
-            [TransactWriteItem::builder().update(change).build(), self.put_new(item::from_job(&job))?];
+        let actions = [TransactWriteItem::builder().update(change).build(), self.put_new(item::from_job(&job))?];
         Ok(self.transact(&actions).await?.is_ok().then_some(next))
     }
 
@@ -177,13 +174,7 @@ impl Table {
         })
     }
 
-    fn step(
-        &self,
-        job: &Job,
-        place: Place,
-        done: usize,
-        now: Timestamp,
-    ) -> Result<TransactWriteItem, StoreError> {
+    fn step(&self, job: &Job, place: Place, done: usize, now: Timestamp) -> Result<TransactWriteItem, StoreError> {
         let step = Update::builder()
             .table_name(&self.name)
             .set_key(Some(Key::job(job.id).attributes()))

@@ -33,14 +33,12 @@ pub(crate) const DOCUMENT: Operation = Operation {
     login: Login::Required,
     body: Some(of::<ReplacePlan>),
     headers: &[Header::IfMatch],
-    replies: &[
-        Answer::json(
-            202,
-            "Changed, everywhere within a minute; thumbnails follow.",
-            of::<ChangedPlan<'static>>,
-        )
-        .with(&["ETag", "Location"]),
-    ],
+    replies: &[Answer::json(
+        202,
+        "Changed, everywhere within a minute; thumbnails follow.",
+        of::<ChangedPlan<'static>>,
+    )
+    .with(&["ETag", "Location"])],
     problems: &[(403, "not_admin", "Only admins may do this."), (404, "not_found", "There is no such plan.")],
     ..PLAIN
 };

@@ -34,7 +34,8 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let user: UserId = request.param("id").parse().map_err(|_| Problem::not_found())?;
     let id = JobId::generate(admin);
     for attempt in 0..CHANGE_TRIES {
-        let items = request.app.table.read([Key::profile(user)].into_iter().chain(plan.as_ref().map(Key::plan))).await?;
+        let items =
+            request.app.table.read([Key::profile(user)].into_iter().chain(plan.as_ref().map(Key::plan))).await?;
         let profile = items.profile(user)?.ok_or_else(Problem::not_found)?;
         if let Some(name) = &plan
             && items.plan(name)?.is_none()

@@ -1,0 +1,322 @@
+//! What an admin changes of plans, and of who is on which, comes to the images that are there already.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Fault, Stack, Twin, User, eventually, on_stack, parts, unique};
+use crate::jobs::over;
+
+fn rules(heights: &[u32]) -> Value {
+    json!({
+        "thumbnail_heights": heights, "original_link": true, "expiring_links": true,
+        "max_image_bytes": 1_000_000, "max_images": 1000,
+    })
+}
+
+async fn new_plan(admin: &User, heights: &[u32]) -> String {
+    let name = format!("plan-{}", unique());
+    let mut plan = rules(heights);
+    plan["name"] = json!(name);
+    admin.post("/api/plans", plan).await.gives(201);
+    name
+}
+
+async fn job_over(admin: &User, answer: &Value) -> Value {
+    let path = format!("/api/jobs/{}", answer["job"].str("id"));
+    over(async || admin.get(&path).await.gives(200)).await
+}
+
+async fn assign(admin: &User, user: &str, plan: Option<&str>) -> Value {
+    admin.put(format!("/api/users/{user}/plan"), json!({"plan": plan})).await.gives(202)
+}
+
+async fn change(admin: &User, plan: &str, heights: &[u32]) -> Value {
+    admin.put(format!("/api/plans/{plan}"), rules(heights)).await.gives(202)
+}
+
+async fn photos(user: &User, prefix: &str, count: usize) -> Vec<Value> {
+    let titles: Vec<String> = (0..count).map(|n| format!("{prefix} {n}")).collect();
+    join_all(titles.iter().map(|title| user.publish(title, Picture::small()))).await
+}
+
+fn heights(image: &Value) -> Vec<u64> {
+    image.list("thumbnails").iter().map(|thumbnail| thumbnail.number("height")).collect()
+}
+
+/// That an image has exactly these thumbnails, to see and behind the API.
+async fn has(stack: &Stack, user: &User, id: &str, wanted: &[u64]) {
+    let image = user.image(id).await;
+    assert_eq!(heights(&image), wanted, "{image}");
+    for thumbnail in image.list("thumbnails") {
+        stack.get(thumbnail.str("url")).await.is(200);
+    }
+    eventually(&format!("{id} to have {} blobs", 1 + wanted.len()), async || {
+        (stack.blobs(id).await.len() == 1 + wanted.len()).then_some(())
+    })
+    .await;
+}
+
+#[test]
+fn a_change_of_plan_comes_to_the_images_of_all_its_users() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let plan = new_plan(&admin, &[100]).await;
+        let (one, two, other) = (stack.user().await, stack.user().await, stack.user().await);
+        for user in [&one, &two] {
+            assign(&admin, &user.id, Some(&plan)).await;
+        }
+        let picture = Picture::small();
+        let mut images = Vec::new();
+        for user in [&one, &two] {
+            images.push((user, user.publish("Harbour", picture).await));
+            images.push((user, user.hide("Pier", picture).await));
+        }
+        let untouched = other.publish("Harbour", picture).await;
+        one.pending("Later").await;
+        for (user, image) in &images {
+            has(stack, user, image.str("id"), &[100]).await;
+        }
+        let (owner, key) = parts(images[0].1.str("id"));
+        let old = format!("/media/thumbnail/{owner}/{key}/100.jpg");
+        stack.get(&old).await.is(200);
+
+        let changed = change(&admin, &plan, &[150, 50]).await;
+        assert_eq!(changed["plan"]["thumbnail_heights"], json!([50, 150]));
+        assert_eq!(changed["plan"]["name"], plan);
+        assert_eq!(changed["job"]["kind"], "change_plan");
+        let job = job_over(&admin, &changed).await;
+        assert_eq!((&job["status"], job.number("done"), job.number("total")), (&json!("done"), 4, 4));
+        for (user, image) in &images {
+            has(stack, user, image.str("id"), &[50, 150]).await;
+        }
+        stack.get(&old).await.is(404);
+        assert_eq!(other.image(untouched.str("id")).await["updated_at"], untouched["updated_at"]);
+
+        // Nothing to build: all are counted as right.
+        let job = job_over(&admin, &change(&admin, &plan, &[50, 150]).await).await;
+        assert_eq!(job.number("done"), 4);
+    });
+}
+
+#[test]
+fn a_user_on_another_plan_gets_its_thumbnails_and_its_rights() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let (plain, rich) = (new_plan(&admin, &[100]).await, new_plan(&admin, &[60, 120]).await);
+        let user = stack.user().await;
+        let accepted = assign(&admin, &user.id, Some(&plain)).await;
+        assert_eq!(accepted["job"]["kind"], "assign_plan");
+        assert_eq!(user.get("/api/me").await.gives(200)["plan"], plain);
+        let image = user.publish("Harbour", Picture::small()).await;
+        let id = image.str("id");
+        user.link(&image, json!({})).await;
+
+        let job = job_over(&admin, &assign(&admin, &user.id, Some(&rich)).await).await;
+        assert_eq!((&job["status"], job.number("done")), (&json!("done"), 1));
+        has(stack, &user, id, &[60, 120]).await;
+        // On the same one again: nothing changes.
+        let before = user.image(id).await;
+        job_over(&admin, &assign(&admin, &user.id, Some(&rich)).await).await;
+        assert_eq!(user.image(id).await["updated_at"], before["updated_at"]);
+
+        let job = job_over(&admin, &assign(&admin, &user.id, None).await).await;
+        assert_eq!(job.number("done"), 1);
+        has(stack, &user, id, &[]).await;
+        assert_eq!(user.get("/api/me").await.gives(200)["plan"], Value::Null);
+        user.post("/api/images", Picture::small().draft("Pier")).await.refuses(403, "plan_required");
+        job_over(&admin, &assign(&admin, &user.id, Some(&plain)).await).await;
+        has(stack, &user, id, &[100]).await;
+        admin.delete(format!("/api/plans/{rich}")).await.is(204);
+        admin.delete(format!("/api/plans/{plain}")).await.refuses(409, "plan_in_use");
+    });
+}
+
+#[test]
+fn what_is_wrong_with_a_change_of_plan_is_said_and_changes_nothing() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let plan = new_plan(&admin, &[100]).await;
+        let user = stack.user().await;
+        let path = format!("/api/plans/{plan}");
+        let before = stack.get(&path).await.gives(200);
+
+        admin.put(format!("/api/plans/{}", unique()), rules(&[1])).await.invalid_fields();
+        admin.put(format!("/api/plans/{}", unique()), rules(&[100])).await.refuses(404, "not_found");
+        admin.put("/api/plans/a%20b", rules(&[100])).await.refuses(404, "not_found");
+        let mut wrong = rules(&[15]);
+        wrong["name"] = json!("Basic");
+        wrong["max_images"] = Value::Null;
+        wrong["colour"] = json!("red");
+        assert_eq!(admin.put(&path, wrong).await.invalid_fields(), ["colour", "max_images", "thumbnail_heights"]);
+        let mut renamed = rules(&[100]);
+        renamed["name"] = json!("Basic");
+        assert_eq!(admin.put(&path, renamed.clone()).await.invalid_fields(), ["name"]);
+        assert_eq!(stack.get(&path).await.gives(200), before);
+        renamed["name"] = json!(plan);
+        admin.put(&path, renamed).await.gives(202);
+
+        let of = |id: &str| format!("/api/users/{id}/plan");
+        assert_eq!(admin.put(of(&user.id), json!({"plan": unique()})).await.invalid_fields(), ["plan"]);
+        assert_eq!(admin.put(of(&user.id), json!({})).await.invalid_fields(), ["plan"]);
+        assert_eq!(admin.put(of(&user.id), json!({"plan": "a/b"})).await.invalid_fields(), ["plan"]);
+        for nobody in [Uuid::new_v4().to_string(), "x".to_owned()] {
+            admin.put(of(&nobody), json!({"plan": "Basic"})).await.refuses(404, "not_found");
+        }
+        assert_eq!(user.get("/api/me").await.gives(200)["plan"], "Basic");
+    });
+}
+
+#[test]
+fn of_two_admins_who_edit_a_plan_at_once_the_second_is_told() {
+    on_stack(async |stack| {
+        let (one, two) = (stack.admin().await, stack.admin().await);
+        let plan = new_plan(&one, &[100]).await;
+        let path = format!("/api/plans/{plan}");
+        let tag = stack.get(&path).await.must_header("etag").to_owned();
+        let answers = join_all((0..8).map(|index| {
+            let admin = if index % 2 == 0 { &one } else { &two };
+            admin.put(&path, rules(&[100 + index])).header("if-match", &tag).send()
+        }))
+        .await;
+        let (changed, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+        let [changed] = &changed[..] else { panic!("one changes it, not {}", changed.len()) };
+        for answer in refused {
+            answer.refuses(412, "precondition_failed");
+        }
+        let now = stack.get(&path).await;
+        assert_eq!(now.must_header("etag"), changed.must_header("etag"));
+        assert_eq!(now.json(), changed.json()["plan"]);
+        // Without a condition the last one counts.
+        one.put(&path, rules(&[70])).await.gives(202);
+        assert_eq!(stack.get(&path).await.gives(200)["thumbnail_heights"], json!([70]));
+    });
+}
+
+#[test]
+fn images_that_arrive_or_go_while_a_plan_changes_end_as_it_says_at_last() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let plan = new_plan(&admin, &[40]).await;
+        let user = stack.user().await;
+        assign(&admin, &user.id, Some(&plan)).await;
+        let kept = photos(&user, "Kept", 6).await;
+        let doomed = photos(&user, "Doomed", 6).await;
+
+        let uploads = photos(&user, "New", 6);
+        let deletions =
+            join_all(doomed.iter().map(|image| user.delete(format!("/api/images/{}", image.str("id"))).send()));
+        let changes = async {
+            let mut jobs = Vec::new();
+            for wanted in [[50, 60], [70, 80], [90, 110]] {
+                jobs.push(change(&admin, &plan, &wanted).await);
+            }
+            jobs
+        };
+        let (new, deleted, changes) = tokio::join!(uploads, deletions, changes);
+        assert!(deleted.iter().all(|answer| answer.status == 204));
+        for job in &changes {
+            assert_eq!(job_over(&admin, job).await["status"], "done");
+        }
+        for image in kept.iter().chain(&new) {
+            has(stack, &user, image.str("id"), &[90, 110]).await;
+        }
+        for image in &doomed {
+            assert!(stack.image_item(image.str("id")).await.is_none(), "a deleted image came back");
+            stack.no_blobs(image.str("id")).await;
+        }
+        assert_eq!(user.pages("/api/images").await.len(), 12);
+        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 12);
+    });
+}
+
+/// A message of the queue of jobs.
+fn told_of(job: &Value) -> Value {
+    let body = json!({"job": job["job"]["id"], "sent_at": 0}).to_string();
+    json!({"Records": [{
+        "messageId": "1", "receiptHandle": "1", "body": body, "attributes": {},
+        "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "us-east-1",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:q", "md5OfBody": "",
+    }]})
+}
+
+/// A user with images, and a job for them that nobody has been told of.
+async fn unheard_of(stack: &'static Stack, admin: &User, heights: &[u32]) -> (User, Vec<String>, Value) {
+    let user = stack.user().await;
+    let before = new_plan(admin, &[40]).await;
+    job_over(admin, &assign(admin, &user.id, Some(&before)).await).await;
+    let images = photos(&user, "Photo", 2).await;
+    let after = new_plan(admin, heights).await;
+    let twin = stack.twin("assign_plan").await;
+    twin.proxy.rule(
+        "SendMessage",
+        1,
+        Fault::Answer {
+            status: 200,
+            kind: "application/x-amz-json-1.0",
+            body: json!({"MessageId": "1", "MD5OfMessageBody": ""}).to_string(),
+        },
+    );
+    let path = format!("/api/users/{}/plan", user.id);
+    let job = twin.call(Some(admin), "PUT", &path, Some(json!({"plan": after}))).await.gives(202);
+    (user, images.iter().map(|image| image.str("id").to_owned()).collect(), job)
+}
+
+async fn work(twin: &Twin, job: &Value) {
+    let answer = twin.invoke(told_of(job)).await.expect("it works");
+    assert_eq!(answer["batchItemFailures"], json!([]));
+}
+
+#[test]
+fn a_worker_killed_at_any_call_loses_no_image_and_counts_none_twice() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let (_, _, job) = unheard_of(stack, &admin, &[50]).await;
+        let twin = stack.twin("run_job").await;
+        work(&twin, &job).await;
+        let calls = twin.proxy.take_calls().len();
+        assert!(calls > 10, "{calls} calls");
+        drop(twin);
+        // Each kill in its own job, some at a time.
+        for chunk in (0..2 * calls).collect::<Vec<_>>().chunks(6) {
+            join_all(chunk.iter().map(async |&at| {
+                let (user, images, job) = unheard_of(stack, &admin, &[50, 70]).await;
+                let twin = stack.twin("run_job").await;
+                let fault = if at % 2 == 0 { Fault::HangBefore } else { Fault::HangAfter };
+                twin.proxy.rule_after("*", at / 2, 1, fault);
+                twin.send(told_of(&job)).await;
+                twin.proxy.hangs().await;
+                twin.kill();
+                let twin = stack.twin("run_job").await;
+                for _ in 0..2 {
+                    work(&twin, &job).await;
+                }
+                let job = job_over(&admin, &job).await;
+                assert_eq!((&job["status"], job.number("done")), (&json!("done"), 2), "killed at {at}");
+                for id in &images {
+                    has(stack, &user, id, &[50, 70]).await;
+                }
+            }))
+            .await;
+        }
+    });
+}
+
+#[test]
+fn an_image_that_cannot_be_built_any_more_holds_up_no_other() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let (user, images, job) = unheard_of(stack, &admin, &[50, 70]).await;
+        let key = stack.original_key(&images[1]).await;
+        let (bytes, kind) = (b"no image".to_vec(), "image/jpeg");
+        let put = stack.s3.put_object().bucket(&stack.originals).key(&key).body(bytes.into()).content_type(kind);
+        put.send().await.expect("the operator may write");
+        let twin = stack.twin("run_job").await;
+        work(&twin, &job).await;
+        let job = job_over(&admin, &job).await;
+        assert_eq!((&job["status"], job.number("done")), (&json!("done"), 1));
+        has(stack, &user, &images[0], &[50, 70]).await;
+        has(stack, &user, &images[1], &[40]).await;
+    });
+}
