@@ -4,6 +4,7 @@
 mod fixtures;
 mod harness;
 
+mod account_faults;
 mod accounts;
 mod audit;
 mod batch;
@@ -26,6 +27,7 @@ mod media;
 mod plan_admin;
 mod plans;
 mod rejected;
+mod sweeps;
 mod thumbnails;
 mod titles;
 mod tokens;

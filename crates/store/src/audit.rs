@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
-use tintype_model::{Image, ImageId, ImageKey, JobStatus, Profile, State, Timestamp, Title, Usage, UserId};
+use tintype_model::{Image, ImageId, ImageKey, JobKind, JobStatus, Profile, State, Timestamp, Title, Usage, UserId};
 
 use crate::blobs::{Bucket, Listed};
 use crate::item::{self, Item, n, s};
@@ -55,6 +55,8 @@ pub struct Looked {
     pub findings: Vec<Finding>,
     /// Items or blobs.
     pub seen: u64,
+    /// Profiles whose account the user pool has.
+    pub accounts: u64,
     /// `None`: that was the last page.
     pub next: Option<Place>,
 }
@@ -76,6 +78,8 @@ pub enum Mend {
     No,
     /// By building the image's thumbnails (again), which is not the store's to do.
     Build(ImageId),
+    /// By deleting what the user stored, which is a job's.
+    Close(UserId),
     /// By the store: see [`Audit::mend`].
     Store(Fix),
 }
@@ -177,6 +181,7 @@ impl Audit<'_> {
             ..Looked::default()
         };
         let (mut images, mut claims, mut users) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut profiles: u64 = 0;
         let findings = &mut looked.findings;
         for item in &items {
             let key = item::key(item)?;
@@ -185,6 +190,7 @@ impl Audit<'_> {
                 Kind::Image(id) if item::image(item).is_ok() => images.push(id),
                 Kind::Claim(key, owner, title) if item::claim(item).is_ok() => claims.push((key, owner, title)),
                 Kind::Profile(user) if item::profile(item).is_ok() => {
+                    profiles += 1;
                     users.insert(user);
                 }
                 Kind::Usage(user) if item::usage(item).is_ok() => {
@@ -207,7 +213,10 @@ impl Audit<'_> {
         }
         findings.extend(self.twice(images, Self::look_at_images).await?);
         findings.extend(self.twice(claims, Self::look_at_claims).await?);
-        findings.extend(self.twice(users.into_iter().collect(), Self::look_at_users).await?);
+        let users: Vec<UserId> = users.into_iter().collect();
+        findings.extend(self.twice(users, Self::look_at_users).await?);
+        let missing = findings.iter().filter(|finding| matches!(finding.mend, Mend::Close(_))).count() as u64;
+        looked.accounts = profiles.saturating_sub(missing);
         Ok(looked)
     }
 
@@ -250,7 +259,7 @@ impl Audit<'_> {
             if !self.is_settled(image.updated_at) {
                 continue;
             }
-            if !items.has(&Key::profile(image.id.owner)) {
+            if !items.has(&Key::profile(image.id.owner)) && !self.is_being_deleted(image.id.owner).await? {
                 found("image_without_owner", Mend::No);
             }
             let claim = claims.get(&Key::claim(image.id.owner, &image.title)).map(item::claim).transpose()?;
@@ -355,7 +364,9 @@ impl Audit<'_> {
         for (index, &user) in users.iter().enumerate() {
             let mut found = |kind, mend| findings.push((index, Finding::new(kind, user, mend)));
             let Some(profile) = items.profile(user)? else {
-                found("counters_without_owner", Mend::No);
+                if !self.is_being_deleted(user).await? {
+                    found("counters_without_owner", Mend::No);
+                }
                 continue;
             };
             let place = items.get(&Key::profile(user)).and_then(|item| item::text(item, "plan_pk"));
@@ -363,13 +374,22 @@ impl Audit<'_> {
                 found("wrong_plan_entry", Mend::Store(Fix::PlanPlace(Box::new(profile.clone()))));
             }
             if self.is_settled(profile.created_at) && !self.has_account(user).await? {
-                found("profile_without_account", Mend::No);
+                // Whoever holds an access token may delete their user from the pool themselves.
+                found("profile_without_account", Mend::Close(user));
             }
             for (counter, held, right) in self.miscounted(user).await? {
                 found("miscounted", Mend::Store(Fix::Count { counter, held, right }));
             }
         }
         Ok(findings)
+    }
+
+    /// Whether a job is at work on what an account without a profile left.
+    async fn is_being_deleted(&self, user: UserId) -> Result<bool, StoreError> {
+        let jobs = self.table.jobs_of(user).await?;
+        Ok(jobs.iter().any(|job| {
+            job.kind == JobKind::DeleteAccount && matches!(job.status, JobStatus::Queued | JobStatus::Running)
+        }))
     }
 
     async fn has_account(&self, user: UserId) -> Result<bool, StoreError> {
@@ -431,7 +451,7 @@ impl Audit<'_> {
         let seen = listed.len() as u64;
         let settled: Vec<Listed> = listed.into_iter().filter(|blob| self.is_settled(blob.written_at)).collect();
         let findings = self.twice(settled, async |audit, blobs| audit.look_at_blobs(bucket, blobs).await).await?;
-        Ok(Looked { findings, seen, next })
+        Ok(Looked { findings, seen, next, ..Looked::default() })
     }
 
     async fn look_at_blobs(&self, bucket: Bucket, blobs: &[Listed]) -> Result<Vec<(usize, Finding)>, StoreError> {
