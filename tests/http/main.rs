@@ -18,6 +18,7 @@ mod histories;
 mod hold;
 mod idempotency;
 mod images;
+mod job_faults;
 mod jobs;
 mod kills;
 mod link_visits;
