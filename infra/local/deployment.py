@@ -54,18 +54,27 @@ def parameters(public_url: str) -> dict[str, str]:
     }
 
 
-def roles() -> dict[str, list[str]]:
-    """What template.yaml allows each function, by its handler."""
-    allowed = {}
-    for resource in yaml_parse(TEMPLATE.read_text())["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            properties = resource["Properties"]
-            actions = set()
-            for policy in properties.get("Policies", []):
-                for statement in policy["Statement"]:
-                    action = statement["Action"]
-                    actions.update([action] if isinstance(action, str) else action)
-            allowed[properties["Handler"]] = sorted(actions)
+def roles() -> dict[str, dict]:
+    """What the deployed roles allow each function, by its handler: pairs of an action and a resource, as its own
+    policies have them, and the names of the policies that SAM attaches."""
+
+    def listed(value) -> list:
+        return value if isinstance(value, list) else [value]
+
+    iam, allowed = boto3.client("iam"), {}
+    for page in boto3.client("lambda").get_paginator("list_functions").paginate():
+        for function in page["Functions"]:
+            role, grants = function["Role"].rsplit("/", 1)[-1], set()
+            for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+                for statement in listed(document["Statement"]):
+                    for action in listed(statement["Action"]):
+                        grants.update((action, resource) for resource in listed(statement["Resource"]))
+            attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+            allowed[function["Handler"]] = {
+                "grants": sorted(grants),
+                "attached": sorted(policy["PolicyName"] for policy in attached),
+            }
     return allowed
 
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{Body, PASSWORD, Stack, User, eventually, on_stack, unique, unknown_id};
+use crate::harness::{
+    Body, PASSWORD, Stack, User, administrators_user, eventually, get_user, on_stack, unique, unknown_id,
+};
 
 const NEW_PASSWORD: &str = "Loud-Mountain-77";
 
@@ -181,28 +183,7 @@ fn only_the_right_password_learns_that_the_email_is_not_confirmed() {
 #[test]
 fn a_user_whom_an_administrator_made_sets_a_password_at_the_first_login() {
     on_stack(async |stack| {
-        let email = address();
-        stack
-            .cognito
-            .admin_create_user()
-            .user_pool_id(&stack.user_pool)
-            .username(&email)
-            .temporary_password(PASSWORD)
-            .message_action(aws_sdk_cognitoidentityprovider::types::MessageActionType::Suppress)
-            .set_user_attributes(Some(
-                [("email", email.as_str()), ("email_verified", "true"), ("name", "Grace")]
-                    .map(|(name, value)| {
-                        aws_sdk_cognitoidentityprovider::types::AttributeType::builder()
-                            .name(name)
-                            .value(value)
-                            .build()
-                            .expect("a name is given")
-                    })
-                    .to_vec(),
-            ))
-            .send()
-            .await
-            .expect("an administrator makes users");
+        let email = administrators_user(stack).await;
         stack.login(&email, PASSWORD).await.refuses(403, "password_change_required");
         let session = stack
             .post("/api/auth/login", json!({"email": email, "password": PASSWORD, "new_password": NEW_PASSWORD}))
@@ -390,5 +371,37 @@ fn a_password_is_stored_nowhere_in_the_table() {
             .await
             .expect("a confirmed user has a profile");
         assert!(!format!("{profile:?}").contains(PASSWORD));
+    });
+}
+
+#[test]
+fn an_unconfirmed_sign_up_gives_its_email_back_after_a_day_and_not_before() {
+    on_stack(async |stack| {
+        const DAY: u64 = 24 * 3600;
+        let email = address();
+        let sign_up = |name: &str| Some(json!({"email": email, "password": NEW_PASSWORD, "name": name}));
+        let first = stack
+            .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Grace"}))
+            .await
+            .gives(201);
+        let twin = stack.twin("signup").await;
+        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, DAY - 60).await);
+        twin.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.refuses(409, "email_taken");
+        // The first sign-up is as it was.
+        stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+
+        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, DAY + 1).await);
+        let second = twin.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.gives(201);
+        assert_ne!(first["user_id"], second["user_id"]);
+        stack.login(&email, PASSWORD).await.refuses(401, "bad_credentials");
+        let code = stack.mailed_code(&email, 2).await;
+        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
+        let session = stack.login(&email, NEW_PASSWORD).await.gives(200);
+        let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+        assert_eq!((&me["id"], me.str("name")), (&second["user_id"], "Rose"));
+
+        // Confirmed, it keeps the address however old it is.
+        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 400 * DAY).await);
+        twin.call(None, "POST", "/api/auth/signup", sign_up("Iris")).await.refuses(409, "email_taken");
     });
 }

@@ -1,39 +1,37 @@
 //! The audit finds what does not agree, names it, and mends what can be mended. It looks at everything there is, and here
 //! nothing is too young for it: so it runs when the other tests are done.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 
+use crate::budget::{Ledger, OF_THE_AUDIT};
 use crate::fixtures::Picture;
-use crate::harness::{Body, Stack, eventually, on_stack, parts, unknown_id};
-
-type Counts = BTreeMap<String, u64>;
-
-/// What a whole audit found, and what it mended, by kind.
-async fn audit(stack: &Stack, mend: bool) -> (Counts, Counts) {
-    let twin = stack.twin("audit").await;
-    let (mut found, mut mended) = (Counts::new(), Counts::new());
-    let mut place = Value::Null;
-    loop {
-        // The twin's time lasts for one page, so this goes on from place to place.
-        let order = json!({"mend": mend, "grace_seconds": 0, "place": place});
-        let report = twin.invoke(order).await.expect("the audit runs");
-        for (counts, part) in [(&mut found, "findings"), (&mut mended, "mended")] {
-            for (kind, count) in report[part].as_object().expect("counts") {
-                *counts.entry(kind.clone()).or_default() += count.as_u64().expect("a count");
-            }
-        }
-        place = report["next"].clone();
-        if place.is_null() {
-            return (found, mended);
-        }
-    }
-}
+use crate::harness::{Audited, Body, Counts, Fault, Stack, User, eventually, id_of, on_stack, parts, unknown_id};
+use crate::jobs::over;
+use crate::kills::unbuild;
 
 fn text(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
+}
+
+fn number(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn counts(kinds: &[&str]) -> Counts {
+    kinds.iter().map(|kind| ((*kind).to_owned(), 1)).collect()
+}
+
+/// One of these at a time: each looks at everything there is, and makes something wrong.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Waits until all that the other tests set going has come to its end.
+async fn quiet(stack: &Stack) -> MutexGuard<'static, ()> {
+    let alone = ALONE.lock().await;
+    eventually("the other tests' work to be done", async || stack.audit(false).await.found.is_empty().then_some(()))
+        .await;
+    alone
 }
 
 impl Stack {
@@ -60,8 +58,7 @@ impl Stack {
 #[ignore = "looks at everything there is: runs when the other tests are done"]
 fn the_audit_finds_and_mends_what_does_not_agree() {
     on_stack(async |stack| {
-        eventually("the other tests' work to be done", async || audit(stack, false).await.0.is_empty().then_some(()))
-            .await;
+        let _alone = quiet(stack).await;
 
         let user = stack.user_on("Premium").await;
         let [bare, unclaimed, unlisted, original] =
@@ -111,7 +108,6 @@ fn the_audit_finds_and_mends_what_does_not_agree() {
         // An upload that never came is no fault, and goes all the same.
         stack.abandon(&abandoned.id, "Abandoned").await;
 
-        let counts = |kinds: &[&str]| kinds.iter().map(|kind| ((*kind).to_owned(), 1)).collect::<Counts>();
         let mendable = [
             "blob_not_recorded",
             "blob_without_image",
@@ -124,14 +120,14 @@ fn the_audit_finds_and_mends_what_does_not_agree() {
         ];
         let hopeless = ["original_missing", "unknown_kind"];
         let all = counts(&[&mendable[..], &hopeless].concat());
-        assert_eq!(audit(stack, false).await, (all.clone(), Counts::new()));
+        assert_eq!(stack.audit(false).await, Audited { found: all.clone(), mended: Counts::new() });
         // Looking changed nothing.
-        let (found, mut mended) = audit(stack, true).await;
+        let Audited { found, mut mended } = stack.audit(true).await;
         assert_eq!(found, all);
         // TTL may have been faster.
         mended.remove("expired");
         assert_eq!(mended, counts(&mendable));
-        assert_eq!(audit(stack, false).await.0, counts(&hopeless));
+        assert_eq!(stack.audit(false).await.found, counts(&hopeless));
 
         assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 4);
         user.ready(bare.str("id")).await;
@@ -145,5 +141,223 @@ fn the_audit_finds_and_mends_what_does_not_agree() {
         stack.remove(&profile, "RUMOUR#1").await;
         user.delete(format!("/api/images/{}", original.str("id"))).await.is(204);
         stack.no_blobs(original.str("id")).await;
+    });
+}
+
+impl Stack {
+    async fn set(&self, pk: &str, sk: &str, change: &str, values: &[(&str, AttributeValue)]) {
+        let update = self.dynamodb.update_item().table_name(&self.table).key("pk", text(pk)).key("sk", text(sk));
+        let mut update = update.update_expression(change).condition_expression("attribute_exists(pk)");
+        for (name, value) in values {
+            update = update.expression_attribute_values(*name, value.clone());
+        }
+        if change.contains("#state") {
+            update = update.expression_attribute_names("#state", "state");
+        }
+        update.send().await.expect("the operator may write");
+    }
+}
+
+fn image_at(id: &str) -> (String, String) {
+    let (owner, key) = parts(id);
+    (format!("USER#{owner}"), format!("IMAGE#{key}"))
+}
+
+#[test]
+#[ignore = "looks at everything there is: runs when the other tests are done"]
+fn the_audit_builds_what_was_not_built_and_deletes_what_was_not_deleted() {
+    on_stack(async |stack| {
+        let _alone = quiet(stack).await;
+        let user = stack.user_on("Premium").await;
+        let picture = Picture::jpeg(640, 480);
+        let [unbuilt, stuck, odd, early] =
+            ["Unbuilt", "Stuck", "Odd", "Early"].map(|title| user.publish(title, &picture));
+        let (unbuilt, stuck, odd, early) = (unbuilt.await, stuck.await, odd.await, early.await);
+        let rejected = user.publish("Rejected", Picture::small()).await;
+        stack.builder_is_idle().await;
+
+        // An upload that nobody was told of; one whose builder died; one that was rejected and whose blobs stayed.
+        unbuild(stack, &user, unbuilt.str("id")).await;
+        unbuild(stack, &user, stuck.str("id")).await;
+        let (pk, sk) = image_at(stuck.str("id"));
+        stack.set(&pk, &sk, "SET #state = :state", &[(":state", text("processing"))]).await;
+        let (owner, key) = parts(rejected.str("id"));
+        let item = stack.image_item(rejected.str("id")).await.expect("there");
+        user.delete(format!("/api/images/{}", rejected.str("id"))).await.is(204);
+        stack.no_blobs(rejected.str("id")).await;
+        let mut item = item.clone();
+        for part in ["width", "height", "placeholder", "thumbnails", "built_for", "feed_pk", "feed_sk"] {
+            item.remove(part);
+        }
+        item.insert("state".into(), text("rejected"));
+        item.insert("reason".into(), text("It is no image."));
+        let put = stack.dynamodb.put_item().table_name(&stack.table).set_item(Some(item));
+        put.send().await.expect("the operator may write");
+        let stray = format!("thumbnails/{owner}/{key}/0/200.jpg");
+        let put = stack.s3.put_object().bucket(&stack.thumbnails).key(&stray).body(b"stray".to_vec().into());
+        put.send().await.expect("the operator may write");
+        // A claim that ends with no image's time; a title that another holds, and what was never written by us.
+        let claim = format!("TITLE#{}#Early", user.id);
+        stack.set(&claim, "CLAIM", "SET expires_at = :later", &[(":later", number(4_000_000_000))]).await;
+        let (_, other) = parts(early.str("id"));
+        let odd_claim = format!("TITLE#{}#Odd", user.id);
+        stack.set(&odd_claim, "CLAIM", "SET image_id = :other", &[(":other", text(other.to_string()))]).await;
+
+        let mendable = ["blob_of_rejected_image", "claim_expires_otherwise", "stuck_in_processing", "upload_not_built"];
+        // The other image's claim is not on that title; so it is held for nothing, and its own image's once it is free.
+        let all = counts(&[&mendable[..], &["title_held_by_another", "title_held_for_nothing"]].concat());
+        assert_eq!(stack.audit(false).await.found, all);
+        let twin = stack.twin("audit").await;
+        let first = stack.audit_by(&twin, true).await;
+        assert_eq!(first.found, all);
+        assert_eq!(first.mended, counts(&[&mendable[..], &["title_held_for_nothing"]].concat()));
+        let second = stack.audit_by(&twin, true).await;
+        assert_eq!((&second.found, &second.mended), (&counts(&["title_not_held"]), &counts(&["title_not_held"])));
+        assert_eq!(stack.audit(false).await, Audited::default());
+
+        for image in [&unbuilt, &stuck] {
+            user.ready(image.str("id")).await;
+            assert_eq!(stack.blobs(image.str("id")).await.len(), 3);
+        }
+        assert_eq!(user.image(odd.str("id")).await, odd);
+        assert_eq!(user.image(early.str("id")).await, early);
+        assert!(stack.blobs(rejected.str("id")).await.is_empty());
+        user.rejected(rejected.str("id")).await;
+        user.post("/api/images", Picture::small().draft("Odd")).await.refuses(409, "title_taken");
+        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 4);
+        let (pk, sk) = (claim.as_str(), "CLAIM");
+        assert!(!stack.item(pk.into(), sk.into()).await.expect("held").contains_key("expires_at"));
+    });
+}
+
+#[test]
+#[ignore = "looks at everything there is: runs when the other tests are done"]
+fn the_audit_closes_an_account_that_its_user_deleted_past_us_and_no_others() {
+    on_stack(async |stack| {
+        let _alone = quiet(stack).await;
+        let (gone, kept) = (stack.user_on("Enterprise").await, stack.user().await);
+        let image = gone.publish("Harbour", Picture::small()).await;
+        let theirs = kept.publish("Harbour", Picture::small()).await;
+        gone.link(&image, json!({})).await;
+        let leave =
+            |user: &User| stack.cognito.admin_delete_user().user_pool_id(&stack.user_pool).username(&user.email);
+        leave(&gone).send().await.expect("whoever holds a token may do that");
+
+        assert_eq!(stack.audit(false).await.found, counts(&["profile_without_account"]));
+        gone.get("/api/me").await.is(200);
+        let twin = stack.twin("audit").await;
+        let audited = stack.audit_by(&twin, true).await;
+        assert_eq!(
+            audited,
+            Audited { found: counts(&["profile_without_account"]), mended: counts(&["profile_without_account"]) }
+        );
+        // Closed at once, as by a request.
+        gone.get("/api/me").await.is(401);
+        stack.get(format!("/api/images/{}", image.str("id"))).await.is(404);
+        let keys = stack.everything_of(&gone.id).await;
+        let job = keys.iter().find_map(|key| key.strip_prefix("JOB#")).expect("a job deletes the rest");
+        let job = id_of(&gone.id, job);
+        let read = async || stack.get(format!("/api/jobs/{job}")).await.gives(200);
+        eventually("the images to go", async || (read().await.number("done") == 1).then_some(())).await;
+        stack.requests_have_ended(&gone.id, &job).await;
+        stack.nudge(&job).await;
+        assert_eq!(over(read).await["status"], "done");
+        assert_eq!(stack.everything_of(&gone.id).await.len(), 2, "the job, and the mark of the deletion");
+        stack.no_blobs(image.str("id")).await;
+        assert_eq!(kept.image(theirs.str("id")).await, theirs);
+        assert_eq!(stack.audit(false).await, Audited::default());
+    });
+}
+
+#[test]
+#[ignore = "looks at everything there is: runs when the other tests are done"]
+fn a_user_pool_that_knows_nobody_closes_no_more_than_one_account_at_a_time() {
+    on_stack(async |stack| {
+        let _alone = quiet(stack).await;
+        let users = [stack.user().await, stack.user().await, stack.user().await];
+        let twin = stack.twin("audit").await;
+        twin.proxy.rule("AdminGetUser", usize::MAX, Fault::json(400, "UserNotFoundException"));
+        // One page, of all profiles there are at most.
+        let order = json!({"mend": true, "grace_seconds": 0, "place": {"in": "items", "after": ["PROFILE#", " "]}});
+        let report = twin.invoke(order).await.expect("it runs");
+        assert!(report["findings"].number("profile_without_account") >= 3, "{report}");
+        assert_eq!(report["mended"]["profile_without_account"], 1, "{report}");
+        let mut alive = 0;
+        for user in &users {
+            alive += usize::from(user.get("/api/me").await.status == 200);
+        }
+        assert!(alive >= 2);
+    });
+}
+
+#[test]
+#[ignore = "looks at everything there is: runs when the other tests are done"]
+fn the_scheduled_audit_goes_on_where_it_ended_and_begins_again_at_the_end() {
+    on_stack(async |stack| {
+        let _alone = quiet(stack).await;
+        let user = stack.user().await;
+        let nobody = unknown_id(&user.id);
+        let (owner, key) = parts(&nobody);
+        let put = stack.s3.put_object().bucket(&stack.thumbnails).key(format!("thumbnails/{owner}/{key}/0/200.jpg"));
+        put.body(b"stray".to_vec().into()).send().await.expect("the operator may write");
+        let claim = format!("TITLE#{owner}#Nothing");
+        stack.put(&claim, "CLAIM", &[("image_id", text(key.to_string()))]).await;
+        stack.remove("AUDIT", "PLACE").await;
+
+        // As the schedule orders it, but for the grace: a run is one page of it here.
+        let order = json!({"mend": true, "keep_place": true, "grace_seconds": 0});
+        let mut audited = Audited::default();
+        let (mut runs, mut places) = (0, Vec::new());
+        loop {
+            // Each run may be another process.
+            let twin = stack.twin("audit").await;
+            let report = twin.invoke(order.clone()).await.expect("it runs");
+            audited.add(&report);
+            runs += 1;
+            let kept = stack.item("AUDIT".into(), "PLACE".into()).await.expect("it keeps its place");
+            let kept: Value = serde_json::from_str(kept["place"].as_s().expect("a text")).expect("JSON");
+            if report["next"].is_null() {
+                assert_eq!(kept, json!({"in": "items", "after": null}), "it begins again");
+                break;
+            }
+            assert_eq!(kept, report["next"]);
+            assert!(!places.contains(&kept), "{kept} again, after {places:?}");
+            places.push(kept);
+        }
+        assert!(runs >= 3, "items, originals, thumbnails: {runs}");
+        let found = counts(&["blob_without_image", "title_held_for_nothing"]);
+        assert_eq!(audited, Audited { found: found.clone(), mended: found });
+        assert_eq!(stack.audit(false).await, Audited::default());
+    });
+}
+
+#[test]
+#[ignore = "looks at everything there is: runs when the other tests are done"]
+fn the_audit_may_do_what_it_does_and_no_more() {
+    on_stack(async |stack| {
+        let _alone = quiet(stack).await;
+        let mut ledger = Ledger::new(stack);
+        let (user, gone) = (stack.user().await, stack.user().await);
+        let unbuilt = user.publish("Unbuilt", Picture::small()).await;
+        let expired = user.publish("Expired", Picture::small()).await;
+        stack.builder_is_idle().await;
+        unbuild(stack, &user, unbuilt.str("id")).await;
+        unbuild(stack, &user, expired.str("id")).await;
+        stack.abandon(expired.str("id"), "Expired").await;
+        let nobody = unknown_id(&user.id);
+        let (owner, key) = parts(&nobody);
+        stack.put(&format!("TITLE#{owner}#Nothing"), "CLAIM", &[("image_id", text(key.to_string()))]).await;
+        let put = stack.s3.put_object().bucket(&stack.thumbnails).key(format!("thumbnails/{owner}/{key}/0/200.jpg"));
+        put.body(b"stray".to_vec().into()).send().await.expect("the operator may write");
+        let leave = stack.cognito.admin_delete_user().user_pool_id(&stack.user_pool).username(&gone.email);
+        leave.send().await.expect("whoever holds a token may do that");
+
+        let twin = stack.twin("audit").await;
+        stack.audit_by(&twin, true).await;
+        ledger.note(&twin);
+        ledger.compare(OF_THE_AUDIT);
+        user.ready(unbuilt.str("id")).await;
+        stack.no_blobs(expired.str("id")).await;
+        stack.no_blobs(&nobody).await;
     });
 }

@@ -2,39 +2,81 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, PASSWORD, Stack, Twin, User, on_stack, parts, unique};
+use crate::harness::{
+    Answer, Body, Need, PASSWORD, Stack, Twin, User, administrators_user, eventually, get_user, job_message, on_stack,
+    parts, sent, unique, unknown_id,
+};
+use crate::kills::{told_of, unbuild};
+use crate::sweeps::removal;
 
-/// What a function's role allows and the function itself does not do: what it signs for others to do, and what it does
-/// only where something is wrong or left over.
-const UNUSED: [(&str, &[&str]); 8] = [
-    ("create_image", &["s3:PutObject"]),
-    ("get_image", &["s3:GetObject"]),
-    ("get_original", &["s3:GetObject"]),
-    // So that S3 says of a missing blob that it is missing, and not that it is forbidden.
-    ("get_thumbnail", &["s3:ListBucket"]),
-    ("list_images", &["s3:GetObject"]),
-    ("renew_upload", &["s3:PutObject"]),
-    ("signup", &["cognito-idp:AdminDeleteUser", "cognito-idp:AdminGetUser"]),
-    ("update_image", &["s3:GetObject"]),
+/// The functions whose roles each test holds to what they do.
+const OF_IMAGES: &[&str] = &[
+    "create_image",
+    "delete_image",
+    "explore",
+    "fallback",
+    "get_docs",
+    "get_image",
+    "get_openapi",
+    "get_original",
+    "get_thumbnail",
+    "health",
+    "list_images",
+    "renew_upload",
+    "update_image",
 ];
+const OF_ACCOUNTS: &[&str] = &[
+    "confirm",
+    "forgot_password",
+    "get_me",
+    "login",
+    "logout",
+    "refresh",
+    "resend_code",
+    "reset_password",
+    "signup",
+    "update_me",
+];
+const OF_LINKS: &[&str] =
+    &["create_link", "delete_link", "get_link", "list_links", "replace_link", "update_link", "visit_link"];
+const OF_MANY: &[&str] = &["create_batch", "delete_images", "delete_me", "get_job", "run_job"];
+const OF_PLANS: &[&str] = &["create_plan", "delete_plan", "get_plan", "list_plans", "list_users"];
+const OF_WORKERS: &[&str] = &["build_thumbnails", "sweep"];
+/// Held in `audit.rs`, where there is something to mend.
+pub(crate) const OF_THE_AUDIT: &[&str] = &["audit"];
+
+/// What a function may do.
+struct Role {
+    /// Actions, and the resources they may be done on, with `*` at the end for whatever follows.
+    grants: Vec<Need>,
+    /// The policies of AWS's own that SAM attaches: writing logs, and reading the queue or stream that calls it.
+    attached: Vec<String>,
+}
 
 /// What the functions of this run were seen to do.
-struct Ledger {
+pub(crate) struct Ledger {
     stack: &'static Stack,
-    roles: BTreeMap<String, BTreeSet<String>>,
-    done: BTreeMap<String, BTreeSet<String>>,
+    roles: BTreeMap<String, Role>,
+    done: BTreeMap<String, BTreeSet<Need>>,
     costs: Vec<String>,
 }
 
 impl Ledger {
-    fn new(stack: &'static Stack) -> Self {
+    pub(crate) fn new(stack: &'static Stack) -> Self {
         let roles = std::env::var("TINTYPE_ROLES").expect("the stack says what its roles allow");
+        let roles: BTreeMap<String, Value> = serde_json::from_str(&roles).expect("a role for each function");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let role = |role: Value| Role {
+            grants: role.list("grants").iter().map(|grant| (text(&grant[0]), text(&grant[1]))).collect(),
+            attached: role.list("attached").iter().map(text).collect(),
+        };
         Self {
             stack,
-            roles: serde_json::from_str(&roles).expect("a list of actions for each function"),
+            roles: roles.into_iter().map(|(name, value)| (name, role(value))).collect(),
             done: BTreeMap::new(),
             costs: Vec::new(),
         }
@@ -47,56 +89,130 @@ impl Ledger {
     /// Sends a request and holds its calls to the budget. What a function keeps, as the plans, it has by then.
     async fn costs(&mut self, twin: &Twin, ask: Ask<'_>, status: u16, budget: &[&str]) -> Answer {
         twin.proxy.take_calls();
-        let answer = twin.call(ask.user, ask.method, &ask.target, ask.body).await.is(status);
-        let mut calls = self.note(twin);
+        let (method, target) = (ask.method, ask.target.clone());
+        let (answer, mut calls) = self.ask(twin, ask, status).await;
         let mut budget = budget.to_vec();
         calls.sort_unstable();
         budget.sort_unstable();
         assert_eq!(calls, budget, "{answer}");
-        self.costs.push(format!("{} {}: {}", ask.method, ask.target, calls.join(" + ")));
+        self.costs.push(format!("{method} {target}: {}", calls.join(" + ")));
         answer
     }
 
     /// Sends a request for what it leaves, at any cost.
     async fn first(&mut self, twin: &Twin, ask: Ask<'_>, status: u16) -> Answer {
-        let answer = twin.call(ask.user, ask.method, &ask.target, ask.body).await.is(status);
-        self.note(twin);
-        answer
+        self.ask(twin, ask, status).await.0
     }
 
-    fn note(&mut self, twin: &Twin) -> Vec<String> {
+    async fn ask(&mut self, twin: &Twin, ask: Ask<'_>, status: u16) -> (Answer, Vec<String>) {
+        let headers = ask.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let answer = twin.call_with(ask.user, ask.method, &ask.target, headers, ask.body).await.is(status);
+        let calls = self.note(twin);
+        self.done.entry(twin.operation.clone()).or_default().extend(signed(&answer));
+        (answer, calls)
+    }
+
+    pub(crate) fn note(&mut self, twin: &Twin) -> Vec<String> {
         let calls = twin.proxy.take_calls();
         let done = self.done.entry(twin.operation.clone()).or_default();
-        done.extend(calls.iter().flat_map(|call| call.actions.iter().cloned()));
+        done.extend(calls.iter().flat_map(|call| call.needs.iter().cloned()));
         calls.into_iter().map(|call| call.operation).collect()
     }
 
-    fn compare(self) {
+    /// Holds the roles of these functions to what each was seen to do.
+    pub(crate) fn compare(self, functions: &[&str]) {
+        let seen: Vec<&str> = self.done.keys().map(String::as_str).collect();
+        assert_eq!(seen, functions, "other functions ran");
+        let mut wrong = Vec::new();
         for (operation, done) in &self.done {
             let role = &self.roles[operation];
-            let missing: Vec<_> = done.difference(role).collect();
-            assert!(missing.is_empty(), "the role of {operation} lacks {missing:?}");
-            let unused: Vec<&str> = role.difference(done).map(String::as_str).collect();
-            let expected = UNUSED.iter().find(|(name, _)| name == operation).map_or(&[][..], |(_, actions)| actions);
-            assert_eq!(unused, expected, "the role of {operation} allows what it does not need");
+            for (action, resource) in &role.grants {
+                // Below a bucket's own prefix anything may stand; nowhere else.
+                let scope = resource.strip_suffix("/originals/*").or(resource.strip_suffix("/thumbnails/*"));
+                if scope.unwrap_or(resource).contains('*') || action.contains('*') {
+                    wrong.push(format!("the role of {operation} is too wide: {action} on {resource}"));
+                }
+            }
+            for need in done.iter().filter(|need| !role.grants.iter().any(|grant| allows(grant, need))) {
+                wrong.push(format!("the role of {operation} lacks {} on {}", need.0, need.1));
+            }
+            let unneeded =
+                |grant: &&Need| !done.iter().any(|need| allows(grant, need)) && !is_lambdas(operation, grant);
+            for grant in role.grants.iter().filter(unneeded) {
+                wrong.push(format!("the role of {operation} does not need {} on {}", grant.0, grant.1));
+            }
+            let mut attached = vec!["AWSLambdaBasicExecutionRole"];
+            match operation.as_str() {
+                "build_thumbnails" | "run_job" => attached.push("AWSLambdaSQSQueueExecutionRole"),
+                "sweep" => attached.push("AWSLambdaDynamoDBExecutionRole"),
+                _ => {}
+            }
+            if role.attached != attached {
+                wrong.push(format!("the role of {operation} has {:?}", role.attached));
+            }
         }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         println!("{}", self.costs.join("\n"));
     }
+}
+
+/// What Lambda does in a function's name: it puts the batches that a stream's function failed into a queue.
+fn is_lambdas(operation: &str, (action, resource): &Need) -> bool {
+    operation == "sweep" && action == "sqs:SendMessage" && resource.contains("FailedSweeps")
+}
+
+fn allows((action, resource): &Need, (wanted, on): &Need) -> bool {
+    action == wanted && resource.strip_suffix('*').map_or(resource == on, |start| on.starts_with(start))
+}
+
+/// What the URLs of an answer let others do in the function's name.
+fn signed(answer: &Answer) -> Vec<Need> {
+    fn texts(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => found.push(text.clone()),
+            Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
+            Value::Object(fields) => fields.values().for_each(|value| texts(value, found)),
+            _ => {}
+        }
+    }
+    let mut found: Vec<String> = answer.header("location").map(str::to_owned).into_iter().collect();
+    texts(&serde_json::from_slice(&answer.body).unwrap_or_default(), &mut found);
+    let urls = found.iter().filter(|text| text.contains("X-Amz-Signature=")).map(|text| Url::parse(text));
+    urls.map(|url| {
+        let url = url.expect("what is signed is a URL");
+        let put = url.query_pairs().any(|(name, value)| name == "x-id" && value == "PutObject");
+        let action = if put { "s3:PutObject" } else { "s3:GetObject" };
+        (action.to_owned(), format!("arn:aws:s3:::{}", url.path().trim_start_matches('/')))
+    })
+    .collect()
 }
 
 struct Ask<'a> {
     user: Option<&'a User>,
     method: &'static str,
     target: String,
+    headers: Vec<(&'static str, String)>,
     body: Option<Value>,
 }
 
+fn ask<'a>(user: Option<&'a User>, method: &'static str, target: impl Into<String>, body: Option<Value>) -> Ask<'a> {
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Ask { user, method, target: target.into(), headers, body }
+}
+
 fn get(user: Option<&User>, target: impl Into<String>) -> Ask<'_> {
-    Ask { user, method: "GET", target: target.into(), body: None }
+    ask(user, "GET", target, None)
 }
 
 fn post(user: Option<&User>, target: impl Into<String>, body: Value) -> Ask<'_> {
-    Ask { user, method: "POST", target: target.into(), body: Some(body) }
+    ask(user, "POST", target, Some(body))
+}
+
+impl Ask<'_> {
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
 }
 
 const READ: &str = "BatchGetItem";
@@ -109,6 +225,7 @@ fn each_route_of_images_costs_what_it_may() {
         let user = stack.user_on("Premium").await;
         let picture = Picture::small();
         let image = user.publish("Harbour", picture).await;
+        let hidden = user.hide("Diary", picture).await;
         let (id, (owner, key)) = (image.str("id").to_owned(), parts(image.str("id")));
         let at = format!("/api/images/{id}");
 
@@ -133,6 +250,8 @@ fn each_route_of_images_costs_what_it_may() {
         ledger.first(&twin, get(None, &at), 200).await;
         ledger.costs(&twin, get(None, &at), 200, &[READ]).await;
         ledger.costs(&twin, get(Some(&user), &at), 200, &[READ]).await;
+        let own = get(Some(&user), format!("/api/images/{}", hidden.str("id")));
+        ledger.costs(&twin, own, 200, &[READ]).await;
 
         let twin = ledger.twin("explore").await;
         ledger.first(&twin, get(None, "/api/explore"), 200).await;
@@ -149,24 +268,34 @@ fn each_route_of_images_costs_what_it_may() {
         let twin = ledger.twin("get_thumbnail").await;
         let thumbnail = format!("/media/thumbnail/{owner}/{key}/200.jpg");
         ledger.costs(&twin, get(None, &thumbnail), 200, &[READ, "GetObject"]).await;
+        let another = user.publish("Bare", picture).await;
+        let (owner, key) = parts(another.str("id"));
+        let lost = stack.blobs(another.str("id")).await.into_iter().find(|key| key.starts_with("thumbnails/"));
+        stack.s3.delete_object().bucket(&stack.thumbnails).key(lost.expect("one")).send().await.expect("gone");
+        let gone = get(None, format!("/media/thumbnail/{owner}/{key}/200.jpg"));
+        ledger.costs(&twin, gone, 404, &[READ, "GetObject"]).await;
+        user.delete(format!("/api/images/{}", another.str("id"))).await.is(204);
 
         let twin = ledger.twin("update_image").await;
-        let change = |body| Ask { user: Some(&user), method: "PATCH", target: at.clone(), body: Some(body) };
+        let change = |body| ask(Some(&user), "PATCH", &at, Some(body));
         ledger.first(&twin, change(json!({"title": "Quay"})), 200).await;
         ledger.costs(&twin, change(json!({"title": "Pier", "visibility": "private"})), 200, &[READ, WRITE]).await;
 
         let twin = ledger.twin("delete_image").await;
-        let delete = || Ask { user: Some(&user), method: "DELETE", target: at.clone(), body: None };
+        let delete = || ask(Some(&user), "DELETE", &at, None);
         ledger.costs(&twin, delete(), 204, &[READ, WRITE]).await;
         ledger.costs(&twin, delete(), 404, &[READ]).await;
 
-        let twin = ledger.twin("list_plans").await;
-        ledger.costs(&twin, get(None, "/api/plans"), 200, &["Query"]).await;
-        let twin = ledger.twin("health").await;
-        ledger.costs(&twin, get(None, "/api/health"), 200, &[]).await;
-        let twin = ledger.twin("fallback").await;
-        ledger.costs(&twin, get(None, "/api/nothing"), 404, &[]).await;
-        ledger.compare();
+        for (operation, target, status) in [
+            ("health", "/api/health", 200),
+            ("get_docs", "/api/docs", 200),
+            ("get_openapi", "/api/openapi.json", 200),
+            ("fallback", "/api/nothing", 404),
+        ] {
+            let twin = ledger.twin(operation).await;
+            ledger.costs(&twin, get(None, target), status, &[]).await;
+        }
+        ledger.compare(OF_IMAGES);
     });
 }
 
@@ -177,18 +306,22 @@ fn each_route_of_accounts_costs_what_it_may() {
         let email = format!("ada-{}@example.com", unique());
         let signup = json!({"email": email, "password": PASSWORD, "name": "Ada"});
         let twin = ledger.twin("signup").await;
-        ledger.costs(&twin, post(None, "/api/auth/signup", signup), 201, &["SignUp", "PutItem"]).await;
+        ledger.costs(&twin, post(None, "/api/auth/signup", signup.clone()), 201, &["SignUp", "PutItem"]).await;
+        let again = ["SignUp", "AdminGetUser", READ, "ResendConfirmationCode"];
+        ledger.costs(&twin, post(None, "/api/auth/signup", signup), 201, &again).await;
         let twin = ledger.twin("resend_code").await;
         let resend = post(None, "/api/auth/resend-code", json!({"email": email}));
         ledger.costs(&twin, resend, 202, &["ResendConfirmationCode"]).await;
-        let code = stack.mailed_code(&email, 2).await;
+        let code = stack.mailed_code(&email, 3).await;
 
         let login = || post(None, "/api/auth/login", json!({"email": email, "password": PASSWORD}));
         let to_login = ledger.twin("login").await;
         ledger.costs(&to_login, login(), 403, &["AdminInitiateAuth", "AdminGetUser", READ]).await;
         let twin = ledger.twin("confirm").await;
-        let confirm = post(None, "/api/auth/confirm", json!({"email": email, "code": code}));
-        ledger.costs(&twin, confirm, 204, &["ConfirmSignUp", "AdminGetUser", "TransactWriteItems", "DeleteItem"]).await;
+        let confirm = || post(None, "/api/auth/confirm", json!({"email": email, "code": code}));
+        let budget = ["ConfirmSignUp", "AdminGetUser", WRITE, "DeleteItem"];
+        ledger.costs(&twin, confirm(), 204, &budget).await;
+        ledger.costs(&twin, confirm(), 204, &[&budget[..], &[READ]].concat()).await;
         let session = ledger.costs(&to_login, login(), 200, &["AdminInitiateAuth", READ]).await.json();
         let user = User { refresh_token: session.str("refresh_token").into(), ..stack.user().await };
 
@@ -199,7 +332,7 @@ fn each_route_of_accounts_costs_what_it_may() {
         let forgot = post(None, "/api/auth/forgot-password", json!({"email": email}));
         ledger.costs(&twin, forgot, 202, &["ForgotPassword"]).await;
         let twin = ledger.twin("reset_password").await;
-        let code = stack.mailed_code(&email, 3).await;
+        let code = stack.mailed_code(&email, 4).await;
         let reset = json!({"email": email, "code": code, "new_password": format!("{PASSWORD}!")});
         let budget =
             ["AdminGetUser", READ, "UpdateItem", "ConfirmForgotPassword", "UpdateItem", "AdminUserGlobalSignOut"];
@@ -208,12 +341,7 @@ fn each_route_of_accounts_costs_what_it_may() {
         let twin = ledger.twin("get_me").await;
         ledger.costs(&twin, get(Some(&user), "/api/me"), 200, &[READ]).await;
         let twin = ledger.twin("update_me").await;
-        let rename = Ask {
-            user: Some(&user),
-            method: "PATCH",
-            target: "/api/me".into(),
-            body: Some(json!({"name": "Augusta"})),
-        };
+        let rename = ask(Some(&user), "PATCH", "/api/me", Some(json!({"name": "Augusta"})));
         ledger.costs(&twin, rename, 200, &[READ, WRITE]).await;
         let twin = ledger.twin("logout").await;
         let another = user.another_session().await;
@@ -221,11 +349,214 @@ fn each_route_of_accounts_costs_what_it_may() {
         ledger.costs(&twin, logout, 204, &[READ, "PutItem"]).await;
         let everywhere = post(Some(&user), "/api/auth/logout", json!({"everywhere": true}));
         ledger.costs(&twin, everywhere, 204, &[READ, "UpdateItem", "AdminUserGlobalSignOut"]).await;
-        ledger.done.get_mut("login").expect("it ran").insert("cognito-idp:AdminRespondToAuthChallenge".into());
-        // A first login after a confirmation that was cut off.
-        for action in ["dynamodb:ConditionCheckItem", "dynamodb:PutItem"] {
-            ledger.done.get_mut("login").expect("it ran").insert(action.into());
+
+        // The first login of a user whom an administrator made.
+        let made = administrators_user(stack).await;
+        let first = json!({"email": made, "password": PASSWORD, "new_password": format!("{PASSWORD}!")});
+        let budget = ["AdminInitiateAuth", "AdminRespondToAuthChallenge", READ, WRITE];
+        ledger.costs(&to_login, post(None, "/api/auth/login", first), 200, &budget).await;
+        // A sign-up that gave its address up.
+        let email = format!("ada-{}@example.com", unique());
+        let signup = || post(None, "/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Ada"}));
+        let twin = ledger.twin("signup").await;
+        ledger.costs(&twin, signup(), 201, &["SignUp", "PutItem"]).await;
+        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 25 * 3600).await);
+        let budget = ["SignUp", "AdminGetUser", "AdminDeleteUser", "SignUp", "PutItem"];
+        ledger.costs(&twin, signup(), 201, &budget).await;
+        ledger.compare(OF_ACCOUNTS);
+    });
+}
+
+#[test]
+fn each_route_of_links_costs_what_it_may() {
+    on_stack(async |stack| {
+        let mut ledger = Ledger::new(stack);
+        let user = stack.user_on("Enterprise").await;
+        let image = user.publish("Harbour", Picture::small()).await;
+        let body = |more: Value| {
+            let mut body = json!({"base_image": image["id"], "expiry_in_seconds": 300});
+            body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+            body
+        };
+        let twin = ledger.twin("create_link").await;
+        let create = |more| post(Some(&user), "/api/expiring-links", body(more));
+        ledger.first(&twin, create(json!({})), 201).await;
+        let link = ledger.costs(&twin, create(json!({"max_downloads": 9})), 201, &[READ, WRITE]).await.json();
+        let locked = ledger.costs(&twin, create(json!({"password": "open sesame"})), 201, &[READ, WRITE]).await.json();
+        let at = format!("/api/expiring-links/{}", link.str("id"));
+
+        let twin = ledger.twin("list_links").await;
+        ledger.first(&twin, get(Some(&user), "/api/expiring-links"), 200).await;
+        for limit in [1, 100] {
+            let list = get(Some(&user), format!("/api/expiring-links?limit={limit}"));
+            ledger.costs(&twin, list, 200, &[READ, "Query"]).await;
         }
-        ledger.compare();
+        let of_one = get(Some(&user), format!("/api/expiring-links?base_image={}", image.str("id")));
+        ledger.costs(&twin, of_one, 200, &[READ, "Query", READ]).await;
+
+        let twin = ledger.twin("get_link").await;
+        ledger.first(&twin, get(Some(&user), &at), 200).await;
+        ledger.costs(&twin, get(Some(&user), &at), 200, &[READ]).await;
+
+        let twin = ledger.twin("visit_link").await;
+        let path = |link: &Value| Url::parse(link.str("link_url")).expect("a URL").path().to_owned();
+        ledger.first(&twin, get(None, path(&link)), 302).await;
+        ledger.costs(&twin, get(None, path(&link)), 302, &[READ, READ, "UpdateItem"]).await;
+        ledger.costs(&twin, ask(None, "HEAD", path(&link), None), 302, &[READ, READ]).await;
+        ledger.costs(&twin, get(None, path(&locked)), 401, &[READ, READ]).await;
+        ledger.costs(&twin, get(None, "/media/exp/nothing/x.jpg"), 410, &[READ, READ]).await;
+
+        let twin = ledger.twin("update_link").await;
+        let change = |body| ask(Some(&user), "PATCH", &at, Some(body));
+        ledger.first(&twin, change(json!({"rotate": true})), 200).await;
+        ledger.costs(&twin, change(json!({"expiry_in_seconds": 600})), 200, &[READ, WRITE]).await;
+        ledger.costs(&twin, change(json!({"rotate": true})), 200, &[READ, WRITE]).await;
+        let twin = ledger.twin("replace_link").await;
+        let whole = |more| ask(Some(&user), "PUT", &at, Some(body(more)));
+        ledger.first(&twin, whole(json!({"rotate": true})), 200).await;
+        ledger.costs(&twin, whole(json!({"description": "Anew"})), 200, &[READ, WRITE]).await;
+        let twin = ledger.twin("delete_link").await;
+        ledger.costs(&twin, ask(Some(&user), "DELETE", &at, None), 204, &[READ, WRITE]).await;
+        ledger.compare(OF_LINKS);
+    });
+}
+
+#[test]
+fn many_at_once_cost_what_they_may() {
+    on_stack(async |stack| {
+        let mut ledger = Ledger::new(stack);
+        let user = stack.user().await;
+        let drafts: Vec<Value> = (0..1000).map(|index| Picture::small().draft(&format!("Photo {index}"))).collect();
+        let batch =
+            |from: usize, to: usize| post(Some(&user), "/api/images/batch", json!({"images": drafts[from..to]}));
+        let twin = ledger.twin("create_batch").await;
+        let few = ledger.first(&twin, batch(0, 1), 207).await.json();
+        let id = few.list("results")[0].str("id").to_owned();
+        ledger.costs(&twin, batch(1, 50), 207, &[READ, WRITE]).await;
+        let key = unique();
+        let keyed = |from, to| batch(from, to).with("idempotency-key", &key);
+        ledger.costs(&twin, keyed(50, 60), 207, &[READ, WRITE, WRITE, "UpdateItem"]).await;
+        ledger.costs(&twin, keyed(50, 60), 207, &[READ, WRITE, READ]).await;
+
+        let twin = ledger.twin("delete_images").await;
+        let selection = post(Some(&user), "/api/images/delete", json!({"ids": [id]}));
+        ledger.costs(&twin, selection, 200, &[READ, READ, WRITE]).await;
+        let ready = user.publish("Harbour", Picture::small()).await;
+        let selection = post(Some(&user), "/api/images/delete", json!({"ids": [ready["id"]]}));
+        ledger.costs(&twin, selection, 200, &[READ, READ, WRITE]).await;
+        user.publish("Harbour", Picture::small()).await;
+        // Its message is kept from the function that is deployed, for a job is run by a twin here.
+        twin.proxy.rule("SendMessage", 1, sent());
+        let all = post(Some(&user), "/api/images/delete", json!({"all": true}));
+        let job = ledger.costs(&twin, all, 202, &[READ, "SendMessage", WRITE, READ]).await.json()["job"].clone();
+
+        let runner = ledger.twin("run_job").await;
+        runner.invoke(job_message(job.str("id"))).await.expect("it runs");
+        ledger.note(&runner);
+        let twin = ledger.twin("get_job").await;
+        let target = format!("/api/jobs/{}", job.str("id"));
+        let done = ledger.costs(&twin, get(Some(&user), &target), 200, &[READ, READ]).await.json();
+        assert_eq!((done.str("status"), done.number("done")), ("done", 60), "{done}");
+
+        let twin = ledger.twin("delete_me").await;
+        twin.proxy.rule("SendMessage", 1, sent());
+        let leave = ask(Some(&user), "DELETE", "/api/me", Some(json!({"password": PASSWORD})));
+        let budget = [READ, "AdminInitiateAuth", "SendMessage", WRITE, "AdminDeleteUser", READ];
+        let job = ledger.costs(&twin, leave, 202, &budget).await.json()["job"].clone();
+        runner.invoke(job_message(job.str("id"))).await.expect("it runs");
+        stack.requests_have_ended(&user.id, job.str("id")).await;
+        runner.invoke(job_message(job.str("id"))).await.expect("it runs");
+        let calls = ledger.note(&runner);
+        assert!(calls.iter().any(|call| call == "SendMessage"), "it waits for requests to end: {calls:?}");
+        let done = stack.get(format!("/api/jobs/{}", job.str("id"))).await.gives(200);
+        assert_eq!(done["status"], "done");
+        ledger.compare(OF_MANY);
+    });
+}
+
+#[test]
+fn each_route_of_plans_and_users_costs_what_it_may() {
+    on_stack(async |stack| {
+        let mut ledger = Ledger::new(stack);
+        let admin = stack.admin().await;
+        let name = unique();
+        let plan = json!({
+            "name": name, "thumbnail_heights": [100], "original_link": false, "expiring_links": false,
+            "max_image_bytes": 1_000_000, "max_images": 10,
+        });
+        let at = format!("/api/plans/{name}");
+        let twin = ledger.twin("create_plan").await;
+        ledger.costs(&twin, post(Some(&admin), "/api/plans", plan), 201, &[READ, WRITE]).await;
+        let twin = ledger.twin("get_plan").await;
+        ledger.costs(&twin, get(None, &at), 200, &[READ]).await;
+        let twin = ledger.twin("list_plans").await;
+        ledger.costs(&twin, get(None, "/api/plans"), 200, &["Query"]).await;
+        let twin = ledger.twin("delete_plan").await;
+        ledger.first(&twin, ask(Some(&admin), "DELETE", &at, None), 204).await;
+        let twin = ledger.twin("list_users").await;
+        let some = get(Some(&admin), format!("/api/users?email_prefix={}&limit=50", &admin.email[..8]));
+        ledger.costs(&twin, some, 200, &[READ, "ListUsers", READ]).await;
+        ledger.compare(OF_PLANS);
+    });
+}
+
+#[test]
+fn the_workers_may_do_what_they_do_and_no_more() {
+    on_stack(async |stack| {
+        let mut ledger = Ledger::new(stack);
+        let user = stack.user_on("Enterprise").await;
+        let image = user.publish("Harbour", Picture::small()).await;
+        let id = image.str("id");
+        stack.builder_is_idle().await;
+        let builder = ledger.twin("build_thumbnails").await;
+        let key = stack.original_key(id).await;
+        let built = async || {
+            let answer = builder.invoke(told_of(&key)).await.expect("it builds");
+            assert_eq!(answer["batchItemFailures"], json!([]));
+        };
+        unbuild(stack, &user, id).await;
+        built().await;
+        user.ready(id).await;
+        ledger.note(&builder);
+
+        // What goes is swept: by a twin first, and then again by the function that is deployed.
+        let link = user.link(&image, json!({})).await;
+        let sweeper = ledger.twin("sweep").await;
+        let item = stack.image_item(id).await.expect("it is there");
+        sweeper.invoke(removal(&[item])).await.expect("it sweeps");
+        ledger.note(&sweeper);
+        eventually("the link to go", async || (stack.link_traces(&link).await == 0).then_some(())).await;
+        user.delete(format!("/api/images/{id}")).await.is(204);
+
+        // An image that is none of its declared type, and blobs of no image.
+        let image = user.publish("Quay", Picture::small()).await;
+        let id = image.str("id");
+        stack.builder_is_idle().await;
+        unbuild(stack, &user, id).await;
+        stack.declare(id, "image/png").await;
+        let key = stack.original_key(id).await;
+        assert_eq!(builder.invoke(told_of(&key)).await.expect("it builds")["batchItemFailures"], json!([]));
+        user.rejected(id).await;
+        let nobody = unknown_id(&user.id);
+        let (owner, key) = parts(&nobody);
+        let stray = format!("thumbnails/{owner}/{key}/0/200.jpg");
+        let put = stack.s3.put_object().bucket(&stack.thumbnails).key(stray).body(b"stray".to_vec().into());
+        put.send().await.expect("the operator may write");
+        builder.invoke(told_of(&format!("originals/{owner}/{key}/original"))).await.expect("it builds");
+        stack.no_blobs(&nobody).await;
+        ledger.note(&builder);
+        user.delete(format!("/api/images/{id}")).await.is(204);
+        ledger.compare(OF_WORKERS);
+    });
+}
+
+#[test]
+fn every_function_is_held_to_its_role() {
+    on_stack(async |stack| {
+        let groups = [OF_IMAGES, OF_ACCOUNTS, OF_LINKS, OF_MANY, OF_PLANS, OF_WORKERS, OF_THE_AUDIT];
+        let mut held: Vec<&str> = groups.concat();
+        held.sort_unstable();
+        let ledger = Ledger::new(stack);
+        assert_eq!(held, ledger.roles.keys().map(String::as_str).collect::<Vec<_>>());
     });
 }

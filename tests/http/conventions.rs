@@ -288,3 +288,41 @@ fn times_are_rfc_3339_in_utc() {
         }
     });
 }
+
+#[test]
+fn a_page_of_another_origin_may_call_every_route() {
+    on_stack(async |stack| {
+        let origin = "https://app.example.org";
+        let preflight = async |path: &str, method: &str, headers: &str| {
+            let answer = stack
+                .call(Method::OPTIONS, path)
+                .header("origin", origin)
+                .header("access-control-request-method", method)
+                .header("access-control-request-headers", headers)
+                .await;
+            // The browser asks without a token.
+            assert!([200, 204].contains(&answer.status), "{answer}");
+            let allowed = answer.must_header("access-control-allow-origin").to_owned();
+            assert!(["*", origin].contains(&allowed.as_str()), "{path}: {allowed}");
+            for (list, asked) in [("access-control-allow-methods", method), ("access-control-allow-headers", headers)] {
+                let allowed = answer.must_header(list).to_ascii_lowercase();
+                let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
+                for word in asked.to_ascii_lowercase().split(',') {
+                    assert!(allowed.contains(&word), "{method} {path}: {word} is not among {allowed:?}");
+                }
+            }
+        };
+        for (path, methods) in routes("x") {
+            for method in methods {
+                preflight(&path, method, "authorization,content-type,idempotency-key,if-match,if-none-match").await;
+            }
+        }
+        // What the page may read of an answer.
+        let answer = stack.get("/api/explore?limit=1").header("origin", origin).await.is(200);
+        answer.must_header("access-control-allow-origin");
+        let exposed = answer.must_header("access-control-expose-headers").to_ascii_lowercase();
+        for header in ["etag", "link", "location", "retry-after", "x-request-id"] {
+            assert!(exposed.split(',').any(|exposed| exposed.trim() == header), "{header} is not among {exposed}");
+        }
+    });
+}

@@ -1,10 +1,12 @@
 //! What S3 tells of uploads comes at least once, late and in any order.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, on_stack, parts, unique, unknown_id};
+use crate::harness::{Body, Stack, Twin, User, on_stack, parts, unique, unknown_id};
+use crate::kills::{told_of, unbuild};
 
 #[test]
 fn an_event_that_comes_again_changes_nothing() {
@@ -137,5 +139,181 @@ fn what_is_changed_between_upload_and_event_stays_changed() {
             user.pending(&format!("Before {round}")).await;
         }
         assert!(user.pages("/api/images?visibility=public&status=ready").await.is_empty());
+    });
+}
+
+/// What may happen to an image before its upload is heard of, or between two times that it is.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Nothing,
+    Rename,
+    Hide,
+    Renew,
+    Delete,
+    /// Its time is over, and nothing has deleted it yet.
+    Expire,
+    /// Its time is over, and TTL has deleted it.
+    ExpireAndGo,
+    /// Its time is over, and another image has its title.
+    Replace,
+}
+use Change::{Delete, Expire, ExpireAndGo, Hide, Nothing, Rename, Renew, Replace};
+
+impl Change {
+    async fn make(self, user: &User, id: &str, title: &str) {
+        let (stack, at) = (user.stack, format!("/api/images/{id}"));
+        match self {
+            Nothing => {}
+            Rename => drop(user.patch(&at, json!({"title": format!("{title} renamed")})).await.gives(200)),
+            Hide => drop(user.patch(&at, json!({"visibility": "private"})).await.gives(200)),
+            Renew => drop(user.post(format!("{at}/upload"), json!({})).await.gives(200)),
+            Delete => drop(user.delete(&at).await.is(204)),
+            Expire => stack.abandon(id, title).await,
+            ExpireAndGo => {
+                stack.abandon(id, title).await;
+                let (owner, image) = parts(id);
+                let text = |text: String| AttributeValue::S(text);
+                let delete = stack.dynamodb.delete_item().table_name(&stack.table);
+                let delete = delete.key("pk", text(format!("USER#{owner}"))).key("sk", text(format!("IMAGE#{image}")));
+                delete.send().await.expect("TTL may delete");
+            }
+            Replace => {
+                stack.abandon(id, title).await;
+                user.publish(title, Picture::small()).await;
+            }
+        }
+    }
+
+    /// What the image is after it, and after its upload has been heard of.
+    fn expected(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Nothing | Renew => Some(("", "public")),
+            Rename => Some((" renamed", "public")),
+            Hide => Some(("", "private")),
+            Delete | Expire | ExpireAndGo | Replace => None,
+        }
+    }
+}
+
+async fn hear(twin: &Twin, key: &str, moment: &str) {
+    let answer = twin.invoke(told_of(key)).await.expect(moment);
+    assert_eq!(answer["batchItemFailures"], json!([]), "{moment}");
+}
+
+async fn is_as_expected(stack: &Stack, user: &User, id: &str, title: &str, change: Change, moment: &str) {
+    let Some((suffix, visibility)) = change.expected() else {
+        user.get(format!("/api/images/{id}")).await.is(404);
+        stack.no_blobs(id).await;
+        return;
+    };
+    let image = user.image(id).await;
+    let title = format!("{title}{suffix}");
+    assert_eq!(
+        (image.str("title"), image.str("visibility"), image.str("status")),
+        (title.as_str(), visibility, "ready"),
+        "{moment}"
+    );
+    let seen = stack.get(format!("/api/images/{id}")).await.status;
+    assert_eq!(seen, if visibility == "public" { 200 } else { 404 }, "{moment}");
+    assert_eq!(stack.blobs(id).await.len(), 3, "{moment}");
+}
+
+#[test]
+fn the_event_of_a_first_upload_may_come_after_whatever_happened_since() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Premium").await;
+        let twin = stack.twin("build_thumbnails").await;
+        for change in [Nothing, Rename, Hide, Renew, Delete, Expire, ExpireAndGo, Replace] {
+            let (title, moment) = (format!("Late {change:?}"), format!("late, after {change:?}"));
+            let image = user.publish(&title, &Picture::jpeg(640, 480)).await;
+            let id = image.str("id");
+            let key = stack.original_key(id).await;
+            stack.builder_is_idle().await;
+            unbuild(stack, &user, id).await;
+            change.make(&user, id, &title).await;
+            // Late, and twice.
+            for _ in 0..2 {
+                hear(&twin, &key, &moment).await;
+            }
+            is_as_expected(stack, &user, id, &title, change, &moment).await;
+        }
+        let titles: Vec<Value> = user.pages("/api/images").await.iter().map(|image| image["title"].clone()).collect();
+        assert_eq!(titles.len(), 5, "four that were kept, and the one that took a title: {titles:?}");
+        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 5);
+        stack.agrees(&user).await;
+    });
+}
+
+#[test]
+fn a_second_event_may_come_after_whatever_happened_since_the_first() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Premium").await;
+        let twin = stack.twin("build_thumbnails").await;
+        for change in [Nothing, Rename, Hide, Delete] {
+            let (title, moment) = (format!("Again {change:?}"), format!("again, after {change:?}"));
+            let image = user.publish(&title, &Picture::jpeg(640, 480)).await;
+            let id = image.str("id");
+            let key = stack.original_key(id).await;
+            stack.builder_is_idle().await;
+            change.make(&user, id, &title).await;
+            hear(&twin, &key, &moment).await;
+            is_as_expected(stack, &user, id, &title, change, &moment).await;
+            // The first, which was on its way all the time.
+            hear(&twin, &key, &moment).await;
+            is_as_expected(stack, &user, id, &title, change, &moment).await;
+        }
+        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 3);
+        stack.agrees(&user).await;
+    });
+}
+
+#[test]
+fn two_events_of_one_key_at_once_and_in_either_order_make_one_image() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Premium").await;
+        let (one, other) = tokio::join!(stack.twin("build_thumbnails"), stack.twin("build_thumbnails"));
+        for change in [Nothing, Rename, Hide, Delete] {
+            let title = format!("Harbour {change:?}");
+            let image = user.publish(&title, &Picture::jpeg(640, 480)).await;
+            let id = image.str("id");
+            let key = stack.original_key(id).await;
+            stack.builder_is_idle().await;
+            unbuild(stack, &user, id).await;
+            let moment = format!("two at once, and {change:?}");
+            tokio::join!(hear(&one, &key, &moment), hear(&other, &key, &moment), change.make(&user, id, &title));
+            hear(&one, &key, &moment).await;
+            is_as_expected(stack, &user, id, &title, change, &moment).await;
+        }
+        stack.agrees(&user).await;
+    });
+}
+
+#[test]
+fn a_rejected_upload_and_the_one_that_follows_it_may_be_told_of_in_either_order() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let twin = stack.twin("build_thumbnails").await;
+        let picture = Picture::small();
+        let image = user.publish("Harbour", picture).await;
+        let id = image.str("id");
+        let key = stack.original_key(id).await;
+        stack.builder_is_idle().await;
+        unbuild(stack, &user, id).await;
+        stack.declare(id, "image/png").await;
+        hear(&twin, &key, "the first").await;
+        let rejected = user.rejected(id).await;
+        // The URL serves again once its blob is gone; what comes by it is deleted, whichever event tells of it.
+        let put = stack.s3.put_object().bucket(&stack.originals).key(&key).body(picture.bytes.clone().into());
+        put.send().await.expect("the operator may write");
+        for moment in ["the second", "the first once more"] {
+            hear(&twin, &key, moment).await;
+            stack.no_blobs(id).await;
+        }
+        assert_eq!(user.image(id).await, rejected);
+        let next = user.publish("Harbour", picture).await;
+        hear(&twin, &key, "the first, of long ago").await;
+        assert_eq!(user.image(next.str("id")).await, next);
+        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 1);
+        stack.agrees(&user).await;
     });
 }

@@ -283,30 +283,19 @@ fn an_image_that_a_last_request_made_goes_with_the_account() {
 
 impl Stack {
     /// Delivers a job's message once more.
-    async fn nudge(&self, job: &str) {
+    pub(crate) async fn nudge(&self, job: &str) {
         let body = json!({"job": job, "sent_at": 0}).to_string();
         self.sqs.send_message().queue_url(&self.jobs_queue).message_body(body).send().await.expect("it is sent");
     }
 
     /// Lets the time be over in which requests that knew a deleted account may still be at work.
     async fn let_requests_end(&self, user: &User, job: &str) {
-        let (_, key) = crate::harness::parts(job);
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", AttributeValue::S(format!("USER#{}", user.id)))
-            .key("sk", AttributeValue::S(format!("JOB#{key}")))
-            .condition_expression("attribute_exists(pk)")
-            .update_expression("SET started_at = started_at - :minutes")
-            .expression_attribute_values(":minutes", AttributeValue::N("600000".to_owned()))
-            .send()
-            .await
-            .expect("the job is there");
+        self.requests_have_ended(&user.id, job).await;
         self.nudge(job).await;
     }
 
     /// The sort keys of all items that name a user.
-    async fn everything_of(&self, user: &str) -> Vec<String> {
+    pub(crate) async fn everything_of(&self, user: &str) -> Vec<String> {
         let mut found = Vec::new();
         for pk in [format!("PROFILE#{user}"), format!("USER#{user}")] {
             let answer = self

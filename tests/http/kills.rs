@@ -5,10 +5,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Stack, User, on_stack, parts};
+use crate::harness::{Body, Fault, Stack, User, on_stack, parts, queued};
 
 /// A message of the queue, in which S3 tells of an upload.
-fn told_of(key: &str) -> Value {
+pub(crate) fn told_of(key: &str) -> Value {
     let event = json!({"Records": [{
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -20,15 +20,11 @@ fn told_of(key: &str) -> Value {
         "responseElements": {},
         "s3": {"bucket": {"name": "originals"}, "object": {"key": key}},
     }]});
-    json!({"Records": [{
-        "messageId": "1", "receiptHandle": "1", "body": event.to_string(), "attributes": {}, "messageAttributes": {},
-        "eventSource": "aws:sqs", "awsRegion": "us-east-1", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:q",
-        "md5OfBody": "",
-    }]})
+    queued(&event)
 }
 
 /// Takes a ready image back to where its upload had come and nobody had heard of it.
-async fn unbuild(stack: &Stack, user: &User, id: &str) {
+pub(crate) async fn unbuild(stack: &Stack, user: &User, id: &str) {
     let (owner, image) = parts(id);
     let item = stack.image_item(id).await.expect("it is there");
     let shard = image.as_bytes()[15] % 16;

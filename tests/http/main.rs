@@ -4,6 +4,7 @@
 mod fixtures;
 mod harness;
 
+mod account_faults;
 mod accounts;
 mod audit;
 mod batch;
@@ -17,6 +18,7 @@ mod histories;
 mod hold;
 mod idempotency;
 mod images;
+mod job_faults;
 mod jobs;
 mod kills;
 mod link_visits;
@@ -28,6 +30,7 @@ mod plan_changes;
 mod plans;
 mod rejected;
 mod resets;
+mod sweeps;
 mod thumbnails;
 mod titles;
 mod tokens;

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Created, PASSWORD, Stack, User, eventually, on_stack, unique};
+use crate::harness::{Body, Created, PASSWORD, Stack, User, eventually, on_stack, unique, unknown_id};
+use crate::jobs::accepted;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Login {
@@ -33,7 +34,8 @@ struct Route {
     planless: u16,
 }
 
-/// `{id}` is a pending, `{ready}` a private ready image of the owner's.
+/// Every route that looks at a token. `{id}` is a pending, `{ready}` a private ready image of the owner's, `{link}` a link
+/// to that, `{job}` a job of theirs, and `{none}` an id of theirs that names nothing. No caller is an admin.
 fn routes() -> Vec<Route> {
     let route = |method, path, body, login, [owner, other, planless]: [u16; 3]| Route {
         method,
@@ -45,6 +47,12 @@ fn routes() -> Vec<Route> {
         planless,
     };
     let draft = Picture::small().draft(&unique());
+    let batch = json!({"images": [Picture::small().draft(&unique())]});
+    let link = json!({"base_image": "{ready}", "expiry_in_seconds": 300});
+    let plan = json!({
+        "name": unique(), "thumbnail_heights": [100], "original_link": false, "expiring_links": false,
+        "max_image_bytes": 1_000_000, "max_images": 10,
+    });
     vec![
         route(Method::GET, "/api/me", None, Needed, [200, 200, 200]),
         route(Method::PATCH, "/api/me", Some(json!({"name": "Ada"})), Needed, [200, 200, 200]),
@@ -54,31 +62,89 @@ fn routes() -> Vec<Route> {
         route(Method::GET, "/api/images/{ready}", None, Optional, [200, 404, 200]),
         route(Method::PATCH, "/api/images/{ready}", Some(json!({"description": "Changed"})), Needed, [200, 403, 200]),
         route(Method::POST, "/api/images/{id}/upload", Some(json!({})), Needed, [200, 403, 403]),
+        route(Method::POST, "/api/images/batch", Some(batch), Needed, [207, 207, 403]),
+        route(Method::GET, "/api/jobs/{job}", None, Needed, [200, 404, 200]),
+        route(Method::GET, "/api/expiring-links", None, Needed, [200, 200, 200]),
+        route(Method::POST, "/api/expiring-links", Some(link.clone()), Needed, [201, 404, 403]),
+        route(Method::GET, "/api/expiring-links/{link}", None, Needed, [200, 404, 200]),
+        route(Method::PUT, "/api/expiring-links/{link}", Some(link), Needed, [200, 404, 403]),
+        route(
+            Method::PATCH,
+            "/api/expiring-links/{link}",
+            Some(json!({"expiry_in_seconds": 600})),
+            Needed,
+            [200, 404, 403],
+        ),
+        route(Method::DELETE, "/api/expiring-links/{link}", None, Needed, [204, 404, 204]),
+        route(Method::POST, "/api/plans", Some(plan), Needed, [403, 403, 403]),
+        route(Method::DELETE, "/api/plans/Basic", None, Needed, [403, 403, 403]),
+        route(Method::GET, "/api/users", None, Needed, [403, 403, 403]),
         route(Method::DELETE, "/api/images/{ready}", None, Needed, [204, 403, 204]),
         route(Method::DELETE, "/api/images/{id}", None, Needed, [204, 403, 204]),
-        route(Method::POST, "/api/auth/logout", Some(json!({})), Needed, [204, 204, 204]),
+        route(Method::POST, "/api/images/delete", Some(json!({"ids": ["{none}"]})), Needed, [200, 403, 200]),
+        route(Method::POST, "/api/images/delete", Some(json!({"all": true})), Needed, [202, 202, 202]),
+        route(Method::POST, LOG_OUT, Some(json!({})), Needed, [204, 204, 204]),
+        route(Method::DELETE, "/api/me", Some(json!({"password": PASSWORD})), Needed, [202, 202, 202]),
     ]
+}
+
+const LOG_OUT: &str = "/api/auth/logout";
+
+#[test]
+fn every_route_that_looks_at_a_token_is_in_the_table() {
+    let document: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).expect("the document is JSON");
+    let mut documented = Vec::new();
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let schemes = operation["security"].as_array().map_or(&[][..], Vec::as_slice);
+            if schemes.iter().any(|scheme| scheme.get("bearer").is_some()) {
+                documented.push(format!("{} {}", method.to_uppercase(), pattern(path)));
+            }
+        }
+    }
+    let mut known: Vec<String> =
+        routes().iter().map(|route| format!("{} {}", route.method, pattern(route.path))).collect();
+    documented.sort();
+    known.sort();
+    known.dedup();
+    assert_eq!(known, documented);
+}
+
+/// A path whose parameters have no names.
+fn pattern(path: &str) -> String {
+    let parts = path.split('/').map(|part| if part.starts_with('{') || part == "Basic" { "{}" } else { part });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 struct Owned {
     user: User,
     pending: Created,
     ready: String,
+    link: String,
+    job: String,
 }
 
 impl Owned {
     async fn new(stack: &'static Stack) -> Self {
-        let user = stack.user().await;
+        let user = stack.user_on("Enterprise").await;
+        let job = accepted(&user).await;
         let pending = user.create_with("Pending", Picture::small(), json!({"visibility": "private"})).await;
         let ready = user.hide("Ready", Picture::small()).await;
-        Self { user, pending, ready: ready.str("id").to_owned() }
+        let link = user.link(&ready, json!({})).await.str("id").to_owned();
+        Self { user, pending, ready: ready.str("id").to_owned(), link, job }
     }
 
     fn call(&self, route: &Route) -> crate::harness::Call {
-        let path = route.path.replace("{id}", &self.pending.id).replace("{ready}", &self.ready);
-        let call = self.user.stack.call(route.method.clone(), path);
+        let named = |text: &str| {
+            text.replace("{id}", &self.pending.id)
+                .replace("{ready}", &self.ready)
+                .replace("{link}", &self.link)
+                .replace("{job}", &self.job)
+                .replace("{none}", &unknown_id(&self.user.id))
+        };
+        let call = self.user.stack.call(route.method.clone(), named(route.path));
         match &route.body {
-            Some(body) => call.json(body),
+            Some(body) => call.header("content-type", "application/json").body(named(&body.to_string()).into_bytes()),
             None => call,
         }
     }
@@ -87,6 +153,13 @@ impl Owned {
     async fn answers(&self, caller: &User, expected: impl Fn(&Route) -> u16) {
         let mut wrong = Vec::new();
         for route in routes() {
+            let ended;
+            let caller = if route.path == LOG_OUT {
+                ended = caller.another_session().await;
+                &ended
+            } else {
+                caller
+            };
             let answer = self.call(&route).by(caller).await;
             let fits = answer.status == expected(&route)
                 // A fresh upload URL may be given as something made or as something shown.
@@ -129,6 +202,7 @@ impl Owned {
         // Nothing happened behind the refusals.
         assert_eq!(self.user.image(&self.ready).await["description"], self.pending.image["description"]);
         self.user.image(&self.pending.id).await;
+        self.user.get(format!("/api/expiring-links/{}", self.link)).await.is(200);
     }
 }
 

@@ -1,20 +1,24 @@
 //! The presigned PUT, and /api/images/{id}/upload
 
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use reqwest::Url;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::fixtures::Picture;
 use crate::harness::{Body, Created, on_stack};
 
 fn query(created: &Created) -> HashMap<String, String> {
-    Url::parse(created.upload.str("url"))
-        .expect("an upload URL is absolute")
-        .query_pairs()
-        .map(|(name, value)| (name.to_lowercase(), value.into_owned()))
-        .collect()
+    query_of(&Url::parse(created.upload.str("url")).expect("an upload URL is absolute"))
+}
+
+fn query_of(url: &Url) -> HashMap<String, String> {
+    url.query_pairs().map(|(name, value)| (name.to_lowercase(), value.into_owned())).collect()
 }
 
 #[test]
@@ -210,5 +214,88 @@ fn a_browser_may_upload_from_another_origin() {
             .is(200);
         answer.must_header("access-control-allow-origin");
         assert!(answer.must_header("access-control-allow-methods").contains("PUT"));
+    });
+}
+
+/// Signs an upload URL anew, as of another moment and otherwise as it is: AWS's Signature Version 4 in the query
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>), with the key that tests have.
+fn signed_at(created: &Created, date: &str) -> String {
+    let url = Url::parse(created.upload.str("url")).expect("an upload URL is absolute");
+    let headers = created.upload["headers"].as_object().expect("upload headers");
+    let scope = format!("{}/us-east-1/s3/aws4_request", &date[..8]);
+    let mut pairs: Vec<String> = url
+        .query()
+        .expect("a query")
+        .split('&')
+        .filter_map(|pair| match pair.split_once('=').expect("a pair").0 {
+            "X-Amz-Signature" => None,
+            "X-Amz-Date" => Some(format!("X-Amz-Date={date}")),
+            "X-Amz-Credential" => Some(format!("X-Amz-Credential=test%2F{}", scope.replace('/', "%2F"))),
+            _ => Some(pair.to_owned()),
+        })
+        .collect();
+    pairs.sort();
+    let query = pairs.join("&");
+    let signed = query_of(&url)["x-amz-signedheaders"].clone();
+    let host = format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
+    let of_header = |name: &str| match name {
+        "host" => format!("host:{host}\n"),
+        name => format!("{name}:{}\n", headers[name].as_str().expect("a header's text")),
+    };
+    let canonical = format!(
+        "PUT\n{}\n{query}\n{}\n{signed}\nUNSIGNED-PAYLOAD",
+        url.path(),
+        signed.split(';').map(of_header).collect::<String>()
+    );
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+    let key = scope.split('/').chain([text.as_str()]).fold(b"AWS4test".to_vec(), |key, part| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("keys of any length");
+        mac.update(part.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    });
+    format!("{}?{query}&X-Amz-Signature={}", url.as_str().split('?').next().expect("a start"), hex(&key))
+}
+
+fn minutes_ago(minutes: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let at = DateTime::from_secs(i64::try_from(now - minutes * 60).expect("not so far"));
+    at.fmt(DateTimeFormat::DateTime).expect("a date").replace(['-', ':'], "")
+}
+
+#[test]
+fn an_upload_after_its_15_minutes_is_refused() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let picture = Picture::small();
+        // Its own process signs with the tests' key.
+        let twin = stack.twin("create_image").await;
+        for (minutes, status) in [(14, 200), (16, 403)] {
+            let mut draft = picture.draft(&format!("{minutes} minutes ago"));
+            draft["sha256"] = json!(picture.sha256());
+            let mut created =
+                Created::from(twin.call(Some(&user), "POST", "/api/images", Some(draft)).await.gives(201));
+            let url = created.upload.str("url").to_owned();
+            // This is how the product signs: of the same moment it is the same URL.
+            let again = signed_at(&created, &query(&created)["x-amz-date"]);
+            let sorted = |url: &str| {
+                let mut pairs: Vec<String> =
+                    url.split_once('?').expect("a query").1.split('&').map(str::to_owned).collect();
+                pairs.sort();
+                pairs
+            };
+            assert_eq!(sorted(&again), sorted(&url));
+            created.upload["url"] = json!(signed_at(&created, &minutes_ago(minutes)));
+            created.put(stack, &picture.bytes).await.is(status);
+            if status == 200 {
+                user.ready(&created.id).await;
+                continue;
+            }
+            assert!(stack.blobs(&created.id).await.is_empty());
+            // As it was signed it still serves.
+            created.upload["url"] = json!(url);
+            created.put(stack, &picture.bytes).await.is(200);
+            user.ready(&created.id).await;
+        }
     });
 }

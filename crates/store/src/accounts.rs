@@ -92,10 +92,6 @@ impl Accounts {
         }
     }
 
-    pub(crate) fn pool(&self) -> &str {
-        &self.pool
-    }
-
     /// The app client's proof that it speaks for `username`.
     fn secret_hash(&self, username: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret.as_bytes()).expect("any length");
@@ -158,8 +154,21 @@ impl Accounts {
         })
     }
 
-    /// Begins a session. Where the pool wants a new password, `new_password` becomes it.
+    /// Begins a session. Where the pool wants a new password, `new_password` becomes it; where it has become it before,
+    /// and the answer was lost, `password` is not the right one any more.
     pub async fn log_in(
+        &self,
+        email: &Email,
+        password: &str,
+        new_password: Option<&str>,
+    ) -> Result<LoggedIn, AccountError> {
+        match (self.log_in_once(email, password, new_password).await, new_password) {
+            (Err(AccountError::BadCredentials), Some(new)) => self.log_in_once(email, new, None).await,
+            (begun, _) => begun,
+        }
+    }
+
+    async fn log_in_once(
         &self,
         email: &Email,
         password: &str,
@@ -360,9 +369,8 @@ where
         "UserNotConfirmedException" => AccountError::NotConfirmed,
         "PasswordResetRequiredException" => AccountError::PasswordChangeRequired,
         "NotAuthorizedException" | "UserNotFoundException" => AccountError::BadCredentials,
-        "LimitExceededException" | "TooManyFailedAttemptsException" | "TooManyRequestsException" => {
-            AccountError::TooMany
-        }
+        // Bounds on one user. What bounds the pool as a whole is no fault of theirs, and passes.
+        "LimitExceededException" | "TooManyFailedAttemptsException" => AccountError::TooMany,
         _ => StoreError::from_sdk(call, error).into(),
     }
 }

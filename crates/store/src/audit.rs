@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
-use tintype_model::{Image, ImageId, ImageKey, JobId, JobStatus, Profile, State, Timestamp, Title, Usage, UserId};
+use tintype_model::{Image, ImageId, ImageKey, JobId, JobStatus, Profile, State, Timestamp, Title, Usage, UserId, Work};
 
 use crate::blobs::{Bucket, Listed};
 use crate::item::{self, Item, n, s};
@@ -56,6 +56,8 @@ pub struct Looked {
     pub findings: Vec<Finding>,
     /// Items or blobs.
     pub seen: u64,
+    /// Profiles whose account the user pool has.
+    pub accounts: u64,
     /// `None`: that was the last page.
     pub next: Option<Place>,
 }
@@ -77,6 +79,8 @@ pub enum Mend {
     No,
     /// By building the image's thumbnails (again), which is not the store's to do.
     Build(ImageId),
+    /// By deleting what the user stored, which is a job's.
+    Close(UserId),
     /// By the store: see [`Audit::mend`].
     Store(Fix),
 }
@@ -91,7 +95,6 @@ pub enum Fix {
     PlanPlace(Box<Profile>),
     Count { counter: Key, held: Usage, right: Usage },
     DeleteBlob(Bucket, String),
-    DeleteAccount(UserId),
     ResumeJob(JobId),
 }
 
@@ -146,7 +149,7 @@ impl Kind {
             | ("MISSES", "FROM") => Self::Passing,
             ("USER", "JOB") => Self::Job,
             ("PLANS", "PLAN") => Self::Plan,
-            ("AUDIT", "PLACE" | "POOL") => Self::Place,
+            ("AUDIT", "PLACE") => Self::Place,
             _ => Self::Unknown,
         }
     }
@@ -180,6 +183,7 @@ impl Audit<'_> {
             ..Looked::default()
         };
         let (mut images, mut claims, mut users) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut profiles: u64 = 0;
         let findings = &mut looked.findings;
         for item in &items {
             let key = item::key(item)?;
@@ -188,6 +192,7 @@ impl Audit<'_> {
                 Kind::Image(id) if item::image(item).is_ok() => images.push(id),
                 Kind::Claim(key, owner, title) if item::claim(item).is_ok() => claims.push((key, owner, title)),
                 Kind::Profile(user) if item::profile(item).is_ok() => {
+                    profiles += 1;
                     users.insert(user);
                 }
                 Kind::Usage(user) if item::usage(item).is_ok() => {
@@ -215,7 +220,10 @@ impl Audit<'_> {
         }
         findings.extend(self.twice(images, Self::look_at_images).await?);
         findings.extend(self.twice(claims, Self::look_at_claims).await?);
-        findings.extend(self.twice(users.into_iter().collect(), Self::look_at_users).await?);
+        let users: Vec<UserId> = users.into_iter().collect();
+        findings.extend(self.twice(users, Self::look_at_users).await?);
+        let missing = findings.iter().filter(|finding| matches!(finding.mend, Mend::Close(_))).count() as u64;
+        looked.accounts = profiles.saturating_sub(missing);
         Ok(looked)
     }
 
@@ -258,7 +266,7 @@ impl Audit<'_> {
             if !self.is_settled(image.updated_at) {
                 continue;
             }
-            if !items.has(&Key::profile(image.id.owner)) {
+            if !items.has(&Key::profile(image.id.owner)) && !self.is_being_deleted(image.id.owner).await? {
                 found("image_without_owner", Mend::No);
             }
             let claim = claims.get(&Key::claim(image.id.owner, &image.title)).map(item::claim).transpose()?;
@@ -363,7 +371,9 @@ impl Audit<'_> {
         for (index, &user) in users.iter().enumerate() {
             let mut found = |kind, mend| findings.push((index, Finding::new(kind, user, mend)));
             let Some(profile) = items.profile(user)? else {
-                found("counters_without_owner", Mend::No);
+                if !self.is_being_deleted(user).await? {
+                    found("counters_without_owner", Mend::No);
+                }
                 continue;
             };
             let place = items.get(&Key::profile(user)).and_then(|item| item::text(item, "plan_pk"));
@@ -371,13 +381,22 @@ impl Audit<'_> {
                 found("wrong_plan_entry", Mend::Store(Fix::PlanPlace(Box::new(profile.clone()))));
             }
             if self.is_settled(profile.created_at) && !self.has_account(user).await? {
-                found("profile_without_account", Mend::Store(Fix::DeleteAccount(user)));
+                // Whoever holds an access token may delete their user from the pool themselves.
+                found("profile_without_account", Mend::Close(user));
             }
             for (counter, held, right) in self.miscounted(user).await? {
                 found("miscounted", Mend::Store(Fix::Count { counter, held, right }));
             }
         }
         Ok(findings)
+    }
+
+    /// Whether a job is at work on what an account without a profile left.
+    async fn is_being_deleted(&self, user: UserId) -> Result<bool, StoreError> {
+        let jobs = self.table.jobs_of(user).await?;
+        Ok(jobs.iter().any(|job| {
+            job.work == Work::DeleteAccount && matches!(job.status, JobStatus::Queued | JobStatus::Running)
+        }))
     }
 
     async fn has_account(&self, user: UserId) -> Result<bool, StoreError> {
@@ -439,7 +458,7 @@ impl Audit<'_> {
         let seen = listed.len() as u64;
         let settled: Vec<Listed> = listed.into_iter().filter(|blob| self.is_settled(blob.written_at)).collect();
         let findings = self.twice(settled, async |audit, blobs| audit.look_at_blobs(bucket, blobs).await).await?;
-        Ok(Looked { findings, seen, next })
+        Ok(Looked { findings, seen, next, ..Looked::default() })
     }
 
     async fn look_at_blobs(&self, bucket: Bucket, blobs: &[Listed]) -> Result<Vec<(usize, Finding)>, StoreError> {
@@ -563,36 +582,12 @@ impl Audit<'_> {
                 self.blobs.delete(*bucket, key).await?;
                 Ok(true)
             }
-            Fix::DeleteAccount(user) => {
-                if !self.is_known_pool().await? {
-                    return Ok(false);
-                }
-                let job = JobId::generate(*user);
-                self.jobs.send(JobMessage { job, sent_at: self.now }, Duration::from_secs(1)).await?;
-                self.table.begin_deleting_account(*user, job, self.now).await
-            }
             // A message too many does no harm.
             Fix::ResumeJob(job) => {
                 self.jobs.send(JobMessage { job: *job, sent_at: self.now }, Duration::ZERO).await?;
                 Ok(true)
             }
         }
-    }
-
-    /// Whether accounts were looked for in this pool before. In another than the last, as after a stack was set up
-    /// anew over a kept table, nobody has an account: then a person must look, before everything there is deleted.
-    async fn is_known_pool(&self) -> Result<bool, StoreError> {
-        let key = pool_key();
-        let items = self.table.read([key.clone()]).await?;
-        if let Some(item) = items.get(&key) {
-            return Ok(item::text(item, "pool") == Some(self.accounts.pool()));
-        }
-        let mut item = key.attributes();
-        item.insert("pool".into(), s(self.accounts.pool()));
-        let put = Put::builder().table_name(&self.table.name).set_item(Some(item));
-        let put = put.condition_expression("attribute_not_exists(pk)").build().map_err(broken)?;
-        self.done([TransactWriteItem::builder().put(put).build()]).await?;
-        Ok(false)
     }
 
     async fn done<const N: usize>(&self, actions: [TransactWriteItem; N]) -> Result<bool, StoreError> {
@@ -633,10 +628,6 @@ impl Audit<'_> {
         let put = Put::builder().table_name(&self.table.name).set_item(Some(item)).build().map_err(broken)?;
         self.done([TransactWriteItem::builder().put(put).build()]).await.map(|_| ())
     }
-}
-
-fn pool_key() -> Key {
-    Key::stored("AUDIT", "POOL")
 }
 
 fn place_key() -> Key {

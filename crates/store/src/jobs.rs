@@ -35,6 +35,20 @@ impl Table {
         self.read([Key::job(id)]).await?.job(id)
     }
 
+    /// The jobs of a user that are still to be read: a few.
+    pub(crate) async fn jobs_of(&self, user: UserId) -> Result<Vec<Job>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+            .expression_attribute_values(":pk", s(Key::images_of(user)))
+            .expression_attribute_values(":sk", s("JOB#"));
+        let answer = query.send().await.map_err(|e| StoreError::from_sdk("Query", e))?;
+        answer.items.unwrap_or_default().iter().map(item::job).collect()
+    }
+
     /// Accepts the deletion of all images of a user: raises the epoch, so that what is made from now on stays. False
     /// where the profile is not any more as it was read.
     pub async fn begin_deleting_images(&self, owner: &Profile, id: JobId, now: Timestamp) -> Result<bool, StoreError> {

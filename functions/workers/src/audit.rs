@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
-use tintype_model::Timestamp;
-use tintype_store::{Audit, Finding, Mend, Place};
+use tintype_model::{JobId, Timestamp};
+use tintype_store::{Audit, Finding, JobMessage, Mend, Place};
 
 use crate::build_thumbnails::{self, Became, Trust};
 use crate::{Worker, log};
@@ -58,6 +58,19 @@ pub(crate) struct Report {
     named: Vec<Named>,
     /// Where to go on; none: all has been looked at.
     next: Option<Place>,
+    /// Accounts that were found in the user pool, and those that were closed because they were not.
+    #[serde(skip)]
+    accounts: u64,
+    #[serde(skip)]
+    closed: u64,
+}
+
+impl Report {
+    /// Whether another account may be closed for not being in the user pool. One is missing now and then; where many
+    /// are, it is the pool that is wrong, and a person must look.
+    fn may_close(&self) -> bool {
+        self.closed <= self.accounts / 10
+    }
 }
 
 #[derive(Serialize)]
@@ -85,6 +98,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Order>) -> Result
     loop {
         let looked = audit.page(place.clone()).await?;
         report.seen += looked.seen;
+        report.accounts += looked.accounts;
         for finding in looked.findings {
             tell(worker, &audit, finding, order.mend, deadline, &mut report).await?;
         }
@@ -119,6 +133,14 @@ async fn tell(
         let done = match &finding.mend {
             Mend::No => false,
             Mend::Store(fix) => audit.mend(fix).await?,
+            Mend::Close(_) if !report.may_close() => false,
+            Mend::Close(user) => {
+                report.closed += 1;
+                let (id, now) = (JobId::generate(*user), Timestamp::now());
+                // As a request does it: a message without a job is dropped, a job without a message would wait for ever.
+                worker.jobs.send(JobMessage { job: id, sent_at: now }, Duration::from_secs(1)).await?;
+                worker.table.begin_deleting_account(*user, id, now).await?
+            }
             Mend::Build(id) => {
                 match build_thumbnails::build(worker, *id, Trust::Nothing, deadline + RESERVE - STORING).await {
                     Ok(Became::NoBlob) => false,

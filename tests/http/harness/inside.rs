@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_cognitoidentityprovider::types::{AttributeType, MessageActionType};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Stack, eventually};
+use super::{Fault, PASSWORD, Stack, eventually, unique};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -21,10 +22,75 @@ pub(crate) fn parts(id: &str) -> (Uuid, Uuid) {
     (Uuid::from_slice(&bytes[..16]).expect("16 bytes"), Uuid::from_slice(&bytes[16..]).expect("16 bytes"))
 }
 
+/// The id that names an owner and something of theirs.
+pub(crate) fn id_of(owner: &str, key: &str) -> String {
+    let part = |part: &str| part.parse::<Uuid>().expect("a UUID").into_bytes();
+    URL_SAFE_NO_PAD.encode([part(owner), part(key)].concat())
+}
+
 /// An id of this owner's that was never given out.
 pub(crate) fn unknown_id(owner: &str) -> String {
-    let owner: Uuid = owner.parse().expect("a user's id is a UUID");
-    URL_SAFE_NO_PAD.encode([owner.into_bytes(), Uuid::now_v7().into_bytes()].concat())
+    id_of(owner, &Uuid::now_v7().to_string())
+}
+
+/// A message of the queue of jobs, as the function that runs them gets it.
+pub(crate) fn job_message(job: &str) -> Value {
+    queued(&json!({"job": job, "sent_at": 0}))
+}
+
+/// A queue's message as a function gets it.
+pub(crate) fn queued(body: &Value) -> Value {
+    json!({"Records": [{
+        "messageId": "1", "receiptHandle": "1", "body": body.to_string(), "attributes": {}, "messageAttributes": {},
+        "eventSource": "aws:sqs", "awsRegion": "us-east-1", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:q",
+        "md5OfBody": "",
+    }]})
+}
+
+/// A queue's answer to a message, which nobody gets.
+pub(crate) fn sent() -> Fault {
+    let body = json!({"MessageId": "lost", "MD5OfMessageBody": ""});
+    Fault::Answer { status: 200, kind: "application/x-amz-json-1.0", body: body.to_string() }
+}
+
+/// What the pool would say of a user who had signed up some seconds ago.
+pub(crate) async fn get_user(stack: &Stack, email: &str, seconds_ago: u64) -> Fault {
+    let user = stack.cognito.admin_get_user().user_pool_id(&stack.user_pool).username(email);
+    let user = user.send().await.expect("the pool knows the user");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let attributes: Vec<Value> = user
+        .user_attributes()
+        .iter()
+        .map(|attribute| json!({"Name": attribute.name(), "Value": attribute.value()}))
+        .collect();
+    let body = json!({
+        "Username": user.username(),
+        "UserAttributes": attributes,
+        "UserCreateDate": now - seconds_ago,
+        "UserLastModifiedDate": now - seconds_ago,
+        "Enabled": true,
+        "UserStatus": user.user_status().map(|status| status.as_str()),
+    });
+    Fault::Answer { status: 200, kind: "application/x-amz-json-1.1", body: body.to_string() }
+}
+
+/// The e-mail of a user whom an administrator made, with a password for the first login alone.
+pub(crate) async fn administrators_user(stack: &Stack) -> String {
+    let email = format!("grace-{}@example.com", unique());
+    let attributes = [("email", email.as_str()), ("email_verified", "true"), ("name", "Grace")]
+        .map(|(name, value)| AttributeType::builder().name(name).value(value).build().expect("a name is given"));
+    stack
+        .cognito
+        .admin_create_user()
+        .user_pool_id(&stack.user_pool)
+        .username(&email)
+        .temporary_password(PASSWORD)
+        .message_action(MessageActionType::Suppress)
+        .set_user_attributes(Some(attributes.to_vec()))
+        .send()
+        .await
+        .expect("an administrator makes users");
+    email
 }
 
 fn text(value: impl Into<String>) -> AttributeValue {
@@ -123,22 +189,26 @@ impl Stack {
         self.item(format!("USER#{owner}"), format!("LINK#{link}")).await
     }
 
-    /// How many of the items that a link is made of are there.
-    pub(crate) async fn link_traces(&self, link: &Value) -> usize {
+    /// The items that a link is made of: its own, its image's entry and its token's pointer, where they are there.
+    pub(crate) async fn link_items(&self, link: &Value) -> Vec<Item> {
         let (owner, id) = parts(link["id"].as_str().expect("an id"));
         let (_, image) = parts(link["base_image"].as_str().expect("an image's id"));
         let url = link["link_url"].as_str().expect("a URL");
         let hash = Sha256::digest(url.rsplit('/').nth(1).expect("a token"));
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut found = 0;
+        let mut found = Vec::new();
         for (pk, sk) in [
             (format!("USER#{owner}"), format!("LINK#{id}")),
             (format!("LINKS#{owner}#{image}"), format!("LINK#{id}")),
             (format!("TOKEN#{hash}"), "TOKEN".to_owned()),
         ] {
-            found += usize::from(self.item(pk, sk).await.is_some());
+            found.extend(self.item(pk, sk).await);
         }
         found
+    }
+
+    pub(crate) async fn link_traces(&self, link: &Value) -> usize {
+        self.link_items(link).await.len()
     }
 
     /// Moves a link's clock.
@@ -178,6 +248,53 @@ impl Stack {
             .send()
             .await
             .expect("it expires");
+    }
+
+    /// Lets a profile have been made some seconds earlier.
+    pub(crate) async fn age_profile(&self, user: &str, seconds: u64) {
+        self.dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(format!("PROFILE#{user}")))
+            .key("sk", text("PROFILE"))
+            .condition_expression("attribute_exists(created_at)")
+            .update_expression("SET created_at = created_at - :time")
+            .expression_attribute_values(":time", AttributeValue::N((seconds * 1000).to_string()))
+            .send()
+            .await
+            .expect("the user has a profile");
+    }
+
+    /// Says of an image that its file is of another type than it was declared with.
+    pub(crate) async fn declare(&self, id: &str, content_type: &str) {
+        let (owner, image) = parts(id);
+        self.dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(format!("USER#{owner}")))
+            .key("sk", text(format!("IMAGE#{image}")))
+            .condition_expression("attribute_exists(content_type)")
+            .update_expression("SET content_type = :type")
+            .expression_attribute_values(":type", text(content_type))
+            .send()
+            .await
+            .expect("the image is there");
+    }
+
+    /// Lets the time be over in which requests that knew a deleted account may still be at work.
+    pub(crate) async fn requests_have_ended(&self, user: &str, job: &str) {
+        let (_, key) = parts(job);
+        self.dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(format!("USER#{user}")))
+            .key("sk", text(format!("JOB#{key}")))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("SET started_at = started_at - :minutes")
+            .expression_attribute_values(":minutes", AttributeValue::N("600000".to_owned()))
+            .send()
+            .await
+            .expect("the job is there");
     }
 
     /// The keys of everything that both buckets hold for an image.

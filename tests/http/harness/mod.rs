@@ -1,6 +1,7 @@
 //! What every test stands on: the running stack, its users and the calls they make.
 
 mod answer;
+mod auditor;
 mod call;
 mod inside;
 mod proxy;
@@ -10,9 +11,10 @@ mod user;
 mod wire;
 
 pub(crate) use answer::{Answer, Body};
+pub(crate) use auditor::{Audited, Counts};
 pub(crate) use call::Call;
-pub(crate) use inside::{parts, unknown_id};
-pub(crate) use proxy::{Fault, Proxy};
+pub(crate) use inside::{Item, administrators_user, get_user, id_of, job_message, parts, queued, sent, unknown_id};
+pub(crate) use proxy::{Fault, Need, Proxy};
 pub(crate) use stack::{Stack, on_stack};
 pub(crate) use twin::Twin;
 pub(crate) use user::{Created, PASSWORD, User};

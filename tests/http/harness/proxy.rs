@@ -41,18 +41,27 @@ pub(crate) struct Rule {
     pub(crate) fault: Fault,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recorded {
     /// As the service names it: `BatchGetItem`, `GetObject`.
     pub(crate) operation: String,
-    /// The permissions that it takes: `dynamodb:PutItem`.
-    pub(crate) actions: Vec<String>,
+    /// The permissions that it takes.
+    pub(crate) needs: Vec<Need>,
+    /// Bytes of the answer, its head included; 0 where none came.
+    pub(crate) answer_bytes: usize,
+    /// Items that a query read for its answer.
+    pub(crate) scanned: u64,
 }
+
+/// An action, such as `dynamodb:PutItem`, on the resource of this ARN.
+pub(crate) type Need = (String, String);
 
 #[derive(Default)]
 struct State {
     rules: Vec<Rule>,
     calls: Vec<Recorded>,
+    /// How many calls came before the first of `calls`.
+    taken: usize,
 }
 
 pub(crate) struct Proxy {
@@ -117,13 +126,17 @@ impl Proxy {
         self.state().rules.push(Rule { operation, pass, times, fault });
     }
 
+    /// Forgets all rules and calls.
     pub(crate) fn clear(&self) {
-        *self.state() = State::default();
+        self.state().rules.clear();
+        self.take_calls();
     }
 
     /// The calls since the last time this was asked.
     pub(crate) fn take_calls(&self) -> Vec<Recorded> {
-        std::mem::take(&mut self.state().calls)
+        let mut state = self.state();
+        state.taken += state.calls.len();
+        std::mem::take(&mut state.calls)
     }
 
     /// Waits until a call hangs.
@@ -150,7 +163,7 @@ async fn exchange(
 ) -> std::io::Result<()> {
     let Some(request) = wire::read(&mut client).await? else { return Ok(()) };
     let call = record(&request);
-    let fault = {
+    let (fault, number) = {
         let mut state = state.lock().expect("no panic while it is held");
         let rule = state
             .rules
@@ -165,7 +178,7 @@ async fn exchange(
             Some(rule.fault.clone())
         });
         state.calls.push(call);
-        fault
+        (fault, state.taken + state.calls.len() - 1)
     };
     let forever = || async {
         hang.send_modify(|hanging| *hanging += 1);
@@ -185,6 +198,13 @@ async fn exchange(
     server.write_all(&request.to_bytes()).await?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await?;
+    {
+        let mut state = state.lock().expect("no panic while it is held");
+        let place = number.checked_sub(state.taken);
+        if let Some(call) = place.and_then(|place| state.calls.get_mut(place)) {
+            note_answer(call, &answer);
+        }
+    }
     match fault {
         Some(Fault::LoseAnswer) => return Ok(()),
         Some(Fault::HangAfter) => forever().await,
@@ -194,42 +214,90 @@ async fn exchange(
     client.shutdown().await
 }
 
+/// The emulator's only region and account.
+const HERE: &str = "us-east-1:000000000000";
+
 fn record(request: &Request) -> Recorded {
-    if let Some(target) = request.header("x-amz-target") {
-        let (service, operation) = target.split_once('.').unwrap_or(("", target));
-        let service = match service {
-            "AmazonSQS" => "sqs",
-            service if service.starts_with("DynamoDB") => "dynamodb",
-            _ => "cognito-idp",
-        };
-        let actions = if operation == "TransactWriteItems" {
-            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            let items = body["TransactItems"].as_array().cloned().unwrap_or_default();
-            let kinds = items.iter().flat_map(|item| item.as_object().into_iter().flat_map(|item| item.keys()));
-            kinds
-                .map(|kind| match kind.as_str() {
-                    "ConditionCheck" => "dynamodb:ConditionCheckItem".to_owned(),
-                    kind => format!("dynamodb:{kind}Item"),
-                })
-                .collect()
-        } else {
-            // What the pool's public interface does takes no permission.
-            let open = service == "cognito-idp" && !operation.starts_with("Admin") && operation != "ListUsers";
-            if open { Vec::new() } else { vec![format!("{service}:{operation}")] }
-        };
-        return Recorded { operation: operation.to_owned(), actions };
-    }
-    let query = request.target.split_once('?').map_or("", |(_, query)| query);
-    let has = |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
-    let (operation, action) = match request.method.as_str() {
-        "GET" if request.target.contains("/.well-known/") => ("Keys", None),
-        "GET" if has("list-type") => ("ListObjectsV2", Some("s3:ListBucket")),
-        "GET" => ("GetObject", Some("s3:GetObject")),
-        "HEAD" => ("HeadObject", Some("s3:GetObject")),
-        "PUT" => ("PutObject", Some("s3:PutObject")),
-        "POST" if has("delete") => ("DeleteObjects", Some("s3:DeleteObject")),
-        "DELETE" => ("DeleteObject", Some("s3:DeleteObject")),
-        _ => ("Unknown", None),
+    let (operation, needs) = match request.header("x-amz-target") {
+        Some(target) => named(target, &serde_json::from_slice(&request.body).unwrap_or_default()),
+        None => of_s3(request),
     };
-    Recorded { operation: operation.to_owned(), actions: action.map(str::to_owned).into_iter().collect() }
+    Recorded { operation, needs, ..Recorded::default() }
+}
+
+/// A call of the services that speak JSON.
+fn named(target: &str, body: &Value) -> (String, Vec<Need>) {
+    let (service, operation) = target.split_once('.').unwrap_or(("", target));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let table = |name: &str| format!("arn:aws:dynamodb:{HERE}:table/{name}");
+    let needs = match (service, operation) {
+        ("DynamoDB_20120810", "TransactWriteItems") => {
+            let actions = body["TransactItems"].as_array().into_iter().flatten();
+            let actions = actions.flat_map(|action| action.as_object().into_iter().flatten());
+            actions.map(|(kind, action)| (format!("dynamodb:{kind}Item"), table(&text(&action["TableName"])))).collect()
+        }
+        ("DynamoDB_20120810", "BatchGetItem") => {
+            let tables = body["RequestItems"].as_object().into_iter().flatten();
+            tables.map(|(name, _)| ("dynamodb:BatchGetItem".to_owned(), table(name))).collect()
+        }
+        ("DynamoDB_20120810", _) => {
+            let mut resource = table(&text(&body["TableName"]));
+            if let Some(index) = body["IndexName"].as_str() {
+                resource = format!("{resource}/index/{index}");
+            }
+            vec![(format!("dynamodb:{operation}"), resource)]
+        }
+        ("AmazonSQS", _) => {
+            let queue = text(&body["QueueUrl"]).rsplit('/').next().unwrap_or_default().to_owned();
+            vec![(format!("sqs:{operation}"), format!("arn:aws:sqs:{HERE}:{queue}"))]
+        }
+        // What the pool's public interface does takes no permission.
+        ("AWSCognitoIdentityProviderService", _) if operation.starts_with("Admin") || operation == "ListUsers" => {
+            let pool = text(&body["UserPoolId"]);
+            vec![(format!("cognito-idp:{operation}"), format!("arn:aws:cognito-idp:{HERE}:userpool/{pool}"))]
+        }
+        _ => Vec::new(),
+    };
+    (operation.to_owned(), needs)
+}
+
+/// A call of S3, its bucket in the path, or of the pool's public keys.
+fn of_s3(request: &Request) -> (String, Vec<Need>) {
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    let has = |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
+    let (bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+    let blob = |key: &str| format!("arn:aws:s3:::{bucket}/{key}");
+    let (operation, needs) = match request.method.as_str() {
+        "GET" if path.contains("/.well-known/") => ("Keys", Vec::new()),
+        "GET" if has("list-type") => ("ListObjectsV2", vec![("s3:ListBucket", format!("arn:aws:s3:::{bucket}"))]),
+        "GET" => ("GetObject", vec![("s3:GetObject", blob(key))]),
+        "HEAD" => ("HeadObject", vec![("s3:GetObject", blob(key))]),
+        "PUT" => ("PutObject", vec![("s3:PutObject", blob(key))]),
+        "POST" if has("delete") => {
+            let body = String::from_utf8_lossy(&request.body);
+            let keys = body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+            ("DeleteObjects", keys.map(|key| ("s3:DeleteObject", blob(key))).collect())
+        }
+        "DELETE" => ("DeleteObject", vec![("s3:DeleteObject", blob(key))]),
+        _ => ("Unknown", Vec::new()),
+    };
+    (operation.to_owned(), needs.into_iter().map(|(action, resource)| (action.to_owned(), resource)).collect())
+}
+
+fn note_answer(call: &mut Recorded, answer: &[u8]) {
+    call.answer_bytes = answer.len();
+    // To whoever may not list a bucket, S3 says of a missing blob that it is forbidden.
+    if call.operation == "GetObject" && answer.starts_with(b"HTTP/1.1 404") {
+        let buckets: Vec<Need> = call
+            .needs
+            .iter()
+            .filter_map(|(_, blob)| Some(("s3:ListBucket".to_owned(), blob.split_once('/')?.0.to_owned())))
+            .collect();
+        call.needs.extend(buckets);
+    }
+    if call.operation == "Query" || call.operation == "Scan" {
+        let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(answer.len(), |end| end + 4);
+        let body: Value = serde_json::from_slice(&answer[head..]).unwrap_or_default();
+        call.scanned = body["ScannedCount"].as_u64().unwrap_or_default();
+    }
 }

@@ -107,6 +107,15 @@ impl User {
         }
     }
 
+    /// Another session, begun after all that were ended: such ends count in whole seconds.
+    pub(crate) async fn fresh_session(&self) -> User {
+        eventually("a session that is not among the ended ones", async || {
+            let session = self.another_session().await;
+            (session.get("/api/me").await.status == 200).then_some(session)
+        })
+        .await
+    }
+
     pub(crate) fn get(&self, target: impl std::fmt::Display) -> Call {
         self.stack.get(target).by(self)
     }

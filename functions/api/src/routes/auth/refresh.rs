@@ -30,7 +30,8 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let app = request.app;
     let token = RefreshToken::open(&refresh_token.0, &app.signing).map_err(|_| refused())?;
     let renewed = match app.accounts.refresh(token.user, &token.pool_token).await {
-        Err(AccountError::Store(error)) => return Err(error.into()),
+        // What says nothing about the token must not end its session.
+        Err(error @ (AccountError::Store(_) | AccountError::TooMany)) => return Err(error.into()),
         Err(_) => return Err(refused()),
         Ok(renewed) => renewed,
     };

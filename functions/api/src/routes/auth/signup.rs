@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Email, PersonName, UserId};
-use tintype_store::AccountError;
+use tintype_store::{AccountError, Key};
 
 use crate::error::Problem;
 use crate::fields::Password;
@@ -35,15 +37,31 @@ pub(crate) const DOCUMENT: Operation = Operation {
     ..PLAIN
 };
 
-/// Makes an account that waits for its confirmation. One that waited too long gives its e-mail up.
+/// A function that has not ended its request by then is not running any more: Lambda stops it after 29 s.
+const CUT_OFF: Duration = Duration::from_secs(60);
+
+/// Makes an account that waits for its confirmation. One that waited too long gives its e-mail up, and so does one whose
+/// making was cut off before anybody was told of it. A repetition, after an answer that was lost, is no stranger.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let SignUp { email, password, name } = request.body()?;
-    let accounts = &request.app.accounts;
+    let (accounts, table) = (&request.app.accounts, &request.app.table);
     let user = match accounts.sign_up(&email, &password.0, &name).await {
         Err(AccountError::EmailTaken) => {
             let holder = accounts.find(&email).await?;
-            let given_up = |at| at + request.app.pending <= request.now;
-            if let Some(holder) = holder.filter(|holder| !holder.confirmed && given_up(holder.created_at)) {
+            if let Some(holder) = holder.filter(|holder| !holder.confirmed) {
+                let older_than = |age| holder.created_at + age <= request.now;
+                if !older_than(request.app.pending) {
+                    let items = table.read([Key::sign_up(holder.id)]).await?;
+                    match items.sign_up_hash(holder.id) {
+                        Some(hash) if holder.name == name && passwords::is(&password.0, hash) => {
+                            super::keep_quiet(accounts.resend_code(&email).await)?;
+                            return Ok(signed_up(holder.id));
+                        }
+                        Some(_) => return Err(AccountError::EmailTaken.into()),
+                        None if !older_than(CUT_OFF) => return Err(Problem::unavailable("a sign-up without its note")),
+                        None => {}
+                    }
+                }
                 accounts.delete(holder.id).await?;
             }
             accounts.sign_up(&email, &password.0, &name).await?
@@ -51,6 +69,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         made => made?,
     };
     let expires_at = request.now + request.app.pending;
-    request.app.table.keep_sign_up(user, &passwords::hash(&password.0)?, expires_at).await?;
-    Ok(Reply::json(StatusCode::CREATED, &SignedUp { user_id: user, confirmation: "code_sent" }))
+    table.keep_sign_up(user, &passwords::hash(&password.0)?, expires_at).await?;
+    Ok(signed_up(user))
+}
+
+fn signed_up(user: UserId) -> Reply {
+    Reply::json(StatusCode::CREATED, &SignedUp { user_id: user, confirmation: "code_sent" })
 }

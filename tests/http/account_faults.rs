@@ -1,0 +1,440 @@
+//! Signing up, in, out and anew while the user pool or the table throttles, fails, loses its answers, or the function
+//! dies between two calls: the client hears success or 503, and asking again brings it to an end.
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Answer, Body, Fault, PASSWORD, Stack, User, administrators_user, eventually, get_user, on_stack, unique,
+};
+
+const ALWAYS: usize = usize::MAX;
+const NEW_PASSWORD: &str = "Loud-Mountain-77";
+
+#[track_caller]
+fn is_busy(answer: Answer, moment: &str) {
+    assert_eq!(answer.status, 503, "{moment}: {answer}");
+    answer.must_header("retry-after");
+    answer.refuses(503, "unavailable");
+}
+
+/// What a pool, or a table, may answer instead of doing what it is asked.
+fn refusals(operation: &str) -> Vec<Fault> {
+    let throttled = if is_of_the_table(operation) {
+        vec!["ThrottlingException", "ProvisionedThroughputExceededException"]
+    } else {
+        vec!["TooManyRequestsException"]
+    };
+    let mut faults: Vec<Fault> = throttled.into_iter().map(|kind| Fault::json(400, kind)).collect();
+    faults.push(Fault::json(500, "InternalErrorException"));
+    faults.push(Fault::Answer { status: 503, kind: "text/plain", body: String::new() });
+    faults.push(Fault::Refuse);
+    faults
+}
+
+fn is_of_the_table(operation: &str) -> bool {
+    ["BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"].contains(&operation)
+}
+
+/// A request to one route, and how whoever made it gets on.
+struct Ask<'a> {
+    operation: &'static str,
+    user: Option<&'a User>,
+    target: &'static str,
+    body: Value,
+    success: u16,
+}
+
+impl Ask<'_> {
+    /// The calls that it takes when all goes well.
+    async fn calls(&self, stack: &Stack) -> Vec<String> {
+        let twin = stack.twin(self.operation).await;
+        self.send(&twin).await.is(self.success);
+        twin.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+    }
+
+    async fn send(&self, twin: &crate::harness::Twin) -> Answer {
+        twin.call(self.user, "POST", self.target, Some(self.body.clone())).await
+    }
+
+    /// Sends it once, with this fault at its call of this number: success, or busy.
+    async fn under(&self, stack: &Stack, call: usize, fault: Fault, moment: &str) {
+        let twin = stack.twin(self.operation).await;
+        match fault {
+            Fault::HangBefore | Fault::HangAfter => {
+                twin.proxy.rule_after("*", call, 1, fault);
+                twin.send(twin.event(self.user, "POST", self.target, Some(self.body.clone()))).await;
+                twin.proxy.hangs().await;
+                twin.kill();
+            }
+            fault => {
+                twin.proxy.rule_after("*", call, 1, fault);
+                let answer = self.send(&twin).await;
+                if answer.status != self.success {
+                    is_busy(answer, moment);
+                }
+            }
+        }
+    }
+}
+
+/// The faults that every call of a route is given: an answer lost, and the process killed before and after.
+fn cuts() -> [Fault; 4] {
+    [Fault::json(500, "InternalErrorException"), Fault::LoseAnswer, Fault::HangBefore, Fault::HangAfter]
+}
+
+fn address() -> String {
+    format!("ada-{}@example.com", unique())
+}
+
+fn sign_up(email: &str) -> Ask<'static> {
+    Ask {
+        operation: "signup",
+        user: None,
+        target: "/api/auth/signup",
+        body: json!({"email": email, "password": PASSWORD, "name": "Ada"}),
+        success: 201,
+    }
+}
+
+/// The code of the newest mail, as soon as that confirms; and then the user can log in.
+async fn confirm_and_log_in(stack: &Stack, email: &str, id: &str, moment: &str) {
+    eventually("the code that was mailed last", async || {
+        let code = stack.mailed_code(email, 1).await;
+        let answer = stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await;
+        (answer.status == 204).then_some(())
+    })
+    .await;
+    let session = stack.login(email, PASSWORD).await.gives(200);
+    let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+    assert_eq!((me.str("id"), me.str("email")), (id, email), "{moment}");
+}
+
+#[test]
+fn a_sign_up_that_was_cut_off_anywhere_is_finished_by_its_repetition() {
+    on_stack(async |stack| {
+        let calls = sign_up(&address()).calls(stack).await;
+        assert_eq!(calls, ["SignUp", "PutItem"]);
+        for call in 0..calls.len() {
+            for fault in cuts() {
+                let moment = format!("{fault:?} at {call} of {calls:?}");
+                let email = address();
+                let ask = sign_up(&email);
+                ask.under(stack, call, fault, &moment).await;
+                let twin = stack.twin("signup").await;
+                let mut answer = ask.send(&twin).await;
+                if answer.status == 503 {
+                    // It was cut off before its note: for a minute it may be at work still.
+                    is_busy(answer, &moment);
+                    twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 61).await);
+                    answer = ask.send(&twin).await;
+                }
+                let signed_up = answer.gives(201);
+                stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+                let stranger = json!({"email": email, "password": NEW_PASSWORD, "name": "Ada"});
+                stack.post("/api/auth/signup", stranger).await.refuses(409, "email_taken");
+                confirm_and_log_in(stack, &email, signed_up.str("user_id"), &moment).await;
+                ask.send(&twin).await.refuses(409, "email_taken");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_sign_up_at_a_pool_or_table_that_fails_says_so() {
+    on_stack(async |stack| {
+        let twin = stack.twin("signup").await;
+        for operation in ["SignUp", "PutItem"] {
+            for fault in refusals(operation) {
+                let moment = format!("{operation}: {fault:?}");
+                let email = address();
+                twin.proxy.rule(operation, ALWAYS, fault);
+                is_busy(sign_up(&email).send(&twin).await, &moment);
+                twin.proxy.clear();
+            }
+        }
+        // What bounds one user is theirs to hear.
+        twin.proxy.rule("SignUp", 1, Fault::json(400, "LimitExceededException"));
+        let answer = sign_up(&address()).send(&twin).await;
+        answer.must_header("retry-after");
+        answer.refuses(429, "too_many_requests");
+    });
+}
+
+/// A user who has signed up, and the request that confirms them.
+async fn unconfirmed(stack: &Stack) -> (String, String, Ask<'static>) {
+    let email = address();
+    let signed_up =
+        stack.post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Ada"})).await.gives(201);
+    let code = stack.mailed_code(&email, 1).await;
+    let ask = Ask {
+        operation: "confirm",
+        user: None,
+        target: "/api/auth/confirm",
+        body: json!({"email": email, "code": code}),
+        success: 204,
+    };
+    (email, signed_up.str("user_id").to_owned(), ask)
+}
+
+#[test]
+fn a_confirmation_that_was_cut_off_anywhere_is_finished_by_its_repetition() {
+    on_stack(async |stack| {
+        let (.., ask) = unconfirmed(stack).await;
+        let calls = ask.calls(stack).await;
+        assert_eq!(calls, ["ConfirmSignUp", "AdminGetUser", "TransactWriteItems", "DeleteItem"]);
+        for call in 0..calls.len() {
+            for fault in cuts() {
+                let moment = format!("{fault:?} at {call} of {calls:?}");
+                let (email, id, ask) = unconfirmed(stack).await;
+                ask.under(stack, call, fault, &moment).await;
+                let twin = stack.twin("confirm").await;
+                for _ in 0..2 {
+                    let answer = ask.send(&twin).await;
+                    assert_eq!(answer.status, 204, "{moment}: {answer}");
+                }
+                let session = stack.login(&email, PASSWORD).await.gives(200);
+                let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+                assert_eq!((me.str("id"), me.str("plan")), (id.as_str(), "Basic"), "{moment}");
+                // Nothing of the sign-up is left.
+                assert!(stack.item(format!("PROFILE#{id}"), "SIGNUP".into()).await.is_none(), "{moment}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_first_login_after_a_confirmation_that_was_cut_off_makes_the_profile_whatever_happens_to_it() {
+    on_stack(async |stack| {
+        let cut_off = async || {
+            let (email, id, ask) = unconfirmed(stack).await;
+            // Before the profile.
+            ask.under(stack, 2, Fault::HangBefore, "the confirmation is killed").await;
+            assert!(stack.item(format!("PROFILE#{id}"), "PROFILE".into()).await.is_none());
+            (id, log_in(&email, json!({"password": PASSWORD})))
+        };
+        let (_, ask) = cut_off().await;
+        let calls = ask.calls(stack).await;
+        assert_eq!(calls, ["AdminInitiateAuth", "BatchGetItem", "TransactWriteItems"]);
+        for call in 0..calls.len() {
+            for fault in cuts() {
+                let moment = format!("{fault:?} at {call} of {calls:?}");
+                let (id, ask) = cut_off().await;
+                ask.under(stack, call, fault, &moment).await;
+                let session = ask.send(&stack.twin("login").await).await.gives(200);
+                let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+                assert_eq!((me.str("id"), me.str("name")), (id.as_str(), "Ada"), "{moment}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_wrong_code_finishes_no_confirmation_that_is_long_past_or_never_was() {
+    on_stack(async |stack| {
+        let wrong = |email: &str| stack.post("/api/auth/confirm", json!({"email": email, "code": "000000"}));
+        let (email, ..) = unconfirmed(stack).await;
+        wrong(&email).await.refuses(422, "bad_code");
+        stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+        let made = administrators_user(stack).await;
+        wrong(&made).await.refuses(422, "bad_code");
+        let user = stack.user().await;
+        stack.age_profile(&user.id, 16 * 60).await;
+        wrong(&user.email).await.refuses(422, "bad_code");
+    });
+}
+
+fn log_in(email: &str, more: Value) -> Ask<'static> {
+    let mut body = json!({"email": email});
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+    Ask { operation: "login", user: None, target: "/api/auth/login", body, success: 200 }
+}
+
+#[test]
+fn a_new_password_at_the_first_login_is_set_whatever_happens_to_the_answer() {
+    on_stack(async |stack| {
+        let new = json!({"password": PASSWORD, "new_password": NEW_PASSWORD});
+        let calls = log_in(&administrators_user(stack).await, new.clone()).calls(stack).await;
+        assert_eq!(calls, ["AdminInitiateAuth", "AdminRespondToAuthChallenge", "BatchGetItem", "TransactWriteItems"]);
+        for call in 0..calls.len() {
+            for fault in cuts() {
+                let moment = format!("{fault:?} at {call} of {calls:?}");
+                let email = administrators_user(stack).await;
+                let ask = log_in(&email, new.clone());
+                ask.under(stack, call, fault, &moment).await;
+                let answer = ask.send(&stack.twin("login").await).await;
+                assert_eq!(answer.status, 200, "{moment}: {answer}");
+                stack.login(&email, NEW_PASSWORD).await.is(200);
+                stack.login(&email, PASSWORD).await.refuses(401, "bad_credentials");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_login_or_refresh_is_never_refused_for_what_the_pool_or_table_does() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let refresh = Ask {
+            operation: "refresh",
+            user: None,
+            target: "/api/auth/refresh",
+            body: json!({"refresh_token": user.refresh_token}),
+            success: 200,
+        };
+        for ask in [log_in(&user.email, json!({"password": PASSWORD})), refresh] {
+            let calls = ask.calls(stack).await;
+            assert_eq!(calls, ["AdminInitiateAuth", "BatchGetItem"]);
+            let twin = stack.twin(ask.operation).await;
+            for operation in &calls {
+                for fault in refusals(operation) {
+                    let moment = format!("{}, {operation}: {fault:?}", ask.operation);
+                    let operation = if operation == "BatchGetItem" { "BatchGetItem" } else { "AdminInitiateAuth" };
+                    twin.proxy.rule(operation, 1, fault.clone());
+                    let answer = ask.send(&twin).await;
+                    assert_eq!(answer.status, 200, "{moment}: {answer}");
+                    twin.proxy.rule(operation, ALWAYS, fault);
+                    is_busy(ask.send(&twin).await, &moment);
+                    twin.proxy.clear();
+                }
+            }
+            // What bounds one user is theirs to hear.
+            twin.proxy.rule("AdminInitiateAuth", ALWAYS, Fault::json(400, "LimitExceededException"));
+            ask.send(&twin).await.refuses(429, "too_many_requests");
+            twin.proxy.clear();
+            for call in 0..calls.len() {
+                for fault in cuts() {
+                    let moment = format!("{}, {fault:?} at {call}", ask.operation);
+                    ask.under(stack, call, fault, &moment).await;
+                    let session = ask.send(&twin).await.gives(200);
+                    stack.get("/api/me").token(session.str("access_token")).await.is(200);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_logout_has_happened_when_it_says_so_and_otherwise_can_be_repeated() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for (body, last) in [(json!({}), "PutItem"), (json!({"everywhere": true}), "UpdateItem")] {
+            // Whoever ended all sessions of a second gets none in it.
+            let session = async || {
+                if body["everywhere"] == true { stack.user().await } else { user.another_session().await }
+            };
+            let twin = stack.twin("logout").await;
+            for operation in ["BatchGetItem", last] {
+                for fault in refusals(operation) {
+                    let session = session().await;
+                    let moment = format!("{body} {operation}: {fault:?}");
+                    let ask = logout(&session, &body);
+                    twin.proxy.rule(operation, ALWAYS, fault.clone());
+                    is_busy(ask.send(&twin).await, &moment);
+                    twin.proxy.clear();
+                    // It says that nothing has happened, and nothing has.
+                    session.get("/api/me").await.is(200);
+                    twin.proxy.rule(operation, 1, fault);
+                    let answer = ask.send(&twin).await;
+                    assert_eq!(answer.status, 204, "{moment}: {answer}");
+                    is_over(&session, &moment).await;
+                }
+            }
+            let calls = logout(&session().await, &body).calls(stack).await;
+            for call in 0..calls.len() {
+                for fault in cuts() {
+                    let session = session().await;
+                    let moment = format!("{body} {fault:?} at {call} of {calls:?}");
+                    let ask = logout(&session, &body);
+                    ask.under(stack, call, fault, &moment).await;
+                    // Its token is refused where the first did it.
+                    let answer = ask.send(&twin).await;
+                    assert!([204, 401].contains(&answer.status), "{moment}: {answer}");
+                    is_over(&session, &moment).await;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_pool_that_fails_does_not_keep_a_session_alive() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for (operation, everywhere) in [("RevokeToken", false), ("AdminUserGlobalSignOut", true)] {
+            for fault in refusals(operation) {
+                let session = user.fresh_session().await;
+                let twin = stack.twin("logout").await;
+                twin.proxy.rule(operation, ALWAYS, fault.clone());
+                let body = json!({"refresh_token": session.refresh_token, "everywhere": everywhere});
+                logout(&session, &body).send(&twin).await.is(204);
+                is_over(&session, &format!("{operation}: {fault:?}")).await;
+            }
+        }
+    });
+}
+
+fn logout<'a>(session: &'a User, body: &Value) -> Ask<'a> {
+    Ask { operation: "logout", user: Some(session), target: "/api/auth/logout", body: body.clone(), success: 204 }
+}
+
+async fn is_over(session: &User, moment: &str) {
+    let answers = [
+        session.get("/api/me").await,
+        session.stack.post("/api/auth/refresh", json!({"refresh_token": session.refresh_token})).await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.status, 401, "{moment}: {answer}");
+    }
+}
+
+#[test]
+fn codes_are_sent_or_the_client_hears_that_they_were_not() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let (email, ..) = unconfirmed(stack).await;
+        for (operation, target, email, call) in [
+            ("forgot_password", "/api/auth/forgot-password", &user.email, "ForgotPassword"),
+            ("resend_code", "/api/auth/resend-code", &email, "ResendConfirmationCode"),
+        ] {
+            let twin = stack.twin(operation).await;
+            let body = json!({"email": email});
+            for fault in refusals(call) {
+                let moment = format!("{call}: {fault:?}");
+                twin.proxy.rule(call, 1, fault.clone());
+                twin.call(None, "POST", target, Some(body.clone())).await.is(202);
+                twin.proxy.rule(call, ALWAYS, fault);
+                is_busy(twin.call(None, "POST", target, Some(body.clone())).await, &moment);
+                twin.proxy.clear();
+            }
+            // What bounds one user would tell that there is one.
+            twin.proxy.rule(call, 1, Fault::json(400, "LimitExceededException"));
+            twin.call(None, "POST", target, Some(body.clone())).await.is(202);
+        }
+    });
+}
+
+#[test]
+fn a_reset_that_the_pool_or_table_fails_leaves_the_old_password_or_is_done() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        let code = stack.mailed_code(&user.email, 2).await;
+        let twin = stack.twin("reset_password").await;
+        let body = json!({"email": user.email, "code": code, "new_password": NEW_PASSWORD});
+        for operation in ["AdminGetUser", "ConfirmForgotPassword"] {
+            for fault in refusals(operation) {
+                let moment = format!("{operation}: {fault:?}");
+                twin.proxy.rule(operation, ALWAYS, fault);
+                is_busy(twin.call(None, "POST", "/api/auth/reset-password", Some(body.clone())).await, &moment);
+                twin.proxy.clear();
+                stack.login(&user.email, PASSWORD).await.is(200);
+                stack.login(&user.email, NEW_PASSWORD).await.is(401);
+            }
+        }
+        // The code is as good as it was.
+        twin.call(None, "POST", "/api/auth/reset-password", Some(body)).await.is(204);
+        user.get("/api/me").await.is(401);
+        stack.login(&user.email, NEW_PASSWORD).await.is(200);
+        stack.login(&user.email, PASSWORD).await.is(401);
+    });
+}

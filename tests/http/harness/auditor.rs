@@ -1,0 +1,100 @@
+//! The audit, run by a process of its own: of everything, or of what is one user's.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Body, Stack, Twin, User, eventually, parts};
+
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// What an audit found, and what it mended, by kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Audited {
+    pub(crate) found: Counts,
+    pub(crate) mended: Counts,
+}
+
+impl Audited {
+    pub(crate) fn add(&mut self, report: &Value) {
+        for (counts, part) in [(&mut self.found, "findings"), (&mut self.mended, "mended")] {
+            for (kind, count) in report[part].as_object().expect("counts") {
+                *counts.entry(kind.clone()).or_default() += count.as_u64().expect("a count");
+            }
+        }
+    }
+}
+
+impl Stack {
+    /// Audits everything, with nothing too young for it.
+    pub(crate) async fn audit(&self, mend: bool) -> Audited {
+        self.audit_by(&self.twin("audit").await, mend).await
+    }
+
+    pub(crate) async fn audit_by(&self, twin: &Twin, mend: bool) -> Audited {
+        let mut audited = Audited::default();
+        let mut place = Value::Null;
+        loop {
+            // The twin's time lasts for one page, so this goes on from place to place.
+            let report = look(twin, mend, &place).await;
+            audited.add(&report);
+            place = report["next"].clone();
+            if place.is_null() {
+                return audited;
+            }
+        }
+    }
+
+    /// Waits until an audit finds nothing of this user's that does not agree.
+    pub(crate) async fn agrees(&self, user: &User) {
+        let twin = self.twin("audit").await;
+        let mut found = Vec::new();
+        eventually("an audit that finds nothing", async || {
+            found = findings_of(&twin, &user.id).await;
+            if !found.is_empty() {
+                println!("found of {}: {found:?}", user.id);
+            }
+            found.is_empty().then_some(())
+        })
+        .await;
+    }
+}
+
+async fn look(twin: &Twin, mend: bool, place: &Value) -> Value {
+    twin.invoke(json!({"mend": mend, "grace_seconds": 0, "place": place})).await.expect("the audit runs")
+}
+
+/// Looks where a user's items and blobs stand: the emulator scans, as S3 lists, by key.
+async fn findings_of(twin: &Twin, user: &str) -> Vec<String> {
+    let owner: Uuid = user.parse().expect("a user's id is a UUID");
+    let is_theirs = |subject: &str| {
+        subject.contains(user) || (subject.len() == 43 && !subject.contains('/') && parts(subject).0 == owner)
+    };
+    let mut found = Vec::new();
+    let starts = ["PROFILE#", "TITLE#", "USER#"].map(|kind| format!("{kind}{user}"));
+    let of_items = starts.map(|pk| (pk.clone(), json!({"in": "items", "after": [pk, " "]})));
+    let of_blobs = ["originals", "thumbnails"].map(|bucket| {
+        let start = format!("{bucket}/{user}/");
+        (start.clone(), json!({"in": bucket, "after": start}))
+    });
+    for (start, mut place) in of_items.into_iter().chain(of_blobs) {
+        loop {
+            let report = look(twin, false, &place).await;
+            for named in report.list("named").iter().filter(|named| is_theirs(named.str("subject"))) {
+                found.push(format!("{} {}", named.str("kind"), named.str("subject")));
+            }
+            let next = report["next"].clone();
+            let after = match &next["after"] {
+                Value::Array(key) => key[0].as_str().expect("a key").to_owned(),
+                Value::String(key) => key.clone(),
+                _ => String::new(),
+            };
+            if next["in"] != place["in"] || !after.starts_with(&start) {
+                break;
+            }
+            place = next;
+        }
+    }
+    found
+}

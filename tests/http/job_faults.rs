@@ -1,0 +1,312 @@
+//! Jobs are done once and to their end, wherever the process that runs them dies, however often, late and out of order
+//! they are delivered, and whatever the services do to them for a while.
+
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Fault, PASSWORD, Stack, Twin, User, job_message, on_stack, sent};
+use crate::jobs::register;
+
+const ALWAYS: usize = usize::MAX;
+
+/// Three pages of a job.
+const MANY: usize = 90;
+
+/// Begins a job whose message nobody gets, so that its test alone runs it.
+async fn quiet(user: &User, operation: &str, method: &str, target: &str, body: Value) -> String {
+    let twin = user.stack.twin(operation).await;
+    twin.proxy.rule("SendMessage", 1, sent());
+    let answer = twin.call(Some(user), method, target, Some(body)).await.gives(202);
+    answer["job"].str("id").to_owned()
+}
+
+async fn delete_all(user: &User) -> String {
+    quiet(user, "delete_images", "POST", "/api/images/delete", json!({"all": true})).await
+}
+
+async fn leave(user: &User) -> String {
+    quiet(user, "delete_me", "DELETE", "/api/me", json!({"password": PASSWORD})).await
+}
+
+/// Delivers a job's message; whether it was taken.
+async fn deliver(twin: &Twin, job: &str) -> bool {
+    let answer = twin.invoke(job_message(job)).await.expect("it reports what failed");
+    answer["batchItemFailures"] == json!([])
+}
+
+/// Delivers it as the queue would, until it is taken.
+async fn comes_again(twin: &Twin, job: &str, moment: &str) {
+    for _ in 0..3 {
+        if deliver(twin, job).await {
+            return;
+        }
+    }
+    panic!("{moment}: it stays undone");
+}
+
+async fn job(user: &User, id: &str) -> Value {
+    user.stack.get(format!("/api/jobs/{id}")).by(user).await.gives(200)
+}
+
+/// Runs a job until its call of this number, and kills it there.
+async fn kill_at(stack: &Stack, job: &str, call: usize, fault: Fault) {
+    let twin = stack.twin("run_job").await;
+    twin.proxy.rule_after("*", call, 1, fault);
+    twin.send(job_message(job)).await;
+    twin.proxy.hangs().await;
+    twin.kill();
+}
+
+async fn calls_of(stack: &Stack, job: &str) -> Vec<String> {
+    let twin = stack.twin("run_job").await;
+    assert!(deliver(&twin, job).await);
+    twin.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+}
+
+/// Nothing is left of a user's images, and the job says how many there were.
+async fn all_gone(user: &User, id: &str, moment: &str) {
+    let job = job(user, id).await;
+    let end = (job.str("status"), job.number("done"), job["total"].as_u64());
+    assert_eq!(end, ("done", MANY as u64 + 1, Some(MANY as u64 + 1)), "{moment}");
+    assert!(user.pages("/api/images?limit=100").await.is_empty(), "{moment}");
+    let me = user.get("/api/me").await.gives(200);
+    assert_eq!(me["usage"], json!({"images": 0, "bytes": 0}), "{moment}");
+}
+
+async fn fill(user: &User) -> String {
+    register(user, MANY, "Photo").await;
+    user.publish("Harbour", Picture::small()).await.str("id").to_owned()
+}
+
+#[test]
+fn a_deletion_of_everything_killed_at_any_call_is_finished_by_the_next_delivery() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        fill(&user).await;
+        let id = delete_all(&user).await;
+        let calls = calls_of(stack, &id).await;
+        all_gone(&user, &id, "undisturbed").await;
+        assert!(calls.len() >= 10, "{calls:?}");
+        let twin = stack.twin("run_job").await;
+        for call in 0..calls.len() {
+            for fault in [Fault::HangBefore, Fault::HangAfter] {
+                let moment = format!("{fault:?} {call} of {calls:?}");
+                let ready = fill(&user).await;
+                let id = delete_all(&user).await;
+                kill_at(stack, &id, call, fault).await;
+                // What comes now stays, and so does what the job has done.
+                let later = user.pending("Later").await;
+                for _ in 0..2 {
+                    comes_again(&twin, &id, &moment).await;
+                }
+                user.image(&later.id).await;
+                user.delete(format!("/api/images/{}", later.id)).await.is(204);
+                all_gone(&user, &id, &moment).await;
+                stack.no_blobs(&ready).await;
+            }
+        }
+        stack.agrees(&user).await;
+    });
+}
+
+#[test]
+fn a_job_is_done_once_by_two_at_once_and_by_messages_of_other_jobs_in_between() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let (one, other) = tokio::join!(stack.twin("run_job"), stack.twin("run_job"));
+        for round in 0..3 {
+            fill(&user).await;
+            let first = delete_all(&user).await;
+            // Begun later, it deletes what the first deletes and what came between, and may be delivered before it.
+            register(&user, 10, "Between").await;
+            let second = delete_all(&user).await;
+            register(&user, 5, "After").await;
+            let order = if round == 1 { [&second, &first] } else { [&first, &second] };
+            let (a, b) = tokio::join!(
+                async {
+                    for id in order {
+                        comes_again(&one, id, "the one").await;
+                    }
+                },
+                async {
+                    for id in order.iter().rev() {
+                        comes_again(&other, id, "the other").await;
+                    }
+                }
+            );
+            let ((), ()) = (a, b);
+            // Late, and again.
+            for id in [&first, &second] {
+                comes_again(&one, id, "late").await;
+            }
+            let counts = [job(&user, &first).await, job(&user, &second).await];
+            assert!(counts.iter().all(|job| job["status"] == "done"), "{counts:?}");
+            let done: u64 = counts.iter().map(|job| job.number("done")).sum();
+            assert_eq!(done, MANY as u64 + 1 + 10, "each image is counted once: {counts:?}");
+            assert!(counts[0].number("done") <= MANY as u64 + 1, "{counts:?}");
+            let left = user.pages("/api/images").await;
+            assert_eq!(left.len(), 5, "what came after both stays");
+            for image in left {
+                user.delete(format!("/api/images/{}", image.str("id"))).await.is(204);
+            }
+        }
+        stack.agrees(&user).await;
+    });
+}
+
+#[test]
+fn a_table_that_fails_for_a_while_delays_a_job_and_nothing_more() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let twin = stack.twin("run_job").await;
+        let faults = [
+            Fault::json(400, "ProvisionedThroughputExceededException"),
+            Fault::json(400, "ThrottlingException"),
+            Fault::json(500, "InternalServerError"),
+            Fault::Refuse,
+            Fault::LoseAnswer,
+        ];
+        for fault in faults {
+            for operation in ["BatchGetItem", "Query", "TransactWriteItems"] {
+                let moment = format!("{operation}: {fault:?}");
+                fill(&user).await;
+                let id = delete_all(&user).await;
+                twin.proxy.rule_after(operation, 1, ALWAYS, fault.clone());
+                assert!(!deliver(&twin, &id).await, "{moment}: it says that it failed");
+                assert_eq!(job(&user, &id).await["finished_at"], Value::Null, "{moment}");
+                twin.proxy.clear();
+                comes_again(&twin, &id, &moment).await;
+                all_gone(&user, &id, &moment).await;
+            }
+        }
+        // Others' transactions are waited for.
+        fill(&user).await;
+        let id = delete_all(&user).await;
+        twin.proxy.rule("TransactWriteItems", 3, Fault::conflict(3));
+        assert!(deliver(&twin, &id).await);
+        all_gone(&user, &id, "conflicts").await;
+        stack.agrees(&user).await;
+    });
+}
+
+#[test]
+fn a_job_that_is_given_up_says_so_and_is_finished_when_its_message_is_sent_back() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        fill(&user).await;
+        let id = delete_all(&user).await;
+        let twin = stack.twin("run_job").await;
+        twin.proxy.rule("Query", ALWAYS, Fault::json(500, "InternalServerError"));
+        let mut last = job_message(&id);
+        last["Records"][0]["attributes"] = json!({"ApproximateReceiveCount": "5"});
+        let answer = twin.invoke(last).await.expect("it reports what failed");
+        assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(1));
+        assert_eq!(job(&user, &id).await["status"], "failed");
+        twin.proxy.clear();
+        assert!(deliver(&twin, &id).await);
+        all_gone(&user, &id, "after the redrive").await;
+        stack.agrees(&user).await;
+    });
+}
+
+/// An account with all that one can have.
+async fn account(stack: &'static Stack) -> (User, String) {
+    let user = stack.user_on("Enterprise").await;
+    register(&user, 50, "Photo").await;
+    let image = user.publish("Harbour", Picture::small()).await;
+    user.link(&image, json!({})).await;
+    (user, image.str("id").to_owned())
+}
+
+async fn account_is_gone(user: &User, image: &str, id: &str, moment: &str) {
+    let stack = user.stack;
+    let job = stack.get(format!("/api/jobs/{id}")).await.gives(200);
+    assert_eq!((job.str("status"), job.number("done")), ("done", 51), "{moment}: {job}");
+    let left = stack.everything_of(&user.id).await;
+    assert_eq!(left.len(), 2, "{moment}: the job and the mark of the deletion: {left:?}");
+    stack.no_blobs(image).await;
+    for title in ["Harbour", "Photo 0", "Photo 49"] {
+        assert!(stack.claim(&user.id, title).await.is_none(), "{moment}: {title}");
+    }
+    let found = stack.cognito.admin_get_user().user_pool_id(&stack.user_pool).username(&user.email).send().await;
+    assert!(found.is_err_and(|error| error.into_service_error().is_user_not_found_exception()), "{moment}");
+}
+
+#[test]
+fn a_deletion_of_an_account_killed_at_any_call_is_finished_by_the_next_delivery() {
+    on_stack(async |stack| {
+        let (user, image) = account(stack).await;
+        let id = leave(&user).await;
+        let first = calls_of(stack, &id).await;
+        stack.requests_have_ended(&user.id, &id).await;
+        let second = calls_of(stack, &id).await;
+        account_is_gone(&user, &image, &id, "undisturbed").await;
+        assert!(first.contains(&"AdminDeleteUser".to_owned()) && second.contains(&"DeleteItem".to_owned()));
+        let twin = stack.twin("run_job").await;
+        for (pass, calls) in [&first, &second].into_iter().enumerate() {
+            for call in 0..calls.len() {
+                // Before a call is after the one before it.
+                for fault in [Fault::HangBefore, Fault::HangAfter].into_iter().skip(usize::from(call + 1 < calls.len()))
+                {
+                    let moment = format!("pass {pass}: {fault:?} {call} of {calls:?}");
+                    let (user, image) = account(stack).await;
+                    let id = leave(&user).await;
+                    if pass == 0 {
+                        kill_at(stack, &id, call, fault).await;
+                        comes_again(&twin, &id, &moment).await;
+                        stack.requests_have_ended(&user.id, &id).await;
+                    } else {
+                        comes_again(&twin, &id, &moment).await;
+                        stack.requests_have_ended(&user.id, &id).await;
+                        kill_at(stack, &id, call, fault).await;
+                    }
+                    for _ in 0..2 {
+                        comes_again(&twin, &id, &moment).await;
+                    }
+                    account_is_gone(&user, &image, &id, &moment).await;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_request_to_delete_that_dies_anywhere_is_not_made_or_is_a_job_that_runs() {
+    on_stack(async |stack| {
+        for (operation, method, target, body) in [
+            ("delete_images", "POST", "/api/images/delete", json!({"all": true})),
+            ("delete_me", "DELETE", "/api/me", json!({"password": PASSWORD})),
+        ] {
+            let calls = {
+                let user = stack.user().await;
+                let twin = stack.twin(operation).await;
+                twin.call(Some(&user), method, target, Some(body.clone())).await.is(202);
+                twin.proxy.take_calls().len()
+            };
+            for call in 0..calls {
+                for fault in [Fault::HangBefore, Fault::HangAfter] {
+                    let moment = format!("{operation}: {fault:?} {call}");
+                    let user = stack.user().await;
+                    user.pending("Harbour").await;
+                    let twin = stack.twin(operation).await;
+                    twin.proxy.rule_after("*", call, 1, fault);
+                    twin.send(twin.event(Some(&user), method, target, Some(body.clone()))).await;
+                    twin.proxy.hangs().await;
+                    twin.kill();
+                    let begun = stack.everything_of(&user.id).await.iter().any(|key| key.starts_with("JOB#"));
+                    if begun {
+                        // The message went out before it.
+                        crate::harness::eventually(&moment, async || {
+                            stack.claim(&user.id, "Harbour").await.is_none().then_some(())
+                        })
+                        .await;
+                    } else {
+                        assert_eq!(user.pages("/api/images").await.len(), 1, "{moment}");
+                        let answer = stack.call(method.parse().expect("a method"), target).by(&user).json(&body).await;
+                        assert_eq!(answer.status, 202, "{moment}: {answer}");
+                    }
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,300 @@
+//! What a removal leaves is swept whatever fails on the way: the same batch comes again until nothing is left.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Fault, Item, Stack, Twin, User, on_stack, parts};
+
+const ALWAYS: usize = usize::MAX;
+
+/// What the table's stream tells when these items have gone.
+pub(crate) fn removal(items: &[Item]) -> Value {
+    let records: Vec<Value> = items
+        .iter()
+        .enumerate()
+        .map(|(number, item)| {
+            let keys: Item = ["pk", "sk"].iter().map(|name| ((*name).to_owned(), item[*name].clone())).collect();
+            json!({
+                "eventID": number.to_string(),
+                "eventName": "REMOVE",
+                "eventVersion": "1.1",
+                "eventSource": "aws:dynamodb",
+                "awsRegion": "us-east-1",
+                "eventSourceARN": "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/s",
+                "dynamodb": {
+                    "ApproximateCreationDateTime": 1_700_000_000,
+                    "Keys": told(&keys),
+                    "OldImage": told(item),
+                    "SequenceNumber": number.to_string(),
+                    "SizeBytes": 100,
+                    "StreamViewType": "NEW_AND_OLD_IMAGES",
+                },
+            })
+        })
+        .collect();
+    json!({"Records": records})
+}
+
+/// An item as the service spells it.
+fn told(item: &Item) -> Value {
+    item.iter().map(|(name, value)| (name.clone(), spelt(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn spelt(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::N(number) => json!({"N": number}),
+        AttributeValue::B(bytes) => json!({"B": STANDARD.encode(bytes.as_ref())}),
+        AttributeValue::Bool(truth) => json!({"BOOL": truth}),
+        AttributeValue::Null(_) => json!({"NULL": true}),
+        AttributeValue::L(values) => json!({"L": values.iter().map(spelt).collect::<Vec<_>>()}),
+        AttributeValue::M(fields) => json!({"M": told(fields)}),
+        other => panic!("no item of ours holds {other:?}"),
+    }
+}
+
+/// Images that are there, blobs, links and all, of which the sweeper is told that they have gone. So it is alone with
+/// what they left, and all of it can be put back for another time.
+struct Remains {
+    stack: &'static Stack,
+    ids: Vec<String>,
+    links: Vec<Value>,
+    /// Bucket, key and bytes.
+    blobs: Vec<(String, String, Vec<u8>)>,
+    items: Vec<Item>,
+    event: Value,
+}
+
+impl Remains {
+    /// Two images with two links each; the first one's upload never came to an end in its time.
+    async fn of(user: &User) -> Self {
+        let stack = user.stack;
+        let mut remains = Self { stack, ids: vec![], links: vec![], blobs: vec![], items: vec![], event: Value::Null };
+        let mut gone = Vec::new();
+        for number in 0..2 {
+            let title = format!("Harbour {number}");
+            let image = user.publish(&title, &Picture::jpeg(640, 480)).await;
+            let id = image.str("id");
+            let mut item = stack.image_item(id).await.expect("it is there");
+            if number == 0 {
+                // As TTL removes it: its claim is left to the sweeper.
+                item.insert("expires_at".to_owned(), AttributeValue::N("1000000000".to_owned()));
+                remains.items.push(stack.claim(&user.id, &title).await.expect("it is held"));
+            }
+            for _ in 0..2 {
+                let link = user.link(&image, json!({})).await;
+                let items = stack.link_items(&link).await;
+                assert_eq!(items.len(), 3);
+                // A link's own event follows its removal, which this sweep is.
+                gone.push(items[0].clone());
+                remains.items.extend(items);
+                remains.links.push(link);
+            }
+            for key in stack.blobs(id).await {
+                let bucket = if key.starts_with("originals/") { &stack.originals } else { &stack.thumbnails };
+                let object = stack.s3.get_object().bucket(bucket).key(&key).send().await.expect("it is there");
+                let bytes = object.body.collect().await.expect("its bytes").to_vec();
+                remains.blobs.push((bucket.clone(), key, bytes));
+            }
+            gone.insert(0, item);
+            remains.ids.push(id.to_owned());
+        }
+        assert_eq!(remains.blobs.len(), 6, "an original and two thumbnails each");
+        remains.event = removal(&gone);
+        stack.builder_is_idle().await;
+        remains
+    }
+
+    async fn put_back(&self) {
+        for (bucket, key, bytes) in &self.blobs {
+            let put = self.stack.s3.put_object().bucket(bucket).key(key).body(bytes.clone().into());
+            put.send().await.expect("the operator may write");
+        }
+        for item in &self.items {
+            let put = self.stack.dynamodb.put_item().table_name(&self.stack.table).set_item(Some(item.clone()));
+            put.send().await.expect("the operator may write");
+        }
+    }
+
+    /// Deletes the links themselves, as whatever tells of their removal did.
+    async fn links_go(&self) {
+        for link in &self.links {
+            let (owner, id) = parts(link.str("id"));
+            let text = |text: String| AttributeValue::S(text);
+            let delete = self.stack.dynamodb.delete_item().table_name(&self.stack.table);
+            let delete = delete.key("pk", text(format!("USER#{owner}"))).key("sk", text(format!("LINK#{id}")));
+            delete.send().await.expect("the operator may delete");
+        }
+    }
+
+    /// Nothing is left of them.
+    async fn are_gone(&self, moment: &str) {
+        for id in &self.ids {
+            assert_eq!(self.stack.blobs(id).await, Vec::<String>::new(), "{moment}");
+        }
+        for link in &self.links {
+            assert_eq!(self.stack.link_traces(link).await, 0, "{moment}");
+        }
+        let (owner, _) = parts(&self.ids[0]);
+        assert!(self.stack.claim(&owner.to_string(), "Harbour 0").await.is_none(), "{moment}");
+        // The one that did not expire went with its claim; whoever holds the title now keeps it.
+        assert!(self.stack.claim(&owner.to_string(), "Harbour 1").await.is_some(), "{moment}");
+    }
+
+    /// For the function that is deployed.
+    async fn end(self, user: &User) {
+        self.put_back().await;
+        for id in &self.ids {
+            user.delete(format!("/api/images/{id}")).await.is(204);
+            self.stack.no_blobs(id).await;
+        }
+    }
+}
+
+/// S3's answer that it deleted none of what it was asked to, or all but one.
+fn not_deleted(key: &str) -> Fault {
+    let body = format!(
+        "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Error><Key>{key}</Key>\
+         <Code>InternalError</Code><Message>injected</Message></Error></DeleteResult>"
+    );
+    Fault::Answer { status: 200, kind: "application/xml", body }
+}
+
+/// Delivers a batch until it is done, as the stream does; on a machine this busy a service may seem out of reach.
+async fn comes_again(twin: &Twin, event: &Value, moment: &str) {
+    for _ in 0..3 {
+        if twin.invoke(event.clone()).await.is_ok() {
+            return;
+        }
+    }
+    panic!("{moment}: it stays undone");
+}
+
+#[test]
+fn what_s3_does_not_delete_is_deleted_when_the_batch_comes_again() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let remains = Remains::of(&user).await;
+        let twin = stack.twin("sweep").await;
+        // A 200 that says of one blob that it stayed, to each of the four calls in turn.
+        for call in 0..4 {
+            let moment = format!("call {call} deletes some");
+            // The others are deleted beside it.
+            let thumbnails: Vec<_> =
+                remains.blobs.iter().filter(|(_, key, _)| key.starts_with("thumbnails/")).collect();
+            let (bucket, gone, _) = thumbnails[call];
+            stack.s3.delete_object().bucket(bucket).key(gone).send().await.expect("the operator may delete");
+            twin.proxy.rule_after("DeleteObjects", call, 1, not_deleted(gone));
+            let failed = twin.invoke(remains.event.clone()).await.expect_err(&moment);
+            assert!(failed.to_string().contains("DeleteObjects"), "{failed}");
+            twin.proxy.clear();
+            comes_again(&twin, &remains.event, &moment).await;
+            remains.are_gone(&moment).await;
+            remains.put_back().await;
+        }
+        remains.end(&user).await;
+    });
+}
+
+#[test]
+fn services_that_throttle_fail_or_lose_their_answers_delay_a_sweep() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let remains = Remains::of(&user).await;
+        let twin = stack.twin("sweep").await;
+        let of_s3 = [Fault::xml(503, "SlowDown"), Fault::xml(500, "InternalError"), Fault::Refuse, Fault::LoseAnswer];
+        let of_the_table = [
+            Fault::json(400, "ProvisionedThroughputExceededException"),
+            Fault::json(400, "ThrottlingException"),
+            Fault::json(500, "InternalServerError"),
+            Fault::Refuse,
+            Fault::LoseAnswer,
+        ];
+        for (operations, faults) in
+            [(&["ListObjectsV2", "DeleteObjects"], &of_s3[..]), (&["Query", "DeleteItem"], &of_the_table)]
+        {
+            for operation in operations {
+                for fault in faults {
+                    let moment = format!("{operation}: {fault:?}");
+                    // Once: the call is sent again.
+                    twin.proxy.rule_after(operation, 1, 1, fault.clone());
+                    comes_again(&twin, &remains.event, &moment).await;
+                    remains.are_gone(&moment).await;
+                    remains.put_back().await;
+                    // For a while: the batch is.
+                    twin.proxy.rule_after(operation, 1, ALWAYS, fault.clone());
+                    twin.invoke(remains.event.clone()).await.expect_err(&moment);
+                    twin.proxy.clear();
+                    comes_again(&twin, &remains.event, &moment).await;
+                    remains.are_gone(&moment).await;
+                    remains.put_back().await;
+                }
+            }
+        }
+        remains.end(&user).await;
+    });
+}
+
+#[test]
+fn a_sweeper_killed_at_any_call_leaves_what_the_next_one_sweeps() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let remains = Remains::of(&user).await;
+        let twin = stack.twin("sweep").await;
+        twin.invoke(remains.event.clone()).await.expect("it sweeps");
+        let calls: Vec<String> = twin.proxy.take_calls().into_iter().map(|call| call.operation).collect();
+        assert!(calls.len() >= 20, "{calls:?}");
+        remains.are_gone("undisturbed").await;
+        for call in 0..calls.len() {
+            for fault in [Fault::HangBefore, Fault::HangAfter] {
+                let moment = format!("{fault:?} {call} of {calls:?}");
+                remains.put_back().await;
+                let killed = stack.twin("sweep").await;
+                killed.proxy.rule_after("*", call, 1, fault);
+                killed.send(remains.event.clone()).await;
+                killed.proxy.hangs().await;
+                killed.kill();
+                // The same batch comes again, and twice.
+                for _ in 0..2 {
+                    comes_again(&twin, &remains.event, &moment).await;
+                }
+                remains.are_gone(&moment).await;
+            }
+        }
+        remains.end(&user).await;
+    });
+}
+
+#[test]
+fn removals_may_come_twice_at_once_and_in_any_order() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let remains = Remains::of(&user).await;
+        let (one, other) = tokio::join!(stack.twin("sweep"), stack.twin("sweep"));
+        let mut reversed = remains.event.clone();
+        reversed["Records"].as_array_mut().expect("records").reverse();
+        remains.links_go().await;
+        let (first, second) = tokio::join!(one.invoke(remains.event.clone()), other.invoke(reversed.clone()));
+        first.and(second).expect("both sweep");
+        remains.are_gone("two at once").await;
+        // Each record by itself, last first, and none of it brings back or takes away what came since.
+        remains.put_back().await;
+        remains.links_go().await;
+        for record in reversed["Records"].as_array().expect("records") {
+            one.invoke(json!({"Records": [record]})).await.expect("it sweeps");
+        }
+        remains.are_gone("one by one").await;
+        let new = user.publish("Harbour 0", Picture::small()).await;
+        let blobs = stack.blobs(new.str("id")).await;
+        for event in [&remains.event, &reversed] {
+            one.invoke(event.clone()).await.expect("it sweeps");
+        }
+        assert!(stack.claim(&user.id, "Harbour 0").await.is_some(), "the title is the new image's");
+        assert_eq!(stack.blobs(new.str("id")).await, blobs);
+        user.delete(format!("/api/images/{}", new.str("id"))).await.is(204);
+        remains.end(&user).await;
+    });
+}
