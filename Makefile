@@ -41,6 +41,7 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
 		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
+		$(if $(ARGS),,$(PYTHON) tests/schedule.py;) \
 		cargo test --locked --package tintype-tests $(ARGS) -- --ignored --skip hold::'
 
 .PHONY: hold

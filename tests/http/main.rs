@@ -8,6 +8,7 @@ mod account_faults;
 mod accounts;
 mod audit;
 mod batch;
+mod batch_faults;
 mod budget;
 mod conventions;
 mod deletion;

@@ -164,20 +164,38 @@ impl Stack {
 
     /// Lets a batch with an idempotency key look as if it had been cut off before its end.
     pub(crate) async fn cut_off_batch(&self, user: &str, key: &str) {
+        self.change_note(user, key, "attribute_exists(outcomes)", "SET lease = :past REMOVE outcomes").await;
+    }
+
+    /// Lets the time be over in which a batch that was cut off may still be at work; nothing where it was before its note.
+    pub(crate) async fn batch_is_not_at_work(&self, user: &str, key: &str) {
+        if self.note(user, key).await.is_some() {
+            self.change_note(user, key, "attribute_exists(pk)", "SET lease = :past").await;
+        }
+    }
+
+    async fn note(&self, user: &str, key: &str) -> Option<Item> {
+        self.item(format!("IDEMP#{}", self.note_id(user, key)), "IDEMP".to_owned()).await
+    }
+
+    fn note_id(&self, user: &str, key: &str) -> String {
         let user: Uuid = user.parse().expect("a user's id is a UUID");
         let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret.as_bytes()).expect("keys of any length");
         for part in [b"idempotency", &user.as_bytes()[..], b"create_batch", key.as_bytes()] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        let id: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    async fn change_note(&self, user: &str, key: &str, condition: &str, change: &str) {
         self.dynamodb
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(format!("IDEMP#{id}")))
+            .key("pk", text(format!("IDEMP#{}", self.note_id(user, key))))
             .key("sk", text("IDEMP"))
-            .condition_expression("attribute_exists(outcomes)")
-            .update_expression("SET lease = :past REMOVE outcomes")
+            .condition_expression(condition)
+            .update_expression(change)
             .expression_attribute_values(":past", AttributeValue::N("0".to_owned()))
             .send()
             .await

@@ -122,7 +122,7 @@ impl Twin {
         self.event_with(user, method, target, json_headers(), body)
     }
 
-    fn event_with(
+    pub(crate) fn event_with(
         &self,
         user: Option<&User>,
         method: &str,

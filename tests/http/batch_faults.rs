@@ -1,0 +1,192 @@
+//! A batch under fire: each image is made once or not at all, with its claim, and each answer says which.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Answer, Body, Fault, Stack, Twin, User, on_stack, unique};
+
+const ALWAYS: usize = usize::MAX;
+
+/// Images in one transaction.
+const TOGETHER: usize = 49;
+
+fn drafts(count: usize) -> Value {
+    let images: Vec<Value> = (0..count).map(|index| Picture::small().draft(&format!("Photo {index}"))).collect();
+    json!({"images": images})
+}
+
+async fn ask(twin: &Twin, user: &User, key: Option<&str>, body: &Value) -> Answer {
+    let mut headers = HashMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+    headers.extend(key.map(|key| ("idempotency-key".to_owned(), key.to_owned())));
+    twin.call_with(Some(user), "POST", "/api/images/batch", headers, Some(body.clone())).await
+}
+
+fn statuses(answer: &Value) -> Vec<u64> {
+    answer.list("results").iter().map(|result| result.number("status")).collect()
+}
+
+/// That these images, and no others, are there, each with its claim.
+async fn are_there(stack: &Stack, user: &User, ids: &[&str], moment: &str) {
+    let mut there: Vec<String> =
+        user.pages("/api/images?limit=100").await.iter().map(|image| image.str("id").to_owned()).collect();
+    let mut expected = ids.to_vec();
+    there.sort();
+    expected.sort_unstable();
+    assert_eq!(there, expected, "{moment}");
+    stack.agrees(user).await;
+}
+
+async fn forget(user: &User) {
+    for page in user.pages("/api/images?limit=100").await.chunks(100) {
+        let ids: Vec<&Value> = page.iter().map(|image| &image["id"]).collect();
+        user.post("/api/images/delete", json!({"ids": ids})).await.is(200);
+    }
+}
+
+fn ids(answer: &Value) -> Vec<&str> {
+    answer.list("results").iter().map(|result| result.str("id")).collect()
+}
+
+#[test]
+fn a_table_that_is_busy_for_a_moment_takes_the_whole_batch() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let twin = stack.twin("create_batch").await;
+        let body = drafts(3 * TOGETHER);
+        for fault in [
+            Fault::json(400, "ProvisionedThroughputExceededException"),
+            Fault::json(400, "ThrottlingException"),
+            Fault::json(500, "InternalServerError"),
+            Fault::conflict(2 * TOGETHER),
+            Fault::LoseAnswer,
+            Fault::Refuse,
+        ] {
+            let moment = format!("{fault:?}");
+            twin.proxy.rule("TransactWriteItems", 8, fault);
+            let answer = ask(&twin, &user, None, &body).await.gives(207);
+            twin.proxy.clear();
+            assert!(statuses(&answer).iter().all(|status| *status == 201), "{moment}: {answer}");
+            are_there(stack, &user, &ids(&answer), &moment).await;
+            forget(&user).await;
+        }
+    });
+}
+
+#[test]
+fn images_that_a_busy_table_does_not_take_for_20_seconds_answer_503_and_the_others_201() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let twin = stack.twin("create_batch").await;
+        let body = drafts(2 * TOGETHER);
+        let key = unique();
+        // The note and one transaction pass.
+        twin.proxy.rule_after("TransactWriteItems", 2, ALWAYS, Fault::json(400, "ThrottlingException"));
+        let began = Instant::now();
+        let answer = ask(&twin, &user, Some(&key), &body).await.gives(207);
+        let took = began.elapsed();
+        twin.proxy.clear();
+        assert!((Duration::from_secs(19)..Duration::from_secs(29)).contains(&took), "{took:?}");
+        let results = answer.list("results");
+        let made: Vec<&str> =
+            results.iter().filter(|result| result["status"] == 201).map(|result| result.str("id")).collect();
+        assert_eq!(made.len(), TOGETHER, "{answer}");
+        for busy in results.iter().filter(|result| result["status"] != 201) {
+            assert_eq!((&busy["status"], &busy["error"]["code"]), (&json!(503), &json!("unavailable")), "{busy}");
+        }
+        are_there(stack, &user, &made, "throttled").await;
+        // The same again finishes it, and gives the same images.
+        let again = ask(&twin, &user, Some(&key), &body).await.gives(207);
+        assert!(statuses(&again).iter().all(|status| *status == 201), "{again}");
+        assert!(made.iter().all(|id| ids(&again).contains(id)));
+        are_there(stack, &user, &ids(&again), "repeated").await;
+    });
+}
+
+#[test]
+fn a_batch_killed_at_any_call_is_finished_by_its_repetition() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let body = drafts(3 * TOGETHER);
+        let fresh = stack.twin("create_batch").await;
+        ask(&fresh, &user, Some(&unique()), &body).await.is(207);
+        let calls = fresh.proxy.take_calls().len();
+        assert_eq!(calls, 7, "the caller, their plan, the note, three transactions, the end");
+        forget(&user).await;
+        for call in 0..calls {
+            for fault in [Fault::HangBefore, Fault::HangAfter] {
+                let moment = format!("{fault:?} {call}");
+                let key = unique();
+                let twin = stack.twin("create_batch").await;
+                twin.proxy.rule_after("*", call, 1, fault);
+                let headers = HashMap::from([
+                    ("content-type".to_owned(), "application/json".to_owned()),
+                    ("idempotency-key".to_owned(), key.clone()),
+                ]);
+                let event = twin.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
+                twin.send(event).await;
+                twin.proxy.hangs().await;
+                twin.kill();
+                // No claim without its image, and no image without its claim.
+                stack.agrees(&user).await;
+                stack.batch_is_not_at_work(&user.id, &key).await;
+                let answer = ask(&fresh, &user, Some(&key), &body).await.gives(207);
+                assert!(statuses(&answer).iter().all(|status| *status == 201), "{moment}: {answer}");
+                are_there(stack, &user, &ids(&answer), &moment).await;
+                forget(&user).await;
+            }
+        }
+        // Without a key what was made is taken, and the rest is made.
+        let twin = stack.twin("create_batch").await;
+        twin.proxy.rule_after("TransactWriteItems", 1, 1, Fault::HangBefore);
+        twin.send(twin.event(Some(&user), "POST", "/api/images/batch", Some(body.clone()))).await;
+        twin.proxy.hangs().await;
+        twin.kill();
+        let answer = ask(&fresh, &user, None, &body).await.gives(207);
+        let (made, taken): (Vec<u64>, Vec<u64>) = statuses(&answer).into_iter().partition(|status| *status == 201);
+        assert!(taken.iter().all(|status| *status == 409), "{answer}");
+        assert!(taken.len() >= TOGETHER && made.len() >= TOGETHER, "{} and {}", made.len(), taken.len());
+        assert_eq!(user.pages("/api/images?limit=100").await.len(), 3 * TOGETHER);
+        stack.agrees(&user).await;
+    });
+}
+
+#[test]
+fn a_thousand_images_cost_what_they_may_and_their_answer_fits() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let twin = stack.twin("create_batch").await;
+        ask(&twin, &user, None, &drafts(1)).await.is(207);
+        twin.proxy.take_calls();
+        // Whatever makes an answer long: hashes, which are signed, and the longest titles do not come into it.
+        let images: Vec<Value> = (0..1000)
+            .map(|index| {
+                let mut draft = Picture::small().draft(&format!("{index:0>256}"));
+                draft["sha256"] = json!(Picture::small().sha256());
+                draft
+            })
+            .collect();
+        let body = json!({"images": images});
+        assert!(body.to_string().len() < 1024 * 1024);
+        for (key, writes) in [(None, 21), (Some(unique()), 23)] {
+            let answer = ask(&twin, &user, key.as_deref(), &body).await;
+            let mut calls: Vec<String> = twin.proxy.take_calls().into_iter().map(|call| call.operation).collect();
+            calls.sort_unstable();
+            let mut expected = vec!["BatchGetItem"];
+            expected.extend(vec!["TransactWriteItems"; 21 + usize::from(key.is_some())]);
+            expected.extend(key.iter().map(|_| "UpdateItem"));
+            assert_eq!(calls, expected);
+            assert_eq!(calls.len(), 1 + writes);
+            // A function's answer may have 6 MB, which is the least of the bounds on its way. On AWS each URL also holds
+            // the token of the function's session: that of a role is about 1,000 characters long, and 2,000 are reckoned.
+            let with_tokens = answer.body.len() + 1000 * 2000;
+            println!("The answer to 1,000 images: {} bytes, {with_tokens} with tokens.", answer.body.len());
+            assert!(with_tokens < 6_000_000 * 3 / 4, "{with_tokens}");
+            let answer = answer.gives(207);
+            assert!(statuses(&answer).iter().all(|status| *status == 201));
+            forget(&user).await;
+        }
+    });
+}
