@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, Call, Stack, User, on_stack};
+use crate::harness::{Answer, Body, Call, Stack, User, eventually, on_stack};
 
 async fn owner(stack: &'static Stack) -> User {
     stack.user_on("Enterprise").await
@@ -328,5 +328,33 @@ fn links_take_no_other_method() {
             assert_eq!(answer.must_header("allow"), "GET, HEAD, POST");
             answer.problem(405);
         }
+    });
+}
+
+#[test]
+fn a_link_outlives_the_credentials_of_the_function_that_made_it() {
+    on_stack(async |stack| {
+        let user = owner(stack).await;
+        let image = user.hide("Harbour", Picture::small()).await;
+        let sts = aws_sdk_sts::Client::new(&aws_config::load_from_env().await);
+        let session = sts.get_session_token().duration_seconds(12).send().await.expect("a session");
+        let keys = session.credentials().expect("its keys");
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", keys.access_key_id()),
+            ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key()),
+            ("AWS_SESSION_TOKEN", keys.session_token()),
+        ];
+        let (maker, visitor) =
+            (stack.twin_with("create_link", &keys).await, stack.twin_with("visit_link", &keys).await);
+        let body = json!({"base_image": image["id"], "expiry_in_seconds": 30_000});
+        let link = maker.call(Some(&user), "POST", "/api/expiring-links", Some(body)).await.gives(201);
+        let path = Url::parse(link.str("link_url")).expect("a URL").path().to_owned();
+        let signed = visitor.call(None, "GET", &path, None).await.is(302).must_header("location").to_owned();
+        stack.get(&signed).await.is(200);
+
+        let ended = async || (stack.get(&signed).await.status != 200).then_some(());
+        eventually("the credentials to end, and what they signed with them", ended).await;
+        let visit = stack.get(link.str("link_url")).await.is(302);
+        assert!(stack.get(visit.must_header("location")).await.is(200).body == Picture::small().bytes);
     });
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
-use tintype_model::{Image, ImageId, ImageKey, JobId, JobStatus, Profile, State, Timestamp, Title, Usage, UserId, Work};
+use tintype_model::{
+    Image, ImageId, ImageKey, JobId, JobStatus, Profile, State, Timestamp, Title, Usage, UserId, Work,
+};
 
 use crate::blobs::{Bucket, Listed};
 use crate::item::{self, Item, n, s};
@@ -394,9 +396,9 @@ impl Audit<'_> {
     /// Whether a job is at work on what an account without a profile left.
     async fn is_being_deleted(&self, user: UserId) -> Result<bool, StoreError> {
         let jobs = self.table.jobs_of(user).await?;
-        Ok(jobs.iter().any(|job| {
-            job.work == Work::DeleteAccount && matches!(job.status, JobStatus::Queued | JobStatus::Running)
-        }))
+        Ok(jobs
+            .iter()
+            .any(|job| job.work == Work::DeleteAccount && matches!(job.status, JobStatus::Queued | JobStatus::Running)))
     }
 
     async fn has_account(&self, user: UserId) -> Result<bool, StoreError> {

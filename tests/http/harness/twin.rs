@@ -34,6 +34,11 @@ pub(crate) struct Twin {
 impl Stack {
     /// A function of its own for this operation of the API, or this worker.
     pub(crate) async fn twin(&self, operation: &str) -> Twin {
+        self.twin_with(operation, &[]).await
+    }
+
+    /// Like [`Self::twin`], with more in its environment, or something else.
+    pub(crate) async fn twin_with(&self, operation: &str, more: &[(&str, &str)]) -> Twin {
         let upstream = std::env::var("AWS_ENDPOINT_URL").expect("checked when the stack was found");
         let proxy = Proxy::start(&upstream).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback can be listened on");
@@ -67,6 +72,7 @@ impl Stack {
         let process = Command::new(format!("{folder}/{executable}"))
             .env_clear()
             .envs(environment)
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

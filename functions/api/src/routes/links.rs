@@ -12,6 +12,7 @@ use tintype_store::{Key, LinkChange, LinkChanged, Password};
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, Nullable};
+use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::passwords;
 use crate::reply::{Reply, etag};
 use crate::request::{CHANGE_TRIES, Request};
@@ -34,6 +35,20 @@ struct LinkView<'a> {
     downloads: u64,
     has_password: bool,
 }
+
+/// What the changes of a link have in common.
+const CHANGE: Operation = Operation {
+    tag: "Expiring links",
+    login: Login::Required,
+    headers: &[Header::IfMatch],
+    replies: &[Answer::json(200, "The link.", of::<LinkView<'static>>).with(&["ETag"])],
+    problems: &[
+        (403, "plan_forbids_links", "Your plan has no expiring links."),
+        (403, "plan_required", "Your account has no plan."),
+        (404, "not_found", "You have no such link, or not any more."),
+    ],
+    ..PLAIN
+};
 
 fn show<'a>(request: &Request<'_>, link: &'a Link) -> LinkView<'a> {
     let (base, token) = (request.base_url(), link.token(&request.app.signing));

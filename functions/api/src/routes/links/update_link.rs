@@ -3,7 +3,7 @@ use tintype_store::LinkChange;
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, MaxDownloads, Nullable};
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::openapi::{Operation, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -18,18 +18,9 @@ body! {
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
-    tag: "Expiring links",
     summary: "Change a link; null takes its cap or its password away, rotate gives it another URL",
-    login: Login::Required,
     body: Some(of::<UpdateLink>),
-    headers: &[Header::IfMatch],
-    replies: &[Answer::json(200, "The link.", of::<super::LinkView<'static>>).with(&["ETag"])],
-    problems: &[
-        (403, "plan_forbids_links", "Your plan has no expiring links."),
-        (403, "plan_required", "Your account has no plan."),
-        (404, "not_found", "You have no such link, or not any more."),
-    ],
-    ..PLAIN
+    ..super::CHANGE
 };
 
 /// Changes a link; `null` takes its cap or its password away.
