@@ -10,6 +10,7 @@ use crate::fixtures::Picture;
 use crate::harness::{Audited, Body, Counts, Fault, Stack, User, eventually, id_of, on_stack, parts, unknown_id};
 use crate::jobs::over;
 use crate::kills::unbuild;
+use crate::plan_changes::{id_over, unheard_of};
 
 fn text(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
@@ -365,5 +366,25 @@ fn the_audit_may_do_what_it_does_and_no_more() {
         user.rejected(rejected.str("id")).await;
         assert!(stack.blobs(rejected.str("id")).await.is_empty());
         stack.no_blobs(&nobody).await;
+    });
+}
+
+#[test]
+#[ignore = "looks at everything there is: runs when the other tests are done"]
+fn a_job_whose_message_was_lost_goes_on() {
+    on_stack(async |stack| {
+        let _alone = quiet(stack).await;
+        let admin = stack.admin().await;
+        let (user, images, job) = unheard_of(stack, &admin, &[50]).await;
+        // It may only be slow.
+        assert_eq!(stack.audit(true).await.found, Counts::new());
+        stack.job_moved_long_ago(&job).await;
+        let stalled = counts(&["stalled_job"]);
+        assert_eq!(stack.audit(false).await, Audited { found: stalled.clone(), mended: Counts::new() });
+        assert_eq!(stack.audit(true).await, Audited { found: stalled.clone(), mended: stalled });
+        let job = id_over(&admin, &job).await;
+        assert_eq!((&job["status"], job.number("done")), (&json!("done"), images.len() as u64));
+        assert_eq!(user.image(&images[0]).await.list("thumbnails").len(), 1);
+        assert_eq!(stack.audit(false).await.found, Counts::new());
     });
 }

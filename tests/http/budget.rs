@@ -11,6 +11,7 @@ use crate::harness::{
     parts, sent, unique, unknown_id,
 };
 use crate::kills::{told_of, unbuild};
+use crate::plan_changes::{assign, job_over, new_plan, rules, unheard};
 use crate::sweeps::removal;
 
 /// The functions whose roles each test holds to what they do.
@@ -44,7 +45,8 @@ const OF_ACCOUNTS: &[&str] = &[
 const OF_LINKS: &[&str] =
     &["create_link", "delete_link", "get_link", "list_links", "replace_link", "update_link", "visit_link"];
 const OF_MANY: &[&str] = &["create_batch", "delete_images", "delete_me", "get_job", "run_job"];
-const OF_PLANS: &[&str] = &["create_plan", "delete_plan", "get_plan", "list_plans", "list_users"];
+const OF_PLANS: &[&str] =
+    &["assign_plan", "create_plan", "delete_plan", "get_plan", "list_plans", "list_users", "replace_plan"];
 const OF_WORKERS: &[&str] = &["build_thumbnails", "sweep"];
 /// Held in `audit.rs`, where there is something to mend.
 pub(crate) const OF_THE_AUDIT: &[&str] = &["audit"];
@@ -458,11 +460,27 @@ fn many_at_once_cost_what_they_may() {
         let done = ledger.costs(&twin, get(Some(&user), &target), 200, &[READ, READ]).await.json();
         assert_eq!((done.str("status"), done.number("done")), ("done", 60), "{done}");
 
+        // A plan changes, and the user is put on another that they do not live to see.
+        let admin = stack.admin().await;
+        let (first, second) = (new_plan(&admin, &[40]).await, new_plan(&admin, &[60]).await);
+        job_over(&admin, &assign(&admin, &user.id, Some(&first)).await).await;
+        let quay = user.publish("Quay", Picture::small()).await;
+        let change = unheard(stack, &admin, "replace_plan", &format!("/api/plans/{first}"), rules(&[50])).await;
+        runner.proxy.rule("SendMessage", 1, sent());
+        runner.invoke(job_message(&change)).await.expect("it waits for the index");
+        stack.job_moved_long_ago(&change).await;
+        runner.invoke(job_message(&change)).await.expect("it builds");
+        assert_eq!(user.image(quay.str("id")).await.list("thumbnails")[0]["height"], 50);
+        ledger.note(&runner);
+        let at = format!("/api/users/{}/plan", user.id);
+        let assignment = unheard(stack, &admin, "assign_plan", &at, json!({"plan": second})).await;
+
         let twin = ledger.twin("delete_me").await;
         twin.proxy.rule("SendMessage", 1, sent());
         let leave = ask(Some(&user), "DELETE", "/api/me", Some(json!({"password": PASSWORD})));
         let budget = [READ, "AdminInitiateAuth", "SendMessage", WRITE, "AdminDeleteUser", READ];
         let job = ledger.costs(&twin, leave, 202, &budget).await.json()["job"].clone();
+        runner.invoke(job_message(&assignment)).await.expect("it runs");
         runner.invoke(job_message(job.str("id"))).await.expect("it runs");
         stack.requests_have_ended(&user.id, job.str("id")).await;
         runner.invoke(job_message(job.str("id"))).await.expect("it runs");
@@ -491,6 +509,15 @@ fn each_route_of_plans_and_users_costs_what_it_may() {
         ledger.costs(&twin, get(None, &at), 200, &[READ]).await;
         let twin = ledger.twin("list_plans").await;
         ledger.costs(&twin, get(None, "/api/plans"), 200, &["Query"]).await;
+        let twin = ledger.twin("replace_plan").await;
+        let budget = [READ, READ, "SendMessage", WRITE, READ];
+        ledger.costs(&twin, ask(Some(&admin), "PUT", &at, Some(rules(&[50]))), 202, &budget).await;
+        let twin = ledger.twin("assign_plan").await;
+        let user = stack.user().await;
+        let assign =
+            |plan: &str| ask(Some(&admin), "PUT", format!("/api/users/{}/plan", user.id), Some(json!({"plan": plan})));
+        ledger.costs(&twin, assign(&name), 202, &budget).await;
+        ledger.costs(&twin, assign("Basic"), 202, &budget).await;
         let twin = ledger.twin("delete_plan").await;
         ledger.first(&twin, ask(Some(&admin), "DELETE", &at, None), 204).await;
         let twin = ledger.twin("list_users").await;

@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Stack, Twin, User, eventually, on_stack, parts, unique};
+use crate::harness::{Body, Fault, Stack, Twin, User, eventually, job_message, on_stack, parts, sent, unique};
 use crate::jobs::over;
 
-fn rules(heights: &[u32]) -> Value {
+pub(crate) fn rules(heights: &[u32]) -> Value {
     json!({
         "thumbnail_heights": heights, "original_link": true, "expiring_links": true,
         "max_image_bytes": 1_000_000, "max_images": 1000,
     })
 }
 
-async fn new_plan(admin: &User, heights: &[u32]) -> String {
+pub(crate) async fn new_plan(admin: &User, heights: &[u32]) -> String {
     let name = format!("plan-{}", unique());
     let mut plan = rules(heights);
     plan["name"] = json!(name);
@@ -23,12 +23,17 @@ async fn new_plan(admin: &User, heights: &[u32]) -> String {
     name
 }
 
-async fn job_over(admin: &User, answer: &Value) -> Value {
-    let path = format!("/api/jobs/{}", answer["job"].str("id"));
+/// The job that an answer tells of, once it is over.
+pub(crate) async fn job_over(admin: &User, answer: &Value) -> Value {
+    id_over(admin, answer["job"].str("id")).await
+}
+
+pub(crate) async fn id_over(admin: &User, job: &str) -> Value {
+    let path = format!("/api/jobs/{job}");
     over(async || admin.get(&path).await.gives(200)).await
 }
 
-async fn assign(admin: &User, user: &str, plan: Option<&str>) -> Value {
+pub(crate) async fn assign(admin: &User, user: &str, plan: Option<&str>) -> Value {
     admin.put(format!("/api/users/{user}/plan"), json!({"plan": plan})).await.gives(202)
 }
 
@@ -231,40 +236,27 @@ fn images_that_arrive_or_go_while_a_plan_changes_end_as_it_says_at_last() {
     });
 }
 
-/// A message of the queue of jobs.
-fn told_of(job: &Value) -> Value {
-    let body = json!({"job": job["job"]["id"], "sent_at": 0}).to_string();
-    json!({"Records": [{
-        "messageId": "1", "receiptHandle": "1", "body": body, "attributes": {},
-        "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "us-east-1",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:q", "md5OfBody": "",
-    }]})
+/// A job that an admin begins with this request, and of which nobody is told.
+pub(crate) async fn unheard(stack: &Stack, admin: &User, operation: &str, target: &str, body: Value) -> String {
+    let twin = stack.twin(operation).await;
+    twin.proxy.rule("SendMessage", 1, sent());
+    twin.call(Some(admin), "PUT", target, Some(body)).await.gives(202)["job"].str("id").to_owned()
 }
 
 /// A user with images, and a job for them that nobody has been told of.
-async fn unheard_of(stack: &'static Stack, admin: &User, heights: &[u32]) -> (User, Vec<String>, Value) {
+pub(crate) async fn unheard_of(stack: &'static Stack, admin: &User, heights: &[u32]) -> (User, Vec<String>, String) {
     let user = stack.user().await;
     let before = new_plan(admin, &[40]).await;
     job_over(admin, &assign(admin, &user.id, Some(&before)).await).await;
     let images = photos(&user, "Photo", 2).await;
     let after = new_plan(admin, heights).await;
-    let twin = stack.twin("assign_plan").await;
-    twin.proxy.rule(
-        "SendMessage",
-        1,
-        Fault::Answer {
-            status: 200,
-            kind: "application/x-amz-json-1.0",
-            body: json!({"MessageId": "1", "MD5OfMessageBody": ""}).to_string(),
-        },
-    );
     let path = format!("/api/users/{}/plan", user.id);
-    let job = twin.call(Some(admin), "PUT", &path, Some(json!({"plan": after}))).await.gives(202);
+    let job = unheard(stack, admin, "assign_plan", &path, json!({"plan": after})).await;
     (user, images.iter().map(|image| image.str("id").to_owned()).collect(), job)
 }
 
-async fn work(twin: &Twin, job: &Value) {
-    let answer = twin.invoke(told_of(job)).await.expect("it works");
+async fn work(twin: &Twin, job: &str) {
+    let answer = twin.invoke(job_message(job)).await.expect("it works");
     assert_eq!(answer["batchItemFailures"], json!([]));
 }
 
@@ -285,14 +277,14 @@ fn a_worker_killed_at_any_call_loses_no_image_and_counts_none_twice() {
                 let twin = stack.twin("run_job").await;
                 let fault = if at % 2 == 0 { Fault::HangBefore } else { Fault::HangAfter };
                 twin.proxy.rule_after("*", at / 2, 1, fault);
-                twin.send(told_of(&job)).await;
+                twin.send(job_message(&job)).await;
                 twin.proxy.hangs().await;
                 twin.kill();
                 let twin = stack.twin("run_job").await;
                 for _ in 0..2 {
                     work(&twin, &job).await;
                 }
-                let job = job_over(&admin, &job).await;
+                let job = id_over(&admin, &job).await;
                 assert_eq!((&job["status"], job.number("done")), (&json!("done"), 2), "killed at {at}");
                 for id in &images {
                     has(stack, &user, id, &[50, 70]).await;
@@ -314,7 +306,7 @@ fn an_image_that_cannot_be_built_any_more_holds_up_no_other() {
         put.send().await.expect("the operator may write");
         let twin = stack.twin("run_job").await;
         work(&twin, &job).await;
-        let job = job_over(&admin, &job).await;
+        let job = id_over(&admin, &job).await;
         assert_eq!((&job["status"], job.number("done")), (&json!("done"), 1));
         has(stack, &user, &images[0], &[50, 70]).await;
         has(stack, &user, &images[1], &[40]).await;

@@ -315,6 +315,22 @@ impl Stack {
             .expect("the job is there");
     }
 
+    /// Lets a job have come to where it is a while ago.
+    pub(crate) async fn job_moved_long_ago(&self, job: &str) {
+        let (owner, key) = parts(job);
+        self.dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(format!("USER#{owner}")))
+            .key("sk", text(format!("JOB#{key}")))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("SET moved_at = :then")
+            .expression_attribute_values(":then", AttributeValue::N("0".to_owned()))
+            .send()
+            .await
+            .expect("the job is there");
+    }
+
     /// The keys of everything that both buckets hold for an image.
     pub(crate) async fn blobs(&self, id: &str) -> Vec<String> {
         let (owner, image) = parts(id);
