@@ -45,9 +45,9 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 		cargo test --locked --package tintype-tests $(ARGS) -- --ignored --skip hold::'
 
 .PHONY: hold
-hold: build ## Run the tests that take minutes: ten thousand images
+hold: build ## Run the tests that take minutes: tens of thousands of images
 	cargo test --locked --package tintype-tests --no-run
-	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests hold:: -- --ignored
+	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests hold:: -- --ignored --nocapture
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]

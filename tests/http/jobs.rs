@@ -21,15 +21,16 @@ pub(crate) fn ids(results: &[Value]) -> Vec<&str> {
     results.iter().map(|result| result.str("id")).collect()
 }
 
-/// A job once it is over.
+/// A job once it is over. However long that takes, it must go on.
 pub(crate) async fn over(call: impl AsyncFn() -> Value) -> Value {
-    let mut job = call().await;
-    for _ in 0..600 {
+    let (mut job, mut idle) = (call().await, 0);
+    while idle < 600 {
         if ["done", "failed"].contains(&job.str("status")) {
             return job;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        job = call().await;
+        let before = std::mem::replace(&mut job, call().await);
+        idle = if before["done"] == job["done"] { idle + 1 } else { 0 };
     }
     panic!("a job without an end: {job}")
 }

@@ -15,6 +15,7 @@ mod deletion;
 mod events;
 mod explore;
 mod faults;
+mod growth;
 mod histories;
 mod hold;
 mod idempotency;

@@ -1,63 +1,112 @@
-//! Deletes what a removed image leaves: its blobs, its links, and the claim of one that expired; what pointed to a
-//! removed link; and the thumbnails that others have replaced. It is told by the table's stream, so one worker serves every
-//! way in which an image or a link goes.
+//! Deletes what a removed image leaves: its blobs, its links, and the claim of one that expired; what pointed to a removed
+//! link; and the thumbnails that others have replaced. It is told by the table's stream, so one worker serves every way in
+//! which an image or a link goes.
 
-use aws_lambda_events::event::dynamodb::Event;
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use lambda_runtime::{Error, LambdaEvent};
-use tintype_model::{BuiltFor, Sha256, Timestamp, Title};
-use tintype_store::{Key, REPLACED, StoreError};
+use serde_json::Value;
+use tintype_model::{BuiltFor, ImageId, ImageKey, LinkId, Sha256, Timestamp, Title};
+use tintype_store::{Blobs, Key, REPLACED, StoreError, Table};
+use tokio::task::JoinSet;
 
 use crate::{Worker, log};
 
 const NAME: &str = "sweep";
 
-/// Everything here may be repeated, so one failure fails the batch, and all of it is delivered again.
+/// Removals worked on side by side. Each takes three calls or more, one after another.
+const AT_ONCE: usize = 16;
+
+/// Everything here may be repeated, so one failure fails the batch, and all of it is delivered again. Nothing of one
+/// removal depends on another's, so they are swept in any order.
 pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Event>) -> Result<(), Error> {
+    let mut at_work: JoinSet<Result<(), StoreError>> = JoinSet::new();
     for record in event.payload.records {
-        let text = |item: &serde_json::Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
-        let keys = serde_json::to_value(&record.change.keys)?;
-        let old = serde_json::to_value(&record.change.old_image)?;
-        let key = text(&keys, "pk").zip(text(&keys, "sk")).map(|(pk, sk)| Key::stored(pk, sk));
-        let Some(key) = key else { continue };
-        let (image, link) = (key.as_image(), key.as_link());
-        let removed = record.event_name == "REMOVE";
-        let new = serde_json::to_value(&record.change.new_image)?;
-        let swept = async {
-            if !removed {
-                if let (Some(id), Some(set)) = (image, text(&new, REPLACED)) {
-                    worker.blobs.delete_thumbnails(id, &BuiltFor::from_stored(set)).await?;
-                }
-                return Ok(());
-            }
-            if let Some(id) = image {
-                worker.blobs.delete_all(id).await?;
-                worker.table.delete_links_of(id).await?;
-                // Only what expired went without its claim. A repeated request may have made the same image again.
-                let expires_at = old["expires_at"]["N"].as_str().and_then(|at| at.parse::<i64>().ok());
-                let expired = expires_at.is_some_and(|at| at <= Timestamp::now().secs());
-                if let Some(title) = text(&old, "title").filter(|_| expired) {
-                    worker.table.release_claim(id, &Title::from_stored(title)).await?;
-                }
-            }
-            let image_of = text(&old, "image").and_then(|key| key.parse().ok());
-            let token = text(&old, "token").and_then(|hash| Sha256::parse(&hash));
-            if let (Some(id), Some(image), Some(token)) = (link, image_of, token) {
-                worker.table.delete_link_traces(id, image, token).await?;
-            }
-            Ok::<_, StoreError>(())
-        };
-        let subject = match (image, link) {
-            (Some(id), _) => id.to_string(),
-            (_, Some(id)) => id.to_string(),
-            _ => continue,
-        };
-        match swept.await {
-            Ok(()) => log(NAME, &subject, "swept", None),
-            Err(error) => {
-                log(NAME, &subject, "failed", Some(&error));
-                return Err(error.into());
-            }
+        let Some(removal) = Removal::read(&record)? else { continue };
+        if at_work.len() == AT_ONCE {
+            at_work.join_next().await.transpose()?.transpose()?;
         }
+        let (table, blobs) = (worker.table.clone(), worker.blobs.clone());
+        at_work.spawn(async move {
+            let swept = removal.sweep(&table, &blobs).await;
+            let outcome = if swept.is_ok() { "swept" } else { "failed" };
+            let cause = swept.as_ref().err().map(|error| error as &dyn std::fmt::Display);
+            log(NAME, &removal.subject, outcome, cause);
+            swept
+        });
+    }
+    while let Some(swept) = at_work.join_next().await {
+        swept??;
     }
     Ok(())
+}
+
+/// What went, as far as something is left of it.
+struct Removal {
+    subject: String,
+    left: Left,
+}
+
+enum Left {
+    OfImage {
+        id: ImageId,
+        /// Only what expired went without its claim.
+        claim: Option<Title>,
+    },
+    OfLink {
+        id: LinkId,
+        image: ImageKey,
+        token: Sha256,
+    },
+    /// The image is there still.
+    Replaced {
+        id: ImageId,
+        set: BuiltFor,
+    },
+}
+
+impl Removal {
+    /// `None`: nothing is left of such an item.
+    fn read(record: &EventRecord) -> Result<Option<Self>, Error> {
+        let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
+        let keys = serde_json::to_value(&record.change.keys)?;
+        let old = serde_json::to_value(&record.change.old_image)?;
+        let Some((pk, sk)) = text(&keys, "pk").zip(text(&keys, "sk")) else { return Ok(None) };
+        let key = Key::stored(pk, sk);
+        if record.event_name != "REMOVE" {
+            let new = serde_json::to_value(&record.change.new_image)?;
+            let (Some(id), Some(set)) = (key.as_image(), text(&new, REPLACED)) else { return Ok(None) };
+            let left = Left::Replaced { id, set: BuiltFor::from_stored(set) };
+            return Ok(Some(Self { subject: id.to_string(), left }));
+        }
+        if let Some(id) = key.as_image() {
+            let expires_at = old["expires_at"]["N"].as_str().and_then(|at| at.parse::<i64>().ok());
+            let expired = expires_at.is_some_and(|at| at <= Timestamp::now().secs());
+            let claim = text(&old, "title").filter(|_| expired).map(Title::from_stored);
+            return Ok(Some(Self { subject: id.to_string(), left: Left::OfImage { id, claim } }));
+        }
+        let image = text(&old, "image").and_then(|key| key.parse().ok());
+        let token = text(&old, "token").and_then(|hash| Sha256::parse(&hash));
+        Ok(match (key.as_link(), image, token) {
+            (Some(id), Some(image), Some(token)) => {
+                Some(Self { subject: id.to_string(), left: Left::OfLink { id, image, token } })
+            }
+            _ => None,
+        })
+    }
+
+    async fn sweep(&self, table: &Table, blobs: &Blobs) -> Result<(), StoreError> {
+        match &self.left {
+            Left::OfImage { id, claim } => {
+                blobs.delete_all(*id).await?;
+                table.delete_links_of(*id).await?;
+                // A repeated request may have made the same image again.
+                match claim {
+                    Some(title) => table.release_claim(*id, title).await,
+                    None => Ok(()),
+                }
+            }
+            Left::Replaced { id, set } => blobs.delete_thumbnails(*id, set).await,
+            Left::OfLink { id, image, token } => table.delete_link_traces(*id, *image, *token).await,
+        }
+    }
 }

@@ -405,6 +405,21 @@ impl Stack {
             .expect("the queue takes messages");
     }
 
+    /// Waits until all that has been removed so far is swept: removals are told of in their order, so a last one tells.
+    pub(crate) async fn sweeper_is_done(&self) {
+        let id = unknown_id(&Uuid::new_v4().to_string());
+        let (owner, image) = parts(&id);
+        let key = format!("thumbnails/{owner}/{image}/0/200.jpg");
+        let put = self.s3.put_object().bucket(&self.thumbnails).key(&key).body(b"stray".to_vec().into());
+        put.send().await.expect("the operator may write");
+        let (pk, sk) = (text(format!("USER#{owner}")), text(format!("IMAGE#{image}")));
+        let put = self.dynamodb.put_item().table_name(&self.table).item("pk", pk.clone()).item("sk", sk.clone());
+        put.send().await.expect("the operator may write");
+        let delete = self.dynamodb.delete_item().table_name(&self.table).key("pk", pk).key("sk", sk);
+        delete.send().await.expect("the operator may delete");
+        self.no_blobs(&id).await;
+    }
+
     /// Waits until the builder has nothing waiting and nothing in hand.
     pub(crate) async fn builder_is_idle(&self) {
         use aws_sdk_sqs::types::QueueAttributeName::{

@@ -14,14 +14,15 @@ pub(crate) use answer::{Answer, Body};
 pub(crate) use auditor::{Audited, Counts};
 pub(crate) use call::Call;
 pub(crate) use inside::{Item, administrators_user, get_user, id_of, job_message, parts, queued, sent, unknown_id};
-pub(crate) use proxy::{Fault, Need, Proxy};
+pub(crate) use proxy::{Fault, Need, Proxy, Recorded};
 pub(crate) use stack::{Stack, on_stack};
 pub(crate) use twin::Twin;
 pub(crate) use user::{Created, PASSWORD, User};
 
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For a machine that has much else to do; where all is well nothing waits for it.
+const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(60);
 
 /// Asks again and again until there is an answer, and fails naming what was waited for.

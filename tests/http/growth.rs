@@ -1,0 +1,119 @@
+//! A page costs the same however much there is: in calls, in items that are read for it, and in bytes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Body, Recorded, Stack, Twin, User, on_stack};
+use crate::job_faults::{comes_again, delete_all};
+
+/// What a piece of work took, by kind of call: how many, the most items that one read, the most bytes that one answered.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost(pub(crate) BTreeMap<String, (usize, u64, usize)>);
+
+impl Cost {
+    pub(crate) fn of(calls: &[Recorded]) -> Self {
+        let mut cost = Self::default();
+        for call in calls {
+            let (count, scanned, bytes) = cost.0.entry(call.operation.clone()).or_default();
+            *count += 1;
+            *scanned = call.scanned.max(*scanned);
+            *bytes = call.answer_bytes.max(*bytes);
+        }
+        cost
+    }
+
+    /// The same calls and items as another's, and as many bytes but for what a longer number takes.
+    #[track_caller]
+    pub(crate) fn is(&self, other: &Self, what: &str) {
+        let less_bytes = |cost: &Self| {
+            let calls = cost.0.iter().map(|(name, (count, scanned, _))| (name.clone(), (*count, *scanned)));
+            calls.collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(less_bytes(self), less_bytes(other), "{what}");
+        for (name, (_, _, bytes)) in &self.0 {
+            let (_, _, others) = other.0[name];
+            assert!(bytes.abs_diff(others) * 100 <= others, "{what}: {name} answers {bytes} bytes, and {others}");
+        }
+    }
+}
+
+/// Registers images whose items are all equally large.
+pub(crate) async fn fill(user: &User, count: usize) {
+    for start in (0..count).step_by(1000) {
+        let images: Vec<Value> = (start..count.min(start + 1000))
+            .map(|index| Picture::small().draft(&format!("Photo {index:06}")))
+            .collect();
+        let answer = user.post("/api/images/batch", json!({"images": images})).await.gives(207);
+        assert!(answer.list("results").iter().all(|result| result["status"] == 201), "{answer}");
+    }
+}
+
+/// What a page costs, and the cursor of the next.
+pub(crate) async fn page(twin: &Twin, user: Option<&User>, target: &str) -> (Cost, Option<String>) {
+    twin.proxy.take_calls();
+    let answer = twin.call(user, "GET", target, None).await.gives(200);
+    (Cost::of(&twin.proxy.take_calls()), answer["next_cursor"].as_str().map(str::to_owned))
+}
+
+/// The costs of the first page of a list, and of one that begins behind this many others.
+pub(crate) async fn pages(twin: &Twin, user: Option<&User>, list: &str, behind: usize) -> [Cost; 2] {
+    let (first, mut next) = page(twin, user, list).await;
+    let mut later = None;
+    for _ in 0..behind {
+        let target = format!("{list}&cursor={}", next.expect("more follow"));
+        let (cost, after) = page(twin, user, &target).await;
+        (later, next) = (Some(cost), after);
+    }
+    [first, later.expect("one behind others")]
+}
+
+/// Compares what lists and the deletion of everything cost two users, one of few images and one of many.
+pub(crate) async fn lists_and_deletions_cost_the_same(stack: &'static Stack, few: usize, many: usize) {
+    let (one, other) = (stack.user().await, stack.user().await);
+    tokio::join!(fill(&one, few), fill(&other, many));
+    let twin = stack.twin("list_images").await;
+    for list in ["/api/images?limit=20", "/api/images?limit=20&visibility=private", "/api/images?limit=20&status=ready"]
+    {
+        page(&twin, Some(&one), list).await;
+        let small = pages(&twin, Some(&one), list, 3).await;
+        let large = pages(&twin, Some(&other), list, (many / 20 / 2).min(100)).await;
+        for (small, large) in small.iter().zip(&large) {
+            large.is(small, list);
+            assert_eq!(large.0["Query"].1, 21, "{large:?}");
+        }
+        println!("{list}: {:?}", large[1].0);
+    }
+
+    let runner = stack.twin("run_job").await;
+    let mut costs = Vec::new();
+    for (user, count) in [(&one, few), (&other, many)] {
+        let id = delete_all(user).await;
+        runner.proxy.take_calls();
+        comes_again(&runner, &id, "undisturbed").await;
+        let calls = runner.proxy.take_calls();
+        let job = user.get(format!("/api/jobs/{id}")).await.gives(200);
+        assert_eq!((job.str("status"), job.number("done")), ("done", count as u64));
+        // A read of the job, a query and a transaction for each page; and once more, to see the end and to say so.
+        let pages = count.div_ceil(41);
+        let counted: BTreeMap<String, usize> =
+            Cost::of(&calls).0.into_iter().map(|(name, (count, ..))| (name, count)).collect();
+        let expected = [("BatchGetItem", pages + 1), ("Query", pages + 1), ("TransactWriteItems", pages + 1)];
+        let expected: BTreeMap<String, usize> =
+            expected.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        assert_eq!(counted, expected, "{count} images");
+        // One page of each, of the same size.
+        costs.push(Cost::of(&calls[..3]));
+        let whole = Cost::of(&calls);
+        assert_eq!(whole.0["Query"].1, 41, "{whole:?}");
+        assert!(whole.0["Query"].2 <= costs[0].0["Query"].2 * 101 / 100, "{whole:?}");
+    }
+    costs[1].is(&costs[0], "a page of a deletion");
+    println!("a page of a deletion: {:?}", costs[1].0);
+}
+
+#[test]
+fn a_page_of_a_list_or_a_deletion_costs_the_same_for_a_hundred_images_and_for_six_hundred() {
+    on_stack(async |stack| lists_and_deletions_cost_the_same(stack, 100, 600).await);
+}
