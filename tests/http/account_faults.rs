@@ -431,7 +431,10 @@ fn a_reset_that_the_pool_or_table_fails_leaves_the_old_password_or_is_done() {
                 stack.login(&user.email, NEW_PASSWORD).await.is(401);
             }
         }
-        // The code is as good as it was.
+        // The code is as good as it was, once a try that may have been done counts as one.
+        if note(stack, &user).await.is_some() {
+            half_a_minute_passes(stack, &user).await;
+        }
         twin.call(None, "POST", "/api/auth/reset-password", Some(body)).await.is(204);
         user.get("/api/me").await.is(401);
         stack.login(&user.email, NEW_PASSWORD).await.is(200);

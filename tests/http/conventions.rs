@@ -25,8 +25,9 @@ fn routes(id: &str) -> Vec<(String, Vec<&'static str>)> {
         ("/api/expiring-links", vec!["GET", "POST"]),
         ("/api/explore", vec!["GET"]),
         ("/api/plans", vec!["GET", "POST"]),
-        ("/api/plans/Basic", vec!["DELETE", "GET"]),
+        ("/api/plans/Basic", vec!["DELETE", "GET", "PUT"]),
         ("/api/users", vec!["GET"]),
+        ("/api/users/{id}/plan", vec!["PUT"]),
         ("/api/health", vec!["GET"]),
     ]
     .map(|(path, methods)| (path.replace("{id}", id), methods))

@@ -23,13 +23,13 @@ async fn sent(twin: &Twin, user: &User, code: &str) -> u16 {
     twin.call(None, "POST", "/api/auth/reset-password", Some(reset(user, code))).await.status
 }
 
-async fn note(stack: &Stack, user: &User) -> Option<i64> {
+pub(crate) async fn note(stack: &Stack, user: &User) -> Option<i64> {
     let profile = stack.item(format!("PROFILE#{}", user.id), "PROFILE".into()).await.expect("a profile");
     profile.get("reset_begun_at").map(|at| at.as_n().expect("a number").parse().expect("a number"))
 }
 
 /// Lets a reset that began now have begun half a minute ago.
-async fn half_a_minute_passes(stack: &Stack, user: &User) {
+pub(crate) async fn half_a_minute_passes(stack: &Stack, user: &User) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let update = stack
         .dynamodb
