@@ -47,7 +47,7 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 .PHONY: hold
 hold: build ## Run the tests that take minutes: tens of thousands of images
 	cargo test --locked --package tintype-tests --no-run
-	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests hold:: -- --ignored --nocapture
+	@$(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 cargo test --locked --package tintype-tests hold:: -- --ignored --nocapture
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]

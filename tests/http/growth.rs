@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Recorded, Stack, Twin, User, on_stack};
+use crate::harness::{Body, Recorded, Stack, Twin, User, eventually, on_stack};
 use crate::job_faults::{comes_again, delete_all};
 
 /// What a piece of work took, by kind of call: how many, the most items that one read, the most bytes that one answered.
@@ -50,11 +50,19 @@ pub(crate) async fn fill(user: &User, count: usize) {
     }
 }
 
-/// What a page costs, and the cursor of the next.
+/// What a page costs, and the cursor of the next. On a machine with much else to do an emulator of this many items may seem
+/// out of reach: then it is asked again.
 pub(crate) async fn page(twin: &Twin, user: Option<&User>, target: &str) -> (Cost, Option<String>) {
-    twin.proxy.take_calls();
-    let answer = twin.call(user, "GET", target, None).await.gives(200);
-    (Cost::of(&twin.proxy.take_calls()), answer["next_cursor"].as_str().map(str::to_owned))
+    eventually(target, async || {
+        twin.proxy.take_calls();
+        let answer = twin.call(user, "GET", target, None).await;
+        if answer.status == 503 {
+            return None;
+        }
+        let answer = answer.gives(200);
+        Some((Cost::of(&twin.proxy.take_calls()), answer["next_cursor"].as_str().map(str::to_owned)))
+    })
+    .await
 }
 
 /// The costs of the first page of a list, and of one that begins behind this many others.
