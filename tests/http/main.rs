@@ -8,6 +8,7 @@ mod accounts;
 mod audit;
 mod batch;
 mod budget;
+mod cli;
 mod conventions;
 mod deletion;
 mod events;

@@ -39,6 +39,7 @@ use progress::Progress;
 const CONCURRENCY: usize = 8;
 /// Files that are hashed at the same time.
 const READERS: usize = 4;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Failures that are told at the end; more are counted.
 const TOLD: usize = 1000;
 
@@ -418,7 +419,9 @@ impl Run<'_> {
             part(report.unsettled, "not known to be ready yet");
             part(report.failed, "failed");
             let text = if parts.is_empty() { "nothing to upload".to_owned() } else { parts.join(", ") };
-            line(&format!("{text}, in {}", HumanDuration(took)));
+            let took =
+                if took < MINUTE { format!("{:.1} s", took.as_secs_f64()) } else { HumanDuration(took).to_string() };
+            line(&format!("{text}, in {took}"));
         }
         for failure in &report.failures {
             eprintln!("{}: {}", failure.path, failure.reason);

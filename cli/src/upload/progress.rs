@@ -1,5 +1,6 @@
 //! What an upload shows while it runs: bars on a terminal, now and then a line elsewhere.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub(crate) struct Progress {
     /// Of these, bytes that went over the wire.
     sent: AtomicU64,
     failed: AtomicU64,
+    note: Mutex<String>,
 }
 
 struct Bars {
@@ -57,6 +59,7 @@ impl Progress {
             done_bytes: AtomicU64::default(),
             sent: AtomicU64::default(),
             failed: AtomicU64::default(),
+            note: Mutex::default(),
         }
     }
 
@@ -106,6 +109,10 @@ impl Progress {
         let mut last = (0, 0);
         loop {
             tokio::time::sleep(PAUSE).await;
+            let note = std::mem::take(&mut *self.note.lock().expect("no panic while it is held"));
+            if self.lines && !note.is_empty() {
+                eprintln!("{note}");
+            }
             let now = (self.done.load(Ordering::Relaxed), self.done_bytes.load(Ordering::Relaxed));
             if !self.lines || now == last {
                 continue;
@@ -129,12 +136,11 @@ impl Progress {
         self.began.elapsed()
     }
 
-    /// What comes before or after the files.
+    /// What comes before or after the files; of several since the last line, the last.
     pub(crate) fn note(&self, text: String) {
         match &self.bars {
             Some(bars) => bars.whole.set_message(text),
-            None if self.lines => eprintln!("{text}"),
-            None => {}
+            None => *self.note.lock().expect("no panic while it is held") = text,
         }
     }
 

@@ -7,7 +7,7 @@ mod proxy;
 mod stack;
 mod twin;
 mod user;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use answer::{Answer, Body};
 pub(crate) use call::Call;
