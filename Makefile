@@ -43,10 +43,12 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
 		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
-		cargo test --locked --package tintype-tests $(ARGS) -- --ignored --skip hold::'
+		cargo test --locked --package tintype-tests $(or $(ARGS),cli::many) -- --ignored --skip hold:: --skip audit::; \
+		cargo test --locked --package tintype-tests $(ARGS) -- --ignored --skip hold:: --skip cli::many'
 
 .PHONY: hold
-hold: build ## Run the tests that take minutes: ten thousand images
+hold: build ## Run the tests that take minutes: ten thousand images, a hundred thousand files
+	cargo build --locked --workspace --exclude tintype-tests --bin tintype
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test cargo test --locked --package tintype-tests hold:: -- --ignored
 

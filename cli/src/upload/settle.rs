@@ -1,7 +1,8 @@
 //! Waiting until uploaded images are ready or rejected.
 //!
-//! Lists are newest first and ids sort by time, so an image stays where it is in the list: the first pass goes through it from
-//! the newest to the oldest that is waited for, and each later pass asks only for the pages on which some are still open.
+//! Lists are newest first and ids sort by time, so an image stays where it is in the list: one pass goes through it from the
+//! newest to the oldest that is waited for. After it, one page is asked for at a time, the oldest first, as images get ready in
+//! about that order; only where nothing has changed on a page, the next is looked at.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -60,7 +61,9 @@ impl Run<'_> {
             self.lost(id)?;
         }
 
-        let (mut last, mut pause) = (Instant::now(), SHORTEST);
+        let (mut last, mut pause, mut at) = (Instant::now(), SHORTEST, 0);
+        // The oldest first.
+        pages.reverse();
         while !pages.is_empty() {
             let left: usize = pages.iter().map(|page| page.open.len()).sum();
             self.progress.note(format!("Waiting for {} images ...", HumanCount(left as u64)));
@@ -69,15 +72,20 @@ impl Run<'_> {
                 return Ok(());
             }
             tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
-            for page in &mut pages {
-                self.ask_again(page).await?;
-            }
-            pages.retain(|page| !page.open.is_empty());
-            let now: usize = pages.iter().map(|page| page.open.len()).sum();
-            if now < left {
+            let page = &mut pages[at];
+            let before = page.open.len();
+            self.ask_again(page).await?;
+            if page.open.len() < before {
                 (last, pause) = (Instant::now(), SHORTEST);
             } else {
-                pause = (pause * 2).min(LONGEST);
+                at += 1;
+                if at == pages.len() {
+                    pause = (pause * 2).min(LONGEST);
+                }
+            }
+            pages.retain(|page| !page.open.is_empty());
+            if at >= pages.len() {
+                at = 0;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 mod account;
 mod faults;
 mod gate;
+mod hold;
 mod images;
 mod many;
 mod tool;

@@ -143,8 +143,17 @@ impl Running {
         assert!(sent.success());
     }
 
-    pub(super) async fn ends(self) -> Ran {
-        self.ran.await.expect("it can be read")
+    pub(super) async fn ends(mut self) -> Ran {
+        (&mut self.ran).await.expect("it can be read")
+    }
+}
+
+/// A test that fails leaves nothing running.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ran.is_finished() {
+            self.ran.abort();
+        }
     }
 }
 
