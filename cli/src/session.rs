@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::Tokens;
 use crate::config::{Folder, write_private};
-use crate::error::Result;
+use crate::error;
 
 const SERVICE: &str = "tintype";
 
@@ -60,20 +60,19 @@ impl Keep {
     }
 
     /// Where each session file is, made if need be.
-    fn prepare(folder: &Folder) -> Result<()> {
+    fn prepare(folder: &Folder) -> error::Result<()> {
         folder.make("sessions").map(drop)
     }
 
+    /// A keyring that was locked at the last login may hold an older session than the file.
     pub(crate) async fn load(&self) -> Option<Session> {
-        let kept = self.in_keyring(|entry| entry.get_password()).await;
-        let text = match kept {
-            Some(Ok(text)) => text,
-            _ => fs::read_to_string(&self.file).ok()?,
-        };
-        serde_json::from_str(&text).ok()
+        let in_keyring = self.in_keyring(|entry| entry.get_password()).await.and_then(Result::ok);
+        let in_file = fs::read_to_string(&self.file).ok();
+        let sessions = [in_keyring, in_file].into_iter().flatten().filter_map(|text| serde_json::from_str(&text).ok());
+        sessions.max_by_key(|session: &Session| session.expires_at)
     }
 
-    pub(crate) async fn save(&self, folder: &Folder, session: &Session) -> Result<Place> {
+    pub(crate) async fn save(&self, folder: &Folder, session: &Session) -> error::Result<Place> {
         let text = serde_json::to_string(session).expect("a session has text keys");
         let secret = text.clone();
         if let Some(Ok(())) = self.in_keyring(move |entry| entry.set_password(&secret)).await {

@@ -129,12 +129,13 @@ fn an_account_is_deleted_after_questions_and_with_its_password() {
         let tool = Tool::of(&user).await;
         let folder = photos(2);
         tool.run([Path::new("upload"), folder.path()]).await.is(0);
-        let delete = ["account", "delete", "--yes", "--password-stdin", "--no-wait"];
+        let delete = ["account", "delete", "--yes", "--password-stdin"];
         tool.run_with(["account", "delete", "--password-stdin"], PASSWORD).await.is(2).says("--yes");
         tool.run_with(delete, "wrong").await.is(3).says("password");
         user.get("/api/me").await.is(200);
         let job = tool.run_with([&delete[..], &["--json"]].concat(), PASSWORD).await.is(0).json().remove(0);
-        assert_eq!(job["kind"], "delete_account");
+        // Waited for without a login, which there is none for any more.
+        assert_eq!((job.str("kind"), job.str("status"), job.number("done")), ("delete_account", "done", 2), "{job}");
         user.get("/api/me").await.is(401);
         assert!(tool.kept("sessions", "json").is_none());
         assert!(tool.kept("journals", "jsonl").is_none());
