@@ -16,6 +16,7 @@ CARGO_MACHETE := 0.9.2
 VENV := $(CURDIR)/.venv
 TOOLS := $(CURDIR)/.local/tools
 PYTHON := $(VENV)/bin/python
+BENCH_UPLOAD := $(CURDIR)/.local/bench-upload
 export PATH := $(VENV)/bin:$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
@@ -24,6 +25,8 @@ operate = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.operate
 else
 operate = $(PYTHON) -m infra.operate --stack $(STACK)
 endif
+
+http = cargo test --locked --workspace --test http
 
 .PHONY: help
 help: ## List what there is
@@ -35,19 +38,23 @@ help: ## List what there is
 run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
 	@$(PYTHON) -m infra.local.stack run --port $(PORT)
 
+# Always the whole workspace, or cargo would build the SDK for each choice of packages.
 .PHONY: test
 test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
-	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
-	cargo test --locked --package tintype-tests --no-run
+	cargo test --locked --workspace $(ARGS)
+	cargo build --locked --workspace --exclude tintype-tests --bin tintype
+	cargo test --locked --workspace --test http --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
-		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
+		RUST_TEST_THREADS=4 $(http) $(ARGS); \
 		$(if $(ARGS),,$(PYTHON) tests/schedule.py;) \
-		cargo test --locked --package tintype-tests $(ARGS) -- --ignored --skip hold::'
+		$(http) $(or $(ARGS),cli::many) -- --ignored --skip hold:: --skip audit::; \
+		$(http) $(ARGS) -- --ignored --skip hold:: --skip cli::many'
 
 .PHONY: hold
-hold: build ## Run the tests that take minutes: tens of thousands of images
-	cargo test --locked --package tintype-tests --no-run
-	@$(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 cargo test --locked --package tintype-tests hold:: -- --ignored --nocapture
+hold: build ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files
+	cargo build --locked --workspace --exclude tintype-tests --bin tintype
+	cargo test --locked --workspace --test http --no-run
+	@$(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 $(http) hold:: -- --ignored --nocapture
 
 .PHONY: mail
 mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]
@@ -91,6 +98,10 @@ build: tools $(VENV)/ready ## Build the functions [ARCH=...]
 	cargo lambda build --locked --release --disable-optimizations --output-format zip --bin api --bin workers \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 
+.PHONY: cli
+cli: tools ## Build the command-line client: target/release/tintype
+	cargo build --locked --release --package tintype-cli
+
 .PHONY: bench
 bench: build ## Measure the functions: start-up, size, processor time per request
 	@$(PYTHON) -m infra.local.stack test $(PYTHON) benches/functions.py
@@ -99,6 +110,10 @@ bench: build ## Measure the functions: start-up, size, processor time per reques
 bench-thumbnails: tools ## Measure the thumbnail engine against sharp, libvips and Pillow
 	bash benches/thumbnails/run.sh
 
+.PHONY: bench-upload
+bench-upload: build cli $(BENCH_UPLOAD)/ready ## Measure `tintype upload` against the AWS CLI
+	@$(PYTHON) -m infra.local.stack test $(PYTHON) benches/upload/bench.py
+
 .PHONY: openapi
 openapi: ## Write docs/openapi.json anew from the code
 	UPDATE_GOLDEN=1 cargo test --locked --package tintype-api the_document_is
@@ -106,8 +121,8 @@ openapi: ## Write docs/openapi.json anew from the code
 .PHONY: format
 format: $(VENV)/ready ## Format Rust and Python
 	cargo fmt --all
-	ruff format infra tests benches/functions.py
-	ruff check --fix infra tests benches/functions.py
+	ruff format infra tests benches/functions.py benches/upload
+	ruff check --fix infra tests benches/functions.py benches/upload
 
 .PHONY: lint
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
@@ -116,10 +131,11 @@ lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run eve
 lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --test http -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo machete
-	ruff format --check infra tests benches/functions.py
-	ruff check infra tests benches/functions.py
+	ruff format --check infra tests benches/functions.py benches/upload
+	ruff check infra tests benches/functions.py benches/upload
 
 .PHONY: lint-deploy
 lint-deploy: $(VENV)/ready
@@ -167,6 +183,13 @@ $(VENV)/ready: infra/requirements.txt infra/requirements-pip.txt
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-pip.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements.txt
+	@touch $@
+
+# The AWS CLI wants versions of its own.
+$(BENCH_UPLOAD)/ready: benches/upload/requirements.txt $(VENV)/ready
+	@test -x $(BENCH_UPLOAD)/venv/bin/python || python3 -m venv $(BENCH_UPLOAD)/venv
+	@$(BENCH_UPLOAD)/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-pip.txt
+	@$(BENCH_UPLOAD)/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 $(TOOLS)/ready: Makefile | tools

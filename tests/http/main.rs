@@ -10,6 +10,7 @@ mod audit;
 mod batch;
 mod batch_faults;
 mod budget;
+mod cli;
 mod conventions;
 mod deletion;
 mod events;

@@ -14,6 +14,7 @@ use sha2::Sha256;
 use crate::fixtures::Picture;
 use crate::harness::{Body, Created, PASSWORD, Stack, User, eventually, on_stack, unique, unknown_id};
 use crate::jobs::accepted;
+use crate::plan_changes::rules;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Login {
@@ -77,8 +78,10 @@ fn routes() -> Vec<Route> {
         ),
         route(Method::DELETE, "/api/expiring-links/{link}", None, Needed, [204, 404, 204]),
         route(Method::POST, "/api/plans", Some(plan), Needed, [403, 403, 403]),
+        route(Method::PUT, "/api/plans/Basic", Some(rules(&[100])), Needed, [403, 403, 403]),
         route(Method::DELETE, "/api/plans/Basic", None, Needed, [403, 403, 403]),
         route(Method::GET, "/api/users", None, Needed, [403, 403, 403]),
+        route(Method::PUT, "/api/users/{user}/plan", Some(json!({"plan": null})), Needed, [403, 403, 403]),
         route(Method::DELETE, "/api/images/{ready}", None, Needed, [204, 403, 204]),
         route(Method::DELETE, "/api/images/{id}", None, Needed, [204, 403, 204]),
         route(Method::POST, "/api/images/delete", Some(json!({"ids": ["{none}"]})), Needed, [200, 403, 200]),
@@ -140,6 +143,7 @@ impl Owned {
                 .replace("{ready}", &self.ready)
                 .replace("{link}", &self.link)
                 .replace("{job}", &self.job)
+                .replace("{user}", &self.user.id)
                 .replace("{none}", &unknown_id(&self.user.id))
         };
         let call = self.user.stack.call(route.method.clone(), named(route.path));

@@ -8,7 +8,7 @@ mod proxy;
 mod stack;
 mod twin;
 mod user;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use answer::{Answer, Body};
 pub(crate) use auditor::{Audited, Counts};

@@ -5,22 +5,22 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(super) struct Request {
-    pub(super) method: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
     /// Path and query.
-    pub(super) target: String,
+    pub(crate) target: String,
     /// Names in lower case.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The same request, for a connection that ends after its answer.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         let framing = ["connection", "content-length", "transfer-encoding"];
         for (name, value) in self.headers.iter().filter(|(name, _)| !framing.contains(&name.as_str())) {
@@ -37,7 +37,7 @@ fn broken(what: &str) -> io::Error {
 }
 
 /// Reads a request; `None` where the other side says nothing.
-pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<Request>> {
+pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<Request>> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = find(&bytes, b"\r\n\r\n") {
@@ -101,7 +101,7 @@ fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     bytes.windows(mark.len()).position(|window| window == mark)
 }
 
-pub(super) async fn answer(
+pub(crate) async fn answer(
     stream: &mut TcpStream,
     status: u16,
     headers: &[(&str, String)],

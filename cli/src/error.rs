@@ -1,0 +1,119 @@
+//! Why a command did not do what it was asked, said for the one who asked; and the exit statuses.
+
+use std::{fmt, io};
+
+use crate::api::{FieldError, Problem};
+
+/// Exit statuses, as `tintype --help` lists them.
+pub(crate) mod exit {
+    pub(crate) const DONE: u8 = 0;
+    pub(crate) const FAILED: u8 = 1;
+    /// Also clap's, for arguments that it refuses.
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const NOT_LOGGED_IN: u8 = 3;
+    pub(crate) const SOME_FAILED: u8 = 4;
+    pub(crate) const UNREACHABLE: u8 = 5;
+    pub(crate) const NOT_SETTLED: u8 = 6;
+    /// 128 and the number of SIGINT, as shells have it.
+    pub(crate) const INTERRUPTED: u8 = 130;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// What was asked makes no sense, or something is missing from it.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    NotLoggedIn(String),
+    #[error("{0}")]
+    Refused(Refusal),
+    /// After every try.
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{what}: {source}")]
+    File { what: String, source: io::Error },
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What the service answered instead of doing it.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) detail: String,
+    pub(crate) errors: Vec<FieldError>,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn file(what: impl fmt::Display, source: io::Error) -> Self {
+        Self::File { what: what.to_string(), source }
+    }
+
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => exit::USAGE,
+            Self::NotLoggedIn(_) => exit::NOT_LOGGED_IN,
+            Self::Refused(refusal) if refusal.status == 401 => exit::NOT_LOGGED_IN,
+            Self::Unreachable(_) => exit::UNREACHABLE,
+            Self::Refused(_) | Self::File { .. } | Self::Other(_) => exit::FAILED,
+        }
+    }
+
+    /// A stable word for programs.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Usage(_) => "usage",
+            Self::NotLoggedIn(_) => "not_logged_in",
+            Self::Refused(refusal) => &refusal.code,
+            Self::Unreachable(_) => "unreachable",
+            Self::File { .. } => "file",
+            Self::Other(_) => "failed",
+        }
+    }
+
+    pub(crate) fn refused_with(&self, code: &str) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == code)
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self {
+            status: problem.status,
+            code: problem.code,
+            detail: problem.detail,
+            errors: problem.errors.unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)?;
+        for error in &self.errors {
+            write!(f, " `{}` {}.", error.field, error.message)?;
+        }
+        match advice(&self.code) {
+            Some(advice) => write!(f, " {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What to do about it, where the service's sentence does not say so.
+fn advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "not_confirmed" => "Do so on the web page, then log in again.",
+        "plan_required" => "Ask who runs the service to give you one.",
+        "image_limit" => "Remove images (`tintype rm`), or ask for a larger plan (`tintype plans` lists them).",
+        "plan_forbids_links" => "`tintype plans` lists those that have them.",
+        "title_taken" => "Rename the file, or remove that image first.",
+        "not_ready" => "Wait until `tintype show` says that it is.",
+        "not_owner" => "Only what `tintype list` shows is yours to change.",
+        "too_many_requests" => "Try again in a minute.",
+        _ => return None,
+    })
+}

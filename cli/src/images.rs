@@ -1,0 +1,228 @@
+//! `list`, `show`, `explore` and `rm`.
+
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::json;
+use tintype_model::{ImageId, Title};
+
+use crate::api::{self, Image, Paged};
+use crate::args::{self, Pages};
+use crate::client::Client;
+use crate::config::Folder;
+use crate::error::{Error, Result, exit};
+use crate::jobs;
+use crate::journal;
+use crate::output::{Output, line, plain, question};
+
+/// The most that the service gives at once.
+const PAGE: u64 = 100;
+
+/// Gives each item of a list as it comes. True: there are more.
+pub(crate) async fn each<P: Paged>(
+    pages: &Pages,
+    ask: impl AsyncFn(Option<String>, Option<u64>) -> Result<P>,
+    mut give: impl FnMut(P::Item),
+) -> Result<bool> {
+    let mut left = if pages.all { usize::MAX } else { pages.limit };
+    let mut cursor = None;
+    while left > 0 {
+        let limit = u64::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let (items, next) = ask(cursor, Some(limit)).await?.split();
+        left = left.saturating_sub(items.len());
+        items.into_iter().for_each(&mut give);
+        match next {
+            None => return Ok(false),
+            some => cursor = some,
+        }
+    }
+    Ok(true)
+}
+
+pub(crate) async fn list(client: &Client, out: Output, arguments: &args::List) -> Result<()> {
+    let status = arguments.status.map(|status| format!("{status:?}").to_lowercase());
+    let visibility = arguments.visibility.map(|it| format!("{it:?}").to_lowercase());
+    let ask = async |cursor, limit| {
+        let query = api::ListImages {
+            cursor,
+            limit,
+            status: status.clone(),
+            visibility: visibility.clone(),
+            title_prefix: arguments.prefix.clone(),
+        };
+        client.ask(api::LIST_IMAGES).query(&query).send().await
+    };
+    if each(&arguments.pages, ask, |image| put(out, &image, false)).await? && !out.json {
+        out.note("There are more: use --all, or a larger --limit.");
+    }
+    Ok(())
+}
+
+pub(crate) async fn explore(client: &Client, out: Output, pages: &Pages) -> Result<()> {
+    let ask = async |cursor, limit| client.ask(api::EXPLORE).query(&api::Explore { cursor, limit }).send().await;
+    if each(pages, ask, |image| put(out, &image, true)).await? && !out.json {
+        out.note("There are more: use --all, or a larger --limit.");
+    }
+    Ok(())
+}
+
+fn put(out: Output, image: &Image, owner: bool) {
+    out.give(image, || {
+        let mut notes = Vec::new();
+        if owner {
+            notes.push(format!("by {}", plain(&image.owner.name)));
+        } else if image.visibility == "private" {
+            notes.push("private".to_owned());
+        }
+        if image.status != "ready" {
+            notes.push(image.status.clone());
+        }
+        if let Some(reason) = &image.reject_reason {
+            notes.push(plain(reason));
+        }
+        let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
+        format!("{}  {:>10}  {}{notes}", image.id, HumanBytes(image.size).to_string(), plain(&image.title))
+    });
+}
+
+/// The image that an id or a title names.
+pub(crate) async fn find(client: &Client, name: &str) -> Result<Image> {
+    if name.parse::<ImageId>().is_ok() {
+        return client.ask(api::GET_IMAGE).at(name).send().await.map_err(|error| missing(error, name));
+    }
+    let title =
+        Title::parse(name).map_err(|error| Error::Usage(format!("{name:?} is no id and no title: it {error}.")))?;
+    let mut found: Option<Image> = None;
+    let ask = async |cursor, limit| {
+        let query =
+            api::ListImages { cursor, limit, title_prefix: Some(title.as_str().to_owned()), ..Default::default() };
+        client.ask(api::LIST_IMAGES).query(&query).send().await
+    };
+    let mut cursor = None;
+    loop {
+        let (images, next) = ask(cursor, Some(PAGE)).await?.split();
+        for image in images.into_iter().filter(|image| image.title == title.as_str()) {
+            // A rejected image holds no title: another may have it by now.
+            if image.status != "rejected" {
+                return Ok(image);
+            }
+            found.get_or_insert(image);
+        }
+        match next {
+            None => {
+                return found.ok_or_else(|| Error::Other(format!("You have no image with the id or title {name:?}.")));
+            }
+            some => cursor = some,
+        }
+    }
+}
+
+pub(crate) fn missing(error: Error, name: &str) -> Error {
+    if error.refused_with("not_found") {
+        Error::Other(format!("There is no image {name}, or it is not yours to see."))
+    } else {
+        error
+    }
+}
+
+pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()> {
+    let image = find(client, name).await?;
+    out.give(&image, || {
+        let mut rows: Vec<(&str, String)> = vec![
+            ("Id", image.id.clone()),
+            ("Title", plain(&image.title)),
+            ("Owner", plain(&image.owner.name)),
+            ("Status", image.status.clone()),
+        ];
+        let mut more = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
+        more("Reason", image.reject_reason.as_deref().map(plain));
+        more("Description", Some(plain(&image.description)).filter(|text| !text.is_empty()));
+        more("Visibility", Some(image.visibility.clone()));
+        more("Type", Some(image.content_type.clone()));
+        more("Size", Some(format!("{} ({} bytes)", HumanBytes(image.size), HumanCount(image.size))));
+        more("Pixels", image.width.zip(image.height).map(|(width, height)| format!("{width} × {height}")));
+        more("SHA-256", image.sha256.clone());
+        more("Created", Some(image.created_at.clone()));
+        more("Changed", Some(image.updated_at.clone()));
+        more("Original", image.image_url.clone());
+        for thumbnail in &image.thumbnails {
+            more("Thumbnail", Some(format!("{} × {}  {}", thumbnail.width, thumbnail.height, thumbnail.url)));
+        }
+        more("URLs until", image.url_expires_at.clone());
+        rows.iter().map(|(name, value)| format!("{name:<12} {value}")).collect::<Vec<_>>().join("\n")
+    });
+    Ok(())
+}
+
+/// Deletes, and gives the exit status.
+pub(crate) async fn rm(client: &Client, folder: &Folder, out: Output, arguments: args::Rm) -> Result<u8> {
+    let me = client.ask(api::GET_ME).send().await?;
+    if arguments.all {
+        return rm_all(client, folder, out, &me, arguments.yes).await;
+    }
+    let (mut done, mut failed) = (Vec::new(), 0_usize);
+    for names in arguments.images.chunks(1000) {
+        let mut ids = Vec::with_capacity(names.len());
+        for name in names {
+            match name.parse::<ImageId>() {
+                Ok(_) => ids.push((name.clone(), name)),
+                Err(_) => match find(client, name).await {
+                    Ok(image) => ids.push((image.id, name)),
+                    Err(error @ (Error::Other(_) | Error::Usage(_))) => {
+                        failed += 1;
+                        tell(out, name, Err(error.to_string()));
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        if ids.is_empty() {
+            continue;
+        }
+        let body = api::DeleteImages { all: None, ids: Some(ids.iter().map(|(id, _)| id.clone()).collect()) };
+        let answer = client.ask(api::DELETE_IMAGES).json(&body).again().send().await?;
+        for (result, (_, name)) in answer.results.iter().zip(&ids) {
+            match &result.error {
+                None => {
+                    done.push(result.id.clone());
+                    tell(out, name, Ok(&result.id));
+                }
+                Some(problem) => {
+                    failed += 1;
+                    let why = if problem.code == "not_found" { "you have no such image" } else { &problem.detail };
+                    tell(out, name, Err(why.to_owned()));
+                }
+            }
+        }
+    }
+    journal::gone(folder, &client.url, &me.id, &done)?;
+    Ok(if failed == 0 { exit::DONE } else { exit::SOME_FAILED })
+}
+
+fn tell(out: Output, name: &str, result: std::result::Result<&str, String>) {
+    match result {
+        Ok(id) => out.give(&json!({"image": name, "id": id, "deleted": true}), || {
+            if out.quiet { String::new() } else { format!("Deleted {}", plain(name)) }
+        }),
+        Err(why) if out.json => line(&json!({"image": name, "deleted": false, "error": why}).to_string()),
+        Err(why) => eprintln!("tintype: {}: {}", plain(name), plain(&why)),
+    }
+}
+
+async fn rm_all(client: &Client, folder: &Folder, out: Output, me: &api::Me, yes: bool) -> Result<u8> {
+    if !yes {
+        let prompt = format!(
+            "This deletes all images of {} at {} for good ({} are ready). Type \"yes\" to go on: ",
+            me.email,
+            client.url,
+            HumanCount(me.usage.images)
+        );
+        if question(&prompt, "use --yes")? != "yes" {
+            return Err(Error::Usage("Nothing was deleted.".into()));
+        }
+    }
+    let body = api::DeleteImages { all: Some(true), ids: None };
+    let accepted = client.ask(api::DELETE_IMAGES_202).json(&body).again().send().await?;
+    journal::forget(folder, &client.url, &me.id);
+    let job = jobs::wait(client, out, accepted.job).await?;
+    out.give(&job, || format!("Deleted {} images.", HumanCount(job.done)));
+    Ok(exit::DONE)
+}

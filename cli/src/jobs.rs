@@ -1,0 +1,44 @@
+//! Work that the service does by itself.
+
+use std::time::Duration;
+
+use indicatif::{HumanCount, ProgressBar};
+
+use crate::api::{self, Job};
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::output::Output;
+
+/// How long a job may stand still.
+const PATIENCE: u32 = 300;
+
+/// Waits until a job is over, which must not have failed.
+pub(crate) async fn wait(client: &Client, out: Output, mut job: Job) -> Result<Job> {
+    let bar = if out.quiet || out.json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    bar.enable_steady_tick(Duration::from_millis(120));
+    let mut still = 0;
+    loop {
+        bar.set_message(format!("{} images deleted", HumanCount(job.done)));
+        match job.status.as_str() {
+            "done" => break,
+            "failed" => {
+                bar.finish_and_clear();
+                return Err(Error::Other(format!(
+                    "The service failed at it after {} images: try again later.",
+                    job.done
+                )));
+            }
+            _ if still > PATIENCE => {
+                bar.finish_and_clear();
+                return Err(Error::Other(format!("It is not over yet: job {} goes on without you.", job.id)));
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let next = client.ask(api::GET_JOB).at(&job.id).send().await?;
+        still = if next.done == job.done { still + 1 } else { 0 };
+        job = next;
+    }
+    bar.finish_and_clear();
+    Ok(job)
+}

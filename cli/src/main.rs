@@ -1,0 +1,115 @@
+//! `tintype`: uploads and keeps images in a Tintype repository, by its HTTP API alone.
+
+mod account;
+mod api;
+mod args;
+mod client;
+mod config;
+mod error;
+mod get;
+mod images;
+mod jobs;
+mod journal;
+mod links;
+mod output;
+mod retry;
+mod session;
+mod upload;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{fs, io};
+
+use clap::{CommandFactory, Parser};
+use serde_json::json;
+
+use args::{Account, Cli, Command};
+use client::Client;
+use config::{Config, Folder, parse_url};
+use error::{Error, Result, exit};
+use output::{Output, line};
+
+/// How long somebody waits at a terminal for a service that fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Output { json: cli.json, quiet: cli.quiet };
+    // One thread does the work, which is waiting; files are read on a few others.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(run(cli, out));
+            // What still reads a file has nobody to give it to.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Error::file("a runtime", error)),
+    };
+    ExitCode::from(result.unwrap_or_else(|error| {
+        if out.json {
+            line(&json!({"error": {"code": error.code(), "message": error.to_string()}}).to_string());
+        }
+        eprintln!("tintype: {error}");
+        error.exit_status()
+    }))
+}
+
+async fn run(cli: Cli, out: Output) -> Result<u8> {
+    match &cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "tintype", &mut io::stdout());
+            return Ok(exit::DONE);
+        }
+        Command::Man { dir } => return manual(dir.as_deref()).map(|()| exit::DONE),
+        _ => {}
+    }
+    let folder = Folder::find()?;
+    let config = folder.config()?;
+    let url = cli.url.as_deref().or(config.url.as_deref());
+    let url = url.ok_or_else(|| {
+        Error::Usage("Where is the service? Say it with --url, with TINTYPE_URL, or in config.toml.".into())
+    })?;
+    let patience = if matches!(cli.command, Command::Upload(_)) { upload::PATIENCE } else { PATIENCE };
+    let client = Client::new(parse_url(url)?, folder.clone(), config.keyring.unwrap_or(true), patience)?;
+    dispatch(cli.command, &client, &folder, &config, out).await
+}
+
+async fn dispatch(command: Command, client: &Client, folder: &Folder, config: &Config, out: Output) -> Result<u8> {
+    match command {
+        Command::Login(arguments) => account::login(client, folder, out, arguments).await?,
+        Command::Logout { everywhere } => account::logout(client, out, everywhere).await?,
+        Command::Whoami => account::whoami(client, out).await?,
+        Command::Upload(arguments) => return upload::run(client, folder, config, out, &arguments).await,
+        Command::List(arguments) => images::list(client, out, &arguments).await?,
+        Command::Show { image } => images::show(client, out, &image).await?,
+        Command::Get(arguments) => return get::run(client, out, &arguments).await,
+        Command::Rm(arguments) => return images::rm(client, folder, out, arguments).await,
+        Command::Link { command } => return links::run(client, out, command).await,
+        Command::Explore(pages) => images::explore(client, out, &pages).await?,
+        Command::Account { command: Account::Delete { password, yes, no_wait } } => {
+            account::delete(client, folder, out, &password, yes, no_wait).await?;
+        }
+        Command::Plans => account::plans(client, out).await?,
+        Command::Completions { .. } | Command::Man { .. } => unreachable!("these need no service"),
+    }
+    Ok(exit::DONE)
+}
+
+/// The manual: its first page, or a page for each command.
+fn manual(dir: Option<&Path>) -> Result<()> {
+    let command = Cli::command();
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        let render = clap_mangen::Man::new(command).render(&mut page);
+        let print = render.and_then(|()| io::stdout().write_all(&page));
+        return print.map_err(|error| Error::file("the manual", error));
+    };
+    let write = || {
+        fs::create_dir_all(dir)?;
+        clap_mangen::generate_to(command, dir)
+    };
+    write().map_err(|error| Error::file(dir.display(), error))
+}

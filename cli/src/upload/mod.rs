@@ -1,0 +1,443 @@
+//! `upload`: files are read, registered in batches and sent side by side, each step as far ahead of the next as a short
+//! queue allows, so that nothing grows with their number but the journal.
+//!
+//! ```text
+//! walk ─▶ read (hash) ─▶ register (batches) ─▶ put (side by side) ─▶ settle (ready or rejected)
+//!             └── known to the journal ──────────▶┘
+//! ```
+
+mod files;
+mod progress;
+mod put;
+mod register;
+mod settle;
+mod watch;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use indicatif::{HumanBytes, HumanCount, HumanDuration};
+use serde_json::json;
+use tintype_model::{ImageId, MAX_IMAGE_BYTES};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use crate::api::{self, Upload};
+use crate::args;
+use crate::client::Client;
+use crate::config::{Config, Folder};
+use crate::error::{Error, Result, exit};
+use crate::images::each;
+use crate::journal::{Content, Journal, State};
+use crate::output::{Output, line, plain};
+use crate::retry::Gate;
+
+use files::{Failure, Found, Item, Place, read, walk};
+use progress::Progress;
+
+const CONCURRENCY: usize = 8;
+/// Files that are hashed at the same time.
+const READERS: usize = 4;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Failures that are told at the end; more are counted.
+const TOLD: usize = 1000;
+
+/// How long a service that fails is tried again before an upload gives up, until the next run.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A registered file that is to be sent.
+struct Job {
+    file: Found,
+    id: ImageId,
+    /// Where to; asked for where it is missing.
+    upload: Option<Upload>,
+}
+
+/// A file whose content is known.
+enum Looked {
+    /// It looks as it did when the journal took note of it.
+    Recognised(Found, Content),
+    Read(Item),
+}
+
+/// One run of the command.
+struct Run<'a> {
+    client: &'a Client,
+    out: Output,
+    arguments: &'a args::Upload,
+    concurrency: usize,
+    /// Bytes that the plan takes.
+    most: u64,
+    /// Absent in a dry run of somebody who is not logged in.
+    journal: Option<Mutex<Journal>>,
+    progress: Progress,
+    report: Mutex<Report>,
+    /// Uploaded, and not known to be ready.
+    unsettled: Mutex<Vec<ImageId>>,
+    /// The bucket's.
+    gate: Gate,
+}
+
+/// What became of the files.
+#[derive(Debug, Default)]
+struct Report {
+    uploaded: u64,
+    uploaded_bytes: u64,
+    /// Finished by an earlier run.
+    already: u64,
+    /// With a content that is there under another title.
+    copies: u64,
+    would: u64,
+    would_bytes: u64,
+    ready: u64,
+    /// Of the failed, what the service found to be no image after it was uploaded.
+    rejected: u64,
+    failed: u64,
+    failures: Vec<Failure>,
+    unsettled: u64,
+}
+
+pub(crate) async fn run(
+    client: &Client,
+    folder: &Folder,
+    config: &Config,
+    out: Output,
+    arguments: &args::Upload,
+) -> Result<u8> {
+    let known = client.is_logged_in().await;
+    if !known && !arguments.dry_run {
+        return Err(Error::NotLoggedIn("You are not logged in: `tintype login`.".into()));
+    }
+    let (mut most, mut journal) = (MAX_IMAGE_BYTES, None);
+    if known {
+        let me = client.ask(api::GET_ME).send().await?;
+        let plans = client.ask(api::LIST_PLANS).send().await?.results;
+        let plan = plans.into_iter().find(|plan| Some(&plan.name) == me.plan.as_ref());
+        let plan = plan.ok_or_else(|| {
+            Error::Other("Your account has no plan, which uploading needs: ask who runs the service for one.".into())
+        })?;
+        most = plan.max_image_bytes;
+        journal = Some(Mutex::new(Journal::open(folder, &client.url, &me.id, arguments.copies)?));
+    }
+    let run = Run {
+        client,
+        out,
+        arguments,
+        concurrency: arguments.concurrency.map(usize::from).or(config.concurrency).unwrap_or(CONCURRENCY).clamp(1, 64),
+        most,
+        journal,
+        progress: Progress::new(out.quiet || arguments.dry_run),
+        report: Mutex::default(),
+        unsettled: Mutex::default(),
+        gate: Gate::default(),
+    };
+    let result = tokio::select! {
+        result = run.all() => result,
+        () = interrupted() => {
+            run.progress.clear();
+            run.conclude();
+            out.note("Interrupted. The same command goes on where this one was.");
+            return Ok(exit::INTERRUPTED);
+        }
+    };
+    run.progress.clear();
+    let status = run.conclude();
+    match result {
+        Ok(()) => Ok(status),
+        Err(error) => {
+            out.note("The same command goes on where this one was.");
+            Err(error)
+        }
+    }
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let waits = async |kind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = waits(SignalKind::interrupt()) => {}
+        () = waits(SignalKind::terminate()) => {}
+        () = waits(SignalKind::hangup()) => {}
+    }
+}
+
+impl Run<'_> {
+    async fn all(&self) -> Result<()> {
+        if !self.arguments.dry_run {
+            if self.arguments.recheck {
+                self.recheck().await?;
+            }
+            self.repeat_unanswered().await?;
+        }
+        let watcher = if self.arguments.watch { Some(watch::Watcher::new(&self.arguments.paths)?) } else { None };
+        self.round(self.arguments.paths.iter().map(|path| Place::root(path)).collect()).await?;
+        let Some(mut watcher) = watcher else { return Ok(()) };
+        loop {
+            self.conclude();
+            self.out.note("Watching for more. Ctrl-C ends it.");
+            *self.report() = Report::default();
+            let places = watcher.changed().await?;
+            self.journal().forget_met();
+            self.round(places).await?;
+        }
+    }
+
+    /// Uploads what is at these places.
+    async fn round(&self, places: Vec<Place>) -> Result<()> {
+        let (to_register, registering) = mpsc::channel(256);
+        let (to_put, putting) = mpsc::channel(64);
+        let also_to_put = to_put.clone();
+        let work = async {
+            tokio::try_join!(
+                self.count(&places),
+                self.feed(&places, to_register, to_put),
+                self.register_all(registering, also_to_put),
+                self.put_all(putting),
+            )?;
+            if !self.arguments.no_wait && !self.arguments.dry_run { self.settle().await } else { Ok(()) }
+        };
+        tokio::select! {
+            result = work => result,
+            () = self.progress.tell() => unreachable!("it tells for ever"),
+        }
+    }
+
+    /// How many files there are, and how large they are, for the progress alone.
+    async fn count(&self, places: &[Place]) -> Result<()> {
+        let (send, mut sizes) = mpsc::channel(1024);
+        let places = places.to_owned();
+        let walking = tokio::task::spawn_blocking(move || {
+            walk(&places, &mut |found| send.blocking_send(found.map_or(0, |found| found.size)).is_ok());
+        });
+        while let Some(size) = sizes.recv().await {
+            self.progress.count(size);
+        }
+        walking.await.map_err(|error| Error::Other(error.to_string()))
+    }
+
+    /// Walks and reads, and sends each file to what it needs next.
+    async fn feed(&self, places: &[Place], to_register: Sender<Item>, to_put: Sender<Job>) -> Result<()> {
+        let (send, found) = mpsc::channel(64);
+        let places = places.to_owned();
+        // It ends when nobody listens any more.
+        tokio::task::spawn_blocking(move || walk(&places, &mut |found| send.blocking_send(found).is_ok()));
+        let found = stream::unfold(found, async |mut found: Receiver<_>| found.recv().await.map(|one| (one, found)));
+        let read = found.map(|found| self.look(found)).buffered(READERS);
+        read.map(Ok)
+            .try_for_each(async |looked| match looked {
+                Err(failure) => {
+                    self.fail(failure, 0);
+                    Ok(())
+                }
+                Ok(looked) => self.pass_on(looked, &to_register, &to_put).await,
+            })
+            .await
+    }
+
+    /// Reads a file, unless it is known from outside.
+    async fn look(&self, found: std::result::Result<Found, Failure>) -> std::result::Result<Looked, Failure> {
+        let found = found?;
+        if !self.arguments.recheck
+            && let Some(journal) = &self.journal
+            && let Some(content) = lock(journal).finished(found.stamp)
+        {
+            return Ok(Looked::Recognised(found, content));
+        }
+        let (most, path) = (self.most, found.path.clone());
+        let read = tokio::task::spawn_blocking(move || read(found, most)).await;
+        read.unwrap_or_else(|error| Err(Failure::new(&path, "failed", error.to_string()))).map(Looked::Read)
+    }
+
+    /// Sends a file to what it needs next, if anything.
+    async fn pass_on(&self, looked: Looked, to_register: &Sender<Item>, to_put: &Sender<Job>) -> Result<()> {
+        let (file, content, settled) = match &looked {
+            Looked::Recognised(file, content) => (file, *content, false),
+            Looked::Read(item) => (&item.file, item.content, item.settled),
+        };
+        let known = self.journal.as_ref().and_then(|journal| lock(journal).known(content, &file.title));
+        let Some(known) = known else {
+            if self.arguments.dry_run {
+                self.would(file);
+                if let Some(journal) = &self.journal {
+                    lock(journal).plan(content, &file.title);
+                }
+                return Ok(());
+            }
+            self.journal().plan(content, &file.title);
+            return match looked {
+                Looked::Read(item) => sent(to_register.send(item).await),
+                Looked::Recognised(..) => unreachable!("what is recognised is known"),
+            };
+        };
+        let Some(id) = known.image.filter(|&id| known.same_title && !self.journal().meet(id)) else {
+            self.report().copies += 1;
+            self.progress.over(file.size, false);
+            self.event("copy", file, known.image);
+            return Ok(());
+        };
+        if settled && !self.arguments.dry_run {
+            self.journal().saw(content, &file.title, file.stamp)?;
+        }
+        match known.state {
+            State::Registered if self.arguments.dry_run => self.would(file),
+            State::Registered => return sent(to_put.send(Job { file: file.clone(), id, upload: None }).await),
+            State::Rejected => {
+                let reason = known.reason.unwrap_or_else(|| "it is not an image that the service takes".into());
+                let reason = format!("the service rejected it before: {reason} (--recheck tries again)");
+                self.fail(Failure::new(&file.path, "rejected", reason), file.size);
+            }
+            _ => {
+                if known.state == State::Uploaded {
+                    self.unsettled().push(id);
+                }
+                self.report().already += 1;
+                self.progress.over(file.size, false);
+                self.event("already", file, Some(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn would(&self, item: &Found) {
+        let mut report = self.report();
+        report.would += 1;
+        report.would_bytes += item.size;
+        drop(report);
+        self.progress.over(item.size, false);
+        if self.out.json {
+            self.event("would_upload", item, None);
+        } else if !self.out.quiet {
+            line(&format!("{}  {}", plain(&item.path.to_string_lossy()), plain(item.title.as_str())));
+        }
+    }
+
+    /// Notes every image that the service no longer has.
+    async fn recheck(&self) -> Result<()> {
+        self.progress.note("Asking which images are there ...".into());
+        let mut there: HashSet<ImageId> = HashSet::new();
+        let ask = async |cursor, limit| {
+            let query = api::ListImages { cursor, limit, ..Default::default() };
+            self.client.ask(api::LIST_IMAGES).query(&query).send().await
+        };
+        let all = args::Pages { limit: 0, all: true };
+        each(&all, ask, |image| there.extend(image.id.parse::<ImageId>().ok())).await?;
+        self.journal().keep_only(|id| there.contains(&id))?;
+        Ok(())
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        lock(self.journal.as_ref().expect("whoever uploads is logged in"))
+    }
+
+    fn report(&self) -> MutexGuard<'_, Report> {
+        lock(&self.report)
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, Vec<ImageId>> {
+        lock(&self.unsettled)
+    }
+
+    /// `size`: of its bytes, those that the progress has not counted yet.
+    fn fail(&self, failure: Failure, size: u64) {
+        self.progress.over(size, true);
+        self.tell_failure(failure);
+    }
+
+    fn tell_failure(&self, failure: Failure) {
+        if self.out.json {
+            let Failure { path, code, reason } = &failure;
+            line(&json!({"event": "failed", "path": path, "code": code, "reason": reason}).to_string());
+        }
+        let mut report = self.report();
+        report.failed += 1;
+        if report.failures.len() < TOLD {
+            report.failures.push(failure);
+        }
+    }
+
+    fn event(&self, event: &str, file: &Found, id: Option<ImageId>) {
+        if self.out.json {
+            let (path, title) = (file.path.to_string_lossy(), file.title.as_str());
+            let id = id.map(|id| id.to_string());
+            line(&json!({"event": event, "path": path, "title": title, "size": file.size, "id": id}).to_string());
+        }
+    }
+
+    /// Says what became of the files, and gives the exit status for it.
+    fn conclude(&self) -> u8 {
+        let report = self.report();
+        let took = self.progress.elapsed();
+        if self.out.json {
+            line(
+                &json!({
+                    "event": "summary",
+                    "uploaded": report.uploaded,
+                    "uploaded_bytes": report.uploaded_bytes,
+                    "already": report.already,
+                    "copies": report.copies,
+                    "would_upload": report.would,
+                    "ready": report.ready,
+                    "rejected": report.rejected,
+                    "failed": report.failed,
+                    "unsettled": report.unsettled,
+                    "seconds": took.as_secs_f64(),
+                })
+                .to_string(),
+            );
+        } else {
+            self.say(&report, took);
+        }
+        if report.failed > 0 {
+            exit::SOME_FAILED
+        } else if report.unsettled > 0 {
+            exit::NOT_SETTLED
+        } else {
+            exit::DONE
+        }
+    }
+
+    fn say(&self, report: &Report, took: Duration) {
+        if !self.out.quiet {
+            let mut parts = Vec::new();
+            let mut part = |count: u64, text: &str| {
+                if count > 0 {
+                    parts.push(format!("{} {text}", HumanCount(count)));
+                }
+            };
+            part(report.would, &format!("would be uploaded ({})", HumanBytes(report.would_bytes)));
+            let rate = (report.uploaded_bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
+            let rate = format!("uploaded ({}, {}/s)", HumanBytes(report.uploaded_bytes), HumanBytes(rate));
+            part(report.uploaded.saturating_sub(report.rejected), &rate);
+            part(report.already, "there already");
+            part(report.copies, "with the same content as another");
+            part(report.unsettled, "not known to be ready yet");
+            part(report.failed, "failed");
+            let text = if parts.is_empty() { "nothing to upload".to_owned() } else { parts.join(", ") };
+            let took =
+                if took < MINUTE { format!("{:.1} s", took.as_secs_f64()) } else { HumanDuration(took).to_string() };
+            line(&format!("{text}, in {took}"));
+        }
+        for failure in &report.failures {
+            eprintln!("{}: {}", failure.path, failure.reason);
+        }
+        let untold = report.failed.saturating_sub(report.failures.len() as u64);
+        if untold > 0 {
+            eprintln!("and {} more, which --json names all", HumanCount(untold));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while it is held")
+}
+
+/// Nobody listens any more only where something else has failed, which is what is told then.
+fn sent<T>(result: std::result::Result<(), mpsc::error::SendError<T>>) -> Result<()> {
+    result.map_err(|_| Error::Other("The upload was cut off.".into()))
+}

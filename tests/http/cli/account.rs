@@ -1,0 +1,164 @@
+//! `login`, `logout`, `whoami`, `plans`, `account delete`, and what needs no service.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::gate::Gate;
+use super::tool::{Tool, photos};
+use crate::harness::{Body, PASSWORD, on_stack};
+
+fn session(tool: &Tool) -> Value {
+    let path = tool.kept("sessions", "json").expect("a session is kept");
+    serde_json::from_slice(&fs::read(path).expect("it can be read")).expect("it is JSON")
+}
+
+#[test]
+fn a_session_is_kept_for_its_user_alone_and_is_really_over_after_logout() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let path = tool.kept("sessions", "json").expect("a session is kept");
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().expect("a folder")), 0o700);
+        let me = tool.run(["whoami", "--json"]).await.is(0).json().remove(0);
+        assert_eq!(me["email"], user.email);
+        tool.run(["whoami"]).await.is(0).says("Plan     Basic");
+
+        let kept = session(&tool);
+        let token = kept.str("access_token");
+        stack.get("/api/me").token(token).await.is(200);
+        tool.run(["logout"]).await.is(0);
+        stack.get("/api/me").token(token).await.is(401);
+        stack.post("/api/auth/refresh", json!({"refresh_token": kept["refresh_token"]})).await.is(401);
+        assert!(!path.exists());
+        tool.run(["whoami"]).await.is(3).says("tintype login");
+        tool.run(["logout"]).await.is(0).says("not logged in");
+        // This session, not the user's others.
+        user.get("/api/me").await.is(200);
+    });
+}
+
+#[test]
+fn a_logout_everywhere_ends_all_sessions() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        tool.run(["logout", "--everywhere"]).await.is(0);
+        user.get("/api/me").await.is(401);
+    });
+}
+
+#[test]
+fn a_login_needs_the_right_password_from_somewhere() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::new(&stack.url);
+        let login = ["login", "--email", user.email.as_str()];
+        tool.run(login).await.is(2).says("--password-stdin");
+        let login = [&login[..], &["--password-stdin"]].concat();
+        tool.run_with(login.clone(), "wrong\n").await.is(3).says("is not right");
+        assert!(tool.kept("sessions", "json").is_none());
+        let ran = tool.run_with([&login[..], &["--json"]].concat(), "wrong\n").await.is(3);
+        assert_eq!(ran.json()[0]["error"]["code"], "bad_credentials");
+        tool.run_with(login, &format!("{PASSWORD}\r\n")).await.is(0);
+        // The first service is remembered.
+        let config = fs::read_to_string(tool.folder.path().join("config.toml")).expect("it is there");
+        assert!(config.contains(&stack.url), "{config}");
+        let mut elsewhere = tool.command(["whoami"]);
+        elsewhere.env_remove("TINTYPE_URL");
+        super::tool::Running::of(elsewhere).ends().await.is(0).says(&user.email);
+        let ran = tool.run(["--url", "http://127.0.0.1:9", "whoami"]).await.is(3);
+        ran.says("tintype login");
+    });
+}
+
+#[test]
+fn a_session_is_renewed_silently_and_once_however_much_is_under_way() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let gate = Gate::open().await;
+        let tool = Tool::of(&user).await.through(&gate);
+        let path = tool.kept("sessions", "json").expect("a session is kept");
+        let spoil = |change: fn(&mut Value)| {
+            let mut kept = session(&tool);
+            change(&mut kept);
+            fs::write(&path, kept.to_string()).expect("it can be written");
+        };
+        let refreshed = || gate.asked("/api/auth/refresh").len();
+
+        spoil(|kept| kept["expires_at"] = json!(0));
+        tool.run(["whoami"]).await.is(0);
+        assert_eq!(refreshed(), 1);
+        tool.run(["whoami"]).await.is(0);
+        assert_eq!(refreshed(), 1);
+
+        // One that only the service knows to be over.
+        spoil(|kept| kept["access_token"] = json!(format!("{}x", kept["access_token"].as_str().expect("text"))));
+        let folder = photos(40);
+        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        assert_eq!(refreshed(), 2);
+
+        spoil(|kept| {
+            kept["expires_at"] = json!(0);
+            kept["refresh_token"] = json!("over");
+        });
+        tool.run(["whoami"]).await.is(3).says("log in again");
+        assert!(!path.exists());
+    });
+}
+
+#[test]
+fn plans_are_listed_for_anyone() {
+    on_stack(async |stack| {
+        let nobody = Tool::new(&stack.url);
+        let plans = nobody.run(["plans", "--json"]).await.is(0).json();
+        assert!(plans.iter().any(|plan| plan["name"] == "Enterprise" && plan["expiring_links"] == true));
+        let tool = Tool::of(&stack.user_on("Premium").await).await;
+        tool.run(["plans"]).await.is(0).says("Premium (yours)");
+    });
+}
+
+#[test]
+fn an_account_is_deleted_after_questions_and_with_its_password() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let folder = photos(2);
+        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        let delete = ["account", "delete", "--yes", "--password-stdin"];
+        tool.run_with(["account", "delete", "--password-stdin"], PASSWORD).await.is(2).says("--yes");
+        tool.run_with(delete, "wrong").await.is(3).says("password");
+        user.get("/api/me").await.is(200);
+        let job = tool.run_with([&delete[..], &["--json"]].concat(), PASSWORD).await.is(0).json().remove(0);
+        // Waited for without a login, which there is none for any more.
+        assert_eq!((job.str("kind"), job.str("status"), job.number("done")), ("delete_account", "done", 2), "{job}");
+        user.get("/api/me").await.is(401);
+        assert!(tool.kept("sessions", "json").is_none());
+        assert!(tool.kept("journals", "jsonl").is_none());
+    });
+}
+
+#[test]
+fn help_completions_and_manual_need_no_service() {
+    on_stack(async |_| {
+        let tool = Tool::new("");
+        let ran = tool.run(["--help"]).await.is(0);
+        for command in ["login", "upload", "get", "link", "account", "Exit status", "Examples"] {
+            assert!(ran.out.contains(command), "{command}");
+        }
+        tool.run(["upload", "--help"]).await.is(0).says("Examples:");
+        for shell in ["bash", "zsh", "fish"] {
+            tool.run(["completions", shell]).await.is(0).says("tintype");
+        }
+        tool.run(["man"]).await.is(0).says(".TH tintype 1");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        tool.run([Path::new("man"), Path::new("--dir"), folder.path()]).await.is(0);
+        assert!(folder.path().join("tintype-link-create.1").exists());
+        tool.run(["whoami"]).await.is(2);
+        tool.run(["frobnicate"]).await.is(2);
+    });
+}
