@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Answer, Body, Fault, PASSWORD, Stack, User, administrators_user, eventually, get_user, on_stack, unique,
 };
+use crate::resets::{half_a_minute_passes, note};
 
 const ALWAYS: usize = usize::MAX;
 const NEW_PASSWORD: &str = "Loud-Mountain-77";
