@@ -15,6 +15,7 @@ mod exif;
 mod format;
 mod picture;
 mod reduce;
+mod resize;
 mod source;
 
 use std::io::Read;
@@ -24,7 +25,8 @@ pub use error::{Error, Rejection};
 pub use format::Format;
 
 use decode::Wanted;
-use picture::{Decoded, Picture};
+use exif::Orientation;
+use picture::{Picture, Raster};
 use source::Source;
 
 /// The pixel limit to use where there is no reason for another: 100 megapixels.
@@ -93,11 +95,11 @@ pub struct Rgba {
 /// be shown.
 pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let ((width, height), pictures) = pictures(&mut source, request)?;
-    let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
+    let made = pictures(&mut source, request)?;
+    let placeholder = made.placeholder();
     let mut thumbnails = Vec::new();
     if tallest(request.heights).is_some() {
-        for picture in &pictures {
+        for picture in &made.pictures {
             source.check_deadline()?;
             thumbnails.push(Thumbnail {
                 height: picture.height,
@@ -106,6 +108,7 @@ pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome,
             });
         }
     }
+    let (width, height) = made.size;
     Ok(Outcome { width, height, placeholder, thumbnails })
 }
 
@@ -115,7 +118,7 @@ pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome,
 /// As [`process`], but for encoding.
 pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let (_, pictures) = pictures(&mut source, request)?;
+    let pictures = pictures(&mut source, request)?.pictures;
     Ok(pictures
         .into_iter()
         .map(|picture| Rgba {
@@ -126,9 +129,19 @@ pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>
         .collect())
 }
 
-/// The image's own size, upright, and its thumbnails, tallest first; one of a height of our choice
-/// where none is asked for.
-fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<((u32, u32), Vec<Picture>), Error> {
+/// An image made small.
+struct Made {
+    /// The image's own size, upright.
+    size: (u32, u32),
+    /// The thumbnails, tallest first; one of a height of our choice where none is asked for.
+    pictures: Vec<Picture>,
+    /// The last of them as it was before it was finished.
+    smallest: Raster,
+    orientation: Orientation,
+    icc_profile: Option<Vec<u8>>,
+}
+
+fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<Made, Error> {
     tell_type(source, request.declared)?;
     let wanted =
         Wanted { height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT), max_pixels: request.max_pixels };
@@ -139,9 +152,26 @@ fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<((u32, u32
         Format::Gif => decode::gif::decode(source, wanted),
     }?;
     source.check_deadline()?;
-    let size = upright_size(&decoded);
-    let largest = largest_picture(decoded, wanted);
-    Ok((size, chain(largest, size, request.heights)))
+    let stored = (decoded.width, decoded.height);
+    let orientation = decoded.orientation;
+    let size = orientation.turned(stored);
+    let largest = decoded.resize(orientation.turned(fit(size, wanted.height)));
+    let icc_profile = decoded.icc_profile;
+    drop(decoded.planes);
+
+    let mut rasters = vec![largest];
+    for height in distinct(request.heights, size.1).into_iter().skip(1) {
+        let previous = rasters.last().expect("starts with one");
+        rasters.push(previous.resize(orientation.turned(fit(size, height))));
+    }
+    let pictures = rasters.iter().map(|raster| finish(raster, orientation, icc_profile.as_deref())).collect();
+    let smallest = rasters.pop().expect("starts with one");
+    Ok(Made { size, pictures, smallest, orientation, icc_profile })
+}
+
+/// Rounded, in sRGB, upright.
+fn finish(raster: &Raster, orientation: Orientation, icc_profile: Option<&[u8]>) -> Picture {
+    colour::to_srgb(raster.round(), icc_profile).turn(orientation)
 }
 
 fn tallest(heights: &[u32]) -> Option<u32> {
@@ -162,32 +192,12 @@ fn tell_type(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {
     .into())
 }
 
-fn upright_size(decoded: &Decoded) -> (u32, u32) {
-    if decoded.orientation.swaps_sides() { (decoded.height, decoded.width) } else { (decoded.width, decoded.height) }
-}
-
-/// The largest thumbnail as a picture: resized, in sRGB, upright.
-fn largest_picture(decoded: Decoded, wanted: Wanted) -> Picture {
-    let stored = (decoded.width, decoded.height);
-    let (width, height) = wanted.stored_target(stored, decoded.orientation);
-    let picture = decoded.resize(width, height);
-    let picture = colour::to_srgb(picture, decoded.icc_profile.as_deref());
-    picture.turn(decoded.orientation)
-}
-
-/// The pictures of all heights, tallest first, each made from the one before it.
-fn chain(largest: Picture, original: (u32, u32), heights: &[u32]) -> Vec<Picture> {
-    let mut distinct: Vec<u32> =
-        heights.iter().filter(|&&height| height > 0).map(|&height| height.min(original.1)).collect();
+/// The heights that are made, tallest first: none above the image's own, and none twice.
+fn distinct(heights: &[u32], most: u32) -> Vec<u32> {
+    let mut distinct: Vec<u32> = heights.iter().filter(|&&height| height > 0).map(|&height| height.min(most)).collect();
     distinct.sort_unstable_by(|a, b| b.cmp(a));
     distinct.dedup();
-    let mut pictures = vec![largest];
-    for &height in distinct.iter().skip(1) {
-        let (width, height) = fit(original, height);
-        let previous = pictures.last().expect("starts with one");
-        pictures.push(previous.resize(width, height));
-    }
-    pictures
+    distinct
 }
 
 /// The size of a thumbnail: never larger than the image, aspect kept to the nearest pixel.
@@ -200,17 +210,16 @@ fn fit((width, height): (u32, u32), wanted_height: u32) -> (u32, u32) {
     (width as u32, wanted_height)
 }
 
-fn placeholder(picture: &Picture) -> Vec<u8> {
-    let longest = picture.width.max(picture.height);
-    let (width, height) = if longest <= PLACEHOLDER_SIDE {
-        (picture.width, picture.height)
-    } else {
+impl Made {
+    fn placeholder(&self) -> Vec<u8> {
+        let (width, height) = (self.smallest.width, self.smallest.height);
+        let longest = width.max(height);
         let shrink = |side: u32| {
-            let scaled = u64::from(side) * u64::from(PLACEHOLDER_SIDE) / u64::from(longest);
+            let scaled = u64::from(side) * u64::from(PLACEHOLDER_SIDE.min(longest)) / u64::from(longest);
             (scaled as u32).max(1)
         };
-        (shrink(picture.width), shrink(picture.height))
-    };
-    let small = colour::ycbcr_to_rgb(picture.resize(width, height));
-    thumbhash::rgba_to_thumb_hash(width as usize, height as usize, &small.to_rgba())
+        let small = self.smallest.resize((shrink(width), shrink(height)));
+        let small = colour::ycbcr_to_rgb(finish(&small, self.orientation, self.icc_profile.as_deref()));
+        thumbhash::rgba_to_thumb_hash(small.width as usize, small.height as usize, &small.to_rgba())
+    }
 }

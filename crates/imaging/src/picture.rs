@@ -1,9 +1,7 @@
 //! Pictures between the decoder and the encoder: small already, resized, turned, recoloured.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use crate::exif::Orientation;
+use crate::resize::View;
 
 /// What the samples mean. Alpha is always premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +32,8 @@ pub(crate) struct Samples {
 pub(crate) struct Plane {
     pub(crate) width: u32,
     pub(crate) height: u32,
+    /// Samples from a row to the next.
+    pub(crate) stride: usize,
     /// The part that shows the image, in fractions of a pixel: the last box or block may be partly
     /// outside of it.
     pub(crate) view_width: f64,
@@ -63,70 +63,77 @@ pub(crate) struct Picture {
     pub(crate) planes: Vec<Samples>,
 }
 
-impl Plane {
-    fn resize(&self, width: u32, height: u32, resizer: &mut Resizer) -> Samples {
-        let channels = self.samples.channels;
-        let whole = f64::from(self.width) == self.view_width
-            && f64::from(self.height) == self.view_height
-            && (self.width, self.height) == (width, height);
-        if whole {
-            return self.samples.clone();
-        }
-        let kind = match channels {
-            1 => PixelType::U8,
-            2 => PixelType::U8x2,
-            3 => PixelType::U8x3,
-            _ => PixelType::U8x4,
-        };
-        let source = ImageRef::new(self.width, self.height, &self.samples.data, kind)
-            .expect("a plane holds width * height pixels");
-        let mut target = Image::new(width, height, kind);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-            .use_alpha(false)
-            .crop(0.0, 0.0, self.view_width, self.view_height);
-        resizer
-            .resize(&source, &mut target, &options)
-            .expect("both images have one pixel type and the view is within the plane");
-        Samples { channels, data: target.into_vec() }
-    }
+/// A picture at a thumbnail's size that is not rounded to whole levels yet: channel by channel.
+#[derive(Debug)]
+pub(crate) struct Raster {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    model: Model,
+    channels: Vec<Vec<f32>>,
 }
 
 impl Decoded {
     /// The picture at `width` x `height`, before it is turned.
-    pub(crate) fn resize(&self, width: u32, height: u32) -> Picture {
-        let mut resizer = Resizer::new();
-        Picture {
-            width,
-            height,
-            model: self.model,
-            planes: self.planes.iter().map(|plane| plane.resize(width, height, &mut resizer)).collect(),
-        }
+    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Raster {
+        let resize = |plane: &Plane| {
+            let view = View {
+                samples: &plane.samples.data,
+                channels: plane.samples.channels,
+                width: plane.width as usize,
+                height: plane.height as usize,
+                stride: plane.stride,
+                across: plane.view_width,
+                down: plane.view_height,
+            };
+            view.resize((width as usize, height as usize))
+        };
+        Raster { width, height, model: self.model, channels: self.planes.iter().flat_map(resize).collect() }
+    }
+}
+
+impl Raster {
+    /// The same picture at another size.
+    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Self {
+        let resize = |samples: &Vec<f32>| {
+            let view = View {
+                samples,
+                channels: 1,
+                width: self.width as usize,
+                height: self.height as usize,
+                stride: self.width as usize,
+                across: f64::from(self.width),
+                down: f64::from(self.height),
+            };
+            view.resize((width as usize, height as usize))
+        };
+        Self { width, height, model: self.model, channels: self.channels.iter().flat_map(resize).collect() }
+    }
+
+    /// In whole levels.
+    pub(crate) fn round(&self) -> Picture {
+        let level = |value: f32| (value + 0.5) as u8;
+        let planes = match self.model {
+            Model::Grey | Model::YCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => self
+                .channels
+                .iter()
+                .map(|channel| Samples { channels: 1, data: channel.iter().copied().map(level).collect() })
+                .collect(),
+            Model::GreyAlpha | Model::Rgb | Model::Rgba => {
+                let channels = self.channels.len();
+                let mut data = vec![0; self.width as usize * self.height as usize * channels];
+                for (index, channel) in self.channels.iter().enumerate() {
+                    for (sample, &value) in data[index..].iter_mut().step_by(channels).zip(channel) {
+                        *sample = level(value);
+                    }
+                }
+                vec![Samples { channels, data }]
+            }
+        };
+        Picture { width: self.width, height: self.height, model: self.model, planes }
     }
 }
 
 impl Picture {
-    /// The same picture at another size.
-    pub(crate) fn resize(&self, width: u32, height: u32) -> Self {
-        let mut resizer = Resizer::new();
-        let planes = self
-            .planes
-            .iter()
-            .map(|samples| {
-                // Borrowing the samples as a plane would need a second type; they are small.
-                let plane = Plane {
-                    width: self.width,
-                    height: self.height,
-                    view_width: f64::from(self.width),
-                    view_height: f64::from(self.height),
-                    samples: samples.clone(),
-                };
-                plane.resize(width, height, &mut resizer)
-            })
-            .collect();
-        Self { width, height, model: self.model, planes }
-    }
-
     /// The picture as it is meant to be looked at.
     pub(crate) fn turn(self, orientation: Orientation) -> Self {
         if orientation == Orientation::Upright {

@@ -72,6 +72,7 @@ impl From<JpegPlane> for Plane {
         Self {
             width: plane.width,
             height: plane.height,
+            stride: plane.stride,
             view_width: f64::from(plane.eighths_across) / 8.0,
             view_height: f64::from(plane.eighths_down) / 8.0,
             samples: Samples { channels: 1, data: plane.samples },

@@ -79,6 +79,7 @@ fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
     let mut plane = Plane {
         width: scaled.0,
         height: scaled.1,
+        stride: scaled.0 as usize * channels,
         view_width: f64::from(scaled.0),
         view_height: f64::from(scaled.1),
         samples: Samples { channels, data },
@@ -111,6 +112,7 @@ fn on_canvas(frame: &Plane, parts: &Parts<'_>, canvas: (u32, u32), factor: Facto
     Plane {
         width,
         height,
+        stride: width as usize * 4,
         view_width: f64::from(width),
         view_height: f64::from(height),
         samples: Samples { channels: 4, data },
