@@ -25,8 +25,7 @@ pub use error::{Error, Rejection};
 pub use format::Format;
 
 use decode::Wanted;
-use exif::Orientation;
-use picture::{Picture, Raster};
+use picture::Picture;
 use source::Source;
 
 /// The pixel limit to use where there is no reason for another: 100 megapixels.
@@ -95,11 +94,11 @@ pub struct Rgba {
 /// be shown.
 pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let made = pictures(&mut source, request)?;
-    let placeholder = made.placeholder();
+    let ((width, height), pictures) = pictures(&mut source, request)?;
+    let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
     let mut thumbnails = Vec::new();
     if tallest(request.heights).is_some() {
-        for picture in &made.pictures {
+        for picture in &pictures {
             source.check_deadline()?;
             thumbnails.push(Thumbnail {
                 height: picture.height,
@@ -108,7 +107,6 @@ pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome,
             });
         }
     }
-    let (width, height) = made.size;
     Ok(Outcome { width, height, placeholder, thumbnails })
 }
 
@@ -118,7 +116,7 @@ pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome,
 /// As [`process`], but for encoding.
 pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let pictures = pictures(&mut source, request)?.pictures;
+    let (_, pictures) = pictures(&mut source, request)?;
     Ok(pictures
         .into_iter()
         .map(|picture| Rgba {
@@ -129,19 +127,9 @@ pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>
         .collect())
 }
 
-/// An image made small.
-struct Made {
-    /// The image's own size, upright.
-    size: (u32, u32),
-    /// The thumbnails, tallest first; one of a height of our choice where none is asked for.
-    pictures: Vec<Picture>,
-    /// The last of them as it was before it was finished.
-    smallest: Raster,
-    orientation: Orientation,
-    icc_profile: Option<Vec<u8>>,
-}
-
-fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<Made, Error> {
+/// The image's own size, upright, and its thumbnails, tallest first; one of a height of our choice
+/// where none is asked for.
+fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<((u32, u32), Vec<Picture>), Error> {
     tell_type(source, request.declared)?;
     let wanted =
         Wanted { height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT), max_pixels: request.max_pixels };
@@ -152,26 +140,18 @@ fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<Made, Erro
         Format::Gif => decode::gif::decode(source, wanted),
     }?;
     source.check_deadline()?;
-    let stored = (decoded.width, decoded.height);
     let orientation = decoded.orientation;
-    let size = orientation.turned(stored);
-    let largest = decoded.resize(orientation.turned(fit(size, wanted.height)));
-    let icc_profile = decoded.icc_profile;
-    drop(decoded.planes);
-
-    let mut rasters = vec![largest];
-    for height in distinct(request.heights, size.1).into_iter().skip(1) {
-        let previous = rasters.last().expect("starts with one");
-        rasters.push(previous.resize(orientation.turned(fit(size, height))));
+    let size = orientation.turned((decoded.width, decoded.height));
+    let mut heights = distinct(request.heights, size.1);
+    if heights.is_empty() {
+        heights.push(wanted.height);
     }
-    let pictures = rasters.iter().map(|raster| finish(raster, orientation, icc_profile.as_deref())).collect();
-    let smallest = rasters.pop().expect("starts with one");
-    Ok(Made { size, pictures, smallest, orientation, icc_profile })
-}
-
-/// Rounded, in sRGB, upright.
-fn finish(raster: &Raster, orientation: Orientation, icc_profile: Option<&[u8]>) -> Picture {
-    colour::to_srgb(raster.round(), icc_profile).turn(orientation)
+    // Each from what was decoded: one from another would be resized twice, which shows.
+    let picture = |height| {
+        let resized = decoded.resize(orientation.turned(fit(size, height)));
+        colour::to_srgb(resized, decoded.icc_profile.as_deref()).turn(orientation)
+    };
+    Ok((size, heights.into_iter().map(picture).collect()))
 }
 
 fn tallest(heights: &[u32]) -> Option<u32> {
@@ -210,16 +190,13 @@ fn fit((width, height): (u32, u32), wanted_height: u32) -> (u32, u32) {
     (width as u32, wanted_height)
 }
 
-impl Made {
-    fn placeholder(&self) -> Vec<u8> {
-        let (width, height) = (self.smallest.width, self.smallest.height);
-        let longest = width.max(height);
-        let shrink = |side: u32| {
-            let scaled = u64::from(side) * u64::from(PLACEHOLDER_SIDE.min(longest)) / u64::from(longest);
-            (scaled as u32).max(1)
-        };
-        let small = self.smallest.resize((shrink(width), shrink(height)));
-        let small = colour::ycbcr_to_rgb(finish(&small, self.orientation, self.icc_profile.as_deref()));
-        thumbhash::rgba_to_thumb_hash(small.width as usize, small.height as usize, &small.to_rgba())
-    }
+fn placeholder(picture: &Picture) -> Vec<u8> {
+    let longest = picture.width.max(picture.height);
+    let shrink = |side: u32| {
+        let scaled = u64::from(side) * u64::from(PLACEHOLDER_SIDE.min(longest)) / u64::from(longest);
+        (scaled as u32).max(1)
+    };
+    let (width, height) = (shrink(picture.width), shrink(picture.height));
+    let small = colour::ycbcr_to_rgb(picture.resize((width, height)));
+    thumbhash::rgba_to_thumb_hash(width as usize, height as usize, &small.to_rgba())
 }

@@ -1,7 +1,7 @@
 //! Pictures between the decoder and the encoder: small already, resized, turned, recoloured.
 
 use crate::exif::Orientation;
-use crate::resize::View;
+use crate::resize::{Known, Level, View};
 
 /// What the samples mean. Alpha is always premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) enum Model {
     Rgba,
     /// Full-range BT.601, as JFIF has it.
     YCbCr,
+    /// BT.601 with the levels of video, 16 to 235 and 16 to 240; only before it is resized.
+    VideoYCbCr,
     /// Three planes.
     PlanarRgb,
     /// Four planes of ink: 255 is full cover.
@@ -38,6 +40,8 @@ pub(crate) struct Plane {
     /// outside of it.
     pub(crate) view_width: f64,
     pub(crate) view_height: f64,
+    /// See [`View::spread`].
+    pub(crate) spread: (f64, f64),
     pub(crate) samples: Samples,
 }
 
@@ -63,77 +67,70 @@ pub(crate) struct Picture {
     pub(crate) planes: Vec<Samples>,
 }
 
-/// A picture at a thumbnail's size that is not rounded to whole levels yet: channel by channel.
-#[derive(Debug)]
-pub(crate) struct Raster {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    model: Model,
-    channels: Vec<Vec<f32>>,
+impl Plane {
+    fn resize<L: Level>(&self, (width, height): (u32, u32), known: &mut Known) -> Vec<L> {
+        let view = View {
+            samples: &self.samples.data,
+            channels: self.samples.channels,
+            width: self.width as usize,
+            height: self.height as usize,
+            stride: self.stride,
+            across: self.view_width,
+            down: self.view_height,
+            spread: self.spread,
+        };
+        view.resize((width as usize, height as usize), known)
+    }
 }
 
 impl Decoded {
-    /// The picture at `width` x `height`, before it is turned.
-    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Raster {
-        let resize = |plane: &Plane| {
-            let view = View {
-                samples: &plane.samples.data,
-                channels: plane.samples.channels,
-                width: plane.width as usize,
-                height: plane.height as usize,
-                stride: plane.stride,
-                across: plane.view_width,
-                down: plane.view_height,
-            };
-            view.resize((width as usize, height as usize))
-        };
-        Raster { width, height, model: self.model, channels: self.planes.iter().flat_map(resize).collect() }
+    /// The picture at another size, before it is turned.
+    pub(crate) fn resize(&self, size: (u32, u32)) -> Picture {
+        let (width, height) = size;
+        let mut known = Known::default();
+        if self.model == Model::VideoYCbCr {
+            let [y, cb, cr] = [0, 1, 2].map(|plane: usize| self.planes[plane].resize::<f32>(size, &mut known));
+            let data = video_to_rgb(&y, &cb, &cr);
+            return Picture { width, height, model: Model::Rgb, planes: vec![Samples { channels: 3, data }] };
+        }
+        let resize = |plane: &Plane| Samples { channels: plane.samples.channels, data: plane.resize(size, &mut known) };
+        Picture { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
 }
 
-impl Raster {
-    /// The same picture at another size.
-    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Self {
-        let resize = |samples: &Vec<f32>| {
-            let view = View {
-                samples,
-                channels: 1,
-                width: self.width as usize,
-                height: self.height as usize,
-                stride: self.width as usize,
-                across: f64::from(self.width),
-                down: f64::from(self.height),
-            };
-            view.resize((width as usize, height as usize))
-        };
-        Self { width, height, model: self.model, channels: self.channels.iter().flat_map(resize).collect() }
+/// ITU-R BT.601 with the levels of video, as WebP has it (RFC 9649, section 2.5 by way of RFC 6386,
+/// section 9.2), rounded once.
+fn video_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
+    let mut data = Vec::with_capacity(y.len() * 3);
+    for ((&y, &cb), &cr) in y.iter().zip(cb).zip(cr) {
+        let y = (y - 16.0) * (255.0 / 219.0);
+        let (cb, cr) = ((cb - 128.0) * (255.0 / 224.0), (cr - 128.0) * (255.0 / 224.0));
+        let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+        data.extend_from_slice(&rgb.map(u8::of));
     }
-
-    /// In whole levels.
-    pub(crate) fn round(&self) -> Picture {
-        let level = |value: f32| (value + 0.5) as u8;
-        let planes = match self.model {
-            Model::Grey | Model::YCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => self
-                .channels
-                .iter()
-                .map(|channel| Samples { channels: 1, data: channel.iter().copied().map(level).collect() })
-                .collect(),
-            Model::GreyAlpha | Model::Rgb | Model::Rgba => {
-                let channels = self.channels.len();
-                let mut data = vec![0; self.width as usize * self.height as usize * channels];
-                for (index, channel) in self.channels.iter().enumerate() {
-                    for (sample, &value) in data[index..].iter_mut().step_by(channels).zip(channel) {
-                        *sample = level(value);
-                    }
-                }
-                vec![Samples { channels, data }]
-            }
-        };
-        Picture { width: self.width, height: self.height, model: self.model, planes }
-    }
+    data
 }
 
 impl Picture {
+    /// The same picture at another size.
+    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Self {
+        let mut known = Known::default();
+        let resize = |samples: &Samples| {
+            let view = View {
+                samples: &samples.data,
+                channels: samples.channels,
+                width: self.width as usize,
+                height: self.height as usize,
+                stride: self.width as usize * samples.channels,
+                across: f64::from(self.width),
+                down: f64::from(self.height),
+                spread: (0.0, 0.0),
+            };
+            Samples { channels: samples.channels, data: view.resize((width as usize, height as usize), &mut known) }
+        };
+        Self { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
+    }
+
     /// The picture as it is meant to be looked at.
     pub(crate) fn turn(self, orientation: Orientation) -> Self {
         if orientation == Orientation::Upright {
@@ -152,7 +149,7 @@ impl Picture {
         let pixels = straight.width as usize * straight.height as usize;
         let mut out = Vec::with_capacity(pixels * 4);
         match straight.model {
-            Model::YCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
+            Model::YCbCr | Model::VideoYCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
                 unreachable!("the colour step has made these RGB")
             }
             Model::Grey => {

@@ -150,6 +150,7 @@ impl Reducer {
             stride: self.out_width * self.channels,
             view_width: f64::from(self.width) / f64::from(self.factor.x),
             view_height: f64::from(self.height) / f64::from(self.factor.y),
+            spread: (0.0, 0.0),
             samples: Samples { channels: self.channels, data: self.out },
         }
     }

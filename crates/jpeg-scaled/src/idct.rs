@@ -11,6 +11,7 @@
 //!
 //! Eight neighbouring blocks are transformed at once, one in each lane: nothing needs to be moved
 //! between lanes until the samples are written.
+#![expect(clippy::needless_range_loop, reason = "loops over lanes are what the compiler makes vectors of")]
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use std::ops::{Add, Mul, Sub};

@@ -63,6 +63,13 @@ fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
     let factor = Factor::leaving(OVERSAMPLE, canvas, target);
     let still = still_file(&parts, width, height);
     let scaled = (width.div_ceil(factor.x), height.div_ceil(factor.y));
+    let icc_profile = parts.profile.filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec);
+    let decoded =
+        |model, planes| Decoded { width: canvas.0, height: canvas.1, orientation, icc_profile, model, planes };
+    if !alpha && parts.picture.0 == b"VP8 " {
+        let planes = video_planes(&still)?;
+        return Ok(decoded(Model::VideoYCbCr, planes));
+    }
     let mut decoder =
         webpx::Decoder::new(&still).map_err(explain)?.config(webpx::DecoderConfig::new().limits(webpx::Limits::none()));
     if scaled != (width, height) {
@@ -82,19 +89,41 @@ fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
         stride: scaled.0 as usize * channels,
         view_width: f64::from(scaled.0),
         view_height: f64::from(scaled.1),
+        spread: (0.0, 0.0),
         samples: Samples { channels, data },
     };
     if !covers {
         plane = on_canvas(&plane, &parts, canvas, factor);
     }
-    Ok(Decoded {
-        width: canvas.0,
-        height: canvas.1,
-        orientation,
-        icc_profile: parts.profile.filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec),
-        model: if alpha { Model::Rgba } else { Model::Rgb },
-        planes: vec![plane],
-    })
+    Ok(decoded(if alpha { Model::Rgba } else { Model::Rgb }, vec![plane]))
+}
+
+/// A lossy picture at its full size, in its own planes. Where libwebp scales, it leaves out the
+/// filter that smooths the edges of blocks.
+fn video_planes(still: &[u8]) -> Result<Vec<Plane>, Rejection> {
+    let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
+    let planes = webpx::Decoder::new(still).map_err(explain)?.config(config).decode_yuv().map_err(explain)?;
+    let (width, height) = (planes.width, planes.height);
+    let halved = |side: u32| f64::from(side) / 2.0;
+    let colour = |data, stride| Plane {
+        width: width.div_ceil(2),
+        height: height.div_ceil(2),
+        stride,
+        view_width: halved(width),
+        view_height: halved(height),
+        spread: (1.0, 1.0),
+        samples: Samples { channels: 1, data },
+    };
+    let luminance = Plane {
+        width,
+        height,
+        stride: planes.y_stride,
+        view_width: f64::from(width),
+        view_height: f64::from(height),
+        spread: (0.0, 0.0),
+        samples: Samples { channels: 1, data: planes.y },
+    };
+    Ok(vec![luminance, colour(planes.u, planes.u_stride), colour(planes.v, planes.v_stride)])
 }
 
 /// A frame smaller than its canvas, at its place to the nearest pixel of the reduced size.
@@ -115,6 +144,7 @@ fn on_canvas(frame: &Plane, parts: &Parts<'_>, canvas: (u32, u32), factor: Facto
         stride: width as usize * 4,
         view_width: f64::from(width),
         view_height: f64::from(height),
+        spread: (0.0, 0.0),
         samples: Samples { channels: 4, data },
     }
 }
