@@ -13,6 +13,9 @@ ARCH ?=
 CARGO_DENY := 0.20.2
 CARGO_MACHETE := 0.9.2
 
+# What is checked and formatted.
+PYTHON_FILES := infra tests benches fuzz crates
+
 VENV := $(CURDIR)/.venv
 TOOLS := $(CURDIR)/.local/tools
 PYTHON := $(VENV)/bin/python
@@ -38,6 +41,8 @@ run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
 .PHONY: test
 test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
 	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
+	@$(if $(ARGS),,cargo build --locked --package jpeg-scaled --example planes && \
+		$(PYTHON) crates/jpeg-scaled/tests/against_libjpeg.py $${CARGO_TARGET_DIR:-target}/debug/examples/planes)
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
 		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
@@ -105,8 +110,8 @@ openapi: ## Write docs/openapi.json anew from the code
 .PHONY: format
 format: $(VENV)/ready ## Format Rust and Python
 	cargo fmt --all
-	ruff format infra tests benches/functions.py
-	ruff check --fix infra tests benches/functions.py
+	ruff format $(PYTHON_FILES)
+	ruff check --fix $(PYTHON_FILES)
 
 .PHONY: lint
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
@@ -117,8 +122,8 @@ lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo machete
-	ruff format --check infra tests benches/functions.py
-	ruff check infra tests benches/functions.py
+	ruff format --check $(PYTHON_FILES)
+	ruff check $(PYTHON_FILES)
 
 .PHONY: lint-deploy
 lint-deploy: $(VENV)/ready

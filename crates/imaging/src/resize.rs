@@ -4,7 +4,6 @@
 //! between one thumbnail and the next, cost up to 1.5 dB. Down comes before across, as rows are
 //! added up without moving anything between lanes, and fewer of them are left for the other
 //! direction.
-#![expect(clippy::needless_range_loop, reason = "loops over lanes are what the compiler makes vectors of")]
 
 use std::f64::consts::PI;
 
