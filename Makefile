@@ -41,8 +41,10 @@ run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
 .PHONY: test
 test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
 	cargo test --locked --workspace --exclude tintype-tests $(ARGS)
-	@$(if $(ARGS),,cargo build --locked --package jpeg-scaled --example planes && \
-		$(PYTHON) crates/jpeg-scaled/tests/against_libjpeg.py $${CARGO_TARGET_DIR:-target}/debug/examples/planes)
+	@$(if $(ARGS),,examples=$${CARGO_TARGET_DIR:-target}/debug/examples && \
+		cargo build --locked --package jpeg-scaled --example planes --package tintype-imaging --example bench_worker && \
+		$(PYTHON) crates/jpeg-scaled/tests/against_libjpeg.py $$examples/planes && \
+		$(PYTHON) crates/imaging/tests/memory.py $$examples/bench_worker)
 	cargo test --locked --package tintype-tests --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
 		RUST_TEST_THREADS=4 cargo test --locked --package tintype-tests $(ARGS); \
