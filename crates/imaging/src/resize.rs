@@ -69,23 +69,24 @@ impl<T: Copy + Into<f32>> View<'_, T> {
         out
     }
 
-    /// Rows from `first` on, in the columns from `start` on, as floats; zero past the last column.
+    /// Rows from `first` on, in the columns from `start` on, as floats; anything past the last column.
     #[inline(always)]
     fn convert(&self, first: usize, start: usize, out: &mut [[f32; WIDE]]) {
         let length = self.width * self.channels;
         for (index, out) in out.iter_mut().enumerate() {
             let row = &self.samples[(first + index) * self.stride..][..length];
-            let mut values = [0.0; WIDE];
-            if let Some(samples) = row[start..].first_chunk::<WIDE>() {
-                for lane in 0..WIDE {
-                    values[lane] = samples[lane].into();
+            // By value: the compiler need not fear that the two are in one place.
+            let samples = match row[start..].first_chunk::<WIDE>() {
+                Some(samples) => *samples,
+                None => {
+                    let mut samples = [row[start]; WIDE];
+                    samples[..row.len() - start].copy_from_slice(&row[start..]);
+                    samples
                 }
-            } else {
-                for (value, &sample) in values.iter_mut().zip(&row[start..]) {
-                    *value = sample.into();
-                }
+            };
+            for lane in 0..WIDE {
+                out[lane] = samples[lane].into();
             }
-            *out = values;
         }
     }
 }

@@ -292,26 +292,51 @@ pub(crate) fn transform<const N: usize>(group: &Group, factors: &[f32; 64], out:
         for (across, half) in across.iter_mut().zip(&half) {
             *across = half[y];
         }
-        let (mut low, mut high) = ([0; LANES], [0; LANES]);
-        for (x, values) in line(across).iter().enumerate() {
-            let levels = values.levels();
-            let word = if x < 4 { &mut low } else { &mut high };
-            for lane in 0..LANES {
-                word[lane] |= if x % 4 == 0 { levels[lane] & 255 } else { levels[lane] << (8 * (x % 4)) };
-            }
-        }
+        let samples = line(across);
+        let (low, high) = samples.split_at(N.min(4));
         let row = &mut out[y * stride..][..LANES * N];
         // Whole words overlap to the right, where the next block comes.
         if N > 4 {
+            let (low, high) = (pack(low), pack(high));
             for lane in 0..LANES {
                 let bytes = (u64::from(high[lane]) << 32 | u64::from(low[lane])).to_le_bytes();
                 write(row, lane * N, bytes, N);
             }
         } else {
-            for (lane, word) in low.into_iter().enumerate() {
+            for (lane, word) in pack(low).into_iter().enumerate() {
                 write(row, lane * N, word.to_le_bytes(), N);
             }
         }
+    }
+}
+
+/// Up to four neighbouring samples of each block in a word, the first lowest.
+#[inline(always)]
+fn pack(samples: &[Lanes]) -> [u32; LANES] {
+    let mut words = [0; LANES];
+    if let Some(first) = samples.first() {
+        let levels = first.levels();
+        for lane in 0..LANES {
+            words[lane] = levels[lane] & 255;
+        }
+    }
+    if let Some(second) = samples.get(1) {
+        add_levels::<8>(&mut words, second);
+    }
+    if let Some(third) = samples.get(2) {
+        add_levels::<16>(&mut words, third);
+    }
+    if let Some(fourth) = samples.get(3) {
+        add_levels::<24>(&mut words, fourth);
+    }
+    words
+}
+
+#[inline(always)]
+fn add_levels<const SHIFT: u32>(words: &mut [u32; LANES], samples: &Lanes) {
+    let levels = samples.levels();
+    for lane in 0..LANES {
+        words[lane] |= levels[lane] << SHIFT;
     }
 }
 
