@@ -13,6 +13,9 @@ ARCH ?=
 CARGO_DENY := 0.20.2
 CARGO_MACHETE := 0.9.2
 
+# What is checked and formatted.
+PYTHON_FILES := infra tests benches fuzz crates
+
 VENV := $(CURDIR)/.venv
 TOOLS := $(CURDIR)/.local/tools
 PYTHON := $(VENV)/bin/python
@@ -42,6 +45,9 @@ run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
 .PHONY: test
 test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
 	cargo test --locked --workspace $(ARGS)
+	@$(if $(ARGS),,examples=$${CARGO_TARGET_DIR:-target}/debug/examples && \
+		$(PYTHON) crates/jpeg-scaled/tests/against_libjpeg.py $$examples/planes && \
+		$(PYTHON) crates/imaging/tests/memory.py $$examples/bench_worker)
 	cargo build --locked --workspace --exclude tintype-tests --bin tintype
 	cargo test --locked --workspace --test http --no-run
 	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
@@ -121,8 +127,13 @@ openapi: ## Write docs/openapi.json anew from the code
 .PHONY: format
 format: $(VENV)/ready ## Format Rust and Python
 	cargo fmt --all
+<<<<<<< HEAD
 	ruff format infra tests benches/functions.py benches/upload
 	ruff check --fix infra tests benches/functions.py benches/upload
+=======
+	ruff format $(PYTHON_FILES)
+	ruff check --fix $(PYTHON_FILES)
+>>>>>>> engine-in
 
 .PHONY: lint
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
@@ -134,8 +145,13 @@ lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo clippy --locked --workspace --test http -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo machete
+<<<<<<< HEAD
 	ruff format --check infra tests benches/functions.py benches/upload
 	ruff check infra tests benches/functions.py benches/upload
+=======
+	ruff format --check $(PYTHON_FILES)
+	ruff check $(PYTHON_FILES)
+>>>>>>> engine-in
 
 .PHONY: lint-deploy
 lint-deploy: $(VENV)/ready

@@ -60,13 +60,15 @@ pillow("jpeg-restarts", picture(60, 40), "jpeg", restart_marker_blocks=2)
 pillow("jpeg-restarts-progressive", picture(60, 40), "jpeg", restart_marker_blocks=3, progressive=True)
 pillow("jpeg-meta", picture(20, 30), "jpeg", icc_profile=profile, exif=exif)
 for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
-    image = picture(23, 19, mode) if mode != "I;16" else Image.fromarray(
-        random.integers(0, 65535, (19, 23)).astype(np.uint16)
+    image = (
+        picture(23, 19, mode)
+        if mode != "I;16"
+        else Image.fromarray(random.integers(0, 65535, (19, 23)).astype(np.uint16))
     )
     pillow(f"png-{mode.replace(';', '')}", image, "png")
 pillow("png-meta", picture(20, 30), "png", icc_profile=profile, exif=exif)
 pillow("png-palette-alpha", picture(20, 30, "P"), "png", transparency=3)
-for mode, bands in (("RGB", 3), ("RGBA", 4)):
+for mode, _bands in (("RGB", 3), ("RGBA", 4)):
     vips = pyvips.Image.new_from_array(np.asarray(picture(21, 18, mode)))
     keep(f"png-interlaced-{mode}", vips.pngsave_buffer(interlace=True))
     deep = vips.cast("ushort").linear(257, 0).cast("ushort").copy(interpretation="rgb16")

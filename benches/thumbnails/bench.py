@@ -10,11 +10,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-from PIL import Image
-
 import corpus
+import numpy as np
 import report
+from PIL import Image
 
 HERE = pathlib.Path(__file__).parent
 HEIGHTS = (400, 200)
@@ -25,9 +24,7 @@ class Worker:
     """A process that does one job a line."""
 
     def __init__(self, command):
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         # The CPU clock of another process, all its threads, ended ones too: clock_getcpuclockid(3).
         self.clock = (~self.process.pid << 3) | 2
 
@@ -96,11 +93,7 @@ def reference(path):
     for height in HEIGHTS:
         width = (data.shape[1] * height * 2 + data.shape[0]) // (2 * data.shape[0])
         channels = [
-            np.asarray(
-                Image.fromarray(data[:, :, channel]).resize(
-                    (width, height), Image.Resampling.LANCZOS
-                )
-            )
+            np.asarray(Image.fromarray(data[:, :, channel]).resize((width, height), Image.Resampling.LANCZOS))
             for channel in range(data.shape[2])
         ]
         results.append(np.clip(np.stack(channels, axis=2), 0, 255))
@@ -142,8 +135,7 @@ def quality(tools, path, form, work):
         directory.mkdir(parents=True, exist_ok=True)
         worker.run(path, form, directory, "pixels")
         found[tool] = [
-            psnr(pixels(Image.open(directory / str(index))), wanted[index], form)
-            for index in range(len(HEIGHTS))
+            psnr(pixels(Image.open(directory / str(index))), wanted[index], form) for index in range(len(HEIGHTS))
         ]
     return found
 
@@ -176,12 +168,10 @@ def measure(args, files):
                 "psnr": psnrs[tool],
                 "bytes": samples[tool][0][2],
                 "cpu_ratio": statistics.median(
-                    ours[0] / theirs[0]
-                    for ours, theirs in zip(samples["tintype"], samples[tool])
+                    ours[0] / theirs[0] for ours, theirs in zip(samples["tintype"], samples[tool], strict=True)
                 ),
                 "wall_ratio": statistics.median(
-                    ours[1] / theirs[1]
-                    for ours, theirs in zip(samples["tintype"], samples[tool])
+                    ours[1] / theirs[1] for ours, theirs in zip(samples["tintype"], samples[tool], strict=True)
                 ),
             }
         rows.append(row)

@@ -35,7 +35,7 @@ def photograph(width, height, seed=1):
     for rows in range(0, height, 500):
         part = picture[rows : rows + 500]
         spread = 2.2 + 2.0 * (1 - np.clip(part.mean(axis=2, keepdims=True) / 255, 0, 1))
-        grain = random.standard_normal(part.shape[:2] + (1,)).astype(np.float32)
+        grain = random.standard_normal((*part.shape[:2], 1)).astype(np.float32)
         colour = random.standard_normal(part.shape).astype(np.float32)
         part += spread * (grain * 0.9 + colour * 0.5)
     return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
@@ -121,19 +121,19 @@ def make(directory):
     add(
         "png-4mp-16bit",
         "png",
-        lambda path: vips_image(picture("photo", 4))
-        .cast("ushort")
-        .linear(257, 0)
-        .cast("ushort")
-        .copy(interpretation="rgb16")
-        .pngsave(str(path), filter="all"),
+        lambda path: (
+            vips_image(picture("photo", 4))
+            .cast("ushort")
+            .linear(257, 0)
+            .cast("ushort")
+            .copy(interpretation="rgb16")
+            .pngsave(str(path), filter="all")
+        ),
     )
     add(
         "png-4mp-interlaced",
         "png",
-        lambda path: vips_image(picture("photo", 4)).pngsave(
-            str(path), interlace=True, filter="all"
-        ),
+        lambda path: vips_image(picture("photo", 4)).pngsave(str(path), interlace=True, filter="all"),
     )
     jpeg("jpeg-12mp", "photo", 12)
     jpeg("jpeg-12mp-444", "photo", 12, subsampling=0)
@@ -168,9 +168,9 @@ def make(directory):
     add(
         "gif-animated",
         "gif",
-        lambda path: (frames := [photograph(960, 720, seed).quantize(256) for seed in (1, 2, 3)])[
-            0
-        ].save(path, "gif", save_all=True, append_images=frames[1:], duration=100),
+        lambda path: (frames := [photograph(960, 720, seed).quantize(256) for seed in (1, 2, 3)])[0].save(
+            path, "gif", save_all=True, append_images=frames[1:], duration=100
+        ),
     )
     return made
 

@@ -2,6 +2,7 @@
 that of peer_sharp.mjs."""
 
 import io
+import pathlib
 import sys
 
 from PIL import Image
@@ -34,8 +35,7 @@ def make(path, kind, directory, mode):
         results.append(out.getvalue())
     if directory != "-":
         for index, result in enumerate(results):
-            with open(f"{directory}/{index}", "wb") as file:
-                file.write(result)
+            pathlib.Path(directory, str(index)).write_bytes(result)
     return results
 
 

@@ -1,5 +1,6 @@
 """libvips as its own thumbnail command uses it; the protocol is that of peer_sharp.mjs."""
 
+import pathlib
 import sys
 
 import pyvips
@@ -23,8 +24,7 @@ def make(path, kind, directory, mode):
     results = [encode(large), encode(small)]
     if directory != "-":
         for index, result in enumerate(results):
-            with open(f"{directory}/{index}", "wb") as file:
-                file.write(result)
+            pathlib.Path(directory, str(index)).write_bytes(result)
     return results
 
 

@@ -49,12 +49,9 @@ def figures(rows):
         cells = [row["name"]]
         for tool in tools:
             result = row["tools"][tool]
-            cells.append(
-                f"{result['cpu'] * 1e3:.1f} / {result['wall'] * 1e3:.1f} / "
-                f"{result['rss'] / 1e6:.0f}"
-            )
+            cells.append(f"{result['cpu'] * 1e3:.1f} / {result['wall'] * 1e3:.1f} / {result['rss'] / 1e6:.0f}")
         out.append(cells)
-    return table(["CPU ms / wall ms / peak MB"] + tools, out)
+    return table(["CPU ms / wall ms / peak MB", *tools], out)
 
 
 def qualities(rows):
@@ -69,13 +66,13 @@ def qualities(rows):
         least = all(
             round(mine, 1) >= round(theirs, 1)
             for tool in tools
-            for mine, theirs in zip(ours["psnr"], row["tools"][tool]["psnr"])
+            for mine, theirs in zip(ours["psnr"], row["tools"][tool]["psnr"], strict=True)
         )
         cells.append("yes" if least else "no")
         cells.append("/".join(f"{size / 1e3:.0f}" for size in ours["bytes"]))
         cells.append("/".join(f"{size / 1e3:.0f}" for size in row["tools"]["sharp"]["bytes"]))
         out.append(cells)
-    header = ["PSNR dB, 400/200 px"] + tools + ["best or equal", "our kB", "sharp kB"]
+    header = ["PSNR dB, 400/200 px", *tools, "best or equal", "our kB", "sharp kB"]
     return table(header, out)
 
 
@@ -93,11 +90,11 @@ def ratios(rows):
             if goal:
                 index = 0 if peer == "sharp" else 1
                 wanted = (goal[0][index], goal[0][index], goal[1][index])
-                met = all(ratio <= most + 0.005 for ratio, most in zip(found, wanted))
+                met = all(ratio <= most + 0.005 for ratio, most in zip(found, wanted, strict=True))
                 text += f" ({'met' if met else 'missed'}: {wanted[0]:.2f}, {wanted[2]:.2f})"
             cells.append(text)
         out.append(cells)
-    return table(["CPU / wall / memory, ours to theirs"] + peers, out)
+    return table(["CPU / wall / memory, ours to theirs", *peers], out)
 
 
 def huge_table(huge):
@@ -115,10 +112,7 @@ def curve(rows, huge):
     for size in (256, 512, 768, 1024, 1536, 1769, 2048, 3008):
         share = min(1, size / FULL_CPU_MB)
         duration = cpu / share + WAITING
-        cost = {
-            arch: (duration * size / 1024 * price + REQUEST) * 1e6
-            for arch, price in GB_SECOND.items()
-        }
+        cost = {arch: (duration * size / 1024 * price + REQUEST) * 1e6 for arch, price in GB_SECOND.items()}
         out.append(
             [
                 str(size),
@@ -145,8 +139,10 @@ def plot(rows):
     bar, gap, left, scale = 9, 10, 190, 260
     height = sum(len(tools) * bar + gap for _ in rows) + 50
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="820" height="{height}" '
-        'font-family="sans-serif" font-size="11">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="820" height="{height}" '
+            'font-family="sans-serif" font-size="11">'
+        ),
         '<rect width="100%" height="100%" fill="white"/>',
     ]
     x = left
@@ -162,10 +158,7 @@ def plot(rows):
         for tool in tools:
             value = row["tools"][tool]["cpu"] / base
             width = min(value, 2.2) * scale
-            parts.append(
-                f'<rect x="{left}" y="{y}" width="{width:.0f}" height="{bar - 1}" '
-                f'fill="{colours[tool]}"/>'
-            )
+            parts.append(f'<rect x="{left}" y="{y}" width="{width:.0f}" height="{bar - 1}" fill="{colours[tool]}"/>')
             if value > 2.2:
                 parts.append(f'<text x="{left + width + 3:.0f}" y="{y + 8}">{value:.1f}</text>')
             y += bar

@@ -36,6 +36,11 @@ impl Orientation {
         self as u8 >= Self::Transposed as u8
     }
 
+    /// A size as it is once turned, or as it was before.
+    pub(crate) fn turned(self, (width, height): (u32, u32)) -> (u32, u32) {
+        if self.swaps_sides() { (height, width) } else { (width, height) }
+    }
+
     /// The orientation in an Exif block (a TIFF file, with or without the `Exif\0\0` before it).
     /// Metadata that cannot be read means upright: it is no reason to refuse a picture.
     pub(crate) fn from_exif(exif: &[u8]) -> Self {

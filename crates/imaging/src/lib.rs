@@ -15,6 +15,7 @@ mod exif;
 mod format;
 mod picture;
 mod reduce;
+mod resize;
 mod source;
 
 use std::io::Read;
@@ -24,7 +25,7 @@ pub use error::{Error, Rejection};
 pub use format::Format;
 
 use decode::Wanted;
-use picture::{Decoded, Picture};
+use picture::Picture;
 use source::Source;
 
 /// The pixel limit to use where there is no reason for another: 100 megapixels.
@@ -139,9 +140,18 @@ fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<((u32, u32
         Format::Gif => decode::gif::decode(source, wanted),
     }?;
     source.check_deadline()?;
-    let size = upright_size(&decoded);
-    let largest = largest_picture(decoded, wanted);
-    Ok((size, chain(largest, size, request.heights)))
+    let orientation = decoded.orientation;
+    let size = orientation.turned((decoded.width, decoded.height));
+    let mut heights = distinct(request.heights, size.1);
+    if heights.is_empty() {
+        heights.push(wanted.height);
+    }
+    // Each from what was decoded: one from another would be resized twice, which shows.
+    let picture = |height| {
+        let resized = decoded.resize(orientation.turned(fit(size, height)));
+        colour::to_srgb(resized, decoded.icc_profile.as_deref()).turn(orientation)
+    };
+    Ok((size, heights.into_iter().map(picture).collect()))
 }
 
 fn tallest(heights: &[u32]) -> Option<u32> {
@@ -162,32 +172,12 @@ fn tell_type(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {
     .into())
 }
 
-fn upright_size(decoded: &Decoded) -> (u32, u32) {
-    if decoded.orientation.swaps_sides() { (decoded.height, decoded.width) } else { (decoded.width, decoded.height) }
-}
-
-/// The largest thumbnail as a picture: resized, in sRGB, upright.
-fn largest_picture(decoded: Decoded, wanted: Wanted) -> Picture {
-    let stored = (decoded.width, decoded.height);
-    let (width, height) = wanted.stored_target(stored, decoded.orientation);
-    let picture = decoded.resize(width, height);
-    let picture = colour::to_srgb(picture, decoded.icc_profile.as_deref());
-    picture.turn(decoded.orientation)
-}
-
-/// The pictures of all heights, tallest first, each made from the one before it.
-fn chain(largest: Picture, original: (u32, u32), heights: &[u32]) -> Vec<Picture> {
-    let mut distinct: Vec<u32> =
-        heights.iter().filter(|&&height| height > 0).map(|&height| height.min(original.1)).collect();
+/// The heights that are made, tallest first: none above the image's own, and none twice.
+fn distinct(heights: &[u32], most: u32) -> Vec<u32> {
+    let mut distinct: Vec<u32> = heights.iter().filter(|&&height| height > 0).map(|&height| height.min(most)).collect();
     distinct.sort_unstable_by(|a, b| b.cmp(a));
     distinct.dedup();
-    let mut pictures = vec![largest];
-    for &height in distinct.iter().skip(1) {
-        let (width, height) = fit(original, height);
-        let previous = pictures.last().expect("starts with one");
-        pictures.push(previous.resize(width, height));
-    }
-    pictures
+    distinct
 }
 
 /// The size of a thumbnail: never larger than the image, aspect kept to the nearest pixel.
@@ -202,15 +192,11 @@ fn fit((width, height): (u32, u32), wanted_height: u32) -> (u32, u32) {
 
 fn placeholder(picture: &Picture) -> Vec<u8> {
     let longest = picture.width.max(picture.height);
-    let (width, height) = if longest <= PLACEHOLDER_SIDE {
-        (picture.width, picture.height)
-    } else {
-        let shrink = |side: u32| {
-            let scaled = u64::from(side) * u64::from(PLACEHOLDER_SIDE) / u64::from(longest);
-            (scaled as u32).max(1)
-        };
-        (shrink(picture.width), shrink(picture.height))
+    let shrink = |side: u32| {
+        let scaled = u64::from(side) * u64::from(PLACEHOLDER_SIDE.min(longest)) / u64::from(longest);
+        (scaled as u32).max(1)
     };
-    let small = colour::ycbcr_to_rgb(picture.resize(width, height));
+    let (width, height) = (shrink(picture.width), shrink(picture.height));
+    let small = colour::ycbcr_to_rgb(picture.resize((width, height)));
     thumbhash::rgba_to_thumb_hash(width as usize, height as usize, &small.to_rgba())
 }

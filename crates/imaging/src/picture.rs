@@ -1,9 +1,7 @@
 //! Pictures between the decoder and the encoder: small already, resized, turned, recoloured.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use crate::exif::Orientation;
+use crate::resize::{Known, Level, View};
 
 /// What the samples mean. Alpha is always premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +12,8 @@ pub(crate) enum Model {
     Rgba,
     /// Full-range BT.601, as JFIF has it.
     YCbCr,
+    /// BT.601 with the levels of video, 16 to 235 and 16 to 240; only before it is resized.
+    VideoYCbCr,
     /// Three planes.
     PlanarRgb,
     /// Four planes of ink: 255 is full cover.
@@ -34,10 +34,14 @@ pub(crate) struct Samples {
 pub(crate) struct Plane {
     pub(crate) width: u32,
     pub(crate) height: u32,
+    /// Samples from a row to the next.
+    pub(crate) stride: usize,
     /// The part that shows the image, in fractions of a pixel: the last box or block may be partly
     /// outside of it.
     pub(crate) view_width: f64,
     pub(crate) view_height: f64,
+    /// See [`View::spread`].
+    pub(crate) spread: (f64, f64),
     pub(crate) samples: Samples,
 }
 
@@ -64,67 +68,67 @@ pub(crate) struct Picture {
 }
 
 impl Plane {
-    fn resize(&self, width: u32, height: u32, resizer: &mut Resizer) -> Samples {
-        let channels = self.samples.channels;
-        let whole = f64::from(self.width) == self.view_width
-            && f64::from(self.height) == self.view_height
-            && (self.width, self.height) == (width, height);
-        if whole {
-            return self.samples.clone();
-        }
-        let kind = match channels {
-            1 => PixelType::U8,
-            2 => PixelType::U8x2,
-            3 => PixelType::U8x3,
-            _ => PixelType::U8x4,
+    fn resize<L: Level>(&self, (width, height): (u32, u32), known: &mut Known) -> Vec<L> {
+        let view = View {
+            samples: &self.samples.data,
+            channels: self.samples.channels,
+            width: self.width as usize,
+            height: self.height as usize,
+            stride: self.stride,
+            across: self.view_width,
+            down: self.view_height,
+            spread: self.spread,
         };
-        let source = ImageRef::new(self.width, self.height, &self.samples.data, kind)
-            .expect("a plane holds width * height pixels");
-        let mut target = Image::new(width, height, kind);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-            .use_alpha(false)
-            .crop(0.0, 0.0, self.view_width, self.view_height);
-        resizer
-            .resize(&source, &mut target, &options)
-            .expect("both images have one pixel type and the view is within the plane");
-        Samples { channels, data: target.into_vec() }
+        view.resize((width as usize, height as usize), known)
     }
 }
 
 impl Decoded {
-    /// The picture at `width` x `height`, before it is turned.
-    pub(crate) fn resize(&self, width: u32, height: u32) -> Picture {
-        let mut resizer = Resizer::new();
-        Picture {
-            width,
-            height,
-            model: self.model,
-            planes: self.planes.iter().map(|plane| plane.resize(width, height, &mut resizer)).collect(),
+    /// The picture at another size, before it is turned.
+    pub(crate) fn resize(&self, size: (u32, u32)) -> Picture {
+        let (width, height) = size;
+        let mut known = Known::default();
+        if self.model == Model::VideoYCbCr {
+            let [y, cb, cr] = [0, 1, 2].map(|plane: usize| self.planes[plane].resize::<f32>(size, &mut known));
+            let data = video_to_rgb(&y, &cb, &cr);
+            return Picture { width, height, model: Model::Rgb, planes: vec![Samples { channels: 3, data }] };
         }
+        let resize = |plane: &Plane| Samples { channels: plane.samples.channels, data: plane.resize(size, &mut known) };
+        Picture { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
+}
+
+/// ITU-R BT.601 with the levels of video, as WebP has it (RFC 9649, section 2.5 by way of RFC 6386,
+/// section 9.2), rounded once.
+fn video_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
+    let mut data = Vec::with_capacity(y.len() * 3);
+    for ((&y, &cb), &cr) in y.iter().zip(cb).zip(cr) {
+        let y = (y - 16.0) * (255.0 / 219.0);
+        let (cb, cr) = ((cb - 128.0) * (255.0 / 224.0), (cr - 128.0) * (255.0 / 224.0));
+        let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+        data.extend_from_slice(&rgb.map(u8::of));
+    }
+    data
 }
 
 impl Picture {
     /// The same picture at another size.
-    pub(crate) fn resize(&self, width: u32, height: u32) -> Self {
-        let mut resizer = Resizer::new();
-        let planes = self
-            .planes
-            .iter()
-            .map(|samples| {
-                // Borrowing the samples as a plane would need a second type; they are small.
-                let plane = Plane {
-                    width: self.width,
-                    height: self.height,
-                    view_width: f64::from(self.width),
-                    view_height: f64::from(self.height),
-                    samples: samples.clone(),
-                };
-                plane.resize(width, height, &mut resizer)
-            })
-            .collect();
-        Self { width, height, model: self.model, planes }
+    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Self {
+        let mut known = Known::default();
+        let resize = |samples: &Samples| {
+            let view = View {
+                samples: &samples.data,
+                channels: samples.channels,
+                width: self.width as usize,
+                height: self.height as usize,
+                stride: self.width as usize * samples.channels,
+                across: f64::from(self.width),
+                down: f64::from(self.height),
+                spread: (0.0, 0.0),
+            };
+            Samples { channels: samples.channels, data: view.resize((width as usize, height as usize), &mut known) }
+        };
+        Self { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
 
     /// The picture as it is meant to be looked at.
@@ -145,7 +149,7 @@ impl Picture {
         let pixels = straight.width as usize * straight.height as usize;
         let mut out = Vec::with_capacity(pixels * 4);
         match straight.model {
-            Model::YCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
+            Model::YCbCr | Model::VideoYCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
                 unreachable!("the colour step has made these RGB")
             }
             Model::Grey => {

@@ -147,8 +147,10 @@ impl Reducer {
         Plane {
             width: self.out_width as u32,
             height: (self.out.len() / (self.out_width * self.channels)) as u32,
+            stride: self.out_width * self.channels,
             view_width: f64::from(self.width) / f64::from(self.factor.x),
             view_height: f64::from(self.height) / f64::from(self.factor.y),
+            spread: (0.0, 0.0),
             samples: Samples { channels: self.channels, data: self.out },
         }
     }

@@ -10,6 +10,12 @@ const PAIR: u32 = 11;
 /// Bits that index [`Table::skip`].
 const SKIP: u32 = 12;
 
+/// The most bits that a lookup takes: of the last symbol that is passed over the value need not be
+/// known.
+const MOST: u32 = 14;
+/// Lookups after one refill.
+pub(crate) const LOOKUPS: u32 = 56 / MOST;
+
 /// A run that no block has: the block ends, or the band, after this symbol.
 pub(crate) const END: u32 = 64;
 
@@ -36,12 +42,9 @@ pub(crate) struct Table {
     /// bits 5 to 11, the run of zeros, or [`END`] and more; bits 12 to 15, the size of a value
     /// that did not fit; bits 16 to 31, the value that did. Zero where the code is longer.
     fast: Box<[u32; 1 << FAST]>,
-    /// By the next bits: bits 0 to 4, the length of as many whole symbols as are known; bits 5 to
-    /// 11, how many coefficients they are; bit 12, whether the last one ends the block. Zero where
-    /// not even one is known.
+    /// By the next bits, as many whole symbols as they hold: see [`Passed`].
     skip: Box<[u16; 1 << SKIP]>,
-    /// By the next bits, where they hold at least one symbol with its value that does not end the
-    /// block: see [`Pair`].
+    /// By the next bits, one or two symbols with their values: see [`Pair`].
     pairs: Box<[u64; 1 << PAIR]>,
     /// The first code of each length that is too large for it, at the top of 16 bits.
     ends: [u32; 17],
@@ -58,16 +61,36 @@ pub(crate) struct Symbol {
     pub(crate) value: i32,
 }
 
-/// Two coefficients and where they are. The second may be none: a zero right after the first, where
-/// nothing is yet.
+/// Symbols that are passed over. Bits 0 to 7, their length in bits; bits 8 to 15, how many
+/// coefficients they are, and [`END`] if the last ends the block. Zero where not even one is known.
 #[derive(Clone, Copy)]
-pub(crate) struct Pair {
-    pub(crate) first: u32,
-    /// Over 63 in a damaged file.
-    pub(crate) second: u32,
-    /// Where to go on; over 63 at the end of the block.
-    pub(crate) next: u32,
-    pub(crate) values: [i16; 2],
+struct Passed(u16);
+
+/// Up to two coefficients and where they are. Bits 0 to 7, the length of their symbols; then, eight
+/// bits each, how far on the first is, how far on the second, and how far to go on, with [`END`] if
+/// the block ends; then their values, 16 bits each. A coefficient that is not there is a zero where
+/// nothing is yet. Zero where not even one symbol is known.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair(u64);
+
+impl Pair {
+    #[inline(always)]
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How far on each of the two is, and its value.
+    #[inline(always)]
+    pub(crate) fn values(self) -> [(u32, i16); 2] {
+        [((self.0 >> 8) as u8, (self.0 >> 32) as i16), ((self.0 >> 16) as u8, (self.0 >> 48) as i16)]
+            .map(|(distance, value)| (u32::from(distance), value))
+    }
+
+    /// How far to go on: [`END`] or more at the end of the block.
+    #[inline(always)]
+    pub(crate) fn distance(self) -> u32 {
+        u32::from((self.0 >> 24) as u8)
+    }
 }
 
 impl Table {
@@ -97,12 +120,10 @@ impl Table {
         for bits in 0..1 << FAST {
             table.fast[bits as usize] = table.fast_entry(bits);
         }
-        if kind != Kind::Dc {
+        if kind == Kind::Ac {
             for bits in 0..1 << SKIP {
                 table.skip[bits as usize] = table.skip_entry(bits);
             }
-        }
-        if kind == Kind::Ac {
             for bits in 0..1 << PAIR {
                 table.pairs[bits as usize] = table.pair_entry(bits);
             }
@@ -147,29 +168,27 @@ impl Table {
 
     fn skip_entry(&self, bits: u32) -> u16 {
         let (mut used, mut passed) = (0, 0);
-        let mut end = 0;
         while used < SKIP {
             let known = SKIP - used;
             let Some((length, symbol)) = self.find((bits << used & ((1 << SKIP) - 1)) << (16 - SKIP)) else {
                 break;
             };
             let (run, size) = self.run_and_size(symbol);
-            // The end of more than this block is not for passing over.
-            if length > known || (run > END && self.kind == Kind::ProgressiveAc) {
+            if length > known {
                 break;
             }
             if run >= END {
                 used += length;
-                end = 1;
+                passed += END;
                 break;
             }
-            if passed + run + 1 > 63 {
+            if passed + run + 1 > 63 || used + length + size > MOST {
                 break;
             }
             used += length + size;
             passed += run + 1;
         }
-        (used | passed << 5 | end << 12) as u16
+        (used | passed << 8) as u16
     }
 
     /// Length, run and value of the symbol at the top of so many known bits, if it is there whole.
@@ -189,84 +208,95 @@ impl Table {
         let Some((length, run, value)) = self.whole_symbol(bits, PAIR) else {
             return 0;
         };
-        if run >= END {
-            return 0;
-        }
-        let known = PAIR - length;
-        let second = self.whole_symbol(bits & ((1 << known) - 1), known);
-        let (second_length, second_run, second_value, passed) = match second {
-            Some((length, run, _)) if run >= END => (length, 0, 0, END),
-            Some((length, run, value)) => (length, run, value, run + 1),
-            None => (0, 0, 0, 0),
+        let entry = |length: u32, first: u32, second: u32, on: u32, values: [i32; 2]| {
+            u64::from(length)
+                | u64::from(first) << 8
+                | u64::from(second) << 16
+                | u64::from(on) << 24
+                | u64::from(values[0] as u16) << 32
+                | u64::from(values[1] as u16) << 48
         };
-        u64::from(length + second_length)
-            | u64::from(run) << 8
-            | u64::from(second_run) << 16
-            | u64::from(run + 1 + passed) << 24
-            | u64::from(value as u16) << 32
-            | u64::from(second_value as u16) << 48
-    }
-
-    /// The next one or two symbols of a sequential block with their values, unless they are long,
-    /// the first ends the block, or it is the last that the block can have.
-    #[inline(always)]
-    pub(crate) fn pair(&self, window: &mut Window<'_>, index: u32) -> Option<Pair> {
-        window.refill();
-        let entry = self.pairs[window.peek::<PAIR>()];
-        let first = index + (entry >> 8 & 127) as u32;
-        if entry == 0 || first >= 63 {
-            return None;
+        if run >= END {
+            return entry(length, 0, 0, END, [0, 0]);
         }
-        window.consume(entry as u32 & 31);
-        Some(Pair {
-            first,
-            second: first + 1 + (entry >> 16 & 127) as u32,
-            next: index + (entry >> 24 & 127) as u32,
-            values: [(entry >> 32) as i16, (entry >> 48) as i16],
-        })
+        let next = run + 1;
+        let known = PAIR - length;
+        match self.whole_symbol(bits & ((1 << known) - 1), known) {
+            None => entry(length, run, next, next, [value, 0]),
+            Some((more, run_2, _)) if run_2 >= END => entry(length + more, run, next, next + END, [value, 0]),
+            Some((more, run_2, value_2)) => entry(length + more, run, next + run_2, next + run_2 + 1, [value, value_2]),
+        }
     }
 
-    /// The next symbol with its value. The window is refilled before, and holds at least 25 bits
-    /// after it.
+    /// The next one or two symbols of a sequential block, if they are short, and not taken yet. It
+    /// needs [`PAIR`] bits in the window.
     #[inline(always)]
-    pub(crate) fn symbol(&self, window: &mut Window<'_>) -> Result<Symbol> {
+    pub(crate) fn pair(&self, window: &Window<'_>) -> Pair {
+        Pair(self.pairs[window.peek::<PAIR>()])
+    }
+
+    #[inline(always)]
+    pub(crate) fn take_pair(window: &mut Window<'_>, pair: Pair) {
+        window.consume(pair.0 as u32);
+    }
+
+    /// The next symbol with its value; `None` if its code is not in the table. The window is
+    /// refilled before, and holds at least 25 bits after it.
+    #[inline(always)]
+    pub(crate) fn symbol(&self, window: &mut Window<'_>) -> Option<Symbol> {
         window.refill();
         let entry = self.fast[window.peek::<FAST>()];
-        if entry == 0 {
-            return self.long_symbol(window);
-        }
-        window.consume(entry & 31);
-        let size = entry >> 12 & 15;
-        Ok(Symbol { run: entry >> 5 & 127, value: if size == 0 { entry as i32 >> 16 } else { window.extend(size) } })
+        let (length, run, size) = if entry == 0 {
+            self.long(window.peek::<16>() as u32)?
+        } else {
+            (entry & 31, entry >> 5 & 127, entry >> 12 & 15)
+        };
+        window.consume(length);
+        Some(Symbol { run, value: if size == 0 { entry as i32 >> 16 } else { window.extend(size) } })
     }
 
+    /// Length, run and size of a symbol whose code is long.
     #[cold]
     #[inline(never)]
-    fn long_symbol(&self, window: &mut Window<'_>) -> Result<Symbol> {
-        let (length, symbol) = self
-            .find(window.peek::<16>() as u32)
-            .ok_or(Error::Corrupt("a code that its Huffman table does not have"))?;
-        window.consume(length);
+    fn long(&self, bits: u32) -> Option<(u32, u32, u32)> {
+        let (length, symbol) = self.find(bits)?;
         let (run, size) = self.run_and_size(symbol);
-        Ok(Symbol { run, value: if size == 0 { 0 } else { window.extend(size) } })
+        Some((length, run, size))
     }
 
-    /// Passes over the coefficients from `index` to the end of the block, whatever they are.
+    /// Passes over the coefficients from `index` to the end of the block, whatever they are; `None`
+    /// at a code that is not in the table.
     #[inline(always)]
-    pub(crate) fn skip_block(&self, window: &mut Window<'_>, mut index: u32) -> Result<()> {
+    pub(crate) fn skip_block(&self, window: &mut Window<'_>, mut index: u32) -> Option<()> {
         while index < 64 {
             window.refill();
-            let entry = u32::from(self.skip[window.peek::<SKIP>()]);
-            let (passed, end) = (entry >> 5 & 127, entry >> 12);
-            // Past the 63rd coefficient the bits belong to the next block.
-            if entry == 0 || index + passed + end > 64 {
-                let symbol = self.symbol(window)?;
-                index += symbol.run + 1;
-                continue;
+            for _ in 0..LOOKUPS {
+                let entry = Passed(self.skip[window.peek::<SKIP>()]);
+                // Past the 63rd coefficient the bits belong to the next block.
+                if entry.0 == 0 || index + entry.coefficients() > 63 {
+                    index += self.symbol(window)?.run + 1;
+                    break;
+                }
+                window.consume(u32::from(entry.0));
+                index += entry.distance();
+                if index > 63 {
+                    break;
+                }
             }
-            window.consume(entry & 31);
-            index += passed + (end << 6);
         }
-        Ok(())
+        Some(())
+    }
+}
+
+impl Passed {
+    /// How far to go on: [`END`] or more at the end of the block.
+    #[inline(always)]
+    fn distance(self) -> u32 {
+        u32::from(self.0 >> 8)
+    }
+
+    #[inline(always)]
+    fn coefficients(self) -> u32 {
+        u32::from(self.0 >> 8 & 63)
     }
 }

@@ -7,9 +7,14 @@
 //!
 //! with C(0) = 1/√2 and C = 1 otherwise, plus 128, rounded and held to 0..255. Arithmetic is in
 //! single precision, and the result is that of exact arithmetic but where this lies within a
-//! thousandth of halfway between two levels.
+//! few thousandths of halfway between two levels.
+//!
+//! Eight neighbouring blocks are transformed at once, one in each lane: nothing needs to be moved
+//! between lanes until the samples are written.
+#![expect(clippy::needless_range_loop, reason = "loops over lanes are what the compiler makes vectors of")]
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::ops::{Add, Mul, Sub};
 use std::sync::LazyLock;
 
 /// Row and column of each coefficient in the order of the file (ITU-T T.81, figure A.6).
@@ -44,38 +49,30 @@ const fn zigzag() -> [(u8, u8); 64] {
     order
 }
 
+/// Blocks that are transformed at once.
+pub(crate) const LANES: usize = 8;
+
+/// The coefficients of as many neighbouring blocks, by their place in the corner ([`Corner::slot`])
+/// and then by block.
+pub(crate) type Group = [[i16; LANES]];
+
+/// Where what lies outside of a corner is put, and nobody reads it.
+pub(crate) const OUTSIDE: usize = 64;
+
 /// What a scale needs to know of the order of coefficients.
 pub(crate) struct Corner {
     /// Index of the last coefficient within the corner.
     pub(crate) last: u32,
     /// Which coefficients are within the corner, a bit each.
     pub(crate) inside: u64,
-    /// How many coefficients within the corner come before each.
-    rank: [u8; 64],
-    /// Where each is in a [`Block`].
-    slot: [u8; 64],
-}
-
-/// Coefficients times their [`factors`], by columns: [`lanes`] places a column. The last place is
-/// for those outside of the corner, which nobody reads.
-pub(crate) type Block = [f32; 128];
-
-/// Places a column of a block, and lanes that are computed at once.
-const fn lanes(size: usize) -> usize {
-    if size > 4 { 8 } else { 4 }
+    /// Where each is in a group; [`OUTSIDE`] also for indices that no block has.
+    slot: [u8; 128],
 }
 
 impl Corner {
-    /// How many coefficients within the corner come before this one.
     #[inline(always)]
-    pub(crate) fn rank(&self, index: u32) -> usize {
-        usize::from(self.rank[index as usize & 63])
-    }
-
-    /// Where a coefficient is in a [`Block`].
-    #[inline(always)]
-    pub(crate) fn slot(&self, index: usize) -> usize {
-        usize::from(self.slot[index & 63] & 127)
+    pub(crate) fn slot(&self, index: u32) -> usize {
+        usize::from(self.slot[index as usize & 127])
     }
 }
 
@@ -83,14 +80,13 @@ pub(crate) static CORNERS: [Corner; 9] =
     [corner(1), corner(1), corner(2), corner(3), corner(4), corner(5), corner(6), corner(7), corner(8)];
 
 const fn corner(size: u8) -> Corner {
-    let mut corner = Corner { last: 0, inside: 0, rank: [0; 64], slot: [127; 64] };
+    let mut corner = Corner { last: 0, inside: 0, slot: [OUTSIDE as u8; 128] };
     let mut index = 0;
     while index < 64 {
         let (row, column) = ZIGZAG[index];
-        corner.rank[index] = corner.inside.count_ones() as u8;
         if row < size && column < size {
             corner.last = index as u32;
-            corner.slot[index] = (column as usize * lanes(size as usize) + row as usize) as u8;
+            corner.slot[index] = column * size + row;
             corner.inside |= 1 << index;
         }
         index += 1;
@@ -98,9 +94,9 @@ const fn corner(size: u8) -> Corner {
     corner
 }
 
-/// What each coefficient is multiplied by on its way into the transform, in the order of the file:
+/// What each coefficient is multiplied by on its way into the transform, by its place in a group:
 /// the quantiser, the constants of the formula and those that the transform of this size leaves
-/// out. Zero outside of the corner.
+/// out.
 pub(crate) fn factors(quantisers: &[u16; 64], size: usize) -> [f32; 64] {
     let weight = |index: u8| -> f64 {
         let normal = if index == 0 { FRAC_1_SQRT_2 } else { 1.0 };
@@ -110,163 +106,246 @@ pub(crate) fn factors(quantisers: &[u16; 64], size: usize) -> [f32; 64] {
     for (index, &(row, column)) in ZIGZAG.iter().enumerate() {
         if usize::from(row.max(column)) < size {
             let factor = f64::from(quantisers[index]) / 4.0 * weight(row) * weight(column);
-            factors[index] = factor as f32;
+            factors[CORNERS[size].slot(index as u32)] = factor as f32;
         }
     }
     factors
 }
 
-/// Factors of one dimension that the transforms of sizes 2 to 4 expect in the coefficients.
+/// Factors of one dimension that the transforms of sizes 2 to 4 and 8 expect in the coefficients.
 fn left_out(size: usize, index: usize) -> f64 {
     match (size, index) {
         (2, 1) | (4, 2) => FRAC_1_SQRT_2,
         (3, 1) => (PI / 6.0).cos(),
         (3, 2) => 0.5,
+        (8, 1..) => (index as f64 * PI / 16.0).cos(),
         _ => 1.0,
     }
 }
 
-type Matrix = [[f32; 8]; 8];
-
-/// cos((2x+1)uπ/2N) by N, x and u, and by N, u and x, for the sizes that have no transform of their
-/// own.
-static COSINES: LazyLock<([Matrix; 9], [Matrix; 9])> = LazyLock::new(|| {
-    let mut by_sample = [[[0.0; 8]; 8]; 9];
-    let mut by_frequency = [[[0.0; 8]; 8]; 9];
+/// cos((2x+1)uπ/2N) by size, x and u.
+static COSINES: LazyLock<[[[f32; 8]; 8]; 9]> = LazyLock::new(|| {
+    let mut cosines = [[[0.0; 8]; 8]; 9];
     for size in 1..9 {
         for x in 0..size {
             for u in 0..size {
-                let cosine = (((2 * x + 1) * u) as f64 * PI / (2 * size) as f64).cos() as f32;
-                by_sample[size][x][u] = cosine;
-                by_frequency[size][u][x] = cosine;
+                cosines[size][x][u] = (((2 * x + 1) * u) as f64 * PI / (2 * size) as f64).cos() as f32;
             }
         }
     }
-    (by_sample, by_frequency)
+    cosines
 });
 
-/// Four numbers that are computed with at once.
-type Four = [f32; 4];
+/// A number of each block.
+#[derive(Clone, Copy)]
+struct Lanes([f32; LANES]);
 
-#[inline(always)]
-fn add(a: Four, b: Four) -> Four {
-    std::array::from_fn(|lane| a[lane] + b[lane])
-}
+impl Add for Lanes {
+    type Output = Self;
 
-#[inline(always)]
-fn subtract(a: Four, b: Four) -> Four {
-    std::array::from_fn(|lane| a[lane] - b[lane])
-}
-
-#[inline(always)]
-fn scaled(a: Four, factor: f32) -> Four {
-    a.map(|value| value * factor)
-}
-
-/// One dimension of the transform, of four lines.
-#[inline(always)]
-fn lines<const N: usize>(input: [Four; 4]) -> [Four; 4] {
-    let [a, b, c, d] = input;
-    match N {
-        1 => [a; 4],
-        2 => [add(a, b), subtract(a, b), [0.0; 4], [0.0; 4]],
-        3 => {
-            let even = add(a, c);
-            [add(even, b), subtract(a, add(c, c)), subtract(even, b), [0.0; 4]]
+    #[inline(always)]
+    fn add(mut self, other: Self) -> Self {
+        for lane in 0..LANES {
+            self.0[lane] += other.0[lane];
         }
-        _ => {
+        self
+    }
+}
+
+impl Sub for Lanes {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(mut self, other: Self) -> Self {
+        for lane in 0..LANES {
+            self.0[lane] -= other.0[lane];
+        }
+        self
+    }
+}
+
+impl Mul<f32> for Lanes {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(mut self, factor: f32) -> Self {
+        for lane in 0..LANES {
+            self.0[lane] *= factor;
+        }
+        self
+    }
+}
+
+impl Lanes {
+    /// Rounded, halves up as other decoders do, and held to 0..255, in the low eight bits. Adding
+    /// 2^23 leaves the integer there; 4B is what it leaves in the high ones.
+    #[inline(always)]
+    fn levels(self) -> [u32; LANES] {
+        let mut levels = [0; LANES];
+        for lane in 0..LANES {
+            let value = self.0[lane] + (128.0 + 1.0 / 512.0);
+            let value = if value > 0.0 { value } else { 0.0 };
+            let value = if value < 255.0 { value } else { 255.0 };
+            levels[lane] = (value + 8_388_608.0).to_bits();
+        }
+        levels
+    }
+}
+
+/// One dimension of the transform.
+#[inline(always)]
+fn line<const N: usize>(input: [Lanes; N]) -> [Lanes; N] {
+    let mut out = input;
+    match input[..] {
+        [_] => {}
+        [a, b] => out.copy_from_slice(&[a + b, a - b]),
+        [a, b, c] => {
+            let even = a + c;
+            out.copy_from_slice(&[even + b, a - (c + c), even - b]);
+        }
+        [a, b, c, d] => {
             const COS_1: f32 = 0.923_879_5;
             const COS_3: f32 = 0.382_683_43;
-            let (even_0, even_1) = (add(a, c), subtract(a, c));
-            let odd_0 = add(scaled(b, COS_1), scaled(d, COS_3));
-            let odd_1 = subtract(scaled(b, COS_3), scaled(d, COS_1));
-            [add(even_0, odd_0), add(even_1, odd_1), subtract(even_1, odd_1), subtract(even_0, odd_0)]
+            let (even_0, even_1) = (a + c, a - c);
+            let odd_0 = b * COS_1 + d * COS_3;
+            let odd_1 = b * COS_3 - d * COS_1;
+            out.copy_from_slice(&[even_0 + odd_0, even_1 + odd_1, even_1 - odd_1, even_0 - odd_0]);
+        }
+        [a, b, c, d, e, f, g, h] => out.copy_from_slice(&eight([a, b, c, d, e, f, g, h])),
+        _ => {
+            let cosines = &COSINES[N];
+            for x in 0..N.div_ceil(2) {
+                let (mut even, mut odd) = (input[0], Lanes([0.0; LANES]));
+                for u in 1..N {
+                    let part = input[u] * cosines[x][u];
+                    if u % 2 == 0 {
+                        even = even + part;
+                    } else {
+                        odd = odd + part;
+                    }
+                }
+                out[x] = even + odd;
+                out[N - 1 - x] = even - odd;
+            }
+        }
+    }
+    out
+}
+
+/// Arai, Agui and Nakajima's transform: five multiplications, the others are in the [`factors`].
+#[inline(always)]
+fn eight(input: [Lanes; 8]) -> [Lanes; 8] {
+    const SQRT_2: f32 = std::f32::consts::SQRT_2;
+    // 2 cos(π/8), 2 (cos(π/8) - cos(3π/8)) and 2 (cos(π/8) + cos(3π/8)).
+    const A: f32 = 1.847_759_1;
+    const B: f32 = 1.082_392_2;
+    const C: f32 = 2.613_125_9;
+    let [a, b, c, d, e, f, g, h] = input;
+
+    let (even_sum, even_difference) = (a + e, a - e);
+    let inner_sum = c + g;
+    let inner_difference = (c - g) * SQRT_2 - inner_sum;
+    let even = [
+        even_sum + inner_sum,
+        even_difference + inner_difference,
+        even_difference - inner_difference,
+        even_sum - inner_sum,
+    ];
+
+    let (near_sum, near_difference) = (f + d, f - d);
+    let (far_sum, far_difference) = (b + h, b - h);
+    let odd_0 = far_sum + near_sum;
+    let turned = (near_difference + far_difference) * A;
+    let odd_1 = turned - near_difference * C - odd_0;
+    let odd_2 = (far_sum - near_sum) * SQRT_2 - odd_1;
+    let odd_3 = turned - far_difference * B - odd_2;
+    [
+        even[0] + odd_0,
+        even[1] + odd_1,
+        even[2] + odd_2,
+        even[3] + odd_3,
+        even[3] - odd_3,
+        even[2] - odd_2,
+        even[1] - odd_1,
+        even[0] - odd_0,
+    ]
+}
+
+/// Writes the samples of a group of blocks, `N` rows of `LANES * N` samples, `stride` apart.
+#[inline(always)]
+pub(crate) fn transform<const N: usize>(group: &Group, factors: &[f32; 64], out: &mut [u8], stride: usize) {
+    const NONE: Lanes = Lanes([0.0; LANES]);
+    // By column of coefficients, then by row of samples.
+    let mut half = [[NONE; N]; N];
+    for (u, half) in half.iter_mut().enumerate() {
+        let mut column = [NONE; N];
+        for (v, values) in column.iter_mut().enumerate() {
+            let slot = u * N + v;
+            for lane in 0..LANES {
+                values.0[lane] = f32::from(group[slot][lane]) * factors[slot];
+            }
+        }
+        *half = line(column);
+    }
+    for y in 0..N {
+        let mut across = [NONE; N];
+        for (across, half) in across.iter_mut().zip(&half) {
+            *across = half[y];
+        }
+        let samples = line(across);
+        let (low, high) = samples.split_at(N.min(4));
+        let row = &mut out[y * stride..][..LANES * N];
+        // Whole words overlap to the right, where the next block comes.
+        if N > 4 {
+            let (low, high) = (pack(low), pack(high));
+            for lane in 0..LANES {
+                let bytes = (u64::from(high[lane]) << 32 | u64::from(low[lane])).to_le_bytes();
+                write(row, lane * N, bytes, N);
+            }
+        } else {
+            for (lane, word) in pack(low).into_iter().enumerate() {
+                write(row, lane * N, word.to_le_bytes(), N);
+            }
         }
     }
 }
 
-/// Rounded, halves up as other decoders do, and held to 0..255. Adding 2^23 leaves the integer in
-/// the low bits of the number.
+/// Up to four neighbouring samples of each block in a word, the first lowest.
 #[inline(always)]
-fn level(value: f32) -> u8 {
-    let value = value + (128.0 + 1.0 / 512.0);
-    let value = if value > 0.0 { value } else { 0.0 };
-    let value = if value < 255.0 { value } else { 255.0 };
-    (value + 8_388_608.0).to_bits() as u8
-}
-
-/// Makes a block ready for the coefficients of the next one.
-#[inline(always)]
-pub(crate) fn clear<const N: usize>(block: &mut Block) {
-    block[..N * lanes(N)].fill(0.0);
-}
-
-/// Writes the samples of a block of which only the first coefficient is not zero.
-#[inline(always)]
-pub(crate) fn flat<const N: usize>(first: f32, out: &mut [u8], stride: usize) {
-    let samples = [level(first); N];
-    for row in 0..N {
-        out[row * stride..row * stride + N].copy_from_slice(&samples);
+fn pack(samples: &[Lanes]) -> [u32; LANES] {
+    let mut words = [0; LANES];
+    if let Some(first) = samples.first() {
+        let levels = first.levels();
+        for lane in 0..LANES {
+            words[lane] = levels[lane] & 255;
+        }
     }
+    if let Some(second) = samples.get(1) {
+        add_levels::<8>(&mut words, second);
+    }
+    if let Some(third) = samples.get(2) {
+        add_levels::<16>(&mut words, third);
+    }
+    if let Some(fourth) = samples.get(3) {
+        add_levels::<24>(&mut words, fourth);
+    }
+    words
 }
 
-/// Writes the samples of a block.
 #[inline(always)]
-pub(crate) fn transform<const N: usize>(block: &Block, out: &mut [u8], stride: usize) {
-    if N > 4 {
-        return transform_large::<N>(block, out, stride);
-    }
-    let columns: [Four; 4] =
-        std::array::from_fn(
-            |column| {
-                if column < N { std::array::from_fn(|row| block[column * 4 + row]) } else { [0.0; 4] }
-            },
-        );
-    let half = lines::<N>(columns);
-    let turned = std::array::from_fn(|row| std::array::from_fn(|column| half[column][row]));
-    let rows = lines::<N>(turned);
-    for (row, values) in rows.into_iter().enumerate().take(N) {
-        let samples = values.map(level);
-        out[row * stride..row * stride + N].copy_from_slice(&samples[..N]);
+fn add_levels<const SHIFT: u32>(words: &mut [u32; LANES], samples: &Lanes) {
+    let levels = samples.levels();
+    for lane in 0..LANES {
+        words[lane] |= levels[lane] << SHIFT;
     }
 }
 
-/// Two products of matrices, with eight numbers at a time in the inner loops.
+/// Writes the first `count` bytes, and the others where there is room for all.
 #[inline(always)]
-fn transform_large<const N: usize>(block: &Block, out: &mut [u8], stride: usize) {
-    type Eight = [f32; 8];
-    #[inline(always)]
-    fn add(sum: &mut Eight, factor: f32, values: &Eight) {
-        for (sum, value) in sum.iter_mut().zip(values) {
-            *sum += factor * value;
-        }
-    }
-    let (cosines, down) = (&COSINES.0[N], &COSINES.1[N]);
-    let columns: [Eight; N] = std::array::from_fn(|column| std::array::from_fn(|row| block[column * 8 + row]));
-    // By column of samples, all frequencies down it.
-    let mut half = [[0.0; 8]; N];
-    for x in 0..N.div_ceil(2) {
-        let (mut even, mut odd) = (columns[0], [0.0; 8]);
-        for u in 1..N {
-            let sum = if u % 2 == 0 { &mut even } else { &mut odd };
-            add(sum, cosines[x][u], &columns[u]);
-        }
-        for row in 0..8 {
-            half[x][row] = even[row] + odd[row];
-            half[N - 1 - x][row] = even[row] - odd[row];
-        }
-    }
-    let mut rows = [[0; 8]; 8];
-    for (x, half) in half.iter().enumerate() {
-        let mut sums = [half[0]; 8];
-        for v in 1..N {
-            add(&mut sums, half[v], &down[v]);
-        }
-        for (row, value) in rows.iter_mut().zip(sums.map(level)) {
-            row[x] = value;
-        }
-    }
-    for (y, row) in rows.iter().enumerate().take(N) {
-        out[y * stride..y * stride + N].copy_from_slice(&row[..N]);
+fn write<const WIDTH: usize>(row: &mut [u8], at: usize, bytes: [u8; WIDTH], count: usize) {
+    if let Some(place) = row.get_mut(at..at + WIDTH) {
+        place.copy_from_slice(&bytes);
+    } else {
+        row[at..at + count].copy_from_slice(&bytes[..count]);
     }
 }

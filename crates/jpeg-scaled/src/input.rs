@@ -97,8 +97,9 @@ impl<R: Read> Input<R> {
     }
 }
 
-/// Enough bytes for any block: 64 symbols of at most 16 bits of code and 16 of value, and a word.
-const MARGIN: usize = 64 * 4 + 16;
+/// More bytes than any block takes: 64 symbols of at most 16 bits of code and 15 of value, as many
+/// corrections, and a word.
+const SPAN: usize = 512 + 8;
 
 /// Entropy-coded data up to the next marker, without its stuffing, and a place in it by the bit.
 pub(crate) struct Bits {
@@ -138,16 +139,17 @@ impl Bits {
         self.place = Place::default();
     }
 
-    /// A reader of the bits of at least one block.
+    /// A reader of the bits of one block.
     ///
     /// # Errors
     /// [`Error::Truncated`] or [`Error::Corrupt`] once more was read than there is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn block<R: Read>(&mut self, input: &mut Input<R>) -> Result<Window<'_>> {
-        if self.clean.len() - self.place.next < MARGIN {
+        if self.clean.len() - self.place.next < SPAN {
             self.fill(input)?;
         }
-        Ok(Window { data: &self.clean, place: self.place, home: &mut self.place })
+        let data = self.clean[self.place.next..].first_chunk().expect("there is a span");
+        Ok(Window { data, at: 0, word: self.place.word, count: self.place.count, home: &mut self.place })
     }
 
     #[cold]
@@ -161,12 +163,12 @@ impl Bits {
         self.clean.truncate(self.clean.len() - self.place.next);
         self.real -= self.place.next as isize;
         self.place.next = 0;
-        while self.clean.len() < MARGIN && !self.ended {
+        while self.clean.len() < SPAN && !self.ended {
             self.unstuff(input)?;
             self.real = self.clean.len() as isize;
         }
         if self.ended {
-            self.clean.resize(self.clean.len() + MARGIN * 2, 0);
+            self.clean.resize(self.clean.len() + SPAN * 2, 0);
         }
         Ok(())
     }
@@ -249,10 +251,12 @@ impl Bits {
     }
 }
 
-/// Reads bits of one block; what it took is gone when it is dropped by [`Window::done`].
+/// Reads bits of one block; what it took is gone once it is [`done`](Window::done).
 pub(crate) struct Window<'a> {
-    data: &'a [u8],
-    place: Place,
+    data: &'a [u8; SPAN],
+    at: usize,
+    word: u64,
+    count: u32,
     home: &'a mut Place,
 }
 
@@ -260,52 +264,44 @@ impl Window<'_> {
     /// Keeps the place for the next block.
     #[inline(always)]
     pub(crate) fn done(self) {
-        *self.home = self.place;
+        *self.home = Place { next: self.home.next + self.at, word: self.word, count: self.count };
     }
 
     /// At least 56 bits in the word.
     #[inline(always)]
     pub(crate) fn refill(&mut self) {
-        let place = &mut self.place;
-        let bytes = self.data[place.next..place.next + 8].first_chunk::<8>().expect("eight bytes");
-        place.word |= u64::from_be_bytes(*bytes) >> place.count;
-        place.next += ((63 - place.count) >> 3) as usize;
-        place.count |= 56;
+        let bytes = self.data[self.at & 511..].first_chunk::<8>().expect("eight bytes");
+        self.word |= u64::from_be_bytes(*bytes) >> (self.count & 63);
+        self.at += ((63 - self.count) >> 3) as usize;
+        self.count |= 56;
     }
 
     /// The next `COUNT` bits, which stay.
     #[inline(always)]
     pub(crate) fn peek<const COUNT: u32>(&self) -> usize {
-        (self.place.word >> (64 - COUNT)) as usize
+        (self.word >> (64 - COUNT)) as usize
     }
 
+    /// At most 63 bits.
     #[inline(always)]
     pub(crate) fn consume(&mut self, count: u32) {
-        self.place.word <<= count;
-        self.place.count -= count;
-    }
-
-    /// The next 1 to 16 bits.
-    #[inline(always)]
-    pub(crate) fn take(&mut self, count: u32) -> u32 {
-        let bits = (self.place.word >> (64 - count)) as u32;
-        self.consume(count);
-        bits
+        self.word <<= count & 63;
+        self.count -= count & 63;
     }
 
     /// The next `count` bits, 1 to 48, after a refill.
     #[inline(always)]
-    pub(crate) fn take_many(&mut self, count: u32) -> u64 {
-        let bits = self.place.word >> (64 - count);
+    pub(crate) fn take(&mut self, count: u32) -> u64 {
+        let bits = self.word >> ((64 - count) & 63);
         self.consume(count);
         bits
     }
 
-    /// A value of `size` bits, 1 to 16, as ITU-T T.81 F.2.2.1 extends it to a signed one.
+    /// A value of `size` bits, 1 to 15, as ITU-T T.81 F.2.2.1 extends it to a signed one.
     #[inline(always)]
     pub(crate) fn extend(&mut self, size: u32) -> i32 {
+        let negative = self.word as i64 >= 0;
         let bits = self.take(size) as i32;
-        let negative = bits >> (size - 1) == 0;
         bits - if negative { (1 << size) - 1 } else { 0 }
     }
 }

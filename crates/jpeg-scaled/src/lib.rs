@@ -114,7 +114,9 @@ pub struct Plane {
     /// Eighths of a sample that the picture really covers.
     pub eighths_across: u32,
     pub eighths_down: u32,
-    /// `width * height` samples by rows.
+    /// From the beginning of a row to that of the next, in samples; at least `width`.
+    pub stride: usize,
+    /// `stride * height` samples by rows. What is right of the picture has no meaning.
     pub samples: Vec<u8>,
 }
 
@@ -208,7 +210,8 @@ impl<R: Read> Decoder<R> {
             }
         }
         if progressive {
-            progressive::finish(&mut canvas)?;
+            let deadline = self.limits.deadline;
+            canvas.components.iter_mut().try_for_each(|part| part.finish(deadline))?;
         }
         Ok(canvas.into_picture())
     }

@@ -4,16 +4,15 @@
 //! zero, without which the scans that refine them could not be read.
 
 use std::io::Read;
-use std::time::Instant;
-
-use pulp::Arch;
 
 use crate::error::{Error, Result};
 use crate::header::{Scan, Tables};
 use crate::huffman::{END, Kind, Table};
-use crate::idct::{Block, CORNERS, Corner, transform};
+use crate::idct::{CORNERS, Corner, LANES};
 use crate::input::{Input, Window};
-use crate::scan::{Canvas, Part, ScanTables, State, walk};
+use crate::scan::{Canvas, ScanTables, State, walk};
+
+const UNKNOWN: Error = Error::Corrupt("a code that its Huffman table does not have");
 
 pub(crate) fn scan<R: Read>(
     canvas: &mut Canvas,
@@ -25,11 +24,11 @@ pub(crate) fn scan<R: Read>(
         if canvas.see(component, tables)? {
             let part = &canvas.components[component];
             let blocks = part.stride * part.rows;
-            let coefficients = blocks * part.size * part.size;
+            let coefficients = blocks / LANES * part.area();
             let mapped = if part.size > 1 { blocks } else { 0 };
-            canvas.reserve(coefficients * 2 + mapped * 8)?;
+            canvas.reserve(coefficients * 2 * LANES + mapped * 8)?;
             let part = &mut canvas.components[component];
-            part.coefficients = vec![0; coefficients];
+            part.coefficients = vec![[0; LANES]; coefficients];
             part.nonzero = vec![0; mapped];
         }
     }
@@ -64,8 +63,8 @@ fn dc_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, 
                 let bit = window.take(1) as i16;
                 window.done();
                 let part = &mut canvas.components[place.component];
-                let at = (place.row * part.stride + place.column) * part.size * part.size;
-                part.coefficients[at] |= bit << low;
+                let at = part.number(place) * part.area();
+                part.coefficients[at][place.column % LANES] |= bit << low;
                 Ok(())
             },
         );
@@ -81,13 +80,13 @@ fn dc_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, 
         #[inline(always)]
         |canvas, bits, input, state, place| {
             let mut window = bits.block(input)?;
-            let difference = dc[place.part].symbol(&mut window)?;
+            let difference = dc[place.part].symbol(&mut window).ok_or(UNKNOWN)?;
             window.done();
             let prediction = &mut state.predictions[place.part];
             *prediction = prediction.wrapping_add(difference.value);
             let part = &mut canvas.components[place.component];
-            let at = (place.row * part.stride + place.column) * part.size * part.size;
-            part.coefficients[at] = (*prediction << low) as i16;
+            let at = part.number(place) * part.area();
+            part.coefficients[at][place.column % LANES] = (*prediction << low) as i16;
             Ok(())
         },
     )
@@ -112,13 +111,14 @@ fn ac_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, 
             }
             let part = &mut canvas.components[place.component];
             let block = place.row * part.stride + place.column;
-            let area = part.size * part.size;
+            let at = part.number(place) * part.area();
             let mut window = bits.block(input)?;
             let mut band = Band {
                 window: &mut window,
                 table,
                 corner: &CORNERS[part.size],
-                coefficients: &mut part.coefficients[block * area..(block + 1) * area],
+                group: &mut part.coefficients[at..],
+                lane: place.column % LANES,
                 nonzero: &mut part.nonzero[block],
                 start: scan.start,
                 end: scan.end,
@@ -140,7 +140,8 @@ struct Band<'a, 'b> {
     window: &'a mut Window<'b>,
     table: &'a Table,
     corner: &'a Corner,
-    coefficients: &'a mut [i16],
+    group: &'a mut [[i16; LANES]],
+    lane: usize,
     nonzero: &'a mut u64,
     start: u32,
     end: u32,
@@ -152,7 +153,7 @@ impl Band<'_, '_> {
     fn first(&mut self, state: &mut State) -> Result<()> {
         let mut index = self.start;
         while index <= self.end {
-            let symbol = self.table.symbol(self.window)?;
+            let symbol = self.table.symbol(self.window).ok_or(UNKNOWN)?;
             if symbol.run >= END {
                 state.ended_blocks = self.ended_blocks(symbol.run - END) - 1;
                 break;
@@ -174,7 +175,7 @@ impl Band<'_, '_> {
         let within = u64::MAX >> (63 - self.end);
         if state.ended_blocks == 0 {
             while index <= self.end {
-                let symbol = self.table.symbol(self.window)?;
+                let symbol = self.table.symbol(self.window).ok_or(UNKNOWN)?;
                 if symbol.run >= END {
                     state.ended_blocks = self.ended_blocks(symbol.run - END);
                     break;
@@ -209,7 +210,7 @@ impl Band<'_, '_> {
 
     /// How many blocks end with this one included.
     fn ended_blocks(&mut self, size: u32) -> u32 {
-        let more = if size > 0 { self.window.take(size) } else { 0 };
+        let more = if size > 0 { self.window.take(size) as u32 } else { 0 };
         (1 << size) + more
     }
 
@@ -221,7 +222,7 @@ impl Band<'_, '_> {
         }
         *self.nonzero |= 1 << index;
         if self.corner.inside >> index & 1 == 1 {
-            self.coefficients[self.corner.rank(index)] = (value << self.low) as i16;
+            self.group[self.corner.slot(index)][self.lane & (LANES - 1)] = (value << self.low) as i16;
         }
     }
 
@@ -239,79 +240,19 @@ impl Band<'_, '_> {
             known &= !part;
             let count = part.count_ones();
             self.window.refill();
-            let bits = self.window.take_many(count);
+            let bits = self.window.take(count);
             let mut kept = part & self.corner.inside;
             while kept != 0 {
                 let index = kept.trailing_zeros();
                 kept &= kept - 1;
                 let rank = (part & ((1 << index) - 1)).count_ones();
                 if bits >> (count - 1 - rank) & 1 == 1 {
-                    let coefficient = &mut self.coefficients[self.corner.rank(index)];
+                    let coefficient = &mut self.group[self.corner.slot(index)][self.lane & (LANES - 1)];
                     let step = 1_i16 << self.low;
                     *coefficient =
                         if *coefficient < 0 { coefficient.wrapping_sub(step) } else { coefficient.wrapping_add(step) };
                 }
             }
         }
-    }
-}
-
-/// Transforms the coefficients once all scans are there.
-pub(crate) fn finish(canvas: &mut Canvas) -> Result<()> {
-    let deadline = canvas.limits.deadline;
-    for part in &mut canvas.components {
-        part.nonzero = Vec::new();
-        part.samples = vec![0; part.width() * part.rows * part.size];
-        let factors = part.factors.ok_or(Error::Truncated)?;
-        Arch::new().dispatch(
-            #[inline(always)]
-            || transform_part(part, &factors, deadline),
-        )?;
-        part.coefficients = Vec::new();
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn transform_part(part: &mut Part, factors: &[f32; 64], deadline: Option<Instant>) -> Result<()> {
-    for row in 0..part.rows {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(Error::Deadline);
-        }
-        match part.size {
-            1 => transform_row::<1>(part, row, factors),
-            2 => transform_row::<2>(part, row, factors),
-            3 => transform_row::<3>(part, row, factors),
-            4 => transform_row::<4>(part, row, factors),
-            5 => transform_row::<5>(part, row, factors),
-            6 => transform_row::<6>(part, row, factors),
-            7 => transform_row::<7>(part, row, factors),
-            _ => transform_row::<8>(part, row, factors),
-        }
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn transform_row<const N: usize>(part: &mut Part, row: usize, factors: &[f32; 64]) {
-    let stride = part.width();
-    let area = N * N;
-    let corner = &CORNERS[N];
-    let indices: Vec<usize> = (0..64).filter(|index| corner.inside >> index & 1 == 1).collect();
-    let mut block: Block = [0.0; 128];
-    // Without its last bit, a coefficient is as likely as not one further from zero.
-    let middle = if part.unrefined { 0.5 } else { 0.0 };
-    let start = row * part.stride * area;
-    let coefficients = &part.coefficients[start..start + part.stride * area];
-    let out = &mut part.samples[row * N * stride..(row + 1) * N * stride];
-    for (column, coefficients) in coefficients.chunks_exact(area).enumerate() {
-        for (&index, &coefficient) in indices.iter().zip(coefficients) {
-            let mut value = f32::from(coefficient);
-            if index > 0 {
-                value += middle * f32::from(coefficient.signum());
-            }
-            block[corner.slot(index)] = value * factors[index];
-        }
-        transform::<N>(&block, &mut out[column * N..], stride);
     }
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::header::{Frame, Scan, Tables};
 use crate::huffman::{Kind, Table};
-use crate::idct::{CORNERS, factors};
+use crate::idct::{CORNERS, Group, LANES, OUTSIDE, factors, transform};
 use crate::input::{Bits, Input};
 use crate::{Limits, Picture, Plane};
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 /// The mean square of quantisers up to which [`Limits::approximate`] may leave out the last bit of
 /// coefficients. At 36 the error has a standard deviation of less than half a level at half size.
@@ -33,7 +33,7 @@ pub(crate) struct Part {
     pub(crate) vertical: u32,
     /// Blocks that hold some of the picture.
     blocks: (u32, u32),
-    /// Blocks a row, with those that only fill up MCUs.
+    /// Blocks a row, with those that only fill up MCUs and groups.
     pub(crate) stride: usize,
     pub(crate) rows: usize,
     /// Eighths of a sample of the picture.
@@ -45,17 +45,124 @@ pub(crate) struct Part {
     pub(crate) fine: bool,
     /// Progressive only: the last bit of the coefficients was passed over.
     pub(crate) unrefined: bool,
-    pub(crate) samples: Vec<u8>,
-    /// Progressive only: the coefficients of the corner of each block.
-    pub(crate) coefficients: Vec<i16>,
+    samples: Vec<u8>,
+    /// Sequential only: the group of blocks that is being decoded in each line of blocks of an MCU.
+    open: Vec<Open>,
+    /// Progressive only: the coefficients of the corner of each block, by groups.
+    pub(crate) coefficients: Vec<[i16; LANES]>,
     /// Progressive only: which coefficients of each block are known not to be zero.
     pub(crate) nonzero: Vec<u64>,
 }
 
+/// Neighbouring blocks of one row, until the next group begins.
+struct Open {
+    /// Number of the group, by rows; none yet if there is no such group.
+    number: usize,
+    coefficients: Box<OpenGroup>,
+}
+
+/// A group with places for what is outside of any corner.
+pub(crate) type OpenGroup = [[i16; LANES]; 2 * OUTSIDE];
+
 impl Part {
     /// Samples a row of the plane.
-    pub(crate) fn width(&self) -> usize {
+    fn width(&self) -> usize {
         self.stride * self.size
+    }
+
+    /// Coefficients of a block that are kept.
+    pub(crate) fn area(&self) -> usize {
+        self.size * self.size
+    }
+
+    /// The number of the group that a block is in.
+    #[inline(always)]
+    pub(crate) fn number(&self, place: BlockPlace) -> usize {
+        place.row * (self.stride / LANES) + place.column / LANES
+    }
+
+    /// Makes ready for a sequential scan.
+    pub(crate) fn open(&mut self) {
+        self.samples = vec![0; self.width() * self.rows * self.size];
+        let line = || Open { number: usize::MAX, coefficients: Box::new([[0; LANES]; 2 * OUTSIDE]) };
+        self.open = (0..self.vertical).map(|_| line()).collect();
+    }
+
+    /// The group that a block of a sequential scan is in. It is empty when its first block comes, and
+    /// transformed when the first of another does.
+    #[inline(always)]
+    pub(crate) fn group(&mut self, place: BlockPlace) -> &mut OpenGroup {
+        let number = self.number(place);
+        if self.open[place.line].number != number {
+            self.next_group(place.line, number);
+        }
+        &mut self.open[place.line].coefficients
+    }
+
+    #[inline(never)]
+    fn next_group(&mut self, line: usize, number: usize) {
+        let area = self.area();
+        let open = &mut self.open[line];
+        if let (true, Some(factors)) = (open.number != usize::MAX, &self.factors) {
+            let group = &open.coefficients[..area];
+            write_group(&mut self.samples, self.stride, self.size, open.number, group, factors);
+        }
+        open.coefficients[..area].fill([0; LANES]);
+        open.number = number;
+    }
+
+    /// Leaves a block of a sequential scan grey.
+    fn blank(&mut self, place: BlockPlace) {
+        if !self.open.is_empty() {
+            for coefficient in self.group(place) {
+                coefficient[place.column % LANES] = 0;
+            }
+        }
+    }
+
+    /// Ends a sequential scan.
+    pub(crate) fn close(&mut self) {
+        for line in 0..self.open.len() {
+            self.next_group(line, usize::MAX);
+        }
+        self.open = Vec::new();
+    }
+}
+
+/// Transforms a group into its place in the plane.
+fn write_group(samples: &mut [u8], stride: usize, size: usize, number: usize, group: &Group, factors: &[f32; 64]) {
+    let width = stride * size;
+    let groups = stride / LANES;
+    let out = &mut samples[number / groups * size * width + number % groups * LANES * size..];
+    Arch::new().dispatch(Transform { group, factors, size, out, width });
+}
+
+/// A closure would not be compiled for the processor's extensions: its body ends in a function of
+/// its own.
+struct Transform<'a> {
+    group: &'a Group,
+    factors: &'a [f32; 64],
+    size: usize,
+    out: &'a mut [u8],
+    width: usize,
+}
+
+impl NullaryFnOnce for Transform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { group, factors, size, out, width } = self;
+        match size {
+            1 => transform::<1>(group, factors, out, width),
+            2 => transform::<2>(group, factors, out, width),
+            3 => transform::<3>(group, factors, out, width),
+            4 => transform::<4>(group, factors, out, width),
+            5 => transform::<5>(group, factors, out, width),
+            6 => transform::<6>(group, factors, out, width),
+            7 => transform::<7>(group, factors, out, width),
+            _ => transform::<8>(group, factors, out, width),
+        }
     }
 }
 
@@ -73,7 +180,7 @@ impl Canvas {
             // An eighth of a sample, as a fraction of one, is exact for the usual factors.
             let eighths = |side: u32, factor: u32, most: u32| (side * factor * u32::from(scale)).div_ceil(most);
             let blocks = |side: u32, factor: u32, most: u32| (side * factor).div_ceil(8 * most);
-            let stride = (mcus.0 * horizontal) as usize;
+            let stride = ((mcus.0 * horizontal) as usize).next_multiple_of(LANES);
             let rows = (mcus.1 * vertical) as usize;
             canvas.reserve(stride * rows * size * size)?;
             canvas.components.push(Part {
@@ -89,6 +196,7 @@ impl Canvas {
                 fine: false,
                 unrefined: false,
                 samples: Vec::new(),
+                open: Vec::new(),
                 coefficients: Vec::new(),
                 nonzero: Vec::new(),
             });
@@ -137,23 +245,47 @@ impl Canvas {
 }
 
 impl Part {
-    fn into_plane(mut self) -> Plane {
-        let stride = self.width();
-        let width = self.eighths.0.div_ceil(8) as usize;
-        let height = self.eighths.1.div_ceil(8) as usize;
-        if width < stride {
-            for row in 1..height {
-                let start = row * stride;
-                self.samples.copy_within(start..start + width, row * width);
-            }
+    /// Transforms the coefficients of a progressive file.
+    pub(crate) fn finish(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.nonzero = Vec::new();
+        let coefficients = std::mem::take(&mut self.coefficients);
+        let mut factors = self.factors.ok_or(Error::Truncated)?;
+        self.samples = vec![0; self.width() * self.rows * self.size];
+        let groups = self.stride / LANES;
+        let (area, unrefined) = (self.area(), self.unrefined);
+        if unrefined {
+            factors[1..].iter_mut().for_each(|factor| *factor /= 2.0);
         }
-        self.samples.truncate(width * height);
+        let mut middle = vec![[0; LANES]; area];
+        for (number, group) in coefficients.chunks_exact(area).enumerate() {
+            if number % groups == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::Deadline);
+            }
+            if !unrefined {
+                write_group(&mut self.samples, self.stride, self.size, number, group, &factors);
+                continue;
+            }
+            // Without its last bit, a coefficient is as likely as not one further from zero.
+            middle[0] = group[0];
+            for (middle, values) in middle.iter_mut().zip(group).skip(1) {
+                *middle = values.map(|value| value.wrapping_mul(2) + value.signum());
+            }
+            write_group(&mut self.samples, self.stride, self.size, number, &middle, &factors);
+        }
+        Ok(())
+    }
+
+    fn into_plane(self) -> Plane {
+        let (stride, height) = (self.width(), self.eighths.1.div_ceil(8));
+        let mut samples = self.samples;
+        samples.truncate(stride * height as usize);
         Plane {
-            width: width as u32,
-            height: height as u32,
+            width: self.eighths.0.div_ceil(8),
+            height,
             eighths_across: self.eighths.0,
             eighths_down: self.eighths.1,
-            samples: self.samples,
+            stride,
+            samples,
         }
     }
 }
@@ -193,6 +325,8 @@ pub(crate) struct BlockPlace {
     pub(crate) component: usize,
     pub(crate) column: usize,
     pub(crate) row: usize,
+    /// Which of the rows of its MCU.
+    pub(crate) line: usize,
 }
 
 /// Walks over all blocks of a scan and gives the marker that ended it, if one was met.
@@ -223,26 +357,18 @@ fn walk_blocks<R: Read>(
     // The blocks of an MCU, relative to its first; a lone component has one, whatever its sampling.
     let mut pattern = Vec::new();
     let (across, down) = if let [(component, ..)] = scan.parts[..] {
-        pattern.push((0, component, 0, 0));
+        pattern.push(Step { part: 0, component, column: 0, line: 0, across: 1, down: 1 });
         canvas.components[component].blocks
     } else {
         for (part, &(component, ..)) in scan.parts.iter().enumerate() {
             let sampled = &canvas.components[component];
-            for row in 0..sampled.vertical as usize {
-                for column in 0..sampled.horizontal as usize {
-                    pattern.push((part, component, column, row));
-                }
+            let (across, down) = (sampled.horizontal as usize, sampled.vertical as usize);
+            for line in 0..down {
+                pattern.extend((0..across).map(|column| Step { part, component, column, line, across, down }));
             }
         }
         canvas.mcus
     };
-    let steps: Vec<(usize, usize)> = pattern
-        .iter()
-        .map(|&(_, component, ..)| {
-            let sampled = &canvas.components[component];
-            if scan.parts.len() == 1 { (1, 1) } else { (sampled.horizontal as usize, sampled.vertical as usize) }
-        })
-        .collect();
 
     let total = across * down;
     let mut bits = Bits::new();
@@ -258,10 +384,13 @@ fn walk_blocks<R: Read>(
             return Err(Error::Deadline);
         }
         let mut result = Ok(());
-        for (&(part, component, x, y), &(step_x, step_y)) in pattern.iter().zip(&steps) {
-            let place = BlockPlace { part, component, column: column * step_x + x, row: row * step_y + y };
-            result = block(canvas, &mut bits, input, &mut state, place);
+        for (step, place) in pattern.iter().enumerate() {
+            result = block(canvas, &mut bits, input, &mut state, place.at(column, row));
             if result.is_err() {
+                for place in &pattern[step..] {
+                    let place = place.at(column, row);
+                    canvas.components[place.component].blank(place);
+                }
                 break;
             }
         }
@@ -293,7 +422,14 @@ fn walk_blocks<R: Read>(
         }
         let resumed = resynchronise(&mut bits, input, done / interval, damaged)?;
         canvas.damaged += resumed.damaged;
+        let lost = mcu;
         mcu = (u64::from(resumed.interval) * u64::from(interval)).min(u64::from(total)) as u32;
+        for lost in lost..if resumed.ended.is_some() { total } else { mcu } {
+            for place in &pattern {
+                let place = place.at((lost % across) as usize, (lost / across) as usize);
+                canvas.components[place.component].blank(place);
+            }
+        }
         column = (mcu % across) as usize;
         row = (mcu / across) as usize;
         until_restart = interval;
@@ -308,6 +444,30 @@ fn walk_blocks<R: Read>(
     }
     // A file without an end-of-image marker may end in its last block.
     bits.skip_to_marker(input).map(|(marker, _)| marker)
+}
+
+/// A block of an MCU, relative to its first.
+struct Step {
+    part: usize,
+    component: usize,
+    column: usize,
+    line: usize,
+    /// Blocks of an MCU.
+    across: usize,
+    down: usize,
+}
+
+impl Step {
+    #[inline(always)]
+    fn at(&self, column: usize, row: usize) -> BlockPlace {
+        BlockPlace {
+            part: self.part,
+            component: self.component,
+            column: column * self.across + self.column,
+            row: row * self.down + self.line,
+            line: self.line,
+        }
+    }
 }
 
 struct Resumed {

@@ -4,10 +4,10 @@ use std::io::Read;
 
 use crate::error::{Error, Result};
 use crate::header::{Scan, Tables};
-use crate::huffman::{Kind, Table};
-use crate::idct::{Block as Coefficients, CORNERS, clear, flat, transform};
+use crate::huffman::{Kind, LOOKUPS, Table};
+use crate::idct::{CORNERS, LANES};
 use crate::input::{Input, Window};
-use crate::scan::{Canvas, ScanTables, walk};
+use crate::scan::{Canvas, OpenGroup, ScanTables, walk};
 
 pub(crate) fn scan<R: Read>(
     canvas: &mut Canvas,
@@ -26,12 +26,9 @@ pub(crate) fn scan<R: Read>(
         if !canvas.see(component, tables)? {
             return Err(Error::Corrupt("a sequential component with two scans"));
         }
-        let part = &mut canvas.components[component];
-        // Grey is what stays where a damaged interval leaves a hole.
-        part.samples = vec![128; part.width() * part.rows * part.size];
+        canvas.components[component].open();
     }
-    let mut block: Coefficients = [0.0; 128];
-    walk(
+    let end = walk(
         canvas,
         input,
         tables.restart_interval,
@@ -40,20 +37,17 @@ pub(crate) fn scan<R: Read>(
         |canvas, bits, input, state, place| {
             let mut window = bits.block(input)?;
             let part = &mut canvas.components[place.component];
-            let factors = part.factors.as_ref().expect("set before the walk");
-            let stride = part.stride * part.size;
-            let start = place.row * part.size * stride + place.column * part.size;
+            let size = part.size;
+            let group = part.group(place);
             let mut job = Block {
                 window: &mut window,
                 dc: &dc[place.part],
                 ac: &ac[place.part],
                 prediction: &mut state.predictions[place.part],
-                block: &mut block,
-                factors,
-                out: &mut part.samples[start..],
-                stride,
+                group,
+                lane: place.column % LANES,
             };
-            match part.size {
+            match size {
                 1 => job.decode::<1>(),
                 2 => job.decode::<2>(),
                 3 => job.decode::<3>(),
@@ -62,11 +56,16 @@ pub(crate) fn scan<R: Read>(
                 6 => job.decode::<6>(),
                 7 => job.decode::<7>(),
                 _ => job.decode::<8>(),
-            }?;
+            }
+            .ok_or(Error::Corrupt("a code that its Huffman table does not have"))?;
             window.done();
             Ok(())
         },
-    )
+    )?;
+    for &(component, ..) in &scan.parts {
+        canvas.components[component].close();
+    }
+    Ok(end)
 }
 
 struct Block<'a, 'b> {
@@ -74,52 +73,45 @@ struct Block<'a, 'b> {
     dc: &'a Table,
     ac: &'a Table,
     prediction: &'a mut i32,
-    block: &'a mut Coefficients,
-    factors: &'a [f32; 64],
-    out: &'a mut [u8],
-    stride: usize,
+    group: &'a mut OpenGroup,
+    lane: usize,
 }
 
 impl Block<'_, '_> {
+    /// `None` at a code that no table has.
     #[inline(always)]
-    fn decode<const N: usize>(&mut self) -> Result<()> {
+    fn decode<const N: usize>(&mut self) -> Option<()> {
         let corner = &CORNERS[N];
         let difference = self.dc.symbol(self.window)?;
         *self.prediction = self.prediction.wrapping_add(difference.value);
-        let block = &mut *self.block;
-        let first = *self.prediction as f32 * self.factors[0];
-        if N == 1 {
-            self.ac.skip_block(self.window, 1)?;
-            flat::<N>(first, self.out, self.stride);
-            return Ok(());
-        }
-        clear::<N>(block);
-        block[0] = first;
+        self.set(0, *self.prediction as i16);
         let mut index = 1;
         while index <= corner.last {
-            if let Some(pair) = self.ac.pair(self.window, index) {
-                for (at, value) in [pair.first, pair.second].into_iter().zip(pair.values) {
-                    let at = (at & 63) as usize;
-                    block[corner.slot(at)] = f32::from(value) * self.factors[at];
+            self.window.refill();
+            for _ in 0..LOOKUPS {
+                let pair = self.ac.pair(self.window);
+                // Past the 63rd coefficient the bits belong to the next block.
+                if pair.is_none() || (corner.last > 31 && index + pair.distance() % 64 > 63) {
+                    let symbol = self.ac.symbol(self.window)?;
+                    self.set(corner.slot(index + symbol.run), symbol.value as i16);
+                    index += symbol.run + 1;
+                    break;
                 }
-                index = pair.next;
-                continue;
-            }
-            let symbol = self.ac.symbol(self.window)?;
-            index += symbol.run;
-            if index > 63 {
-                if symbol.run == index - 1 {
-                    flat::<N>(first, self.out, self.stride);
-                    return Ok(());
+                Table::take_pair(self.window, pair);
+                for (distance, value) in pair.values() {
+                    self.set(corner.slot(index + distance), value);
                 }
-                break;
+                index += pair.distance();
+                if index > corner.last {
+                    break;
+                }
             }
-            let at = (index & 63) as usize;
-            block[corner.slot(at)] = symbol.value as f32 * self.factors[at];
-            index += 1;
         }
-        self.ac.skip_block(self.window, index)?;
-        transform::<N>(block, self.out, self.stride);
-        Ok(())
+        self.ac.skip_block(self.window, index)
+    }
+
+    #[inline(always)]
+    fn set(&mut self, slot: usize, value: i16) {
+        self.group[slot & 127][self.lane & (LANES - 1)] = value;
     }
 }

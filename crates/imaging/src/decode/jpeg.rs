@@ -41,7 +41,8 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
     if picture.damaged_intervals > 0 {
         return Err(Rejection::corrupt("parts between restart markers are lost"));
     }
-    let planes = picture.planes.into_iter().map(Plane::from).collect();
+    let spreads = spreads(&header, &scales);
+    let planes = picture.planes.into_iter().zip(spreads).map(|(plane, spread)| small_plane(plane, spread)).collect();
     let (model, planes) = model(&header, planes);
     Ok(Decoded { width: header.width, height: header.height, orientation, icc_profile: header.profile, model, planes })
 }
@@ -67,15 +68,27 @@ fn scales(header: &Header, target: (u32, u32)) -> Vec<u8> {
     header.components.iter().enumerate().map(scale).collect()
 }
 
-impl From<JpegPlane> for Plane {
-    fn from(plane: JpegPlane) -> Self {
-        Self {
-            width: plane.width,
-            height: plane.height,
-            view_width: f64::from(plane.eighths_across) / 8.0,
-            view_height: f64::from(plane.eighths_down) / 8.0,
-            samples: Samples { channels: 1, data: plane.samples },
-        }
+/// For each component how far decoders spread its samples (see [`Plane::spread`]): those that are
+/// halved in a direction.
+fn spreads(header: &Header, scales: &[u8]) -> Vec<(f64, f64)> {
+    let most = |factor: fn(&Component) -> u8| header.components.iter().map(factor).max().unwrap_or(1);
+    let (across, down) = (most(|c| c.horizontal), most(|c| c.vertical));
+    let spread = |factor: u8, most: u8, scale: u8| if 2 * factor == most { f64::from(scale) / 8.0 } else { 0.0 };
+    let of = |(component, &scale): (&Component, &u8)| {
+        (spread(component.horizontal, across, scale), spread(component.vertical, down, scale))
+    };
+    header.components.iter().zip(scales).map(of).collect()
+}
+
+fn small_plane(plane: JpegPlane, spread: (f64, f64)) -> Plane {
+    Plane {
+        width: plane.width,
+        height: plane.height,
+        stride: plane.stride,
+        view_width: f64::from(plane.eighths_across) / 8.0,
+        view_height: f64::from(plane.eighths_down) / 8.0,
+        spread,
+        samples: Samples { channels: 1, data: plane.samples },
     }
 }
 

@@ -37,11 +37,6 @@ impl Wanted {
 
     /// Size of the largest thumbnail as the image is stored.
     pub(crate) fn stored_target(&self, stored: (u32, u32), orientation: Orientation) -> (u32, u32) {
-        if orientation.swaps_sides() {
-            let (width, height) = fit((stored.1, stored.0), self.height);
-            (height, width)
-        } else {
-            fit(stored, self.height)
-        }
+        orientation.turned(fit(orientation.turned(stored), self.height))
     }
 }

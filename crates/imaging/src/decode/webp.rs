@@ -15,20 +15,50 @@ use crate::{Error, OVERSAMPLE, Rejection};
 /// The most bytes of a file that are held; far more than a lossless picture of 16383 x 16383
 /// pixels of noise would be allowed in by its pixels.
 const MAX_FILE: u64 = 400 << 20;
-/// Chunks that are looked at before giving up.
+/// Chunks of a file or a frame; honest ones have a dozen, or one a frame.
 const MAX_CHUNKS: usize = 4096;
+/// Bytes that hold the size of the picture.
+const START: u64 = 64;
 
 pub(crate) fn decode(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Error> {
     let mut file = Vec::new();
-    let read = (&mut *source).take(MAX_FILE + 1).read_to_end(&mut file);
-    if let Err(error) = read {
-        return Err(source.blame(Rejection::corrupt(error)));
-    }
-    if file.len() as u64 > MAX_FILE {
-        return Err(Rejection::TooComplex { part: "the file itself".to_owned() }.into());
-    }
+    read(source, START, &mut file)?;
+    let size = announced_size(&file)?;
+    check_start(&file, wanted)?;
+    // Nothing after the container belongs to the picture.
+    read(source, size.saturating_sub(START), &mut file)?;
     source.check_deadline()?;
     Ok(decode_file(file, wanted)?)
+}
+
+fn read(source: &mut Source<'_>, count: u64, file: &mut Vec<u8>) -> Result<(), Error> {
+    match (&mut *source).take(count).read_to_end(file) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(source.blame(Rejection::corrupt(error))),
+    }
+}
+
+/// Bytes of the whole file, by its first ones.
+fn announced_size(start: &[u8]) -> Result<u64, Rejection> {
+    let bytes = start.get(4..8).and_then(|bytes| bytes.first_chunk()).ok_or(Rejection::Truncated)?;
+    let size = 8 + u64::from(u32::from_le_bytes(*bytes));
+    if size > MAX_FILE {
+        return Err(Rejection::TooComplex { part: "the file itself".to_owned() });
+    }
+    Ok(size)
+}
+
+/// Looks at the size that the first chunk gives, before the rest is read.
+fn check_start(start: &[u8], wanted: Wanted) -> Result<(), Rejection> {
+    let (Some(name), Some(data)) = (start.get(12..16), start.get(20..)) else {
+        return Ok(());
+    };
+    let size = match name {
+        b"VP8X" => data.first_chunk::<10>().map(|bytes| (1 + u24(&bytes[4..]), 1 + u24(&bytes[7..]))),
+        b"VP8 " | b"VP8L" => bitstream_size((name, data)).ok().map(|(width, height, _)| (width, height)),
+        _ => None,
+    };
+    size.map_or(Ok(()), |(width, height)| wanted.check_size(width, height))
 }
 
 /// What a container says before anything is decoded.
@@ -63,6 +93,13 @@ fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
     let factor = Factor::leaving(OVERSAMPLE, canvas, target);
     let still = still_file(&parts, width, height);
     let scaled = (width.div_ceil(factor.x), height.div_ceil(factor.y));
+    let icc_profile = parts.profile.filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec);
+    let decoded =
+        |model, planes| Decoded { width: canvas.0, height: canvas.1, orientation, icc_profile, model, planes };
+    if !alpha && parts.picture.0 == b"VP8 " {
+        let planes = video_planes(&still)?;
+        return Ok(decoded(Model::VideoYCbCr, planes));
+    }
     let mut decoder =
         webpx::Decoder::new(&still).map_err(explain)?.config(webpx::DecoderConfig::new().limits(webpx::Limits::none()));
     if scaled != (width, height) {
@@ -79,21 +116,44 @@ fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
     let mut plane = Plane {
         width: scaled.0,
         height: scaled.1,
+        stride: scaled.0 as usize * channels,
         view_width: f64::from(scaled.0),
         view_height: f64::from(scaled.1),
+        spread: (0.0, 0.0),
         samples: Samples { channels, data },
     };
     if !covers {
         plane = on_canvas(&plane, &parts, canvas, factor);
     }
-    Ok(Decoded {
-        width: canvas.0,
-        height: canvas.1,
-        orientation,
-        icc_profile: parts.profile.filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec),
-        model: if alpha { Model::Rgba } else { Model::Rgb },
-        planes: vec![plane],
-    })
+    Ok(decoded(if alpha { Model::Rgba } else { Model::Rgb }, vec![plane]))
+}
+
+/// A lossy picture at its full size, in its own planes. Where libwebp scales, it leaves out the
+/// filter that smooths the edges of blocks.
+fn video_planes(still: &[u8]) -> Result<Vec<Plane>, Rejection> {
+    let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
+    let planes = webpx::Decoder::new(still).map_err(explain)?.config(config).decode_yuv().map_err(explain)?;
+    let (width, height) = (planes.width, planes.height);
+    let halved = |side: u32| f64::from(side) / 2.0;
+    let colour = |data, stride| Plane {
+        width: width.div_ceil(2),
+        height: height.div_ceil(2),
+        stride,
+        view_width: halved(width),
+        view_height: halved(height),
+        spread: (1.0, 1.0),
+        samples: Samples { channels: 1, data },
+    };
+    let luminance = Plane {
+        width,
+        height,
+        stride: planes.y_stride,
+        view_width: f64::from(width),
+        view_height: f64::from(height),
+        spread: (0.0, 0.0),
+        samples: Samples { channels: 1, data: planes.y },
+    };
+    Ok(vec![luminance, colour(planes.u, planes.u_stride), colour(planes.v, planes.v_stride)])
 }
 
 /// A frame smaller than its canvas, at its place to the nearest pixel of the reduced size.
@@ -111,17 +171,25 @@ fn on_canvas(frame: &Plane, parts: &Parts<'_>, canvas: (u32, u32), factor: Facto
     Plane {
         width,
         height,
+        stride: width as usize * 4,
         view_width: f64::from(width),
         view_height: f64::from(height),
+        spread: (0.0, 0.0),
         samples: Samples { channels: 4, data },
     }
 }
 
 /// The chunks of a RIFF body. A chunk that reaches past the end is an error, padding is not.
 fn chunks(mut body: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Rejection>> {
+    let mut count = 0;
     std::iter::from_fn(move || {
         if body.is_empty() {
             return None;
+        }
+        count += 1;
+        if count > MAX_CHUNKS {
+            body = &[];
+            return Some(Err(Rejection::TooComplex { part: "chunks".to_owned() }));
         }
         let Some((name, rest)) = body.split_at_checked(4) else {
             body = &[];
@@ -139,7 +207,6 @@ fn chunks(mut body: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Reject
         body = rest.get(4 + size + (size & 1)..).unwrap_or_default();
         Some(Ok((name, payload)))
     })
-    .take(MAX_CHUNKS)
 }
 
 fn read_container(file: &[u8]) -> Result<Parts<'_>, Rejection> {
