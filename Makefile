@@ -127,13 +127,8 @@ openapi: ## Write docs/openapi.json anew from the code
 .PHONY: format
 format: $(VENV)/ready ## Format Rust and Python
 	cargo fmt --all
-<<<<<<< HEAD
-	ruff format infra tests benches/functions.py benches/upload
-	ruff check --fix infra tests benches/functions.py benches/upload
-=======
 	ruff format $(PYTHON_FILES)
 	ruff check --fix $(PYTHON_FILES)
->>>>>>> engine-in
 
 .PHONY: lint
 lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
@@ -145,13 +140,8 @@ lint-code: tools $(VENV)/ready $(TOOLS)/ready
 	cargo clippy --locked --workspace --test http -- -D warnings
 	cargo deny --locked check bans licenses sources
 	cargo machete
-<<<<<<< HEAD
-	ruff format --check infra tests benches/functions.py benches/upload
-	ruff check infra tests benches/functions.py benches/upload
-=======
 	ruff format --check $(PYTHON_FILES)
 	ruff check $(PYTHON_FILES)
->>>>>>> engine-in
 
 .PHONY: lint-deploy
 lint-deploy: $(VENV)/ready
