@@ -101,7 +101,7 @@ deploy: need-stack build ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...'
 # manifest's profile, which keeps unwinding.
 .PHONY: build
 build: tools $(VENV)/ready ## Build the functions [ARCH=...]
-	cargo lambda build --locked --release --disable-optimizations --output-format zip --bin api --bin workers \
+	cargo lambda build --locked --release --disable-optimizations --output-format zip --package tintype-api --package tintype-workers \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 
 .PHONY: cli
