@@ -100,7 +100,7 @@ fn a_reset_that_the_pool_refuses_ends_nothing() {
         // Throttled by the pool: refused all the same.
         let twin = stack.twin("reset_password").await;
         twin.proxy.rule("ConfirmForgotPassword", 1, Fault::json(400, "TooManyRequestsException"));
-        assert_eq!(sent(&twin, &user, &code).await, 429);
+        assert_eq!(sent(&twin, &user, &code).await, 503);
         assert_eq!(note(stack, &user).await, None);
         user.get("/api/me").await.is(200);
         assert_eq!(sent(&twin, &user, &code).await, 204);

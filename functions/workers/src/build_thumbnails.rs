@@ -53,9 +53,8 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
         let key = form_urlencoded::parse(key.as_bytes()).next().map(|(key, _)| key.into_owned()).unwrap_or_default();
         match blob_owner(&key) {
             Some(id) => match build(worker, id, Trust::Recorded, remaining(context)).await? {
-                Became::Undecodable(reason) => {
-                    return Err(format!("an image that was ready does not decode: {reason}").into());
-                }
+                // Nor will it at another try.
+                Became::Undecodable(reason) => log(NAME, &id, "undecodable", Some(&reason)),
                 outcome => log(NAME, &id, outcome.as_str(), None),
             },
             None => log(NAME, &key, "not an image's blob", None),
