@@ -270,10 +270,14 @@ fn a_worker_killed_at_any_call_loses_no_image_and_counts_none_twice() {
         let calls = twin.proxy.take_calls().len();
         assert!(calls > 10, "{calls} calls");
         drop(twin);
-        // Each kill in its own job, some at a time.
-        for chunk in (0..2 * calls).collect::<Vec<_>>().chunks(6) {
-            join_all(chunk.iter().map(async |&at| {
-                let (user, images, job) = unheard_of(stack, &admin, &[50, 70]).await;
+        // Each kill in a job of its own, which takes its user's images from one plan to the other.
+        const LANES: usize = 3;
+        let plans = [new_plan(&admin, &[50, 70]).await, new_plan(&admin, &[60]).await];
+        join_all((0..LANES).map(async |lane| {
+            let (user, images, _) = unheard_of(stack, &admin, &[40]).await;
+            let path = format!("/api/users/{}/plan", user.id);
+            for (turn, at) in (lane..2 * calls).step_by(LANES).enumerate() {
+                let job = unheard(stack, &admin, "assign_plan", &path, json!({"plan": plans[turn % 2]})).await;
                 let twin = stack.twin("run_job").await;
                 let fault = if at % 2 == 0 { Fault::HangBefore } else { Fault::HangAfter };
                 twin.proxy.rule_after("*", at / 2, 1, fault);
@@ -286,12 +290,13 @@ fn a_worker_killed_at_any_call_loses_no_image_and_counts_none_twice() {
                 }
                 let job = id_over(&admin, &job).await;
                 assert_eq!((&job["status"], job.number("done")), (&json!("done"), 2), "killed at {at}");
+                let wanted: &[u64] = if turn % 2 == 0 { &[50, 70] } else { &[60] };
                 for id in &images {
-                    has(stack, &user, id, &[50, 70]).await;
+                    has(stack, &user, id, wanted).await;
                 }
-            }))
-            .await;
-        }
+            }
+        }))
+        .await;
     });
 }
 
