@@ -62,10 +62,8 @@ impl Ask<'_> {
         let twin = stack.twin(self.operation).await;
         match fault {
             Fault::HangBefore | Fault::HangAfter => {
-                twin.proxy.rule_after("*", call, 1, fault);
-                twin.send(twin.event(self.user, "POST", self.target, Some(self.body.clone()))).await;
-                twin.proxy.hangs().await;
-                twin.kill();
+                let event = twin.event(self.user, "POST", self.target, Some(self.body.clone()));
+                twin.kill_at("*", call, fault, event).await;
             }
             fault => {
                 twin.proxy.rule_after("*", call, 1, fault);

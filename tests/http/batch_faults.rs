@@ -123,15 +123,12 @@ fn a_batch_killed_at_any_call_is_finished_by_its_repetition() {
                 let moment = format!("{fault:?} {call}");
                 let key = unique();
                 let twin = stack.twin("create_batch").await;
-                twin.proxy.rule_after("*", call, 1, fault);
                 let headers = HashMap::from([
                     ("content-type".to_owned(), "application/json".to_owned()),
                     ("idempotency-key".to_owned(), key.clone()),
                 ]);
                 let event = twin.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
-                twin.send(event).await;
-                twin.proxy.hangs().await;
-                twin.kill();
+                twin.kill_at("*", call, fault, event).await;
                 // No claim without its image, and no image without its claim.
                 stack.agrees(&user).await;
                 stack.batch_is_not_at_work(&user.id, &key).await;
@@ -143,10 +140,8 @@ fn a_batch_killed_at_any_call_is_finished_by_its_repetition() {
         }
         // Without a key what was made is taken, and the rest is made.
         let twin = stack.twin("create_batch").await;
-        twin.proxy.rule_after("TransactWriteItems", 1, 1, Fault::HangBefore);
-        twin.send(twin.event(Some(&user), "POST", "/api/images/batch", Some(body.clone()))).await;
-        twin.proxy.hangs().await;
-        twin.kill();
+        let event = twin.event(Some(&user), "POST", "/api/images/batch", Some(body.clone()));
+        twin.kill_at("TransactWriteItems", 1, Fault::HangBefore, event).await;
         let answer = ask(&fresh, &user, None, &body).await.gives(207);
         let (made, taken): (Vec<u64>, Vec<u64>) = statuses(&answer).into_iter().partition(|status| *status == 201);
         assert!(taken.iter().all(|status| *status == 409), "{answer}");

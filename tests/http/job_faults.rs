@@ -55,10 +55,7 @@ async fn job(user: &User, id: &str) -> Value {
 /// Runs a job until its call of this number, and kills it there.
 async fn kill_at(stack: &Stack, job: &str, call: usize, fault: Fault) {
     let twin = stack.twin("run_job").await;
-    twin.proxy.rule_after("*", call, 1, fault);
-    twin.send(job_message(job)).await;
-    twin.proxy.hangs().await;
-    twin.kill();
+    twin.kill_at("*", call, fault, job_message(job)).await;
 }
 
 async fn calls_of(stack: &Stack, job: &str) -> Vec<String> {
@@ -293,10 +290,8 @@ fn a_request_to_delete_that_dies_anywhere_is_not_made_or_is_a_job_that_runs() {
                     let user = stack.user().await;
                     user.pending("Harbour").await;
                     let twin = stack.twin(operation).await;
-                    twin.proxy.rule_after("*", call, 1, fault);
-                    twin.send(twin.event(Some(&user), method, target, Some(body.clone()))).await;
-                    twin.proxy.hangs().await;
-                    twin.kill();
+                    let event = twin.event(Some(&user), method, target, Some(body.clone()));
+                    twin.kill_at("*", call, fault, event).await;
                     let begun = stack.everything_of(&user.id).await.iter().any(|key| key.starts_with("JOB#"));
                     if begun {
                         // The message went out before it.

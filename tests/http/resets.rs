@@ -52,21 +52,8 @@ async fn cut_off(stack: &'static Stack, fault: Fault, operation: &'static str, p
     let user = stack.user().await;
     let code = code(stack, &user).await;
     let twin = stack.twin("reset_password").await;
-    twin.proxy.rule_after(operation, pass, 1, fault);
-    let body = json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": "/api/auth/reset-password", "rawQueryString": "",
-        "headers": {"content-type": "application/json"}, "body": reset(&user, &code).to_string(),
-        "requestContext": {
-            "accountId": "0", "apiId": "twin", "domainName": "127.0.0.2", "stage": "$default", "requestId": "r",
-            "timeEpoch": 0, "http": {
-                "method": "POST", "path": "/api/auth/reset-password", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"
-            },
-        },
-        "isBase64Encoded": false,
-    });
-    twin.send(body).await;
-    twin.proxy.hangs().await;
-    twin.kill();
+    let event = twin.event(None, "POST", "/api/auth/reset-password", Some(reset(&user, &code)));
+    twin.kill_at(operation, pass, fault, event).await;
     user
 }
 

@@ -256,10 +256,7 @@ fn a_sweeper_killed_at_any_call_leaves_what_the_next_one_sweeps() {
                 let moment = format!("{fault:?} {call} of {calls:?}");
                 remains.put_back().await;
                 let killed = stack.twin("sweep").await;
-                killed.proxy.rule_after("*", call, 1, fault);
-                killed.send(remains.event.clone()).await;
-                killed.proxy.hangs().await;
-                killed.kill();
+                killed.kill_at("*", call, fault, remains.event.clone()).await;
                 // The same batch comes again, and twice.
                 for _ in 0..2 {
                     comes_again(&twin, &remains.event, &moment).await;

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::wire;
-use super::{Answer, Proxy, Stack, User, unique};
+use super::{Answer, Fault, Proxy, Stack, User, unique};
 
 /// What a function's deployment allows it, in milliseconds. Those who work pages until a minute before, as the audit, get
 /// one page; jobs get the time they have.
@@ -164,9 +164,18 @@ impl Twin {
         event
     }
 
-    /// Ends it at once, wherever it is (SIGKILL).
-    pub(crate) fn kill(self) {
-        drop(self);
+    /// Runs the function until the call of `operation` (`*`: any) after this many, and kills it there (SIGKILL).
+    pub(crate) async fn kill_at(self, operation: &'static str, pass: usize, fault: Fault, event: Value) {
+        self.proxy.rule_after(operation, pass, 1, fault);
+        self.send(event).await;
+        let mut results = self.results.lock().await;
+        tokio::select! {
+            () = self.proxy.hangs() => {}
+            result = results.recv() => {
+                let calls: Vec<String> = self.proxy.take_calls().into_iter().map(|call| call.operation).collect();
+                panic!("{}: it ended before call {pass} of {operation}, with {calls:?}: {result:?}", self.operation);
+            }
+        }
     }
 }
 
