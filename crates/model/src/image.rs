@@ -119,6 +119,11 @@ impl Image {
         matches!(self.state, State::Ready(_))
     }
 
+    /// Whether its thumbnails are of this set.
+    pub fn has_set(&self, set: &BuiltFor) -> bool {
+        matches!(&self.state, State::Ready(ready) if ready.built_for == *set)
+    }
+
     /// Whether anyone may see it.
     pub fn is_published(&self) -> bool {
         self.is_ready() && self.visibility == Visibility::Public

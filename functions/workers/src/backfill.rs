@@ -23,6 +23,9 @@ const PAGE_LASTS: Duration = Duration::from_secs(20);
 /// Works a page of the images of `user`. [`Advanced::End`]: there are no more.
 pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: Instant) -> Result<Advanced, Error> {
     let (images, _) = worker.table.oldest_images(user, job.place.after, PAGE).await?;
+    if images.is_empty() {
+        return Ok(Advanced::End);
+    }
     let plan = plan_of(worker, user).await?;
     let begun = Instant::now();
     let (mut after, mut right) = (None, 0);
@@ -32,9 +35,6 @@ pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: 
         if begun.elapsed() > PAGE_LASTS {
             break;
         }
-    }
-    if after.is_none() {
-        return Ok(Advanced::End);
     }
     let place = Place { after, ..job.place };
     Ok(worker.table.move_on(job, place, right, Timestamp::now()).await?)
@@ -70,7 +70,7 @@ async fn is_right(worker: &Worker, image: &Image, plan: Option<&Plan>, deadline:
     }
     Ok(match build(worker, image.id, Trust::Recorded, deadline).await? {
         Became::Ready => true,
-        // One image must not keep all others waiting; the audit names it.
+        // One image must not keep all others waiting.
         Became::Undecodable(reason) => {
             log(NAME, &image.id, "undecodable", Some(&reason));
             false

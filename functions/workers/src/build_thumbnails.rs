@@ -160,9 +160,19 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: 
             _ => {}
         }
 
-        let have = made.take().filter(|(set, _)| *set == wanted);
+        let have = match made.take() {
+            Some((set, outcome)) if set == wanted => Some(outcome),
+            // Made for what its owner had before. If it was recorded it is swept when it is replaced, else it is no one's.
+            Some((set, _)) => {
+                if !facts.image.has_set(&set) {
+                    worker.blobs.delete_thumbnails(id, &set).await?;
+                }
+                None
+            }
+            None => None,
+        };
         let (image, outcome) = match have {
-            Some((_, outcome)) => (facts.image, outcome),
+            Some(outcome) => (facts.image, outcome),
             None => match make(worker, &facts, deadline).await? {
                 Made::Stale => continue,
                 Made::NoBlob => return Ok(Became::NoBlob),
