@@ -63,7 +63,7 @@ impl Ask<'_> {
         match fault {
             Fault::HangBefore | Fault::HangAfter => {
                 let event = twin.event(self.user, "POST", self.target, Some(self.body.clone()));
-                twin.kill_at("*", call, fault, event).await;
+                twin.kill_at("*", call, fault, event).await.expect("it makes this call");
             }
             fault => {
                 twin.proxy.rule_after("*", call, 1, fault);

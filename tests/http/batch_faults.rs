@@ -128,7 +128,7 @@ fn a_batch_killed_at_any_call_is_finished_by_its_repetition() {
                     ("idempotency-key".to_owned(), key.clone()),
                 ]);
                 let event = twin.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
-                twin.kill_at("*", call, fault, event).await;
+                twin.kill_at("*", call, fault, event).await.expect("it makes this call");
                 // No claim without its image, and no image without its claim.
                 stack.agrees(&user).await;
                 stack.batch_is_not_at_work(&user.id, &key).await;
@@ -141,7 +141,7 @@ fn a_batch_killed_at_any_call_is_finished_by_its_repetition() {
         // Without a key what was made is taken, and the rest is made.
         let twin = stack.twin("create_batch").await;
         let event = twin.event(Some(&user), "POST", "/api/images/batch", Some(body.clone()));
-        twin.kill_at("TransactWriteItems", 1, Fault::HangBefore, event).await;
+        twin.kill_at("TransactWriteItems", 1, Fault::HangBefore, event).await.expect("it makes this call");
         let answer = ask(&fresh, &user, None, &body).await.gives(207);
         let (made, taken): (Vec<u64>, Vec<u64>) = statuses(&answer).into_iter().partition(|status| *status == 201);
         assert!(taken.iter().all(|status| *status == 409), "{answer}");

@@ -77,7 +77,7 @@ async fn calls_of_a_build(stack: &Stack, key: &str) -> Vec<String> {
 /// Runs a builder until its call of this number, and kills it there.
 async fn kill_at(stack: &Stack, key: &str, call: usize, fault: Fault) {
     let twin = stack.twin("build_thumbnails").await;
-    twin.kill_at("*", call, fault, told_of(key)).await;
+    twin.kill_at("*", call, fault, told_of(key)).await.expect("it makes this call");
 }
 
 async fn tell_again(stack: &Stack, key: &str) {

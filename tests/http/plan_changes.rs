@@ -280,7 +280,7 @@ fn a_worker_killed_at_any_call_loses_no_image_and_counts_none_twice() {
                 let job = unheard(stack, &admin, "assign_plan", &path, json!({"plan": plans[turn % 2]})).await;
                 let twin = stack.twin("run_job").await;
                 let fault = if at % 2 == 0 { Fault::HangBefore } else { Fault::HangAfter };
-                twin.kill_at("*", at / 2, fault, job_message(&job)).await;
+                twin.kill_at("*", at / 2, fault, job_message(&job)).await.expect("it makes this call");
                 let twin = stack.twin("run_job").await;
                 for _ in 0..2 {
                     work(&twin, &job).await;

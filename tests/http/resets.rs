@@ -53,7 +53,7 @@ async fn cut_off(stack: &'static Stack, fault: Fault, operation: &'static str, p
     let code = code(stack, &user).await;
     let twin = stack.twin("reset_password").await;
     let event = twin.event(None, "POST", "/api/auth/reset-password", Some(reset(&user, &code)));
-    twin.kill_at(operation, pass, fault, event).await;
+    twin.kill_at(operation, pass, fault, event).await.expect("it makes this call");
     user
 }
 

@@ -256,7 +256,7 @@ fn a_sweeper_killed_at_any_call_leaves_what_the_next_one_sweeps() {
                 let moment = format!("{fault:?} {call} of {calls:?}");
                 remains.put_back().await;
                 let killed = stack.twin("sweep").await;
-                killed.kill_at("*", call, fault, remains.event.clone()).await;
+                killed.kill_at("*", call, fault, remains.event.clone()).await.expect("it makes this call");
                 // The same batch comes again, and twice.
                 for _ in 0..2 {
                     comes_again(&twin, &remains.event, &moment).await;

@@ -164,17 +164,21 @@ impl Twin {
         event
     }
 
-    /// Runs the function until the call of `operation` (`*`: any) after this many, and kills it there (SIGKILL).
-    pub(crate) async fn kill_at(self, operation: &'static str, pass: usize, fault: Fault, event: Value) {
+    /// Runs the function until the call of `operation` (`*`: any) after this many, and kills it there (SIGKILL). `Err`: it
+    /// ended before, with these calls.
+    pub(crate) async fn kill_at(
+        self,
+        operation: &'static str,
+        pass: usize,
+        fault: Fault,
+        event: Value,
+    ) -> Result<(), Vec<String>> {
         self.proxy.rule_after(operation, pass, 1, fault);
         self.send(event).await;
         let mut results = self.results.lock().await;
         tokio::select! {
-            () = self.proxy.hangs() => {}
-            result = results.recv() => {
-                let calls: Vec<String> = self.proxy.take_calls().into_iter().map(|call| call.operation).collect();
-                panic!("{}: it ended before call {pass} of {operation}, with {calls:?}: {result:?}", self.operation);
-            }
+            () = self.proxy.hangs() => Ok(()),
+            _ = results.recv() => Err(self.proxy.take_calls().into_iter().map(|call| call.operation).collect()),
         }
     }
 }
