@@ -5,6 +5,7 @@ Stops in order at SIGTERM, at SIGINT, or when the process that started it is gon
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import resource
@@ -72,7 +73,7 @@ def typed(properties):
 def adjust() -> None:
     from ministack import app
     from ministack.core import lambda_runtime
-    from ministack.services import lambda_svc
+    from ministack.services import dynamodb, lambda_svc
     from ministack.services.cloudformation import stacks
 
     # Nagle's algorithm costs every invocation 40 ms.
@@ -80,6 +81,8 @@ def adjust() -> None:
     # Waits for a first log line, for quiet after a line, and at most, in seconds. Functions write
     # their line before they answer, so waiting longer only adds to each invocation.
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.250)
+    # A query checks its condition's grammar anew for each item of the partition, which was most of a query's time.
+    dynamodb._condition_syntax_error = functools.lru_cache(dynamodb._condition_syntax_error)
     # Positions in a stream are restored but its records are not, and the source would stay silent.
     lambda_svc._restore_esm_positions = lambda store, positions: None
 
