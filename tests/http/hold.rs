@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::stream::{self, StreamExt};
 
-use crate::growth::{fill, lists_and_deletions_cost_the_same, page, pages};
+use crate::growth::{fill, lists_and_deletions_cost_the_same, pages};
 use crate::harness::{Body, Stack, User, on_stack};
 use crate::jobs::{accepted, ids, over, register};
 
@@ -120,7 +120,6 @@ fn a_page_of_the_feed_costs_the_same_for_a_hundred_images_and_for_twenty_thousan
         fill(&user, 100).await;
         publish_all(stack, &user).await;
         let list = "/api/explore?limit=5";
-        page(&twin, None, list).await;
         let small = pages(&twin, None, list, 2).await;
         let other = stack.user().await;
         fill(&other, 19_900).await;
