@@ -7,18 +7,13 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::budget::{Ledger, OF_THE_AUDIT};
 use crate::fixtures::Picture;
-use crate::harness::{Audited, Body, Counts, Fault, Stack, User, eventually, id_of, on_stack, parts, unknown_id};
+use crate::harness::{
+    Audited, Body, Counts, Fault, Stack, User, eventually, id_of, image_at, number, on_stack, parts, profile_at, text,
+    unknown_id,
+};
 use crate::jobs::over;
 use crate::kills::unbuild;
 use crate::plan_changes::{id_over, unheard_of};
-
-fn text(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
-}
-
-fn number(number: i64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
 
 fn counts(kinds: &[&str]) -> Counts {
     kinds.iter().map(|kind| ((*kind).to_owned(), 1)).collect()
@@ -48,11 +43,6 @@ impl Stack {
         let delete = self.dynamodb.delete_item().table_name(&self.table).key("pk", text(pk)).key("sk", text(sk));
         delete.send().await.expect("the operator may delete");
     }
-
-    async fn update(&self, pk: &str, sk: &str, change: &str) {
-        let update = self.dynamodb.update_item().table_name(&self.table).key("pk", text(pk)).key("sk", text(sk));
-        update.update_expression(change).send().await.expect("the operator may write");
-    }
 }
 
 #[test]
@@ -69,17 +59,12 @@ fn the_audit_finds_and_mends_what_does_not_agree() {
         let abandoned = user.pending("Abandoned").await;
         stack.builder_is_idle().await;
         let profile = format!("PROFILE#{}", user.id);
-        let image_at = |id: &str| {
-            let (owner, key) = parts(id);
-            (format!("USER#{owner}"), format!("IMAGE#{key}"))
-        };
 
         // An image without a thumbnail, one without its claim, one that the feed misses, one without its original.
         let lost = stack.blobs(bare.str("id")).await.into_iter().find(|key| key.starts_with("thumbnails/"));
         stack.s3.delete_object().bucket(&stack.thumbnails).key(lost.expect("it has one")).send().await.expect("gone");
         stack.remove(&format!("TITLE#{}#Unclaimed", user.id), "CLAIM").await;
-        let (pk, sk) = image_at(unlisted.str("id"));
-        stack.update(&pk, &sk, "REMOVE feed_pk, feed_sk").await;
+        stack.change(image_at(unlisted.str("id")), "pk", "REMOVE feed_pk, feed_sk", &[]).await;
         let key = stack.original_key(original.str("id")).await;
         stack.s3.delete_object().bucket(&stack.originals).key(key).send().await.expect("gone");
         // A title held for nothing, a blob of no image, one that no image records.
@@ -94,17 +79,9 @@ fn the_audit_finds_and_mends_what_does_not_agree() {
         // A counter that counts wrong, an index that places wrong, and what nobody knows.
         let shard = some.as_bytes()[15] % 16;
         stack
-            .dynamodb
-            .update_item()
-            .table_name(&stack.table)
-            .key("pk", text(&profile))
-            .key("sk", text(format!("USAGE#{shard}")))
-            .update_expression("ADD images :some")
-            .expression_attribute_values(":some", AttributeValue::N("7".into()))
-            .send()
-            .await
-            .expect("the operator may write");
-        stack.update(&profile, "PROFILE", "REMOVE plan_pk").await;
+            .change((profile.clone(), format!("USAGE#{shard}")), "pk", "ADD images :some", &[(":some", number(7))])
+            .await;
+        stack.change(profile_at(&user.id), "pk", "REMOVE plan_pk", &[]).await;
         stack.put(&profile, "RUMOUR#1", &[]).await;
         // An upload that never came is no fault, and goes all the same.
         stack.abandon(&abandoned.id, "Abandoned").await;
@@ -145,25 +122,6 @@ fn the_audit_finds_and_mends_what_does_not_agree() {
     });
 }
 
-impl Stack {
-    async fn set(&self, pk: &str, sk: &str, change: &str, values: &[(&str, AttributeValue)]) {
-        let update = self.dynamodb.update_item().table_name(&self.table).key("pk", text(pk)).key("sk", text(sk));
-        let mut update = update.update_expression(change).condition_expression("attribute_exists(pk)");
-        for (name, value) in values {
-            update = update.expression_attribute_values(*name, value.clone());
-        }
-        if change.contains("#state") {
-            update = update.expression_attribute_names("#state", "state");
-        }
-        update.send().await.expect("the operator may write");
-    }
-}
-
-fn image_at(id: &str) -> (String, String) {
-    let (owner, key) = parts(id);
-    (format!("USER#{owner}"), format!("IMAGE#{key}"))
-}
-
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
 fn the_audit_builds_what_was_not_built_and_deletes_what_was_not_deleted() {
@@ -180,8 +138,7 @@ fn the_audit_builds_what_was_not_built_and_deletes_what_was_not_deleted() {
         // An upload that nobody was told of; one whose builder died; one that was rejected and whose blobs stayed.
         unbuild(stack, &user, unbuilt.str("id")).await;
         unbuild(stack, &user, stuck.str("id")).await;
-        let (pk, sk) = image_at(stuck.str("id"));
-        stack.set(&pk, &sk, "SET #state = :state", &[(":state", text("processing"))]).await;
+        stack.change(image_at(stuck.str("id")), "pk", "SET #state = :state", &[(":state", text("processing"))]).await;
         let (owner, key) = parts(rejected.str("id"));
         let item = stack.image_item(rejected.str("id")).await.expect("there");
         user.delete(format!("/api/images/{}", rejected.str("id"))).await.is(204);
@@ -199,10 +156,24 @@ fn the_audit_builds_what_was_not_built_and_deletes_what_was_not_deleted() {
         put.send().await.expect("the operator may write");
         // A claim that ends with no image's time; a title that another holds, and what was never written by us.
         let claim = format!("TITLE#{}#Early", user.id);
-        stack.set(&claim, "CLAIM", "SET expires_at = :later", &[(":later", number(4_000_000_000))]).await;
+        stack
+            .change(
+                (claim.clone(), "CLAIM".to_owned()),
+                "pk",
+                "SET expires_at = :later",
+                &[(":later", number(4_000_000_000))],
+            )
+            .await;
         let (_, other) = parts(early.str("id"));
         let odd_claim = format!("TITLE#{}#Odd", user.id);
-        stack.set(&odd_claim, "CLAIM", "SET image_id = :other", &[(":other", text(other.to_string()))]).await;
+        stack
+            .change(
+                (odd_claim, "CLAIM".to_owned()),
+                "pk",
+                "SET image_id = :other",
+                &[(":other", text(other.to_string()))],
+            )
+            .await;
 
         let mendable = ["blob_of_rejected_image", "claim_expires_otherwise", "stuck_in_processing", "upload_not_built"];
         // The other image's claim is not on that title; so it is held for nothing, and its own image's once it is free.
@@ -265,7 +236,7 @@ fn the_audit_closes_an_account_that_its_user_deleted_past_us_and_no_others() {
         let job = id_of(&gone.id, job);
         let read = async || stack.get(format!("/api/jobs/{job}")).await.gives(200);
         eventually("the images to go", async || (read().await.number("done") == 1).then_some(())).await;
-        stack.requests_have_ended(&gone.id, &job).await;
+        stack.requests_have_ended(&job).await;
         stack.nudge(&job).await;
         assert_eq!(over(read).await["status"], "done");
         assert_eq!(stack.everything_of(&gone.id).await.len(), 2, "the job, and the mark of the deletion");
@@ -350,10 +321,16 @@ fn the_audit_may_do_what_it_does_and_no_more() {
         let rejected = user.publish("Rejected", Picture::small()).await;
         stack.builder_is_idle().await;
         unbuild(stack, &user, unbuilt.str("id")).await;
-        let (pk, sk) = image_at(rejected.str("id"));
         let change = "SET #state = :state, reason = :reason \
                       REMOVE width, height, placeholder, thumbnails, built_for, feed_pk, feed_sk";
-        stack.set(&pk, &sk, change, &[(":state", text("rejected")), (":reason", text("It is no image."))]).await;
+        stack
+            .change(
+                image_at(rejected.str("id")),
+                "pk",
+                change,
+                &[(":state", text("rejected")), (":reason", text("It is no image."))],
+            )
+            .await;
         let nobody = unknown_id(&user.id);
         let (owner, key) = parts(&nobody);
         stack.put(&format!("TITLE#{owner}#Nothing"), "CLAIM", &[("image_id", text(key.to_string()))]).await;

@@ -482,7 +482,7 @@ fn many_at_once_cost_what_they_may() {
         let job = ledger.costs(&twin, leave, 202, &budget).await.json()["job"].clone();
         runner.invoke(job_message(&assignment)).await.expect("it runs");
         runner.invoke(job_message(job.str("id"))).await.expect("it runs");
-        stack.requests_have_ended(&user.id, job.str("id")).await;
+        stack.requests_have_ended(job.str("id")).await;
         runner.invoke(job_message(job.str("id"))).await.expect("it runs");
         let calls = ledger.note(&runner);
         assert!(calls.iter().any(|call| call == "SendMessage"), "it waits for requests to end: {calls:?}");

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::stream::{self, StreamExt};
 
 use crate::growth::{fill, lists_and_deletions_cost_the_same, pages};
-use crate::harness::{Body, Stack, User, on_stack};
+use crate::harness::{Body, Stack, User, number, on_stack, text};
 use crate::jobs::{accepted, ids, over, register};
 
 #[test]
@@ -55,8 +55,8 @@ async fn publish_all(stack: &Stack, user: &User) {
             .query()
             .table_name(&stack.table)
             .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-            .expression_attribute_values(":pk", AttributeValue::S(format!("USER#{}", user.id)))
-            .expression_attribute_values(":sk", AttributeValue::S("IMAGE#".into()))
+            .expression_attribute_values(":pk", text(format!("USER#{}", user.id)))
+            .expression_attribute_values(":sk", text("IMAGE#"))
             .set_exclusive_start_key(start)
             .send()
             .await
@@ -67,17 +67,15 @@ async fn publish_all(stack: &Stack, user: &User) {
             let size: i64 = item["size"].as_n().expect("a number").parse().expect("a number");
             let (images, bytes) = counters.entry(last % 16).or_default();
             (*images, *bytes) = (*images + 1, *bytes + size);
-            let text = |text: &str| AttributeValue::S(text.to_owned());
-            let number = |number: &str| AttributeValue::N(number.to_owned());
             item.remove("expires_at");
             item.insert("state".into(), text("ready"));
-            item.insert("width".into(), number("48"));
-            item.insert("height".into(), number("32"));
+            item.insert("width".into(), number(48));
+            item.insert("height".into(), number(32));
             item.insert("placeholder".into(), AttributeValue::B(b"0123456789".to_vec().into()));
             item.insert("thumbnails".into(), AttributeValue::L(Vec::new()));
             item.insert("built_for".into(), text("none"));
-            item.insert("feed_pk".into(), AttributeValue::S(format!("PUBLIC#{}", last % 4)));
-            item.insert("feed_sk".into(), text(&key));
+            item.insert("feed_pk".into(), text(format!("PUBLIC#{}", last % 4)));
+            item.insert("feed_sk".into(), text(key));
             let put = PutRequest::builder().set_item(Some(item)).build().expect("an item");
             writes.push(WriteRequest::builder().put_request(put).build());
         }
@@ -99,12 +97,12 @@ async fn publish_all(stack: &Stack, user: &User) {
             .dynamodb
             .update_item()
             .table_name(&stack.table)
-            .key("pk", AttributeValue::S(format!("PROFILE#{}", user.id)))
-            .key("sk", AttributeValue::S(format!("USAGE#{shard}")))
+            .key("pk", text(format!("PROFILE#{}", user.id)))
+            .key("sk", text(format!("USAGE#{shard}")))
             .update_expression("ADD images :images, #bytes :bytes")
             .expression_attribute_names("#bytes", "bytes")
-            .expression_attribute_values(":images", AttributeValue::N(images.to_string()))
-            .expression_attribute_values(":bytes", AttributeValue::N(bytes.to_string()))
+            .expression_attribute_values(":images", number(images))
+            .expression_attribute_values(":bytes", number(bytes))
             .send()
             .await
             .expect("the operator may write");

@@ -247,12 +247,12 @@ fn a_deletion_of_an_account_killed_at_any_call_is_finished_by_the_next_delivery(
                 let id = leave(&user).await;
                 if pass == 1 {
                     comes_again(&twin, &id, &moment).await;
-                    stack.requests_have_ended(&user.id, &id).await;
+                    stack.requests_have_ended(&id).await;
                 }
                 let more = kill_at(stack, &id, call, fault).await;
                 if pass == 0 {
                     comes_again(&twin, &id, &moment).await;
-                    stack.requests_have_ended(&user.id, &id).await;
+                    stack.requests_have_ended(&id).await;
                 }
                 for _ in 0..2 {
                     comes_again(&twin, &id, &moment).await;

@@ -236,7 +236,7 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
         late.put(stack, &Picture::small().bytes).await.is(200);
         // The images go first; the job waits for requests that may still be at work.
         eventually("the images to go", async || (read().await.number("done") == 61).then_some(())).await;
-        stack.let_requests_end(&user, &job).await;
+        stack.let_requests_end(&job).await;
         let done = over(read).await;
         assert_eq!((done.str("status"), done.number("done")), ("done", 61), "{done}");
 
@@ -275,7 +275,7 @@ fn an_image_that_a_last_request_made_goes_with_the_account() {
         for item in [image, claim] {
             stack.dynamodb.put_item().table_name(&stack.table).set_item(Some(item)).send().await.expect("it is put");
         }
-        stack.let_requests_end(&user, &job).await;
+        stack.let_requests_end(&job).await;
         assert_eq!(over(read).await.number("done"), 3);
         assert!(stack.claim(&user.id, "Quay").await.is_none());
         assert_eq!(stack.everything_of(&user.id).await.len(), 2);
@@ -290,8 +290,8 @@ impl Stack {
     }
 
     /// Lets the time be over in which requests that knew a deleted account may still be at work.
-    async fn let_requests_end(&self, user: &User, job: &str) {
-        self.requests_have_ended(&user.id, job).await;
+    async fn let_requests_end(&self, job: &str) {
+        self.requests_have_ended(job).await;
         self.nudge(job).await;
     }
 

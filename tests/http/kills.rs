@@ -1,11 +1,10 @@
 //! The builder ends at any moment, by SIGKILL: before or after any of its calls. What it left, the next one that hears
 //! of the upload brings to an end, whatever its owner has done meanwhile.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Stack, User, on_stack, parts, queued};
+use crate::harness::{Body, Fault, Stack, User, image_at, number, on_stack, parts, queued, text};
 
 /// A message of the queue, in which S3 tells of an upload.
 pub(crate) fn told_of(key: &str) -> Value {
@@ -31,40 +30,17 @@ pub(crate) async fn unbuild(stack: &Stack, user: &User, id: &str) {
     for key in stack.blobs(id).await.into_iter().filter(|key| key.starts_with("thumbnails/")) {
         stack.s3.delete_object().bucket(&stack.thumbnails).key(key).send().await.expect("the operator may delete");
     }
-    let number = |number: i64| AttributeValue::N(number.to_string());
-    let text = |text: String| AttributeValue::S(text);
     let size: i64 = item["size"].as_n().expect("a number").parse().expect("a number");
-    let later = 4_000_000_000;
-    let update = |pk: String, sk: String| {
-        stack.dynamodb.update_item().table_name(&stack.table).key("pk", text(pk)).key("sk", text(sk))
-    };
-    update(format!("USER#{owner}"), format!("IMAGE#{image}"))
-        .update_expression(
-            "SET #state = :pending, expires_at = :later ADD #version :one \
-             REMOVE width, height, placeholder, thumbnails, built_for, feed_pk, feed_sk",
-        )
-        .expression_attribute_names("#state", "state")
-        .expression_attribute_names("#version", "version")
-        .expression_attribute_values(":pending", text("pending".into()))
-        .expression_attribute_values(":later", number(later))
-        .expression_attribute_values(":one", number(1))
-        .send()
-        .await
-        .expect("the image is there");
-    update(format!("TITLE#{}#{}", user.id, item["title"].as_s().expect("a text")), "CLAIM".into())
-        .update_expression("SET expires_at = :later")
-        .expression_attribute_values(":later", number(later))
-        .send()
-        .await
-        .expect("its claim is there");
-    update(format!("PROFILE#{owner}"), format!("USAGE#{shard}"))
-        .update_expression("ADD images :images, #bytes :bytes")
-        .expression_attribute_names("#bytes", "bytes")
-        .expression_attribute_values(":images", number(-1))
-        .expression_attribute_values(":bytes", number(-size))
-        .send()
-        .await
-        .expect("its counter is there");
+    let later = (":later", number(4_000_000_000));
+    let unbuilt = "SET #state = :pending, expires_at = :later ADD #version :one \
+                   REMOVE width, height, placeholder, thumbnails, built_for, feed_pk, feed_sk";
+    let values = [(":pending", text("pending")), later.clone(), (":one", number(1))];
+    stack.change(image_at(id), "pk", unbuilt, &values).await;
+    let claim = (format!("TITLE#{}#{}", user.id, item["title"].as_s().expect("a text")), "CLAIM".to_owned());
+    stack.change(claim, "pk", "SET expires_at = :later", &[later]).await;
+    let counter = (format!("PROFILE#{owner}"), format!("USAGE#{shard}"));
+    let values = [(":images", number(-1)), (":bytes", number(-size))];
+    stack.change(counter, "pk", "ADD images :images, #bytes :bytes", &values).await;
 }
 
 /// The calls of one build, in their order.

@@ -3,10 +3,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::harness::{Fault, PASSWORD, Stack, Twin, User, on_stack};
+use crate::harness::{Fault, PASSWORD, Stack, Twin, User, number, on_stack, profile_at};
 
 const NEW: &str = "Loud-Harbour-43";
 
@@ -31,16 +30,8 @@ pub(crate) async fn note(stack: &Stack, user: &User) -> Option<i64> {
 /// Lets a reset that began now have begun half a minute ago.
 pub(crate) async fn half_a_minute_passes(stack: &Stack, user: &User) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
-    let update = stack
-        .dynamodb
-        .update_item()
-        .table_name(&stack.table)
-        .key("pk", AttributeValue::S(format!("PROFILE#{}", user.id)))
-        .key("sk", AttributeValue::S("PROFILE".into()))
-        .condition_expression("attribute_exists(reset_begun_at)")
-        .update_expression("SET reset_begun_at = :then")
-        .expression_attribute_values(":then", AttributeValue::N((now - 30_000).to_string()));
-    update.send().await.expect("a reset has begun");
+    let then = [(":then", number(now - 30_000))];
+    stack.change(profile_at(&user.id), "reset_begun_at", "SET reset_begun_at = :then", &then).await;
 }
 
 async fn is_over(stack: &Stack, user: &User) {

@@ -93,30 +93,71 @@ pub(crate) async fn administrators_user(stack: &Stack) -> String {
     email
 }
 
-fn text(value: impl Into<String>) -> AttributeValue {
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
+pub(crate) fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Partition and sort key of an image's item.
+pub(crate) fn image_at(id: &str) -> (String, String) {
+    let (owner, image) = parts(id);
+    (format!("USER#{owner}"), format!("IMAGE#{image}"))
+}
+
+/// Those of a job.
+fn job_at(id: &str) -> (String, String) {
+    let (owner, job) = parts(id);
+    (format!("USER#{owner}"), format!("JOB#{job}"))
+}
+
+/// Those of a user's profile.
+pub(crate) fn profile_at(user: &str) -> (String, String) {
+    (format!("PROFILE#{user}"), "PROFILE".to_owned())
+}
+
 impl Stack {
-    pub(crate) async fn set_plan(&self, user: &str, plan: Option<&str>) {
-        let update = self
+    /// Changes an item that is there and has this attribute; a `#name` in `update` is that attribute's.
+    pub(crate) async fn change(
+        &self,
+        (pk, sk): (String, String),
+        having: &str,
+        update: &str,
+        values: &[(&str, AttributeValue)],
+    ) {
+        let what = format!("{update} of {pk} {sk}");
+        let mut call = self
             .dynamodb
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(format!("PROFILE#{user}")))
-            .key("sk", text("PROFILE"))
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#plan", "plan")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        let update = match plan {
-            Some(plan) => update
-                .update_expression("SET #plan = :plan, plan_pk = :key ADD #version :one")
-                .expression_attribute_values(":plan", text(plan))
-                .expression_attribute_values(":key", text(format!("PLAN#{plan}"))),
-            None => update.update_expression("REMOVE #plan, plan_pk ADD #version :one"),
+            .key("pk", text(pk))
+            .key("sk", text(sk))
+            .condition_expression("attribute_exists(#having)")
+            .expression_attribute_names("#having", having)
+            .update_expression(update);
+        for name in update.split(|letter: char| !letter.is_alphanumeric() && letter != '#') {
+            if let Some(attribute) = name.strip_prefix('#') {
+                call = call.expression_attribute_names(name, attribute);
+            }
+        }
+        for (name, value) in values {
+            call = call.expression_attribute_values(*name, value.clone());
+        }
+        call.send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    }
+
+    pub(crate) async fn set_plan(&self, user: &str, plan: Option<&str>) {
+        let (update, mut values) = match plan {
+            Some(plan) => (
+                "SET #plan = :plan, plan_pk = :key ADD #version :one",
+                vec![(":plan", text(plan)), (":key", text(format!("PLAN#{plan}")))],
+            ),
+            None => ("REMOVE #plan, plan_pk ADD #version :one", Vec::new()),
         };
-        update.send().await.expect("the user has a profile");
+        values.push((":one", number(1)));
+        self.change(profile_at(user), "pk", update, &values).await;
     }
 
     pub(crate) async fn item(&self, pk: String, sk: String) -> Option<Item> {
@@ -143,34 +184,21 @@ impl Stack {
 
     /// Lets a pending image's waiting time be over, as if nobody had uploaded for a day.
     pub(crate) async fn abandon(&self, id: &str, title: &str) {
-        let (owner, image) = parts(id);
-        for (pk, sk) in [
-            (format!("USER#{owner}"), format!("IMAGE#{image}")),
-            (format!("TITLE#{owner}#{title}"), "CLAIM".to_owned()),
-        ] {
-            self.dynamodb
-                .update_item()
-                .table_name(&self.table)
-                .key("pk", text(pk))
-                .key("sk", text(sk))
-                .condition_expression("attribute_exists(expires_at)")
-                .update_expression("SET expires_at = :past")
-                .expression_attribute_values(":past", AttributeValue::N("1000000000".to_owned()))
-                .send()
-                .await
-                .expect("a pending image and its claim expire");
+        let (owner, _) = parts(id);
+        for key in [image_at(id), (format!("TITLE#{owner}#{title}"), "CLAIM".to_owned())] {
+            self.expire(key, 1_000_000_000).await;
         }
     }
 
     /// Lets a batch with an idempotency key look as if it had been cut off before its end.
     pub(crate) async fn cut_off_batch(&self, user: &str, key: &str) {
-        self.change_note(user, key, "attribute_exists(outcomes)", "SET lease = :past REMOVE outcomes").await;
+        self.change_note(user, key, "outcomes", "SET lease = :past REMOVE outcomes").await;
     }
 
     /// Lets the time be over in which a batch that was cut off may still be at work; nothing where it was before its note.
     pub(crate) async fn batch_is_not_at_work(&self, user: &str, key: &str) {
         if self.note(user, key).await.is_some() {
-            self.change_note(user, key, "attribute_exists(pk)", "SET lease = :past").await;
+            self.change_note(user, key, "pk", "SET lease = :past").await;
         }
     }
 
@@ -188,18 +216,9 @@ impl Stack {
         mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    async fn change_note(&self, user: &str, key: &str, condition: &str, change: &str) {
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(format!("IDEMP#{}", self.note_id(user, key))))
-            .key("sk", text("IDEMP"))
-            .condition_expression(condition)
-            .update_expression(change)
-            .expression_attribute_values(":past", AttributeValue::N("0".to_owned()))
-            .send()
-            .await
-            .expect("the request was noted");
+    async fn change_note(&self, user: &str, key: &str, having: &str, update: &str) {
+        let note = (format!("IDEMP#{}", self.note_id(user, key)), "IDEMP".to_owned());
+        self.change(note, having, update, &[(":past", number(0))]).await;
     }
 
     pub(crate) async fn link_item(&self, id: &str) -> Option<Item> {
@@ -234,7 +253,7 @@ impl Stack {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         let at = i64::try_from(now.as_secs()).expect("not so far") + seconds;
         let (owner, link) = parts(id);
-        self.expire(format!("USER#{owner}"), format!("LINK#{link}"), at).await;
+        self.expire((format!("USER#{owner}"), format!("LINK#{link}")), at).await;
     }
 
     /// Lets the wrong passwords given to a link be of a while ago.
@@ -250,85 +269,35 @@ impl Stack {
             .expect("the table can be read");
         for item in found.items() {
             let part = |name: &str| item[name].as_s().expect("a key").clone();
-            self.expire(part("pk"), part("sk"), 1_000_000_000).await;
+            self.expire((part("pk"), part("sk")), 1_000_000_000).await;
         }
     }
 
-    async fn expire(&self, pk: String, sk: String, at: i64) {
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(pk))
-            .key("sk", text(sk))
-            .condition_expression("attribute_exists(expires_at)")
-            .update_expression("SET expires_at = :at")
-            .expression_attribute_values(":at", AttributeValue::N(at.to_string()))
-            .send()
-            .await
-            .expect("it expires");
+    async fn expire(&self, key: (String, String), at: i64) {
+        self.change(key, "expires_at", "SET expires_at = :at", &[(":at", number(at))]).await;
     }
 
     /// Lets a profile have been made some seconds earlier.
-    pub(crate) async fn age_profile(&self, user: &str, seconds: u64) {
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(format!("PROFILE#{user}")))
-            .key("sk", text("PROFILE"))
-            .condition_expression("attribute_exists(created_at)")
-            .update_expression("SET created_at = created_at - :time")
-            .expression_attribute_values(":time", AttributeValue::N((seconds * 1000).to_string()))
-            .send()
-            .await
-            .expect("the user has a profile");
+    pub(crate) async fn age_profile(&self, user: &str, seconds: i64) {
+        let update = "SET created_at = created_at - :time";
+        self.change(profile_at(user), "created_at", update, &[(":time", number(seconds * 1000))]).await;
     }
 
     /// Says of an image that its file is of another type than it was declared with.
     pub(crate) async fn declare(&self, id: &str, content_type: &str) {
-        let (owner, image) = parts(id);
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(format!("USER#{owner}")))
-            .key("sk", text(format!("IMAGE#{image}")))
-            .condition_expression("attribute_exists(content_type)")
-            .update_expression("SET content_type = :type")
-            .expression_attribute_values(":type", text(content_type))
-            .send()
-            .await
-            .expect("the image is there");
+        let update = "SET content_type = :type";
+        self.change(image_at(id), "content_type", update, &[(":type", text(content_type))]).await;
     }
 
     /// Lets the time be over in which requests that knew a deleted account may still be at work.
-    pub(crate) async fn requests_have_ended(&self, user: &str, job: &str) {
-        let (_, key) = parts(job);
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(format!("USER#{user}")))
-            .key("sk", text(format!("JOB#{key}")))
-            .condition_expression("attribute_exists(pk)")
-            .update_expression("SET started_at = started_at - :minutes")
-            .expression_attribute_values(":minutes", AttributeValue::N("600000".to_owned()))
-            .send()
-            .await
-            .expect("the job is there");
+    pub(crate) async fn requests_have_ended(&self, job: &str) {
+        let update = "SET started_at = started_at - :minutes";
+        self.change(job_at(job), "pk", update, &[(":minutes", number(600_000))]).await;
     }
 
     /// Lets a job have come to where it is a while ago.
     pub(crate) async fn job_moved_long_ago(&self, job: &str) {
-        let (owner, key) = parts(job);
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(format!("USER#{owner}")))
-            .key("sk", text(format!("JOB#{key}")))
-            .condition_expression("attribute_exists(pk)")
-            .update_expression("SET moved_at = :then")
-            .expression_attribute_values(":then", AttributeValue::N("0".to_owned()))
-            .send()
-            .await
-            .expect("the job is there");
+        self.change(job_at(job), "pk", "SET moved_at = :then", &[(":then", number(0))]).await;
     }
 
     /// The keys of everything that both buckets hold for an image.

@@ -13,7 +13,10 @@ pub(crate) mod wire;
 pub(crate) use answer::{Answer, Body};
 pub(crate) use auditor::{Audited, Counts};
 pub(crate) use call::Call;
-pub(crate) use inside::{Item, administrators_user, get_user, id_of, job_message, parts, queued, sent, unknown_id};
+pub(crate) use inside::{
+    Item, administrators_user, get_user, id_of, image_at, job_message, number, parts, profile_at, queued, sent, text,
+    unknown_id,
+};
 pub(crate) use proxy::{Fault, Need, Proxy, Recorded};
 pub(crate) use stack::{Stack, on_stack};
 pub(crate) use twin::Twin;
