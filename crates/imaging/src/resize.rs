@@ -5,7 +5,7 @@
 //! added up without moving anything between lanes, and fewer of them are left for the other
 //! direction.
 
-use std::f64::consts::PI;
+use std::f32::consts::PI;
 
 use pulp::{Arch, NullaryFnOnce};
 
@@ -14,7 +14,9 @@ const LOBES: f64 = 3.0;
 /// Where decoders show a sample of subsampled colour, in its own widths, and how much of it: three
 /// parts in the two pixels that it covers, one in those beside them. A full decode does this before
 /// it is made small; here the window is that much softer.
-const SPREAD: [(f64, f64); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
+const SPREAD: [(f32, f32); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
+/// Weights that are computed at once.
+const LANES: usize = 8;
 /// Columns that are added up at once.
 const WIDE: usize = 32;
 /// Rows of the result that are made at once. What they are made of, [`WIDE`] columns of it, is held
@@ -168,7 +170,7 @@ impl Known {
 
 /// What each sample of the result is made of.
 struct Windows {
-    /// The most weights that one has.
+    /// Weights that there is room for, of each.
     taps: usize,
     firsts: Vec<usize>,
     counts: Vec<usize>,
@@ -181,38 +183,24 @@ impl Windows {
         let scale = view / target as f64;
         let stretch = scale.max(1.0);
         let reach = LOBES * stretch + spread * 0.75;
-        let taps = (2 * reach.ceil() as usize + 1).min(length);
-        let mut windows = Self {
-            taps,
-            firsts: Vec::with_capacity(target),
-            counts: Vec::with_capacity(target),
-            weights: vec![0.0; taps * target],
-        };
-        let step = Turn::new(1.0 / stretch);
-        let mut exact = vec![0.0; taps];
-        for (index, weights) in windows.weights.chunks_exact_mut(taps).enumerate() {
+        let most = (2 * reach.ceil() as usize + 1).min(length);
+        let taps = most.next_multiple_of(LANES);
+        let mut firsts = Vec::with_capacity(target);
+        let mut counts = Vec::with_capacity(target);
+        let mut nearest = Vec::with_capacity(target);
+        for index in 0..target {
             let middle = (index as f64 + 0.5) * scale;
             let first = ((middle - reach + 0.5).max(0.0) as usize).min(length - 1);
             let end = ((middle + reach + 0.5) as usize).clamp(first + 1, length);
-            let count = (end - first).min(taps);
-            let exact = &mut exact[..count];
-            exact.fill(0.0);
-            let nearest = (first as f64 + 0.5 - middle) / stretch;
-            if spread == 0.0 {
-                add_lanczos(exact, nearest, 1.0, step);
-            } else {
-                for (shift, part) in SPREAD {
-                    add_lanczos(exact, nearest + shift * spread / stretch, part, step);
-                }
-            }
-            let one = 1.0 / exact.iter().sum::<f64>();
-            for (weight, exact) in weights.iter_mut().zip(exact) {
-                *weight = (*exact * one) as f32;
-            }
-            windows.firsts.push(first);
-            windows.counts.push(count);
+            firsts.push(first);
+            counts.push((end - first).min(most));
+            nearest.push(((first as f64 + 0.5 - middle) / stretch) as f32);
         }
-        windows
+        let mut weights = vec![0.0; taps * target];
+        let step = (1.0 / stretch) as f32;
+        let spread = (spread / stretch) as f32;
+        Arch::new().dispatch(Weigh { nearest: &nearest, counts: &counts, step, spread, taps, weights: &mut weights });
+        Self { taps, firsts, counts, weights }
     }
 
     #[inline(always)]
@@ -240,79 +228,87 @@ impl Windows {
     }
 }
 
-/// Adds `part` of the window at `x`, and on from there, tap by tap.
-fn add_lanczos(taps: &mut [f64], mut x: f64, part: f64, step: Turn) {
-    let mut place = Turn::new(x);
-    for tap in taps {
-        if x.abs() < 1e-6 {
-            *tap += part;
-        } else if x.abs() < LOBES {
-            *tap += part * place.whole.0 * place.third.0 * LOBES / (PI * PI * x * x);
+/// Fills in the weights, from the place of the first tap of each window on. Compiled like [`Resize`].
+struct Weigh<'a> {
+    nearest: &'a [f32],
+    counts: &'a [usize],
+    /// From a tap to the next.
+    step: f32,
+    spread: f32,
+    taps: usize,
+    weights: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { nearest, counts, step, spread, taps, weights } = self;
+        for ((weights, &nearest), &count) in weights.chunks_exact_mut(taps).zip(nearest).zip(counts) {
+            let mut sums = [0.0; LANES];
+            let (eights, _) = weights.as_chunks_mut::<LANES>();
+            for (eight, weights) in eights.iter_mut().enumerate() {
+                for lane in 0..LANES {
+                    let tap = eight * LANES + lane;
+                    let x = nearest + tap as i32 as f32 * step;
+                    let weight = if spread == 0.0 {
+                        lanczos(x)
+                    } else {
+                        SPREAD.iter().map(|&(shift, part)| part * lanczos(x + shift * spread)).sum()
+                    };
+                    weights[lane] = if tap < count { weight } else { 0.0 };
+                    sums[lane] += weights[lane];
+                }
+            }
+            let one = 1.0 / sums.iter().sum::<f32>();
+            weights.iter_mut().for_each(|weight| *weight *= one);
         }
-        x += step.distance;
-        place = place.on(step);
     }
 }
 
-/// Sine and cosine of πx and of πx/3. Going on by the sum of angles is as exact as a sine for each
-/// tap, and much cheaper.
-#[derive(Clone, Copy)]
-struct Turn {
-    distance: f64,
-    whole: (f64, f64),
-    third: (f64, f64),
-}
-
-impl Turn {
-    fn new(distance: f64) -> Self {
-        let both = |x: f64| (sine_of_pi(x), sine_of_pi(x + 0.5));
-        Self { distance, whole: both(distance), third: both(distance / LOBES) }
+/// sinc(x) sinc(x/3), in terms of the latter's own u: u² (3 - 4 sin²(πx/3)) / 3. Its series is the
+/// same on every machine, which sines of C libraries are not.
+#[inline(always)]
+fn lanczos(x: f32) -> f32 {
+    let square = x * x * (PI * PI / 9.0);
+    let mut sinc = 1.0;
+    for factor in
+        [18.0 * 19.0, 16.0 * 17.0, 14.0 * 15.0, 12.0 * 13.0, 10.0 * 11.0, 8.0 * 9.0, 6.0 * 7.0, 4.0 * 5.0, 6.0]
+    {
+        sinc = 1.0 - sinc * square * (1.0 / factor);
     }
-
-    fn on(self, step: Self) -> Self {
-        let sum = |a: (f64, f64), b: (f64, f64)| (a.0 * b.1 + a.1 * b.0, a.1 * b.1 - a.0 * b.0);
-        Self { distance: self.distance, whole: sum(self.whole, step.whole), third: sum(self.third, step.third) }
-    }
-}
-
-/// sin(πx) for x from -60 to 60 to some eleven digits, by its series: the same on every machine,
-/// which those of C libraries are not.
-fn sine_of_pi(x: f64) -> f64 {
-    // Moved to -1/2 to 1/2; every whole step turns the sign.
-    let steps = (x + 64.5) as i32 - 64;
-    let sign = f64::from(1 - 2 * (steps & 1));
-    let angle = (x - f64::from(steps)) * PI;
-    let square = angle * angle;
-    let mut sum = 1.0;
-    for divisor in [14.0 * 15.0, 12.0 * 13.0, 10.0 * 11.0, 8.0 * 9.0, 6.0 * 7.0, 4.0 * 5.0, 2.0 * 3.0] {
-        sum = 1.0 - sum * square * (1.0 / divisor);
-    }
-    sign * angle * sum
+    let u_square = sinc * sinc;
+    let window = u_square * (1.0 - square * u_square * (4.0 / 3.0));
+    if x.abs() < LOBES as f32 { window } else { 0.0 }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::PI;
+
     use super::*;
 
     #[test]
-    fn the_sine_is_a_sine() {
-        for step in -300..=300 {
+    fn the_window_is_lanczos() {
+        for step in -400..=400 {
             let x = f64::from(step) / 100.0;
-            assert!((sine_of_pi(x) - (x * PI).sin()).abs() < 1e-10, "{x}");
+            assert!((f64::from(lanczos(x as f32)) - exact_lanczos(x)).abs() < 5e-7, "{x}");
         }
+    }
+
+    fn exact_lanczos(x: f64) -> f64 {
+        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+        if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
     }
 
     /// The same by its definition, without any lanes.
     fn plainly(view: &View<'_, u8>, (width, height): (usize, usize), channel: usize) -> Vec<f64> {
-        let lanczos = |x: f64| {
-            let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
-            if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
-        };
         let window = |length: usize, view: f64, target: usize, index: usize, spread: f64| -> Vec<f64> {
             let scale = view / target as f64;
             let middle = (index as f64 + 0.5) * scale;
             let weight = |at: usize| {
-                let near = |shift: f64| lanczos((at as f64 + 0.5 - middle + shift * spread) / scale.max(1.0));
+                let near = |shift: f64| exact_lanczos((at as f64 + 0.5 - middle + shift * spread) / scale.max(1.0));
                 3.0 * (near(0.25) + near(-0.25)) + near(0.75) + near(-0.75)
             };
             let weights: Vec<f64> = (0..length).map(weight).collect();
