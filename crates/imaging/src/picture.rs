@@ -1,7 +1,7 @@
 //! Pictures between the decoder and the encoder: small already, resized, turned, recoloured.
 
 use crate::exif::Orientation;
-use crate::resize::{Known, Level, View};
+use crate::resize::{Known, Level, View, rounded};
 
 /// What the samples mean. Alpha is always premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn video_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
         let y = (y - 16.0) * (255.0 / 219.0);
         let (cb, cr) = ((cb - 128.0) * (255.0 / 224.0), (cr - 128.0) * (255.0 / 224.0));
         let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
-        data.extend_from_slice(&rgb.map(u8::of));
+        data.extend_from_slice(&rgb.map(|level| rounded(level) as u8));
     }
     data
 }

@@ -15,13 +15,15 @@ const LOBES: f64 = 3.0;
 /// parts in the two pixels that it covers, one in those beside them. A full decode does this before
 /// it is made small; here the window is that much softer.
 const SPREAD: [(f32, f32); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
-/// Weights that are computed at once.
+/// Numbers that are worked on at once.
 const LANES: usize = 8;
 /// Columns that are added up at once.
 const WIDE: usize = 32;
 /// Rows of the result that are made at once. What they are made of, [`WIDE`] columns of it, is held
 /// as floats in the fastest cache.
 const BAND: usize = 16;
+/// Neighbouring samples of the result that are written at once.
+const FEW: usize = 4;
 
 /// A plane of samples, or several interleaved.
 #[derive(Clone, Copy, Debug)]
@@ -43,22 +45,45 @@ pub(crate) struct View<'a, T> {
 
 /// What a result is rounded to.
 pub(crate) trait Level: Copy + Default {
-    fn of(value: f32) -> Self;
+    /// Writes a few neighbouring samples of each row, from `start` on, as many as the row has.
+    fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize);
+}
+
+/// As a level of eight bits.
+#[inline(always)]
+pub(crate) fn rounded(value: f32) -> u32 {
+    // Adding 2^23 leaves the integer in the low bits of the number.
+    (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() & 255
 }
 
 impl Level for u8 {
     #[inline(always)]
-    fn of(value: f32) -> Self {
-        // Adding 2^23 leaves the integer in the low bits of the number.
-        (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+    fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
+        let mut words = [0; BAND];
+        for (place, samples) in samples.iter().enumerate() {
+            for row in 0..BAND {
+                words[row] |= rounded(samples[row]) << (8 * place);
+            }
+        }
+        for (row, word) in rows.zip(words) {
+            let (place, bytes) = (&mut row[start..], word.to_le_bytes());
+            match place.first_chunk_mut::<FEW>() {
+                Some(place) => *place = bytes,
+                None => place.copy_from_slice(&bytes[..place.len()]),
+            }
+        }
     }
 }
 
 /// Not rounded, and not held to any range.
 impl Level for f32 {
     #[inline(always)]
-    fn of(value: f32) -> Self {
-        value
+    fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
+        for (index, row) in rows.enumerate() {
+            for (place, samples) in row[start..].iter_mut().zip(samples) {
+                *place = samples[index];
+            }
+        }
     }
 }
 
@@ -67,7 +92,11 @@ impl<T: Copy + Into<f32>> View<'_, T> {
     pub(crate) fn resize<L: Level>(&self, target: (usize, usize), known: &mut Known) -> Vec<L> {
         let mut out = vec![L::default(); target.0 * target.1 * self.channels];
         let [across, down] = known.windows(self, target);
-        Arch::new().dispatch(Resize { view: self, across, down, out: &mut out });
+        match Arch::new() {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, turn: simd }),
+            other => other.dispatch(Resize { view: self, across, down, out: &mut out, turn: Plain }),
+        }
         out
     }
 
@@ -107,24 +136,26 @@ fn add<'a, const COUNT: usize>(neighbours: impl Iterator<Item = &'a [f32; COUNT]
 
 /// Compiled once for every processor and once for those with AVX2. A closure would not be: its body
 /// ends in a function of its own.
-struct Resize<'a, T, L> {
+struct Resize<'a, T, L, S> {
     view: &'a View<'a, T>,
     across: &'a Windows,
     down: &'a Windows,
     out: &'a mut [L],
+    turn: S,
 }
 
-impl<T: Copy + Into<f32>, L: Level> NullaryFnOnce for Resize<'_, T, L> {
+impl<T: Copy + Into<f32>, L: Level, S: Turn> NullaryFnOnce for Resize<'_, T, L, S> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let Self { view, across, down, out } = self;
+        let Self { view, across, down, out, turn } = self;
         let (width, height) = (across.firsts.len(), down.firsts.len());
         let samples = view.width * view.channels;
         let mut rows = Vec::new();
         // Rows are lanes here.
         let mut columns = vec![[0.0; BAND]; samples.next_multiple_of(WIDE)];
+        let mut strip_rows = [[0.0; WIDE]; BAND];
         for start in (0..height).step_by(BAND) {
             let end = height.min(start + BAND);
             let first = down.firsts[start];
@@ -134,9 +165,14 @@ impl<T: Copy + Into<f32>, L: Level> NullaryFnOnce for Resize<'_, T, L> {
                 view.convert(first, strip * WIDE, &mut rows);
                 for y in start..end {
                     let (from, weights) = down.at(y);
-                    let sums = add(rows[from - first..].iter(), weights);
-                    for lane in 0..WIDE {
-                        columns[lane][y % BAND] = sums[lane];
+                    strip_rows[y % BAND] = add(rows[from - first..].iter(), weights);
+                }
+                for (row, rows) in strip_rows.as_chunks::<LANES>().0.iter().enumerate() {
+                    for (column, columns) in columns.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                        let square = rows.each_ref().map(|row| row.as_chunks::<LANES>().0[column]);
+                        for (column, turned) in columns.iter_mut().zip(turn.turn(square)) {
+                            column.as_chunks_mut::<LANES>().0[row] = turned;
+                        }
                     }
                 }
             }
@@ -148,6 +184,50 @@ impl<T: Copy + Into<f32>, L: Level> NullaryFnOnce for Resize<'_, T, L> {
                 _ => across.apply::<4, L>(&columns, band, width),
             }
         }
+    }
+}
+
+/// Makes columns of rows.
+trait Turn: Copy {
+    fn turn(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES];
+}
+
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Turn for Plain {
+    #[inline(always)]
+    fn turn(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
+        std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+}
+
+/// Where a compiler makes nothing better of [`Plain`] than moving each number on its own.
+#[cfg(target_arch = "x86_64")]
+impl Turn for pulp::x86::V3 {
+    #[inline(always)]
+    fn turn(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
+        let [a, b, c, d, e, f, g, h] = rows.map(pulp::cast::<_, std::arch::x86_64::__m256>);
+        let avx = self.avx;
+        // Of four rows, columns 0 and 4, 1 and 5, 2 and 6, 3 and 7.
+        let halves = |a, b, c, d| {
+            let (low, high) = (avx._mm256_unpacklo_ps(a, b), avx._mm256_unpackhi_ps(a, b));
+            let (low_2, high_2) = (avx._mm256_unpacklo_ps(c, d), avx._mm256_unpackhi_ps(c, d));
+            [
+                avx._mm256_shuffle_ps::<0x44>(low, low_2),
+                avx._mm256_shuffle_ps::<0xEE>(low, low_2),
+                avx._mm256_shuffle_ps::<0x44>(high, high_2),
+                avx._mm256_shuffle_ps::<0xEE>(high, high_2),
+            ]
+        };
+        let (upper, lower) = (halves(a, b, c, d), halves(e, f, g, h));
+        std::array::from_fn(|column| {
+            let (upper, lower) = (upper[column % 4], lower[column % 4]);
+            pulp::cast(match column / 4 {
+                0 => avx._mm256_permute2f128_ps::<0x20>(upper, lower),
+                _ => avx._mm256_permute2f128_ps::<0x31>(upper, lower),
+            })
+        })
     }
 }
 
@@ -211,19 +291,15 @@ impl Windows {
     /// Makes rows of the result, `width` pixels each, of columns that hold a lane a row.
     #[inline(always)]
     fn apply<const CHANNELS: usize, L: Level>(&self, columns: &[[f32; BAND]], out: &mut [L], width: usize) {
-        for x in 0..width {
-            let (from, weights) = self.at(x);
-            for channel in 0..CHANNELS {
-                let neighbours = columns[from * CHANNELS + channel..].iter().step_by(CHANNELS);
-                let sums = add(neighbours, weights);
-                let mut levels = [L::default(); BAND];
-                for lane in 0..BAND {
-                    levels[lane] = L::of(sums[lane]);
-                }
-                for (row, level) in out.chunks_exact_mut(width * CHANNELS).zip(levels) {
-                    row[x * CHANNELS + channel] = level;
-                }
+        let length = width * CHANNELS;
+        for start in (0..length).step_by(FEW) {
+            let mut samples = [[0.0; BAND]; FEW];
+            for (sample, sums) in (start..length).zip(&mut samples) {
+                let (from, weights) = self.at(sample / CHANNELS);
+                let neighbours = columns[from * CHANNELS + sample % CHANNELS..].iter().step_by(CHANNELS);
+                *sums = add(neighbours, weights);
             }
+            L::write(&samples, out.chunks_exact_mut(length), start);
         }
     }
 }
