@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use jpeg_encoder::{ColorType, ImageBuffer, JpegColorType, SamplingFactor};
+mod jpeg;
 
-use crate::colour::ycbcr_to_rgb;
+use crate::colour::{rgb_to_ycbcr, ycbcr_to_rgb};
 use crate::picture::{Model, Picture};
 use crate::{Format, Rejection};
 
@@ -29,53 +29,16 @@ pub(crate) fn encode(picture: &Picture, format: Format) -> Result<Vec<u8>, Rejec
     })
 }
 
-/// Planes that need no conversion on their way into the encoder.
-struct YCbCr<'a> {
-    picture: &'a Picture,
-    width: u16,
-    height: u16,
-}
-
-impl ImageBuffer for YCbCr<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        JpegColorType::Ycbcr
-    }
-
-    fn width(&self) -> u16 {
-        self.width
-    }
-
-    fn height(&self) -> u16 {
-        self.height
-    }
-
-    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let width = usize::from(self.width);
-        let start = usize::from(y) * width;
-        for (buffer, plane) in buffers.iter_mut().zip(&self.picture.planes) {
-            buffer.extend_from_slice(&plane.data[start..start + width]);
-        }
-    }
-}
-
 fn jpeg(picture: &Picture) -> Result<Vec<u8>, String> {
     let width = u16::try_from(picture.width).map_err(|error| error.to_string())?;
     let height = u16::try_from(picture.height).map_err(|error| error.to_string())?;
-    let mut out = Vec::new();
-    let mut encoder = jpeg_encoder::Encoder::new(&mut out, QUALITY);
-    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
     let flat = match picture.model {
         Model::GreyAlpha | Model::Rgba => Cow::Owned(on_white(picture)),
         _ => Cow::Borrowed(picture),
     };
-    let data = &flat.planes[0].data;
-    match flat.model {
-        Model::YCbCr => encoder.encode_image(YCbCr { picture: &flat, width, height }),
-        Model::Grey => encoder.encode(data, width, height, ColorType::Luma),
-        _ => encoder.encode(data, width, height, ColorType::Rgb),
-    }
-    .map_err(|error| error.to_string())?;
-    Ok(out)
+    let flat = if flat.model == Model::Rgb { Cow::Owned(rgb_to_ycbcr(&flat)) } else { flat };
+    let planes: Vec<&[u8]> = flat.planes.iter().map(|plane| &plane.data[..]).collect();
+    Ok(jpeg::encode(&planes, width, height, QUALITY))
 }
 
 /// A picture without alpha, for formats that have none.

@@ -9,14 +9,14 @@ use std::f32::consts::PI;
 
 use pulp::{Arch, NullaryFnOnce};
 
+use crate::lanes::{LANES, Plain, Turn};
+
 /// How far the window reaches, in samples of the smaller of the two pictures.
 const LOBES: f64 = 3.0;
 /// Where decoders show a sample of subsampled colour, in its own widths, and how much of it: three
 /// parts in the two pixels that it covers, one in those beside them. A full decode does this before
 /// it is made small; here the window is that much softer.
 const SPREAD: [(f32, f32); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
-/// Numbers that are worked on at once.
-const LANES: usize = 8;
 /// Columns that are added up at once.
 const WIDE: usize = 32;
 /// Rows of the result that are made at once. What they are made of, [`WIDE`] columns of it, is held
@@ -167,11 +167,15 @@ impl<T: Copy + Into<f32>, L: Level, S: Turn> NullaryFnOnce for Resize<'_, T, L, 
                     let (from, weights) = down.at(y);
                     strip_rows[y % BAND] = add(rows[from - first..].iter(), weights);
                 }
-                for (row, rows) in strip_rows.as_chunks::<LANES>().0.iter().enumerate() {
-                    for (column, columns) in columns.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                        let square = rows.each_ref().map(|row| row.as_chunks::<LANES>().0[column]);
-                        for (column, turned) in columns.iter_mut().zip(turn.turn(square)) {
-                            column.as_chunks_mut::<LANES>().0[row] = turned;
+                for (eight, rows) in strip_rows.as_chunks::<LANES>().0.iter().enumerate() {
+                    for column in 0..WIDE / LANES {
+                        let mut square = [[0.0; LANES]; LANES];
+                        for lane in 0..LANES {
+                            square[lane] = rows[lane].as_chunks::<LANES>().0[column];
+                        }
+                        let square = turn.turn(square);
+                        for lane in 0..LANES {
+                            columns[column * LANES + lane].as_chunks_mut::<LANES>().0[eight] = square[lane];
                         }
                     }
                 }
@@ -184,50 +188,6 @@ impl<T: Copy + Into<f32>, L: Level, S: Turn> NullaryFnOnce for Resize<'_, T, L, 
                 _ => across.apply::<4, L>(&columns, band, width),
             }
         }
-    }
-}
-
-/// Makes columns of rows.
-trait Turn: Copy {
-    fn turn(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES];
-}
-
-#[derive(Clone, Copy)]
-struct Plain;
-
-impl Turn for Plain {
-    #[inline(always)]
-    fn turn(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
-        std::array::from_fn(|column| rows.map(|row| row[column]))
-    }
-}
-
-/// Where a compiler makes nothing better of [`Plain`] than moving each number on its own.
-#[cfg(target_arch = "x86_64")]
-impl Turn for pulp::x86::V3 {
-    #[inline(always)]
-    fn turn(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
-        let [a, b, c, d, e, f, g, h] = rows.map(pulp::cast::<_, std::arch::x86_64::__m256>);
-        let avx = self.avx;
-        // Of four rows, columns 0 and 4, 1 and 5, 2 and 6, 3 and 7.
-        let halves = |a, b, c, d| {
-            let (low, high) = (avx._mm256_unpacklo_ps(a, b), avx._mm256_unpackhi_ps(a, b));
-            let (low_2, high_2) = (avx._mm256_unpacklo_ps(c, d), avx._mm256_unpackhi_ps(c, d));
-            [
-                avx._mm256_shuffle_ps::<0x44>(low, low_2),
-                avx._mm256_shuffle_ps::<0xEE>(low, low_2),
-                avx._mm256_shuffle_ps::<0x44>(high, high_2),
-                avx._mm256_shuffle_ps::<0xEE>(high, high_2),
-            ]
-        };
-        let (upper, lower) = (halves(a, b, c, d), halves(e, f, g, h));
-        std::array::from_fn(|column| {
-            let (upper, lower) = (upper[column % 4], lower[column % 4]);
-            pulp::cast(match column / 4 {
-                0 => avx._mm256_permute2f128_ps::<0x20>(upper, lower),
-                _ => avx._mm256_permute2f128_ps::<0x31>(upper, lower),
-            })
-        })
     }
 }
 
