@@ -58,8 +58,18 @@ fn on_white(picture: &Picture) -> Picture {
     flat
 }
 
+/// Searching for repetitions saves a photograph 3 % of its bytes for a third of the time that all
+/// else takes. Where there are many it saves a third and is quick.
 fn png(picture: &Picture) -> Result<Vec<u8>, String> {
     let picture = ycbcr_to_rgb(picture.clone()).unpremultiply();
+    let fast = png_file(&picture, ::png::Compression::Fast)?;
+    if fast.len() >= picture.planes[0].data.len() / 4 {
+        return Ok(fast);
+    }
+    png_file(&picture, ::png::Compression::Balanced)
+}
+
+fn png_file(picture: &Picture, compression: ::png::Compression) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let mut encoder = ::png::Encoder::new(&mut out, picture.width, picture.height);
     encoder.set_depth(::png::BitDepth::Eight);
@@ -69,7 +79,7 @@ fn png(picture: &Picture) -> Result<Vec<u8>, String> {
         Model::Rgba => ::png::ColorType::Rgba,
         _ => ::png::ColorType::Rgb,
     });
-    encoder.set_compression(::png::Compression::Balanced);
+    encoder.set_compression(compression);
     encoder
         .write_header()
         .and_then(|mut writer| writer.write_image_data(&picture.planes[0].data))
