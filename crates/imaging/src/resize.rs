@@ -90,9 +90,13 @@ impl Level for f32 {
 impl<T: Copy + Into<f32>> View<'_, T> {
     /// At another size, with the same channels.
     pub(crate) fn resize<L: Level>(&self, target: (usize, usize), known: &mut Known) -> Vec<L> {
+        self.resize_on(Arch::new(), target, known)
+    }
+
+    fn resize_on<L: Level>(&self, arch: Arch, target: (usize, usize), known: &mut Known) -> Vec<L> {
         let mut out = vec![L::default(); target.0 * target.1 * self.channels];
         let [across, down] = known.windows(self, target);
-        match Arch::new() {
+        match arch {
             #[cfg(target_arch = "x86_64")]
             Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, turn: simd }),
             other => other.dispatch(Resize { view: self, across, down, out: &mut out, turn: Plain }),
@@ -386,6 +390,7 @@ mod tests {
                     let view = View { samples: &samples, channels, width, height, stride, across, down, spread };
                     let exact: Vec<f32> = view.resize(target, &mut Known::default());
                     let rounded: Vec<u8> = view.resize(target, &mut Known::default());
+                    assert_eq!(rounded, view.resize_on::<u8>(Arch::Scalar, target, &mut Known::default()));
                     for channel in 0..channels {
                         let expected = plainly(&view, target, channel);
                         let found = exact.iter().zip(&rounded).skip(channel).step_by(channels);

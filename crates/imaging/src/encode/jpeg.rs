@@ -84,12 +84,16 @@ const fn order() -> [u8; 64] {
 
 /// Writes a file of one plane or three, each `width * height` samples.
 pub(super) fn encode(planes: &[&[u8]], width: u16, height: u16, quality: u8) -> Vec<u8> {
+    encode_on(Arch::new(), planes, width, height, quality)
+}
+
+fn encode_on(arch: Arch, planes: &[&[u8]], width: u16, height: u16, quality: u8) -> Vec<u8> {
     let quantisers = QUANTISERS.map(|table| scaled(&table, quality));
     let mut out = Vec::with_capacity(planes[0].len() / 4 + 1024);
     headers(&mut out, planes.len(), width, height, &quantisers);
     let mut bits = Bits { out, word: 0, count: 0 };
     let (width, height) = (usize::from(width), usize::from(height));
-    match Arch::new() {
+    match arch {
         #[cfg(target_arch = "x86_64")]
         Arch::V3(simd) => {
             simd.vectorize(Scan { planes, width, height, quantisers: &quantisers, bits: &mut bits, turn: simd });
@@ -494,6 +498,8 @@ mod tests {
                     (encode(&[y, cb, cr], width, height, quality), ColorType::Ycbcr, &samples[..], rgb),
                     (encode(&[y], width, height, quality), ColorType::Luma, y, y),
                 ] {
+                    let planes = if kind == ColorType::Luma { &[y][..] } else { &[y, cb, cr] };
+                    assert_eq!(ours, encode_on(Arch::Scalar, planes, width, height, quality));
                     let mut other = Vec::new();
                     let mut encoder = Encoder::new(&mut other, quality);
                     encoder.set_sampling_factor(SamplingFactor::F_2_2);
