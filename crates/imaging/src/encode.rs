@@ -58,8 +58,8 @@ fn on_white(picture: &Picture) -> Picture {
     flat
 }
 
-/// Searching for repetitions saves a photograph 3 % of its bytes for a third of the time that all
-/// else takes. Where there are many it saves a third and is quick.
+/// Searching for repetitions saves a photograph 3 % of its bytes and takes 20 to 40 % more time in all. Where there are
+/// many of them it saves a fifth or more and is quick.
 fn png(picture: &Picture) -> Result<Vec<u8>, String> {
     let picture = ycbcr_to_rgb(picture.clone()).unpremultiply();
     let fast = png_file(&picture, ::png::Compression::Fast)?;
