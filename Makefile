@@ -47,6 +47,7 @@ test: build ## Run all tests, the black-box ones against a stack of their own [A
 	cargo test --locked --workspace $(ARGS)
 	@$(if $(ARGS),,examples=$${CARGO_TARGET_DIR:-target}/debug/examples && \
 		$(PYTHON) crates/jpeg-scaled/tests/against_libjpeg.py $$examples/planes && \
+		$(PYTHON) crates/imaging/tests/against_pillow.py $$examples/bench_worker && \
 		$(PYTHON) crates/imaging/tests/memory.py $$examples/bench_worker)
 	cargo build --locked --workspace --exclude tintype-tests --bin tintype
 	cargo test --locked --workspace --test http --no-run

@@ -25,7 +25,8 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(picture) = decoder.decode(&scales) {
         assert_eq!(picture.planes.len(), header.components.len());
         for plane in &picture.planes {
-            assert_eq!(plane.samples.len(), (plane.width * plane.height) as usize);
+            assert!(plane.stride >= plane.width as usize);
+            assert_eq!(plane.samples.len(), plane.stride * plane.height as usize);
             assert!(plane.width > 0 && plane.eighths_across.div_ceil(8) == plane.width);
             assert!(plane.height > 0 && plane.eighths_down.div_ceil(8) == plane.height);
         }

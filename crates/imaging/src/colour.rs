@@ -130,6 +130,24 @@ pub(crate) fn ycbcr_to_rgb(picture: Picture) -> Picture {
     Picture { model: Model::Rgb, planes: vec![Samples { channels: 3, data }], ..picture }
 }
 
+/// The way back.
+pub(crate) fn rgb_to_ycbcr(picture: &Picture) -> Picture {
+    let pixels = picture.planes[0].data.as_chunks::<3>().0;
+    let plane = |factors: [i32; 3], zero: i32| {
+        let level = |rgb: &[u8; 3]| {
+            let sum: i32 = rgb.iter().zip(factors).map(|(&level, factor)| i32::from(level) * factor).sum();
+            ((sum + (zero << 16) + (1 << 15)) >> 16).min(255) as u8
+        };
+        Samples { channels: 1, data: pixels.iter().map(level).collect() }
+    };
+    let planes = vec![
+        plane([19_595, 38_470, 7_471], 0),
+        plane([-11_058, -21_710, 32_768], 128),
+        plane([32_768, -27_439, -5_329], 128),
+    ];
+    Picture { model: Model::YCbCr, width: picture.width, height: picture.height, planes }
+}
+
 type Transform = dyn TransformExecutor<u8> + Send + Sync;
 
 fn transform(profile: &ColorProfile, from: Layout, to: Layout) -> Option<std::sync::Arc<Transform>> {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use jpeg_encoder::{ColorType, ImageBuffer, JpegColorType, SamplingFactor};
+mod jpeg;
 
-use crate::colour::ycbcr_to_rgb;
+use crate::colour::{rgb_to_ycbcr, ycbcr_to_rgb};
 use crate::picture::{Model, Picture};
 use crate::{Format, Rejection};
 
@@ -29,53 +29,16 @@ pub(crate) fn encode(picture: &Picture, format: Format) -> Result<Vec<u8>, Rejec
     })
 }
 
-/// Planes that need no conversion on their way into the encoder.
-struct YCbCr<'a> {
-    picture: &'a Picture,
-    width: u16,
-    height: u16,
-}
-
-impl ImageBuffer for YCbCr<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        JpegColorType::Ycbcr
-    }
-
-    fn width(&self) -> u16 {
-        self.width
-    }
-
-    fn height(&self) -> u16 {
-        self.height
-    }
-
-    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let width = usize::from(self.width);
-        let start = usize::from(y) * width;
-        for (buffer, plane) in buffers.iter_mut().zip(&self.picture.planes) {
-            buffer.extend_from_slice(&plane.data[start..start + width]);
-        }
-    }
-}
-
 fn jpeg(picture: &Picture) -> Result<Vec<u8>, String> {
     let width = u16::try_from(picture.width).map_err(|error| error.to_string())?;
     let height = u16::try_from(picture.height).map_err(|error| error.to_string())?;
-    let mut out = Vec::new();
-    let mut encoder = jpeg_encoder::Encoder::new(&mut out, QUALITY);
-    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
     let flat = match picture.model {
         Model::GreyAlpha | Model::Rgba => Cow::Owned(on_white(picture)),
         _ => Cow::Borrowed(picture),
     };
-    let data = &flat.planes[0].data;
-    match flat.model {
-        Model::YCbCr => encoder.encode_image(YCbCr { picture: &flat, width, height }),
-        Model::Grey => encoder.encode(data, width, height, ColorType::Luma),
-        _ => encoder.encode(data, width, height, ColorType::Rgb),
-    }
-    .map_err(|error| error.to_string())?;
-    Ok(out)
+    let flat = if flat.model == Model::Rgb { Cow::Owned(rgb_to_ycbcr(&flat)) } else { flat };
+    let planes: Vec<&[u8]> = flat.planes.iter().map(|plane| &plane.data[..]).collect();
+    Ok(jpeg::encode(&planes, width, height, QUALITY))
 }
 
 /// A picture without alpha, for formats that have none.
@@ -95,8 +58,18 @@ fn on_white(picture: &Picture) -> Picture {
     flat
 }
 
+/// Searching for repetitions saves a photograph 3 % of its bytes and takes 20 to 40 % more time in all. Where there are
+/// many of them it saves a fifth or more and is quick.
 fn png(picture: &Picture) -> Result<Vec<u8>, String> {
     let picture = ycbcr_to_rgb(picture.clone()).unpremultiply();
+    let fast = png_file(&picture, ::png::Compression::Fast)?;
+    if fast.len() >= picture.planes[0].data.len() / 4 {
+        return Ok(fast);
+    }
+    png_file(&picture, ::png::Compression::Balanced)
+}
+
+fn png_file(picture: &Picture, compression: ::png::Compression) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let mut encoder = ::png::Encoder::new(&mut out, picture.width, picture.height);
     encoder.set_depth(::png::BitDepth::Eight);
@@ -106,7 +79,7 @@ fn png(picture: &Picture) -> Result<Vec<u8>, String> {
         Model::Rgba => ::png::ColorType::Rgba,
         _ => ::png::ColorType::Rgb,
     });
-    encoder.set_compression(::png::Compression::Balanced);
+    encoder.set_compression(compression);
     encoder
         .write_header()
         .and_then(|mut writer| writer.write_image_data(&picture.planes[0].data))

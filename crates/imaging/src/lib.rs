@@ -13,6 +13,7 @@ mod encode;
 mod error;
 mod exif;
 mod format;
+mod lanes;
 mod picture;
 mod reduce;
 mod resize;

@@ -1,7 +1,9 @@
 //! Pictures between the decoder and the encoder: small already, resized, turned, recoloured.
 
+use pulp::{Arch, NullaryFnOnce};
+
 use crate::exif::Orientation;
-use crate::resize::{Known, Level, View};
+use crate::resize::{Known, Level, View, rounded};
 
 /// What the samples mean. Alpha is always premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +108,7 @@ fn video_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
         let y = (y - 16.0) * (255.0 / 219.0);
         let (cb, cr) = ((cb - 128.0) * (255.0 / 224.0), (cr - 128.0) * (255.0 / 224.0));
         let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
-        data.extend_from_slice(&rgb.map(u8::of));
+        data.extend_from_slice(&rgb.map(|level| rounded(level) as u8));
     }
     data
 }
@@ -199,11 +201,36 @@ impl Picture {
 
 /// Multiplies colour by alpha in a row of pixels whose last sample is alpha.
 pub(crate) fn premultiply(row: &mut [u8], channels: usize) {
-    for pixel in row.chunks_exact_mut(channels) {
-        let (alpha, colours) = pixel.split_last_mut().expect("at least two channels");
-        let alpha = u32::from(*alpha);
-        for colour in colours {
-            *colour = ((u32::from(*colour) * alpha + 127) / 255) as u8;
+    Arch::new().dispatch(Premultiply { row, channels });
+}
+
+/// Compiled for any processor and for AVX2.
+struct Premultiply<'a> {
+    row: &'a mut [u8],
+    channels: usize,
+}
+
+impl NullaryFnOnce for Premultiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        match self.channels {
+            2 => multiply::<2>(self.row),
+            _ => multiply::<4>(self.row),
+        }
+    }
+}
+
+#[inline(always)]
+fn multiply<const CHANNELS: usize>(row: &mut [u8]) {
+    for pixel in row.as_chunks_mut::<CHANNELS>().0 {
+        let mut factors = [u16::from(pixel[CHANNELS - 1]); CHANNELS];
+        factors[CHANNELS - 1] = 255;
+        for channel in 0..CHANNELS {
+            let product = u16::from(pixel[channel]) * factors[channel] + 127;
+            // A division by 255, exact for all products of two samples.
+            pixel[channel] = ((product + 1 + (product >> 8)) >> 8) as u8;
         }
     }
 }
@@ -229,4 +256,20 @@ fn turn_samples(samples: &Samples, width: usize, height: usize, orientation: Ori
         }
     }
     Samples { channels, data }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_times_every_alpha_is_rounded() {
+        for alpha in 0..=255_u8 {
+            let mut row: Vec<u8> = (0..=255).flat_map(|level| [level, alpha]).collect();
+            premultiply(&mut row, 2);
+            for (level, pixel) in (0_u32..).zip(row.as_chunks::<2>().0) {
+                assert_eq!(*pixel, [((level * u32::from(alpha) + 127) / 255) as u8, alpha]);
+            }
+        }
+    }
 }

@@ -3,7 +3,10 @@
 //! A box is a poor filter but a cheap one, and it never sees the last step: enough pixels are left
 //! for the resizer, whose Lanczos window removes what the box let through.
 
+use pulp::{Arch, NullaryFnOnce};
+
 use crate::picture::{Plane, Samples};
+use crate::resize::rounded;
 
 /// The most source pixels that are averaged in one direction; sums fit 32 bits well below it.
 const MAX_FACTOR: u32 = 4096;
@@ -80,31 +83,10 @@ impl Reducer {
     }
 
     fn finish_row(&mut self) {
-        match self.channels {
-            1 => self.average_across::<1>(),
-            2 => self.average_across::<2>(),
-            3 => self.average_across::<3>(),
-            _ => self.average_across::<4>(),
-        }
+        let Self { sums, out, rows_summed, .. } = self;
+        let (across, rows, channels) = (self.factor.x as usize, *rows_summed, self.channels);
+        Arch::new().dispatch(Across { sums, out, across, rows, channels });
         self.rows_summed = 0;
-    }
-
-    fn average_across<const CHANNELS: usize>(&mut self) {
-        let across = self.factor.x as usize;
-        for pixels in self.sums.chunks(across * CHANNELS) {
-            let mut total = [0_u32; CHANNELS];
-            for pixel in pixels.as_chunks::<CHANNELS>().0 {
-                for (total, &sum) in total.iter_mut().zip(pixel) {
-                    *total += sum;
-                }
-            }
-            let count = (pixels.len() / CHANNELS) as u32 * self.rows_summed;
-            // Rounded division by a multiplication; exact enough for sums of whole samples.
-            let scale = (1.0 / f64::from(count)) as f32;
-            for total in total {
-                self.out.push((total as f32 * scale + 0.5) as u8);
-            }
-        }
     }
 
     /// To be called before the first [`scatter`](Self::scatter). What never comes stays zero.
@@ -167,4 +149,69 @@ impl Reducer {
             }
         }
     }
+}
+
+/// Averages sums of rows across. Compiled for any processor and for AVX2.
+struct Across<'a> {
+    sums: &'a [u32],
+    out: &'a mut Vec<u8>,
+    across: usize,
+    rows: u32,
+    channels: usize,
+}
+
+impl NullaryFnOnce for Across<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        match self.channels {
+            1 => self.average::<1>(),
+            2 => self.average::<2>(),
+            3 => self.average::<3>(),
+            _ => self.average::<4>(),
+        }
+    }
+}
+
+impl Across<'_> {
+    /// The usual sizes of boxes are known to the compiler.
+    #[inline(always)]
+    fn average<const CHANNELS: usize>(self) {
+        match self.across {
+            2 => self.boxes::<CHANNELS>(2),
+            3 => self.boxes::<CHANNELS>(3),
+            4 => self.boxes::<CHANNELS>(4),
+            across => self.boxes::<CHANNELS>(across),
+        }
+    }
+
+    #[inline(always)]
+    fn boxes<const CHANNELS: usize>(self, across: usize) {
+        let whole = self.sums.chunks_exact(across * CHANNELS);
+        let part = whole.remainder();
+        for pixels in whole {
+            push_mean::<CHANNELS>(self.out, pixels, across, self.rows);
+        }
+        if !part.is_empty() {
+            push_mean::<CHANNELS>(self.out, part, part.len() / CHANNELS, self.rows);
+        }
+    }
+}
+
+#[inline(always)]
+fn push_mean<const CHANNELS: usize>(out: &mut Vec<u8>, pixels: &[u32], across: usize, rows: u32) {
+    let mut total = [0_u32; CHANNELS];
+    for pixel in 0..across {
+        for channel in 0..CHANNELS {
+            total[channel] += pixels[pixel * CHANNELS + channel];
+        }
+    }
+    // Rounded division by a multiplication; exact enough for sums of whole samples.
+    let scale = 1.0 / (across as u32 * rows) as f32;
+    let mut mean = [0; CHANNELS];
+    for channel in 0..CHANNELS {
+        mean[channel] = rounded(total[channel] as f32 * scale) as u8;
+    }
+    out.extend_from_slice(&mean);
 }

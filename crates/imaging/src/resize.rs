@@ -5,21 +5,25 @@
 //! added up without moving anything between lanes, and fewer of them are left for the other
 //! direction.
 
-use std::f64::consts::PI;
+use std::f32::consts::PI;
 
 use pulp::{Arch, NullaryFnOnce};
+
+use crate::lanes::{LANES, Plain, Turn};
 
 /// How far the window reaches, in samples of the smaller of the two pictures.
 const LOBES: f64 = 3.0;
 /// Where decoders show a sample of subsampled colour, in its own widths, and how much of it: three
 /// parts in the two pixels that it covers, one in those beside them. A full decode does this before
 /// it is made small; here the window is that much softer.
-const SPREAD: [(f64, f64); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
+const SPREAD: [(f32, f32); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
 /// Columns that are added up at once.
 const WIDE: usize = 32;
 /// Rows of the result that are made at once. What they are made of, [`WIDE`] columns of it, is held
 /// as floats in the fastest cache.
 const BAND: usize = 16;
+/// Neighbouring samples of the result that are written at once.
+const FEW: usize = 4;
 
 /// A plane of samples, or several interleaved.
 #[derive(Clone, Copy, Debug)]
@@ -41,31 +45,62 @@ pub(crate) struct View<'a, T> {
 
 /// What a result is rounded to.
 pub(crate) trait Level: Copy + Default {
-    fn of(value: f32) -> Self;
+    /// Writes a few neighbouring samples of each row, from `start` on, as many as the row has.
+    fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize);
+}
+
+/// As a level of eight bits.
+#[inline(always)]
+pub(crate) fn rounded(value: f32) -> u32 {
+    // Adding 2^23 leaves the integer in the low bits of the number.
+    (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() & 255
 }
 
 impl Level for u8 {
     #[inline(always)]
-    fn of(value: f32) -> Self {
-        // Adding 2^23 leaves the integer in the low bits of the number.
-        (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+    fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
+        let mut words = [0; BAND];
+        for (place, samples) in samples.iter().enumerate() {
+            for row in 0..BAND {
+                words[row] |= rounded(samples[row]) << (8 * place);
+            }
+        }
+        for (row, word) in rows.zip(words) {
+            let (place, bytes) = (&mut row[start..], word.to_le_bytes());
+            match place.first_chunk_mut::<FEW>() {
+                Some(place) => *place = bytes,
+                None => place.copy_from_slice(&bytes[..place.len()]),
+            }
+        }
     }
 }
 
 /// Not rounded, and not held to any range.
 impl Level for f32 {
     #[inline(always)]
-    fn of(value: f32) -> Self {
-        value
+    fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
+        for (index, row) in rows.enumerate() {
+            for (place, samples) in row[start..].iter_mut().zip(samples) {
+                *place = samples[index];
+            }
+        }
     }
 }
 
 impl<T: Copy + Into<f32>> View<'_, T> {
     /// At another size, with the same channels.
     pub(crate) fn resize<L: Level>(&self, target: (usize, usize), known: &mut Known) -> Vec<L> {
+        self.resize_on(Arch::new(), target, known)
+    }
+
+    fn resize_on<L: Level>(&self, arch: Arch, target: (usize, usize), known: &mut Known) -> Vec<L> {
         let mut out = vec![L::default(); target.0 * target.1 * self.channels];
         let [across, down] = known.windows(self, target);
-        Arch::new().dispatch(Resize { view: self, across, down, out: &mut out });
+        match arch {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, turn: simd }),
+            other => other.dispatch(Resize { view: self, across, down, out: &mut out, turn: Plain }),
+        }
         out
     }
 
@@ -105,24 +140,26 @@ fn add<'a, const COUNT: usize>(neighbours: impl Iterator<Item = &'a [f32; COUNT]
 
 /// Compiled once for every processor and once for those with AVX2. A closure would not be: its body
 /// ends in a function of its own.
-struct Resize<'a, T, L> {
+struct Resize<'a, T, L, S> {
     view: &'a View<'a, T>,
     across: &'a Windows,
     down: &'a Windows,
     out: &'a mut [L],
+    turn: S,
 }
 
-impl<T: Copy + Into<f32>, L: Level> NullaryFnOnce for Resize<'_, T, L> {
+impl<T: Copy + Into<f32>, L: Level, S: Turn> NullaryFnOnce for Resize<'_, T, L, S> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let Self { view, across, down, out } = self;
+        let Self { view, across, down, out, turn } = self;
         let (width, height) = (across.firsts.len(), down.firsts.len());
         let samples = view.width * view.channels;
         let mut rows = Vec::new();
         // Rows are lanes here.
         let mut columns = vec![[0.0; BAND]; samples.next_multiple_of(WIDE)];
+        let mut strip_rows = [[0.0; WIDE]; BAND];
         for start in (0..height).step_by(BAND) {
             let end = height.min(start + BAND);
             let first = down.firsts[start];
@@ -132,9 +169,18 @@ impl<T: Copy + Into<f32>, L: Level> NullaryFnOnce for Resize<'_, T, L> {
                 view.convert(first, strip * WIDE, &mut rows);
                 for y in start..end {
                     let (from, weights) = down.at(y);
-                    let sums = add(rows[from - first..].iter(), weights);
-                    for lane in 0..WIDE {
-                        columns[lane][y % BAND] = sums[lane];
+                    strip_rows[y % BAND] = add(rows[from - first..].iter(), weights);
+                }
+                for (eight, rows) in strip_rows.as_chunks::<LANES>().0.iter().enumerate() {
+                    for column in 0..WIDE / LANES {
+                        let mut square = [[0.0; LANES]; LANES];
+                        for lane in 0..LANES {
+                            square[lane] = rows[lane].as_chunks::<LANES>().0[column];
+                        }
+                        let square = turn.turn(square);
+                        for lane in 0..LANES {
+                            columns[column * LANES + lane].as_chunks_mut::<LANES>().0[eight] = square[lane];
+                        }
                     }
                 }
             }
@@ -168,7 +214,7 @@ impl Known {
 
 /// What each sample of the result is made of.
 struct Windows {
-    /// The most weights that one has.
+    /// Weights that there is room for, of each.
     taps: usize,
     firsts: Vec<usize>,
     counts: Vec<usize>,
@@ -181,38 +227,24 @@ impl Windows {
         let scale = view / target as f64;
         let stretch = scale.max(1.0);
         let reach = LOBES * stretch + spread * 0.75;
-        let taps = (2 * reach.ceil() as usize + 1).min(length);
-        let mut windows = Self {
-            taps,
-            firsts: Vec::with_capacity(target),
-            counts: Vec::with_capacity(target),
-            weights: vec![0.0; taps * target],
-        };
-        let step = Turn::new(1.0 / stretch);
-        let mut exact = vec![0.0; taps];
-        for (index, weights) in windows.weights.chunks_exact_mut(taps).enumerate() {
+        let most = (2 * reach.ceil() as usize + 1).min(length);
+        let taps = most.next_multiple_of(LANES);
+        let mut firsts = Vec::with_capacity(target);
+        let mut counts = Vec::with_capacity(target);
+        let mut nearest = Vec::with_capacity(target);
+        for index in 0..target {
             let middle = (index as f64 + 0.5) * scale;
             let first = ((middle - reach + 0.5).max(0.0) as usize).min(length - 1);
             let end = ((middle + reach + 0.5) as usize).clamp(first + 1, length);
-            let count = (end - first).min(taps);
-            let exact = &mut exact[..count];
-            exact.fill(0.0);
-            let nearest = (first as f64 + 0.5 - middle) / stretch;
-            if spread == 0.0 {
-                add_lanczos(exact, nearest, 1.0, step);
-            } else {
-                for (shift, part) in SPREAD {
-                    add_lanczos(exact, nearest + shift * spread / stretch, part, step);
-                }
-            }
-            let one = 1.0 / exact.iter().sum::<f64>();
-            for (weight, exact) in weights.iter_mut().zip(exact) {
-                *weight = (*exact * one) as f32;
-            }
-            windows.firsts.push(first);
-            windows.counts.push(count);
+            firsts.push(first);
+            counts.push((end - first).min(most));
+            nearest.push(((first as f64 + 0.5 - middle) / stretch) as f32);
         }
-        windows
+        let mut weights = vec![0.0; taps * target];
+        let step = (1.0 / stretch) as f32;
+        let spread = (spread / stretch) as f32;
+        Arch::new().dispatch(Weigh { nearest: &nearest, counts: &counts, step, spread, taps, weights: &mut weights });
+        Self { taps, firsts, counts, weights }
     }
 
     #[inline(always)]
@@ -223,96 +255,100 @@ impl Windows {
     /// Makes rows of the result, `width` pixels each, of columns that hold a lane a row.
     #[inline(always)]
     fn apply<const CHANNELS: usize, L: Level>(&self, columns: &[[f32; BAND]], out: &mut [L], width: usize) {
-        for x in 0..width {
-            let (from, weights) = self.at(x);
-            for channel in 0..CHANNELS {
-                let neighbours = columns[from * CHANNELS + channel..].iter().step_by(CHANNELS);
-                let sums = add(neighbours, weights);
-                let mut levels = [L::default(); BAND];
-                for lane in 0..BAND {
-                    levels[lane] = L::of(sums[lane]);
-                }
-                for (row, level) in out.chunks_exact_mut(width * CHANNELS).zip(levels) {
-                    row[x * CHANNELS + channel] = level;
+        let length = width * CHANNELS;
+        for start in (0..length).step_by(FEW) {
+            let mut samples = [[0.0; BAND]; FEW];
+            for (sample, sums) in (start..length).zip(&mut samples) {
+                let (from, weights) = self.at(sample / CHANNELS);
+                let neighbours = columns[from * CHANNELS + sample % CHANNELS..].iter().step_by(CHANNELS);
+                *sums = add(neighbours, weights);
+            }
+            L::write(&samples, out.chunks_exact_mut(length), start);
+        }
+    }
+}
+
+/// Fills in the weights, from the place of the first tap of each window on. Compiled like [`Resize`].
+struct Weigh<'a> {
+    nearest: &'a [f32],
+    counts: &'a [usize],
+    /// From a tap to the next.
+    step: f32,
+    spread: f32,
+    taps: usize,
+    weights: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { nearest, counts, step, spread, taps, weights } = self;
+        for ((weights, &nearest), &count) in weights.chunks_exact_mut(taps).zip(nearest).zip(counts) {
+            let mut sums = [0.0; LANES];
+            let (eights, _) = weights.as_chunks_mut::<LANES>();
+            for (eight, weights) in eights.iter_mut().enumerate() {
+                for lane in 0..LANES {
+                    let tap = eight * LANES + lane;
+                    let x = nearest + tap as i32 as f32 * step;
+                    let weight = if spread == 0.0 {
+                        lanczos(x)
+                    } else {
+                        SPREAD.iter().map(|&(shift, part)| part * lanczos(x + shift * spread)).sum()
+                    };
+                    weights[lane] = if tap < count { weight } else { 0.0 };
+                    sums[lane] += weights[lane];
                 }
             }
+            let one = 1.0 / sums.iter().sum::<f32>();
+            weights.iter_mut().for_each(|weight| *weight *= one);
         }
     }
 }
 
-/// Adds `part` of the window at `x`, and on from there, tap by tap.
-fn add_lanczos(taps: &mut [f64], mut x: f64, part: f64, step: Turn) {
-    let mut place = Turn::new(x);
-    for tap in taps {
-        if x.abs() < 1e-6 {
-            *tap += part;
-        } else if x.abs() < LOBES {
-            *tap += part * place.whole.0 * place.third.0 * LOBES / (PI * PI * x * x);
-        }
-        x += step.distance;
-        place = place.on(step);
+/// sinc(x) sinc(x/3), in terms of the latter's own u: u² (3 - 4 sin²(πx/3)) / 3. Its series is the
+/// same on every machine, which sines of C libraries are not.
+#[inline(always)]
+fn lanczos(x: f32) -> f32 {
+    let square = x * x * (PI * PI / 9.0);
+    let mut sinc = 1.0;
+    for factor in
+        [18.0 * 19.0, 16.0 * 17.0, 14.0 * 15.0, 12.0 * 13.0, 10.0 * 11.0, 8.0 * 9.0, 6.0 * 7.0, 4.0 * 5.0, 6.0]
+    {
+        sinc = 1.0 - sinc * square * (1.0 / factor);
     }
-}
-
-/// Sine and cosine of πx and of πx/3. Going on by the sum of angles is as exact as a sine for each
-/// tap, and much cheaper.
-#[derive(Clone, Copy)]
-struct Turn {
-    distance: f64,
-    whole: (f64, f64),
-    third: (f64, f64),
-}
-
-impl Turn {
-    fn new(distance: f64) -> Self {
-        let both = |x: f64| (sine_of_pi(x), sine_of_pi(x + 0.5));
-        Self { distance, whole: both(distance), third: both(distance / LOBES) }
-    }
-
-    fn on(self, step: Self) -> Self {
-        let sum = |a: (f64, f64), b: (f64, f64)| (a.0 * b.1 + a.1 * b.0, a.1 * b.1 - a.0 * b.0);
-        Self { distance: self.distance, whole: sum(self.whole, step.whole), third: sum(self.third, step.third) }
-    }
-}
-
-/// sin(πx) for x from -60 to 60 to some eleven digits, by its series: the same on every machine,
-/// which those of C libraries are not.
-fn sine_of_pi(x: f64) -> f64 {
-    // Moved to -1/2 to 1/2; every whole step turns the sign.
-    let steps = (x + 64.5) as i32 - 64;
-    let sign = f64::from(1 - 2 * (steps & 1));
-    let angle = (x - f64::from(steps)) * PI;
-    let square = angle * angle;
-    let mut sum = 1.0;
-    for divisor in [14.0 * 15.0, 12.0 * 13.0, 10.0 * 11.0, 8.0 * 9.0, 6.0 * 7.0, 4.0 * 5.0, 2.0 * 3.0] {
-        sum = 1.0 - sum * square * (1.0 / divisor);
-    }
-    sign * angle * sum
+    let u_square = sinc * sinc;
+    let window = u_square * (1.0 - square * u_square * (4.0 / 3.0));
+    if x.abs() < LOBES as f32 { window } else { 0.0 }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::PI;
+
     use super::*;
 
     #[test]
-    fn the_sine_is_a_sine() {
-        for step in -300..=300 {
+    fn the_window_is_lanczos() {
+        for step in -400..=400 {
             let x = f64::from(step) / 100.0;
-            assert!((sine_of_pi(x) - (x * PI).sin()).abs() < 1e-10, "{x}");
+            assert!((f64::from(lanczos(x as f32)) - exact_lanczos(x)).abs() < 5e-7, "{x}");
         }
+    }
+
+    fn exact_lanczos(x: f64) -> f64 {
+        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+        if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
     }
 
     /// The same by its definition, without any lanes.
     fn plainly(view: &View<'_, u8>, (width, height): (usize, usize), channel: usize) -> Vec<f64> {
-        let lanczos = |x: f64| {
-            let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
-            if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
-        };
         let window = |length: usize, view: f64, target: usize, index: usize, spread: f64| -> Vec<f64> {
             let scale = view / target as f64;
             let middle = (index as f64 + 0.5) * scale;
             let weight = |at: usize| {
-                let near = |shift: f64| lanczos((at as f64 + 0.5 - middle + shift * spread) / scale.max(1.0));
+                let near = |shift: f64| exact_lanczos((at as f64 + 0.5 - middle + shift * spread) / scale.max(1.0));
                 3.0 * (near(0.25) + near(-0.25)) + near(0.75) + near(-0.75)
             };
             let weights: Vec<f64> = (0..length).map(weight).collect();
@@ -354,6 +390,7 @@ mod tests {
                     let view = View { samples: &samples, channels, width, height, stride, across, down, spread };
                     let exact: Vec<f32> = view.resize(target, &mut Known::default());
                     let rounded: Vec<u8> = view.resize(target, &mut Known::default());
+                    assert_eq!(rounded, view.resize_on::<u8>(Arch::Scalar, target, &mut Known::default()));
                     for channel in 0..channels {
                         let expected = plainly(&view, target, channel);
                         let found = exact.iter().zip(&rounded).skip(channel).step_by(channels);

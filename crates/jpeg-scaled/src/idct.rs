@@ -138,7 +138,7 @@ static COSINES: LazyLock<[[[f32; 8]; 8]; 9]> = LazyLock::new(|| {
 
 /// A number of each block.
 #[derive(Clone, Copy)]
-struct Lanes([f32; LANES]);
+pub(crate) struct Lanes([f32; LANES]);
 
 impl Add for Lanes {
     type Output = Self;
@@ -273,7 +273,13 @@ fn eight(input: [Lanes; 8]) -> [Lanes; 8] {
 
 /// Writes the samples of a group of blocks, `N` rows of `LANES * N` samples, `stride` apart.
 #[inline(always)]
-pub(crate) fn transform<const N: usize>(group: &Group, factors: &[f32; 64], out: &mut [u8], stride: usize) {
+pub(crate) fn transform<const N: usize>(
+    group: &Group,
+    factors: &[f32; 64],
+    out: &mut [u8],
+    stride: usize,
+    packer: impl Pack,
+) {
     const NONE: Lanes = Lanes([0.0; LANES]);
     // By column of coefficients, then by row of samples.
     let mut half = [[NONE; N]; N];
@@ -295,41 +301,80 @@ pub(crate) fn transform<const N: usize>(group: &Group, factors: &[f32; 64], out:
         let samples = line(across);
         let (low, high) = samples.split_at(N.min(4));
         let row = &mut out[y * stride..][..LANES * N];
-        // Whole words overlap to the right, where the next block comes.
-        if N > 4 {
-            let (low, high) = (pack(low), pack(high));
+        let low = packer.pack(low);
+        if N == 4 {
+            for lane in 0..LANES {
+                row[lane * 4..][..4].copy_from_slice(&low[lane].to_le_bytes());
+            }
+        } else if N > 4 {
+            let high = packer.pack(high);
+            // Whole words overlap to the right, where the next block comes.
             for lane in 0..LANES {
                 let bytes = (u64::from(high[lane]) << 32 | u64::from(low[lane])).to_le_bytes();
                 write(row, lane * N, bytes, N);
             }
         } else {
-            for (lane, word) in pack(low).into_iter().enumerate() {
+            for (lane, word) in low.into_iter().enumerate() {
                 write(row, lane * N, word.to_le_bytes(), N);
             }
         }
     }
 }
 
-/// Up to four neighbouring samples of each block in a word, the first lowest.
-#[inline(always)]
-fn pack(samples: &[Lanes]) -> [u32; LANES] {
-    let mut words = [0; LANES];
-    if let Some(first) = samples.first() {
-        let levels = first.levels();
-        for lane in 0..LANES {
-            words[lane] = levels[lane] & 255;
+/// Puts up to four neighbouring samples of each block into a word, the first lowest.
+pub(crate) trait Pack: Copy {
+    fn pack(self, samples: &[Lanes]) -> [u32; LANES];
+}
+
+/// For any processor.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+impl Pack for Plain {
+    #[inline(always)]
+    fn pack(self, samples: &[Lanes]) -> [u32; LANES] {
+        let mut words = [0; LANES];
+        if let Some(first) = samples.first() {
+            let levels = first.levels();
+            for lane in 0..LANES {
+                words[lane] = levels[lane] & 255;
+            }
         }
+        if let Some(second) = samples.get(1) {
+            add_levels::<8>(&mut words, second);
+        }
+        if let Some(third) = samples.get(2) {
+            add_levels::<16>(&mut words, third);
+        }
+        if let Some(fourth) = samples.get(3) {
+            add_levels::<24>(&mut words, fourth);
+        }
+        words
     }
-    if let Some(second) = samples.get(1) {
-        add_levels::<8>(&mut words, second);
+}
+
+/// The same by narrowing instructions, which hold levels to their range themselves.
+#[cfg(target_arch = "x86_64")]
+impl Pack for pulp::x86::V3 {
+    #[inline(always)]
+    fn pack(self, samples: &[Lanes]) -> [u32; LANES] {
+        // Bytes come by sample and then by block, of four blocks in each half.
+        const BY_BLOCK: [u8; 32] = [
+            0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+        ];
+        let (avx, avx2) = (self.avx, self.avx2);
+        let (half, most) = (avx._mm256_set1_ps(128.0 + 1.0 / 512.0), avx._mm256_set1_ps(255.0));
+        let mut whole = [avx._mm256_setzero_si256(); 4];
+        for (whole, sample) in whole.iter_mut().zip(samples) {
+            // What is too large for an integer would turn negative.
+            let level = avx._mm256_min_ps(avx._mm256_add_ps(pulp::cast(sample.0), half), most);
+            *whole = avx._mm256_cvtps_epi32(level);
+        }
+        let low = avx2._mm256_packs_epi32(whole[0], whole[1]);
+        let high = avx2._mm256_packs_epi32(whole[2], whole[3]);
+        let bytes = avx2._mm256_packus_epi16(low, high);
+        pulp::cast(avx2._mm256_shuffle_epi8(bytes, pulp::cast(BY_BLOCK)))
     }
-    if let Some(third) = samples.get(2) {
-        add_levels::<16>(&mut words, third);
-    }
-    if let Some(fourth) = samples.get(3) {
-        add_levels::<24>(&mut words, fourth);
-    }
-    words
 }
 
 #[inline(always)]
@@ -347,5 +392,27 @@ fn write<const WIDTH: usize>(row: &mut [u8], at: usize, bytes: [u8; WIDTH], coun
         place.copy_from_slice(&bytes);
     } else {
         row[at..at + count].copy_from_slice(&bytes[..count]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn both_ways_of_packing_give_the_same() {
+        let Some(simd) = pulp::x86::V3::try_new() else {
+            return;
+        };
+        let hard = [-1e12, -129.0, -128.5, -0.6, -0.5, -0.002, 0.0, 0.499, 0.5, 1.5, 100.25, 126.5, 127.6, 300.0, 3e9];
+        for start in 0..hard.len() {
+            let sample =
+                |index: usize| Lanes(std::array::from_fn(|lane| hard[(start + index * 5 + lane) % hard.len()]));
+            let samples = [0, 1, 2, 3].map(sample);
+            for count in 1..=4 {
+                assert_eq!(simd.pack(&samples[..count])[..], Plain.pack(&samples[..count])[..]);
+            }
+        }
     }
 }

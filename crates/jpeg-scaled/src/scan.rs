@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::header::{Frame, Scan, Tables};
 use crate::huffman::{Kind, Table};
-use crate::idct::{CORNERS, Group, LANES, OUTSIDE, factors, transform};
+use crate::idct::{CORNERS, Group, LANES, OUTSIDE, Pack, Plain, factors, transform};
 use crate::input::{Bits, Input};
 use crate::{Limits, Picture, Plane};
 use pulp::{Arch, NullaryFnOnce};
@@ -134,34 +134,39 @@ fn write_group(samples: &mut [u8], stride: usize, size: usize, number: usize, gr
     let width = stride * size;
     let groups = stride / LANES;
     let out = &mut samples[number / groups * size * width + number % groups * LANES * size..];
-    Arch::new().dispatch(Transform { group, factors, size, out, width });
+    match Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(simd) => simd.vectorize(Transform { group, factors, size, out, width, packer: simd }),
+        other => other.dispatch(Transform { group, factors, size, out, width, packer: Plain }),
+    }
 }
 
 /// A closure would not be compiled for the processor's extensions: its body ends in a function of
 /// its own.
-struct Transform<'a> {
+struct Transform<'a, P> {
     group: &'a Group,
     factors: &'a [f32; 64],
     size: usize,
     out: &'a mut [u8],
     width: usize,
+    packer: P,
 }
 
-impl NullaryFnOnce for Transform<'_> {
+impl<P: Pack> NullaryFnOnce for Transform<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { group, factors, size, out, width } = self;
+        let Self { group, factors, size, out, width, packer } = self;
         match size {
-            1 => transform::<1>(group, factors, out, width),
-            2 => transform::<2>(group, factors, out, width),
-            3 => transform::<3>(group, factors, out, width),
-            4 => transform::<4>(group, factors, out, width),
-            5 => transform::<5>(group, factors, out, width),
-            6 => transform::<6>(group, factors, out, width),
-            7 => transform::<7>(group, factors, out, width),
-            _ => transform::<8>(group, factors, out, width),
+            1 => transform::<1>(group, factors, out, width, packer),
+            2 => transform::<2>(group, factors, out, width, packer),
+            3 => transform::<3>(group, factors, out, width, packer),
+            4 => transform::<4>(group, factors, out, width, packer),
+            5 => transform::<5>(group, factors, out, width, packer),
+            6 => transform::<6>(group, factors, out, width, packer),
+            7 => transform::<7>(group, factors, out, width, packer),
+            _ => transform::<8>(group, factors, out, width, packer),
         }
     }
 }

@@ -1,0 +1,529 @@
+//! Baseline JPEG with the tables of the standard: of planes in YCbCr, whose colour is halved both
+//! ways, or of one grey plane. Planes come at full size, so that colour is rounded once, by the
+//! quantiser.
+
+use pulp::{Arch, NullaryFnOnce};
+
+use crate::lanes::{LANES, Plain, Turn};
+
+/// Quantisers of luminance and chrominance by row (ITU-T T.81, tables K.1 and K.2), at quality 50.
+const QUANTISERS: [[u8; 64]; 2] = [
+    [
+        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
+        51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
+        120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    ],
+    [
+        17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99,
+    ],
+];
+
+/// How many codes there are of each length, and what they mean (tables K.3 to K.6).
+type Code = ([u8; 16], &'static [u8]);
+
+const DC_SYMBOLS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+const DC: [Code; 2] = [
+    ([0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], &DC_SYMBOLS),
+    ([0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0], &DC_SYMBOLS),
+];
+const AC: [Code; 2] = [
+    (
+        [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7D],
+        &[
+            0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07, 0x22, 0x71,
+            0x14, 0x32, 0x81, 0x91, 0xA1, 0x08, 0x23, 0x42, 0xB1, 0xC1, 0x15, 0x52, 0xD1, 0xF0, 0x24, 0x33, 0x62, 0x72,
+            0x82, 0x09, 0x0A, 0x16, 0x17, 0x18, 0x19, 0x1A, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2A, 0x34, 0x35, 0x36, 0x37,
+            0x38, 0x39, 0x3A, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59,
+            0x5A, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6A, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7A, 0x83,
+            0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0xA2, 0xA3,
+            0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xB2, 0xB3, 0xB4, 0xB5, 0xB6, 0xB7, 0xB8, 0xB9, 0xBA, 0xC2, 0xC3,
+            0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0xDA, 0xE1, 0xE2,
+            0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA,
+        ],
+    ),
+    (
+        [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77],
+        &[
+            0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61, 0x71, 0x13, 0x22,
+            0x32, 0x81, 0x08, 0x14, 0x42, 0x91, 0xA1, 0xB1, 0xC1, 0x09, 0x23, 0x33, 0x52, 0xF0, 0x15, 0x62, 0x72, 0xD1,
+            0x0A, 0x16, 0x24, 0x34, 0xE1, 0x25, 0xF1, 0x17, 0x18, 0x19, 0x1A, 0x26, 0x27, 0x28, 0x29, 0x2A, 0x35, 0x36,
+            0x37, 0x38, 0x39, 0x3A, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58,
+            0x59, 0x5A, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6A, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7A,
+            0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A,
+            0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xB2, 0xB3, 0xB4, 0xB5, 0xB6, 0xB7, 0xB8, 0xB9, 0xBA,
+            0xC2, 0xC3, 0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0xDA,
+            0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA,
+        ],
+    ),
+];
+
+/// Where each coefficient of the file is in a block, columns of frequencies one after the other
+/// (figure A.6).
+const ORDER: [u8; 64] = order();
+
+const fn order() -> [u8; 64] {
+    let mut order = [0; 64];
+    let mut index = 0;
+    let mut diagonal = 0_u8;
+    while diagonal < 15 {
+        let first = diagonal.saturating_sub(7);
+        let mut along = first;
+        while along <= diagonal - first {
+            // Even diagonals go up, so their rows fall.
+            let row = if diagonal.is_multiple_of(2) { diagonal - along } else { along };
+            order[index] = (diagonal - row) * 8 + row;
+            index += 1;
+            along += 1;
+        }
+        diagonal += 1;
+    }
+    order
+}
+
+/// Writes a file of one plane or three, each `width * height` samples.
+pub(super) fn encode(planes: &[&[u8]], width: u16, height: u16, quality: u8) -> Vec<u8> {
+    encode_on(Arch::new(), planes, width, height, quality)
+}
+
+fn encode_on(arch: Arch, planes: &[&[u8]], width: u16, height: u16, quality: u8) -> Vec<u8> {
+    let quantisers = QUANTISERS.map(|table| scaled(&table, quality));
+    let mut out = Vec::with_capacity(planes[0].len() / 4 + 1024);
+    headers(&mut out, planes.len(), width, height, &quantisers);
+    let mut bits = Bits { out, word: 0, count: 0 };
+    let (width, height) = (usize::from(width), usize::from(height));
+    match arch {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(simd) => {
+            simd.vectorize(Scan { planes, width, height, quantisers: &quantisers, bits: &mut bits, turn: simd });
+        }
+        other => other.dispatch(Scan { planes, width, height, quantisers: &quantisers, bits: &mut bits, turn: Plain }),
+    }
+    let mut out = bits.finish();
+    out.extend_from_slice(&[0xFF, 0xD9]);
+    out
+}
+
+/// The quantisers of a quality of 50 or more, as everybody since libjpeg reckons it.
+fn scaled(table: &[u8; 64], quality: u8) -> [u8; 64] {
+    let percent = 200 - 2 * u32::from(quality.clamp(50, 100));
+    table.map(|quantiser| ((u32::from(quantiser) * percent + 50) / 100).max(1) as u8)
+}
+
+fn headers(out: &mut Vec<u8>, components: usize, width: u16, height: u16, quantisers: &[[u8; 64]; 2]) {
+    out.extend_from_slice(&[0xFF, 0xD8]);
+    let mut segment = |code: u8, payload: &[u8]| {
+        out.extend_from_slice(&[0xFF, code]);
+        out.extend_from_slice(&(payload.len() as u16 + 2).to_be_bytes());
+        out.extend_from_slice(payload);
+    };
+    let count = components as u8;
+    let tables = components.min(2);
+    segment(0xE0, b"JFIF\0\x01\x01\x00\x00\x01\x00\x01\x00\x00");
+    for (number, table) in quantisers.iter().enumerate().take(tables) {
+        let mut payload = vec![number as u8];
+        payload.extend(ORDER.iter().map(|&at| table[usize::from(at % 8 * 8 + at / 8)]));
+        segment(0xDB, &payload);
+    }
+    let mut frame = vec![8];
+    frame.extend_from_slice(&height.to_be_bytes());
+    frame.extend_from_slice(&width.to_be_bytes());
+    frame.push(count);
+    for component in 0..count {
+        let sampling = if count > 1 && component == 0 { 0x22 } else { 0x11 };
+        frame.extend_from_slice(&[component + 1, sampling, component.min(1)]);
+    }
+    segment(0xC0, &frame);
+    for (class, codes) in [DC, AC].iter().enumerate() {
+        for (number, (counts, symbols)) in codes.iter().enumerate().take(tables) {
+            let mut payload = vec![(class << 4 | number) as u8];
+            payload.extend_from_slice(counts);
+            payload.extend_from_slice(symbols);
+            segment(0xC4, &payload);
+        }
+    }
+    let mut scan = vec![count];
+    for component in 0..count {
+        scan.extend_from_slice(&[component + 1, component.min(1) * 0x11]);
+    }
+    scan.extend_from_slice(&[0, 63, 0]);
+    segment(0xDA, &scan);
+}
+
+/// What one table needs while blocks are coded.
+struct Tables {
+    /// What transformed samples are multiplied by, columns of frequencies one after the other.
+    factors: [[f32; LANES]; 8],
+    /// Code and its length, eight bits, by symbol.
+    dc: [u32; 256],
+    ac: [u32; 256],
+}
+
+impl Tables {
+    fn new(number: usize, quantisers: &[[u8; 64]; 2]) -> Self {
+        let scale = |index: usize| match index {
+            0 => 1.0,
+            _ => (index as f64 * std::f64::consts::PI / 16.0).cos() * std::f64::consts::SQRT_2,
+        };
+        let factor = |column: usize, row: usize| {
+            let quantiser = f64::from(quantisers[number][row * 8 + column]);
+            (1.0 / (8.0 * quantiser * scale(column) * scale(row))) as f32
+        };
+        Self {
+            factors: std::array::from_fn(|column| std::array::from_fn(|row| factor(column, row))),
+            dc: codes(DC[number]),
+            ac: codes(AC[number]),
+        }
+    }
+}
+
+fn codes((counts, symbols): Code) -> [u32; 256] {
+    let mut codes = [0; 256];
+    let mut symbols = symbols.iter();
+    let mut next = 0;
+    for (length, &count) in (1..).zip(&counts) {
+        for &symbol in symbols.by_ref().take(usize::from(count)) {
+            codes[usize::from(symbol)] = next << 8 | length;
+            next += 1;
+        }
+        next <<= 1;
+    }
+    codes
+}
+
+struct Scan<'a, S> {
+    planes: &'a [&'a [u8]],
+    width: usize,
+    height: usize,
+    quantisers: &'a [[u8; 64]; 2],
+    bits: &'a mut Bits,
+    turn: S,
+}
+
+impl<S: Turn> NullaryFnOnce for Scan<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { planes, width, height, quantisers, bits, turn } = self;
+        let tables = [0, 1].map(|number| Tables::new(number, quantisers));
+        let mut predictions = [0; 3];
+        if let [grey] = planes {
+            let mut strip = Strip::new(width.next_multiple_of(8));
+            for top in (0..height).step_by(8) {
+                strip.fill(grey, width, height, top, 8);
+                for left in (0..width).step_by(8) {
+                    let block = strip.block(0, left, &tables[0], turn);
+                    bits.block(&block, &mut predictions[0], &tables[0]);
+                }
+            }
+            return;
+        }
+        let mut strips = [1, 2, 2].map(|part| Strip::new(width.next_multiple_of(16) / part));
+        for top in (0..height).step_by(16) {
+            strips[0].fill(planes[0], width, height, top, 16);
+            strips[1].fill_halved(planes[1], width, height, top);
+            strips[2].fill_halved(planes[2], width, height, top);
+            for left in (0..width).step_by(16) {
+                for (y, x) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+                    let block = strips[0].block(y, left + x, &tables[0], turn);
+                    bits.block(&block, &mut predictions[0], &tables[0]);
+                }
+                for component in [1, 2] {
+                    let block = strips[component].block(0, left / 2, &tables[1], turn);
+                    bits.block(&block, &mut predictions[component], &tables[1]);
+                }
+            }
+        }
+    }
+}
+
+/// Rows of blocks: samples less 128, what is outside of the picture repeating its edge.
+struct Strip {
+    samples: Vec<f32>,
+    stride: usize,
+}
+
+impl Strip {
+    fn new(stride: usize) -> Self {
+        Self { samples: vec![0.0; stride * 16], stride }
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, plane: &[u8], width: usize, height: usize, top: usize, rows: usize) {
+        for (y, out) in self.samples.chunks_exact_mut(self.stride).enumerate().take(rows) {
+            let row = &plane[(top + y).min(height - 1) * width..][..width];
+            let (inside, outside) = out.split_at_mut(width);
+            for (out, &sample) in inside.iter_mut().zip(row) {
+                *out = f32::from(sample) - 128.0;
+            }
+            outside.fill(inside[width - 1]);
+        }
+    }
+
+    /// Eight rows of the means of two by two samples.
+    #[inline(always)]
+    fn fill_halved(&mut self, plane: &[u8], width: usize, height: usize, top: usize) {
+        for (y, out) in self.samples.chunks_exact_mut(self.stride).enumerate().take(8) {
+            let row = |y: usize| plane[(top + y).min(height - 1) * width..][..width].as_chunks::<2>();
+            let ((upper, upper_last), (lower, lower_last)) = (row(2 * y), row(2 * y + 1));
+            for ((out, &[a, b]), &[c, d]) in out.iter_mut().zip(upper).zip(lower) {
+                let sum = u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d);
+                *out = f32::from(sum) * 0.25 - 128.0;
+            }
+            if let (&[a], &[b]) = (upper_last, lower_last) {
+                out[width / 2] = f32::from(u16::from(a) + u16::from(b)) * 0.5 - 128.0;
+            }
+            let (inside, outside) = out.split_at_mut(width.div_ceil(2));
+            outside.fill(inside[inside.len() - 1]);
+        }
+    }
+
+    /// Transformed and quantised, columns of frequencies one after the other.
+    #[inline(always)]
+    fn block(&self, top: usize, left: usize, tables: &Tables, turn: impl Turn) -> [i16; 64] {
+        let mut rows = [[0.0; LANES]; 8];
+        for (y, row) in rows.iter_mut().enumerate() {
+            let at = (top + y) * self.stride + left;
+            row.copy_from_slice(&self.samples[at..at + LANES]);
+        }
+        let columns = transform(turn.turn(transform(rows)));
+        let mut block = [0; 64];
+        for column in 0..8 {
+            for row in 0..LANES {
+                // Adding three times 2^22 leaves the rounded integer in the low bits of the number.
+                let level = columns[column][row] * tables.factors[column][row] + 12_582_912.0;
+                block[column * LANES + row] = level.to_bits() as i16;
+            }
+        }
+        block
+    }
+}
+
+/// The cosine transform of eight numbers in each lane, by Arai, Agui and Nakajima: what it leaves
+/// out is in the factors.
+#[inline(always)]
+fn transform(input: [[f32; LANES]; 8]) -> [[f32; LANES]; 8] {
+    // √½, sin(π/8), and cos(π/8) less and plus it.
+    const HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
+    const SINE: f32 = 0.382_683_43;
+    const LESS: f32 = 0.541_196_1;
+    const PLUS: f32 = 1.306_563;
+    let mut out = input;
+    for lane in 0..LANES {
+        let (mut sums, mut differences) = ([0.0; 4], [0.0; 4]);
+        for index in 0..4 {
+            sums[index] = input[index][lane] + input[7 - index][lane];
+            differences[3 - index] = input[index][lane] - input[7 - index][lane];
+        }
+
+        let (outer, inner) = (sums[0] + sums[3], sums[1] + sums[2]);
+        let outer_difference = sums[0] - sums[3];
+        let turned = (sums[1] - sums[2] + outer_difference) * HALF;
+        out[0][lane] = outer + inner;
+        out[4][lane] = outer - inner;
+        out[2][lane] = outer_difference + turned;
+        out[6][lane] = outer_difference - turned;
+
+        let pairs = [differences[0] + differences[1], differences[1] + differences[2], differences[2] + differences[3]];
+        let shared = (pairs[0] - pairs[2]) * SINE;
+        let (low, high) = (pairs[0] * LESS + shared, pairs[2] * PLUS + shared);
+        let middle = pairs[1] * HALF;
+        let (sum, difference) = (differences[3] + middle, differences[3] - middle);
+        out[5][lane] = difference + low;
+        out[3][lane] = difference - low;
+        out[1][lane] = sum + high;
+        out[7][lane] = sum - high;
+    }
+    out
+}
+
+/// Entropy-coded data, with its stuffing.
+struct Bits {
+    out: Vec<u8>,
+    /// The last `count` of its bits, at most 32, are not written yet.
+    word: u64,
+    count: u32,
+}
+
+impl Bits {
+    /// At most 32 bits.
+    #[inline(always)]
+    fn push(&mut self, bits: u32, count: u32) {
+        self.word = self.word << count | u64::from(bits);
+        self.count += count;
+        if self.count > 32 {
+            self.count -= 32;
+            let four = (self.word >> self.count) as u32;
+            // Whether any byte is 0xFF: then its complement has a byte of zero.
+            let zeros = !four;
+            if zeros.wrapping_sub(0x0101_0101) & !zeros & 0x8080_8080 == 0 {
+                self.out.extend_from_slice(&four.to_be_bytes());
+            } else {
+                self.stuff(four.to_be_bytes());
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn stuff(&mut self, bytes: [u8; 4]) {
+        for byte in bytes {
+            self.out.push(byte);
+            if byte == 0xFF {
+                self.out.push(0);
+            }
+        }
+    }
+
+    /// A symbol and the value whose size it has (F.1.2).
+    #[inline(always)]
+    fn value(&mut self, codes: &[u32; 256], run: u32, value: i32) {
+        let size = 32 - value.unsigned_abs().leading_zeros();
+        let code = codes[(run << 4 | size) as usize & 255];
+        let bits = (value + (value >> 31)) as u32 & ((1 << size) - 1);
+        self.push(code >> 8 << size | bits, (code & 255) + size);
+    }
+
+    #[inline(always)]
+    fn block(&mut self, block: &[i16; 64], prediction: &mut i32, tables: &Tables) {
+        let dc = i32::from(block[0]);
+        self.value(&tables.dc, 0, dc - *prediction);
+        *prediction = dc;
+        let mut ordered = [0; 64];
+        for index in 0..64 {
+            ordered[index] = block[usize::from(ORDER[index])];
+        }
+        let mut left = nonzero(&ordered) >> 1;
+        let mut at = 0;
+        while left != 0 {
+            let mut run = left.trailing_zeros();
+            at += run as usize + 1;
+            left = left >> run >> 1;
+            while run > 15 {
+                self.push(tables.ac[0xF0] >> 8, tables.ac[0xF0] & 255);
+                run -= 16;
+            }
+            self.value(&tables.ac, run, i32::from(ordered[at & 63]));
+        }
+        if at < 63 {
+            self.push(tables.ac[0] >> 8, tables.ac[0] & 255);
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let fill = self.count.next_multiple_of(8) - self.count;
+        let word = self.word << fill | ((1 << fill) - 1);
+        let bytes = ((self.count + fill) / 8) as usize;
+        for byte in &word.to_be_bytes()[8 - bytes..] {
+            self.out.push(*byte);
+            if *byte == 0xFF {
+                self.out.push(0);
+            }
+        }
+        self.out
+    }
+}
+
+/// A bit for each that is not zero, the first lowest.
+#[inline(always)]
+fn nonzero(values: &[i16; 64]) -> u64 {
+    let mut flags = [0; 64];
+    for index in 0..64 {
+        flags[index] = u8::from(values[index] != 0);
+    }
+    let mut bits = 0;
+    for (byte, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        // Each flag moves to its bit of the highest byte.
+        let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits |= gathered << (8 * byte);
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
+
+    use super::*;
+    use crate::colour::ycbcr_to_rgb;
+    use crate::picture::{Model, Picture, Samples};
+
+    /// Light, edges and noise in YCbCr, interleaved.
+    fn picture(width: usize, height: usize) -> Vec<u8> {
+        let mut state = 7_u32;
+        let mut samples = Vec::new();
+        for y in 0..height {
+            for x in 0..width {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let grain = (state >> 27) as usize;
+                let edge = if (x / 9 + y / 7).is_multiple_of(2) { 60 } else { 0 };
+                samples.extend([(3 * x + y + edge + grain) % 256, 90 + x % 64, 100 + y % 50].map(|level| level as u8));
+            }
+        }
+        samples
+    }
+
+    fn plane(samples: &[u8], component: usize) -> Vec<u8> {
+        samples.iter().skip(component).step_by(3).copied().collect()
+    }
+
+    /// By an independent decoder: RGB or grey.
+    fn decoded(file: &[u8]) -> Vec<u8> {
+        jpeg_decoder::Decoder::new(file).decode().unwrap()
+    }
+
+    fn error(a: &[u8], b: &[u8]) -> f64 {
+        assert_eq!(a.len(), b.len());
+        let sum: u64 = a.iter().zip(b).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
+        sum as f64 / a.len() as f64
+    }
+
+    #[test]
+    fn files_are_as_good_and_as_small_as_those_of_another_encoder() {
+        for (width, height) in [(1, 1), (1, 40), (40, 1), (7, 9), (8, 8), (16, 16), (17, 33), (100, 75), (267, 200)] {
+            // Where there are few samples, chance decides.
+            let more = if width * height < 5000 { 1.5 } else { 1.01 };
+            let samples = picture(width, height);
+            let planes = [0, 1, 2].map(|component| plane(&samples, component));
+            let [y, cb, cr] = planes.each_ref().map(|plane| &plane[..]);
+            let planes = planes.iter().map(|data| Samples { channels: 1, data: data.clone() }).collect();
+            let (width_32, height_32) = (width as u32, height as u32);
+            let picture = Picture { width: width_32, height: height_32, model: Model::YCbCr, planes };
+            let rgb = &ycbcr_to_rgb(picture).planes[0].data[..];
+            for quality in [50, 80, 95] {
+                let (width, height) = (width as u16, height as u16);
+                for (ours, kind, source, wanted) in [
+                    (encode(&[y, cb, cr], width, height, quality), ColorType::Ycbcr, &samples[..], rgb),
+                    (encode(&[y], width, height, quality), ColorType::Luma, y, y),
+                ] {
+                    let planes = if kind == ColorType::Luma { &[y][..] } else { &[y, cb, cr] };
+                    assert_eq!(ours, encode_on(Arch::Scalar, planes, width, height, quality));
+                    let mut other = Vec::new();
+                    let mut encoder = Encoder::new(&mut other, quality);
+                    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+                    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+                    encoder.encode(source, width, height, kind).unwrap();
+                    let (our_error, their_error) = (error(&decoded(&ours), wanted), error(&decoded(&other), wanted));
+                    assert!(
+                        our_error <= their_error * more + (more - 1.0) * 2.0,
+                        "{width} x {height} at {quality}: {our_error} {their_error}"
+                    );
+                    assert!(ours.len() as f64 <= other.len() as f64 * 1.01 + 8.0, "{} {}", ours.len(), other.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_of_ones_are_stuffed() {
+        let mut bits = Bits { out: Vec::new(), word: 0, count: 0 };
+        for _ in 0..3 {
+            bits.push(0xFF_FF12, 24);
+        }
+        bits.push(0x1F, 5);
+        let wanted: Vec<u8> = [0xFF, 0, 0xFF, 0, 0x12].repeat(3).into_iter().chain([0xFF, 0]).collect();
+        assert_eq!(bits.finish(), wanted);
+    }
+}
