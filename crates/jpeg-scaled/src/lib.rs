@@ -210,8 +210,7 @@ impl<R: Read> Decoder<R> {
             }
         }
         if progressive {
-            let deadline = self.limits.deadline;
-            canvas.components.iter_mut().try_for_each(|part| part.finish(deadline))?;
+            canvas.finish()?;
         }
         Ok(canvas.into_picture())
     }

@@ -15,6 +15,9 @@ use pulp::{Arch, NullaryFnOnce};
 /// coefficients. At 36 the error has a standard deviation of less than half a level at half size.
 const FINE: u64 = 36;
 
+/// Rows of blocks whose coefficients are given back together.
+const ROWS_AT_ONCE: usize = 16;
+
 /// The picture while it is decoded.
 pub(crate) struct Canvas {
     pub(crate) components: Vec<Part>,
@@ -242,6 +245,13 @@ impl Canvas {
         Ok(true)
     }
 
+    /// Ends a progressive picture.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let deadline = self.limits.deadline;
+        self.components.iter_mut().for_each(|part| part.nonzero = Vec::new());
+        self.components.iter_mut().try_for_each(|part| part.finish(deadline))
+    }
+
     pub(crate) fn into_picture(self) -> Picture {
         let damaged_intervals = self.damaged;
         let planes = self.components.into_iter().map(Part::into_plane).collect();
@@ -250,10 +260,10 @@ impl Canvas {
 }
 
 impl Part {
-    /// Transforms the coefficients of a progressive file.
-    pub(crate) fn finish(&mut self, deadline: Option<Instant>) -> Result<()> {
-        self.nonzero = Vec::new();
-        let coefficients = std::mem::take(&mut self.coefficients);
+    /// Transforms the coefficients of a progressive file, from the last to the first: memory is given back as the
+    /// samples take it.
+    fn finish(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let mut coefficients = std::mem::take(&mut self.coefficients);
         let mut factors = self.factors.ok_or(Error::Truncated)?;
         self.samples = vec![0; self.width() * self.rows * self.size];
         let groups = self.stride / LANES;
@@ -262,20 +272,27 @@ impl Part {
             factors[1..].iter_mut().for_each(|factor| *factor /= 2.0);
         }
         let mut middle = vec![[0; LANES]; area];
-        for (number, group) in coefficients.chunks_exact(area).enumerate() {
-            if number % groups == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        for row in (0..self.rows).rev() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::Deadline);
             }
-            if !unrefined {
-                write_group(&mut self.samples, self.stride, self.size, number, group, &factors);
-                continue;
+            let first = row * groups;
+            for (number, group) in (first..).zip(coefficients[first * area..].chunks_exact(area)) {
+                if !unrefined {
+                    write_group(&mut self.samples, self.stride, self.size, number, group, &factors);
+                    continue;
+                }
+                // Without its last bit, a coefficient is as likely as not one further from zero.
+                middle[0] = group[0];
+                for (middle, values) in middle.iter_mut().zip(group).skip(1) {
+                    *middle = values.map(|value| value.wrapping_mul(2) + value.signum());
+                }
+                write_group(&mut self.samples, self.stride, self.size, number, &middle, &factors);
             }
-            // Without its last bit, a coefficient is as likely as not one further from zero.
-            middle[0] = group[0];
-            for (middle, values) in middle.iter_mut().zip(group).skip(1) {
-                *middle = values.map(|value| value.wrapping_mul(2) + value.signum());
+            coefficients.truncate(first * area);
+            if row.is_multiple_of(ROWS_AT_ONCE) {
+                coefficients.shrink_to_fit();
             }
-            write_group(&mut self.samples, self.stride, self.size, number, &middle, &factors);
         }
         Ok(())
     }
