@@ -163,3 +163,14 @@ fn adobe_rgb_and_ycck_come_out_as_what_they_show() {
     let light = |ink: u32| ((255 - ink) * (255 - 30) / 255) as u8;
     assert_close(&colour, &[light(40), light(200), light(120), 255], 8);
 }
+
+/// Found by fuzzing: its palette has 28 bytes.
+#[test]
+fn a_palette_that_ends_within_a_colour_is_refused() {
+    let file = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x001\x00\x00\x00 \x02\x03\x00\x00\x00)\xba\
+        \x13\x8f\x00\x00\x00\x1cPLTE\xc8<(<\xb4P2F\xbe\xdc\xd2\xc8eY\x12\x06\x00\x00\x00\x04tRN\xf6\xff\
+        \x80\x00\xff\xa1\xa1\x94f\x00\x00\x00\x22IDATx\x9c\xdd\xcf\xb1\x01\x00\x00\x04\xc0\xb0\xf0\xa3']\
+        i\xf5\x02\xdd26\x01\x00\x00\x00\x80\x023\x88\xdf\x01\x93w\xfe\xff\xff\xff\xffICC_PROF\x94\x04ILE\
+        \x00\xffND\xaeB`\x82";
+    assert_eq!(code(thumbnails(file, Format::Png, &[16])), "corrupt");
+}
