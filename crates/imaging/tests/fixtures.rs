@@ -164,6 +164,17 @@ fn adobe_rgb_and_ycck_come_out_as_what_they_show() {
     assert_close(&colour, &[light(40), light(200), light(120), 255], 8);
 }
 
+#[test]
+fn alpha_of_colours_that_a_palette_does_not_have_is_ignored_as_browsers_do() {
+    let file = png_with(&[0, 1], 2, 1, png::ColorType::Indexed, png::BitDepth::Eight, |info| {
+        info.palette = Some((&[200, 10, 10, 10, 10, 200]).into());
+        info.trns = Some((&[0, 0, 0]).into());
+    });
+    let outcome = thumbnails(&file, Format::Png, &[16]).unwrap();
+    let (_, _, pixels) = look(Format::Png, &outcome.thumbnails[0].bytes);
+    assert_eq!(pixels, [200, 10, 10, 255, 10, 10, 200, 255]);
+}
+
 /// Found by fuzzing: its palette has 28 bytes.
 #[test]
 fn a_palette_that_ends_within_a_colour_is_refused() {

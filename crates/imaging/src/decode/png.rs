@@ -33,14 +33,11 @@ fn decode_inner(
     wanted.check_size(width, height)?;
     let mut reader = decoder.read_info().map_err(explain)?;
 
-    let info = reader.info();
-    if info.color_type == ColorType::Indexed {
-        let bytes = |part: &Option<std::borrow::Cow<'_, [u8]>>| part.as_ref().map_or(0, |part| part.len());
-        let (palette, alpha) = (bytes(&info.palette), bytes(&info.trns));
-        // `png` 0.18 would panic when it expands one of these.
-        if !palette.is_multiple_of(3) || palette > 3 * 256 || alpha > palette / 3 {
-            return Err(Rejection::corrupt("a palette that makes no sense"));
-        }
+    // `png` 0.18 would panic when it expands one of these.
+    if let Some(palette) = &reader.info().palette
+        && (!palette.len().is_multiple_of(3) || palette.len() > 3 * 256)
+    {
+        return Err(Rejection::corrupt("a palette that makes no sense"));
     }
 
     let early_exif = reader.info().exif_metadata.as_deref().map(<[u8]>::to_vec);
