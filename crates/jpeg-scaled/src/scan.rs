@@ -15,9 +15,6 @@ use pulp::{Arch, NullaryFnOnce};
 /// coefficients. At 36 the error has a standard deviation of less than half a level at half size.
 const FINE: u64 = 36;
 
-/// Rows of blocks whose coefficients are given back together.
-const ROWS_AT_ONCE: usize = 16;
-
 /// The picture while it is decoded.
 pub(crate) struct Canvas {
     pub(crate) components: Vec<Part>,
@@ -260,8 +257,8 @@ impl Canvas {
 }
 
 impl Part {
-    /// Transforms the coefficients of a progressive file, from the last to the first: memory is given back as the
-    /// samples take it.
+    /// Transforms the coefficients of a progressive file, from the last to the first. Half way those that are done give
+    /// their memory to the samples.
     fn finish(&mut self, deadline: Option<Instant>) -> Result<()> {
         let mut coefficients = std::mem::take(&mut self.coefficients);
         let mut factors = self.factors.ok_or(Error::Truncated)?;
@@ -277,7 +274,7 @@ impl Part {
                 return Err(Error::Deadline);
             }
             let first = row * groups;
-            for (number, group) in (first..).zip(coefficients[first * area..].chunks_exact(area)) {
+            for (number, group) in (first..).zip(coefficients[first * area..].chunks_exact(area).take(groups)) {
                 if !unrefined {
                     write_group(&mut self.samples, self.stride, self.size, number, group, &factors);
                     continue;
@@ -289,8 +286,8 @@ impl Part {
                 }
                 write_group(&mut self.samples, self.stride, self.size, number, &middle, &factors);
             }
-            coefficients.truncate(first * area);
-            if row.is_multiple_of(ROWS_AT_ONCE) {
+            if row == self.rows / 2 {
+                coefficients.truncate(first * area);
                 coefficients.shrink_to_fit();
             }
         }
