@@ -257,10 +257,9 @@ impl Canvas {
 }
 
 impl Part {
-    /// Transforms the coefficients of a progressive file, from the last to the first. Half way those that are done give
-    /// their memory to the samples.
+    /// Transforms the coefficients of a progressive file.
     fn finish(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let mut coefficients = std::mem::take(&mut self.coefficients);
+        let coefficients = std::mem::take(&mut self.coefficients);
         let mut factors = self.factors.ok_or(Error::Truncated)?;
         self.samples = vec![0; self.width() * self.rows * self.size];
         let groups = self.stride / LANES;
@@ -269,27 +268,20 @@ impl Part {
             factors[1..].iter_mut().for_each(|factor| *factor /= 2.0);
         }
         let mut middle = vec![[0; LANES]; area];
-        for row in (0..self.rows).rev() {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        for (number, group) in coefficients.chunks_exact(area).enumerate() {
+            if number % groups == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::Deadline);
             }
-            let first = row * groups;
-            for (number, group) in (first..).zip(coefficients[first * area..].chunks_exact(area).take(groups)) {
-                if !unrefined {
-                    write_group(&mut self.samples, self.stride, self.size, number, group, &factors);
-                    continue;
-                }
-                // Without its last bit, a coefficient is as likely as not one further from zero.
-                middle[0] = group[0];
-                for (middle, values) in middle.iter_mut().zip(group).skip(1) {
-                    *middle = values.map(|value| value.wrapping_mul(2) + value.signum());
-                }
-                write_group(&mut self.samples, self.stride, self.size, number, &middle, &factors);
+            if !unrefined {
+                write_group(&mut self.samples, self.stride, self.size, number, group, &factors);
+                continue;
             }
-            if row == self.rows / 2 {
-                coefficients.truncate(first * area);
-                coefficients.shrink_to_fit();
+            // Without its last bit, a coefficient is as likely as not one further from zero.
+            middle[0] = group[0];
+            for (middle, values) in middle.iter_mut().zip(group).skip(1) {
+                *middle = values.map(|value| value.wrapping_mul(2) + value.signum());
             }
+            write_group(&mut self.samples, self.stride, self.size, number, &middle, &factors);
         }
         Ok(())
     }
