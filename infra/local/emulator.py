@@ -12,6 +12,7 @@ import resource
 import shutil
 import signal
 import socketserver
+import threading
 from pathlib import Path
 
 # Properties that take a number or a truth value. CloudFormation converts what a parameter holds,
@@ -73,7 +74,7 @@ def typed(properties):
 def adjust() -> None:
     from ministack import app
     from ministack.core import lambda_runtime
-    from ministack.services import dynamodb, lambda_svc
+    from ministack.services import cognito, dynamodb, lambda_svc
     from ministack.services.cloudformation import stacks
 
     # Nagle's algorithm costs every invocation 40 ms.
@@ -83,6 +84,14 @@ def adjust() -> None:
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.250)
     # A query checks its condition's grammar anew for each item of the partition, which was most of a query's time.
     dynamodb._condition_syntax_error = functools.lru_cache(dynamodb._condition_syntax_error)
+    # Requests to the user pool are handled in threads, and one that looks for a user failed where another added one.
+    handle, one_at_a_time = cognito._run_idp_handler, threading.Lock()
+
+    def handle_alone(handler, action, data):
+        with one_at_a_time:
+            return handle(handler, action, data)
+
+    cognito._run_idp_handler = handle_alone
     # Positions in a stream are restored but its records are not, and the source would stay silent.
     lambda_svc._restore_esm_positions = lambda store, positions: None
 
