@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Stack, User, image_at, number, on_stack, parts, queued, text};
+use crate::harness::{Body, Fault, Stack, User, eventually, image_at, number, on_stack, parts, queued, text};
 
 /// A message of the queue, in which S3 tells of an upload.
 pub(crate) fn told_of(key: &str) -> Value {
@@ -144,5 +144,27 @@ fn what_its_owner_does_while_the_builder_is_dead_stays_done() {
         let ready = user.pages("/api/images?status=ready").await;
         let me = user.get("/api/me").await.gives(200);
         assert_eq!(me["usage"].number("images"), ready.len() as u64);
+    });
+}
+
+#[test]
+fn thumbnails_made_for_a_plan_that_passed_meanwhile_leave_nothing() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Premium").await;
+        let image = user.publish("Harbour", &Picture::jpeg(640, 480)).await;
+        let id = image.str("id");
+        unbuild(stack, &user, id).await;
+        let key = stack.original_key(id).await;
+        let twin = stack.twin("build_thumbnails").await;
+        twin.proxy.rule_after("PutObject", 1, 1, Fault::Delay(std::time::Duration::from_secs(2)));
+        twin.send(told_of(&key)).await;
+        eventually("the first thumbnail", async || (stack.blobs(id).await.len() == 2).then_some(())).await;
+        // Its record is refused for what its owner changed, and by then it is for another plan.
+        user.patch(format!("/api/images/{id}"), json!({"description": "At dawn"})).await.is(200);
+        stack.set_plan(&user.id, Some("Basic")).await;
+        twin.ends().await.expect("it builds");
+        user.ready(id).await;
+        eventually("one thumbnail alone", async || (stack.blobs(id).await.len() == 2).then_some(())).await;
+        stack.agrees(&user).await;
     });
 }

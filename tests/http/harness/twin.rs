@@ -89,6 +89,11 @@ impl Twin {
     /// Runs the function once. `Err`: it failed.
     pub(crate) async fn invoke(&self, event: Value) -> Result<Value, Value> {
         self.send(event).await;
+        self.ends().await
+    }
+
+    /// The end of what was sent.
+    pub(crate) async fn ends(&self) -> Result<Value, Value> {
         self.results.lock().await.recv().await.expect("the function runs")
     }
 
