@@ -4,13 +4,14 @@
 //! zero, without which the scans that refine them could not be read.
 
 use std::io::Read;
+use std::mem::take;
 
 use crate::error::{Error, Result};
 use crate::header::{Scan, Tables};
 use crate::huffman::{END, Kind, Table};
 use crate::idct::{CORNERS, Corner, LANES};
 use crate::input::{Input, Window};
-use crate::scan::{Canvas, ScanTables, State, walk};
+use crate::scan::{Canvas, Coefficients, ScanTables, State, walk};
 
 const UNKNOWN: Error = Error::Corrupt("a code that its Huffman table does not have");
 
@@ -24,16 +25,16 @@ pub(crate) fn scan<R: Read>(
         if canvas.see(component, tables)? {
             let part = &canvas.components[component];
             let blocks = part.stride * part.rows;
-            let coefficients = blocks / LANES * part.area();
+            let (rows, row_bytes) = (part.rows, part.row_bytes());
             let mapped = if part.size > 1 { blocks } else { 0 };
-            canvas.reserve(coefficients * 2 * LANES + mapped * 8)?;
+            canvas.reserve(Coefficients::bytes(rows, row_bytes) + mapped * 8)?;
             let part = &mut canvas.components[component];
-            part.coefficients = vec![[0; LANES]; coefficients];
+            part.coefficients = Coefficients::new(rows, row_bytes);
             part.nonzero = vec![0; mapped];
         }
     }
     if scan.start == 0 {
-        return dc_scan(canvas, input, tables, scan);
+        return with_coefficients(canvas, scan, |canvas, groups| dc_scan(canvas, groups, input, tables, scan));
     }
     let size = canvas.components[scan.parts[0].0].size;
     // Coefficients beyond the corner only count as long as a later scan may refine them together
@@ -45,10 +46,32 @@ pub(crate) fn scan<R: Read>(
         canvas.components[scan.parts[0].0].unrefined = true;
         return Ok(Some(input.skip_scan()?));
     }
-    ac_scan(canvas, input, tables, scan)
+    with_coefficients(canvas, scan, |canvas, groups| ac_scan(canvas, groups[0], input, tables, scan))
 }
 
-fn dc_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, scan: &Scan) -> Result<Option<u8>> {
+/// Runs a scan with the coefficients of its components beside the canvas. They are gone if it fails.
+fn with_coefficients(
+    canvas: &mut Canvas,
+    scan: &Scan,
+    run: impl FnOnce(&mut Canvas, &mut [&mut [[i16; LANES]]]) -> Result<Option<u8>>,
+) -> Result<Option<u8>> {
+    let take = |&(component, ..): &(usize, usize, usize)| take(&mut canvas.components[component].coefficients);
+    let mut taken: Vec<Coefficients> = scan.parts.iter().map(take).collect();
+    let mut groups: Vec<_> = taken.iter_mut().map(Coefficients::groups).collect();
+    let end = run(canvas, &mut groups)?;
+    for (&(component, ..), coefficients) in scan.parts.iter().zip(taken) {
+        canvas.components[component].coefficients = coefficients;
+    }
+    Ok(end)
+}
+
+fn dc_scan<R: Read>(
+    canvas: &mut Canvas,
+    groups: &mut [&mut [[i16; LANES]]],
+    input: &mut Input<R>,
+    tables: &Tables,
+    scan: &Scan,
+) -> Result<Option<u8>> {
     let low = scan.low;
     if scan.high > 0 {
         return walk(
@@ -62,9 +85,9 @@ fn dc_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, 
                 window.refill();
                 let bit = window.take(1) as i16;
                 window.done();
-                let part = &mut canvas.components[place.component];
+                let part = &canvas.components[place.component];
                 let at = part.number(place) * part.area();
-                part.coefficients[at][place.column % LANES] |= bit << low;
+                groups[place.part][at][place.column % LANES] |= bit << low;
                 Ok(())
             },
         );
@@ -84,15 +107,21 @@ fn dc_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, 
             window.done();
             let prediction = &mut state.predictions[place.part];
             *prediction = prediction.wrapping_add(difference.value);
-            let part = &mut canvas.components[place.component];
+            let part = &canvas.components[place.component];
             let at = part.number(place) * part.area();
-            part.coefficients[at][place.column % LANES] = (*prediction << low) as i16;
+            groups[place.part][at][place.column % LANES] = (*prediction << low) as i16;
             Ok(())
         },
     )
 }
 
-fn ac_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, scan: &Scan) -> Result<Option<u8>> {
+fn ac_scan<R: Read>(
+    canvas: &mut Canvas,
+    groups: &mut [[i16; LANES]],
+    input: &mut Input<R>,
+    tables: &Tables,
+    scan: &Scan,
+) -> Result<Option<u8>> {
     let codes = ScanTables::new(tables, scan, Kind::ProgressiveAc)?;
     let [Some(table)] = &codes.ac[..] else {
         return Err(Error::Corrupt("a scan without its Huffman table"));
@@ -117,7 +146,7 @@ fn ac_scan<R: Read>(canvas: &mut Canvas, input: &mut Input<R>, tables: &Tables, 
                 window: &mut window,
                 table,
                 corner: &CORNERS[part.size],
-                group: &mut part.coefficients[at..],
+                group: &mut groups[at..],
                 lane: place.column % LANES,
                 nonzero: &mut part.nonzero[block],
                 start: scan.start,

@@ -48,10 +48,51 @@ pub(crate) struct Part {
     samples: Vec<u8>,
     /// Sequential only: the group of blocks that is being decoded in each line of blocks of an MCU.
     open: Vec<Open>,
-    /// Progressive only: the coefficients of the corner of each block, by groups.
-    pub(crate) coefficients: Vec<[i16; LANES]>,
+    /// Progressive only: the coefficients of the corner of each block.
+    pub(crate) coefficients: Coefficients,
     /// Progressive only: which coefficients of each block are known not to be zero.
     pub(crate) nonzero: Vec<u64>,
+}
+
+/// Bytes.
+const CACHE_LINE: usize = 64;
+
+/// The coefficients of a component, by groups, and then, in the same memory, its samples: these
+/// have half the size, and a row of them is written where no coefficients are that are still needed.
+#[derive(Default)]
+pub(crate) struct Coefficients {
+    /// Room for a row of samples, and the coefficients.
+    memory: Vec<u8>,
+    /// Where the coefficients begin, on a line of the cache.
+    start: usize,
+}
+
+impl Coefficients {
+    /// Coefficients that are zero, of `rows` rows of blocks whose samples take `row_bytes` bytes.
+    pub(crate) fn new(rows: usize, row_bytes: usize) -> Self {
+        let mut memory = vec![0; Self::bytes(rows, row_bytes)];
+        let address = memory.as_ptr() as usize;
+        let start = (address + row_bytes).next_multiple_of(CACHE_LINE) - address;
+        memory.truncate(start + 2 * rows * row_bytes);
+        Self { memory, start }
+    }
+
+    /// What this takes.
+    pub(crate) fn bytes(rows: usize, row_bytes: usize) -> usize {
+        row_bytes + CACHE_LINE - 1 + 2 * rows * row_bytes
+    }
+
+    /// All coefficients, by groups.
+    pub(crate) fn groups(&mut self) -> &mut [[i16; LANES]] {
+        bytemuck::cast_slice_mut(&mut self.memory[self.start..])
+    }
+
+    /// Room for the samples of a row of blocks, and its coefficients. To be called from the first
+    /// row to the last.
+    fn row(&mut self, row: usize, row_bytes: usize) -> (&mut [u8], &[[i16; LANES]]) {
+        let (samples, coefficients) = self.memory.split_at_mut(self.start + 2 * row * row_bytes);
+        (&mut samples[row * row_bytes..][..row_bytes], bytemuck::cast_slice(&coefficients[..2 * row_bytes]))
+    }
 }
 
 /// Neighbouring blocks of one row, until the next group begins.
@@ -81,9 +122,14 @@ impl Part {
         place.row * (self.stride / LANES) + place.column / LANES
     }
 
+    /// Bytes of samples that a row of blocks makes.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.stride * self.area()
+    }
+
     /// Makes ready for a sequential scan.
     pub(crate) fn open(&mut self) {
-        self.samples = vec![0; self.width() * self.rows * self.size];
+        self.samples = vec![0; self.rows * self.row_bytes()];
         let line = || Open { number: usize::MAX, coefficients: Box::new([[0; LANES]; 2 * OUTSIDE]) };
         self.open = (0..self.vertical).map(|_| line()).collect();
     }
@@ -101,11 +147,12 @@ impl Part {
 
     #[inline(never)]
     fn next_group(&mut self, line: usize, number: usize) {
-        let area = self.area();
+        let (area, row_bytes, groups) = (self.area(), self.row_bytes(), self.stride / LANES);
         let open = &mut self.open[line];
         if let (true, Some(factors)) = (open.number != usize::MAX, &self.factors) {
             let group = &open.coefficients[..area];
-            write_group(&mut self.samples, self.stride, self.size, open.number, group, factors);
+            let row = &mut self.samples[open.number / groups * row_bytes..][..row_bytes];
+            write_group(row, self.stride, self.size, open.number % groups, group, factors);
         }
         open.coefficients[..area].fill([0; LANES]);
         open.number = number;
@@ -129,11 +176,10 @@ impl Part {
     }
 }
 
-/// Transforms a group into its place in the plane.
-fn write_group(samples: &mut [u8], stride: usize, size: usize, number: usize, group: &Group, factors: &[f32; 64]) {
+/// Transforms a group into its place in the samples of its row of blocks.
+fn write_group(row: &mut [u8], stride: usize, size: usize, number: usize, group: &Group, factors: &[f32; 64]) {
     let width = stride * size;
-    let groups = stride / LANES;
-    let out = &mut samples[number / groups * size * width + number % groups * LANES * size..];
+    let out = &mut row[number * LANES * size..];
     match Arch::new() {
         #[cfg(target_arch = "x86_64")]
         Arch::V3(simd) => simd.vectorize(Transform { group, factors, size, out, width, packer: simd }),
@@ -187,7 +233,9 @@ impl Canvas {
             let blocks = |side: u32, factor: u32, most: u32| (side * factor).div_ceil(8 * most);
             let stride = ((mcus.0 * horizontal) as usize).next_multiple_of(LANES);
             let rows = (mcus.1 * vertical) as usize;
-            canvas.reserve(stride * rows * size * size)?;
+            if !frame.progressive {
+                canvas.reserve(stride * rows * size * size)?;
+            }
             canvas.components.push(Part {
                 size,
                 horizontal,
@@ -202,7 +250,7 @@ impl Canvas {
                 unrefined: false,
                 samples: Vec::new(),
                 open: Vec::new(),
-                coefficients: Vec::new(),
+                coefficients: Coefficients::default(),
                 nonzero: Vec::new(),
             });
         }
@@ -259,30 +307,32 @@ impl Canvas {
 impl Part {
     /// Transforms the coefficients of a progressive file.
     fn finish(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let coefficients = std::mem::take(&mut self.coefficients);
+        let mut coefficients = std::mem::take(&mut self.coefficients);
         let mut factors = self.factors.ok_or(Error::Truncated)?;
-        self.samples = vec![0; self.width() * self.rows * self.size];
-        let groups = self.stride / LANES;
-        let (area, unrefined) = (self.area(), self.unrefined);
+        let (area, row_bytes, unrefined) = (self.area(), self.row_bytes(), self.unrefined);
         if unrefined {
             factors[1..].iter_mut().for_each(|factor| *factor /= 2.0);
         }
         let mut middle = vec![[0; LANES]; area];
-        for (number, group) in coefficients.chunks_exact(area).enumerate() {
-            if number % groups == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        for row in 0..self.rows {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::Deadline);
             }
-            if !unrefined {
-                write_group(&mut self.samples, self.stride, self.size, number, group, &factors);
-                continue;
+            let (samples, groups) = coefficients.row(row, row_bytes);
+            for (number, group) in groups.chunks_exact(area).enumerate() {
+                if !unrefined {
+                    write_group(samples, self.stride, self.size, number, group, &factors);
+                    continue;
+                }
+                // Without its last bit, a coefficient is as likely as not one further from zero.
+                middle[0] = group[0];
+                for (middle, values) in middle.iter_mut().zip(group).skip(1) {
+                    *middle = values.map(|value| value.wrapping_mul(2) + value.signum());
+                }
+                write_group(samples, self.stride, self.size, number, &middle, &factors);
             }
-            // Without its last bit, a coefficient is as likely as not one further from zero.
-            middle[0] = group[0];
-            for (middle, values) in middle.iter_mut().zip(group).skip(1) {
-                *middle = values.map(|value| value.wrapping_mul(2) + value.signum());
-            }
-            write_group(&mut self.samples, self.stride, self.size, number, &middle, &factors);
         }
+        self.samples = coefficients.memory;
         Ok(())
     }
 
