@@ -147,6 +147,13 @@ impl Remains {
         }
     }
 
+    /// Delivers the batch until it is done, and puts back what went with it.
+    async fn are_swept(&self, twin: &Twin, moment: &str) {
+        comes_again(twin, &self.event, moment).await;
+        self.are_gone(moment).await;
+        self.put_back().await;
+    }
+
     /// Deletes the images themselves.
     async fn end(self, user: &User, twin: &Twin) {
         self.put_back().await;
@@ -194,9 +201,7 @@ fn what_s3_does_not_delete_is_deleted_when_the_batch_comes_again() {
             let failed = twin.invoke(remains.event.clone()).await.expect_err(&moment);
             assert!(failed.to_string().contains("DeleteObjects"), "{failed}");
             twin.proxy.clear();
-            comes_again(&twin, &remains.event, &moment).await;
-            remains.are_gone(&moment).await;
-            remains.put_back().await;
+            remains.are_swept(&twin, &moment).await;
         }
         remains.end(&user, &twin).await;
     });
@@ -224,16 +229,12 @@ fn services_that_throttle_fail_or_lose_their_answers_delay_a_sweep() {
                     let moment = format!("{operation}: {fault:?}");
                     // Once: the call is sent again.
                     twin.proxy.rule_after(operation, 1, 1, fault.clone());
-                    comes_again(&twin, &remains.event, &moment).await;
-                    remains.are_gone(&moment).await;
-                    remains.put_back().await;
+                    remains.are_swept(&twin, &moment).await;
                     // For a while: the batch is.
                     twin.proxy.rule_after(operation, 1, ALWAYS, fault.clone());
                     twin.invoke(remains.event.clone()).await.expect_err(&moment);
                     twin.proxy.clear();
-                    comes_again(&twin, &remains.event, &moment).await;
-                    remains.are_gone(&moment).await;
-                    remains.put_back().await;
+                    remains.are_swept(&twin, &moment).await;
                 }
             }
         }

@@ -2,8 +2,8 @@
 //! This plays Lambda for it, as the Runtime API has it.
 
 use std::collections::HashMap;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::wire;
-use super::{Answer, Fault, Proxy, Stack, User, unique};
+use super::{Answer, Fault, PAUSE, Proxy, Stack, User, unique};
 
 /// What a function's deployment allows it, in milliseconds. Those who work pages until a minute before, as the audit, get
 /// one page; jobs get the time they have.
@@ -25,7 +25,7 @@ fn time(operation: &str) -> u128 {
 pub(crate) struct Twin {
     pub(crate) proxy: Proxy,
     pub(crate) operation: String,
-    process: Child,
+    process: SyncMutex<Child>,
     events: mpsc::Sender<Value>,
     results: Mutex<mpsc::Receiver<Result<Value, Value>>>,
     lambda: JoinHandle<()>,
@@ -77,7 +77,14 @@ impl Stack {
             .stdout(Stdio::null())
             .spawn()
             .expect("the executable runs");
-        Twin { proxy, operation: operation.to_owned(), process, events, results: Mutex::new(results), lambda }
+        Twin {
+            proxy,
+            operation: operation.to_owned(),
+            process: SyncMutex::new(process),
+            events,
+            results: Mutex::new(results),
+            lambda,
+        }
     }
 }
 
@@ -94,7 +101,21 @@ impl Twin {
 
     /// The end of what was sent.
     pub(crate) async fn ends(&self) -> Result<Value, Value> {
-        self.results.lock().await.recv().await.expect("the function runs")
+        let mut results = self.results.lock().await;
+        tokio::select! {
+            biased;
+            result = results.recv() => result.expect("the function runs"),
+            status = self.dies() => panic!("{} ended without an answer: {status}", self.operation),
+        }
+    }
+
+    async fn dies(&self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.process.lock().expect("nobody panicked").try_wait().expect("it is a child") {
+                return status;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Has the function run, without waiting for it.
@@ -184,6 +205,7 @@ impl Twin {
         tokio::select! {
             () = self.proxy.hangs() => Ok(()),
             _ = results.recv() => Err(self.proxy.take_calls().into_iter().map(|call| call.operation).collect()),
+            status = self.dies() => panic!("{} ended without an answer: {status}", self.operation),
         }
     }
 }
@@ -196,8 +218,9 @@ impl Drop for Twin {
     fn drop(&mut self) {
         self.lambda.abort();
         // SIGKILL; it may have ended already.
-        self.process.kill().ok();
-        self.process.wait().ok();
+        let process = self.process.get_mut().expect("nobody panicked");
+        process.kill().ok();
+        process.wait().ok();
     }
 }
 
