@@ -371,8 +371,7 @@ impl Groups {
         main: bool,
         budget: &mut Budget,
     ) -> Result<(Self, bool)> {
-        let mut groups =
-            Self { all: Vec::new(), entries: Entries::new(), map: Vec::new(), bits: 31, tiles_across: 1 };
+        let mut groups = Self { all: Vec::new(), entries: Entries::new(), map: Vec::new(), bits: 31, tiles_across: 1 };
         if main && bits.flag()? {
             groups.bits = 2 + bits.take(3)?;
             groups.tiles_across = tiles(width, groups.bits);

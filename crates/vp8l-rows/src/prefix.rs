@@ -155,7 +155,10 @@ impl Lengths {
                 previous = value;
             }
             let end = at + count as usize;
-            self.of[..alphabet].get_mut(at..end).ok_or(Error::Corrupt("code lengths past the last symbol"))?.fill(value);
+            self.of[..alphabet]
+                .get_mut(at..end)
+                .ok_or(Error::Corrupt("code lengths past the last symbol"))?
+                .fill(value);
             at = end;
         }
         bits.check()
