@@ -22,6 +22,7 @@ mod bits;
 mod budget;
 mod error;
 mod pixels;
+mod predict;
 mod prefix;
 mod transform;
 

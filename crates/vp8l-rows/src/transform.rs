@@ -9,8 +9,7 @@ use crate::bits::Bits;
 use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::pixels::{Pixels, tiles};
-
-const OPAQUE_BLACK: u32 = 0xFF00_0000;
+use crate::predict::{self, add};
 
 /// A transform, as it is undone.
 pub(crate) enum Transform {
@@ -45,7 +44,7 @@ impl Transform {
                     let tile_bits = 2 + bits.take(3)?;
                     let size = (tiles(width, tile_bits), tiles(height, tile_bits));
                     let modes = Pixels::all(bits, size, budget, |pixel| (pixel >> 8 & 15) as u8)?;
-                    Self::Predictor { bits: tile_bits, tiles_across: size.0, modes, above: vec![0; width], row: 0 }
+                    Self::Predictor { bits: tile_bits, tiles_across: size.0, modes, above: vec![0; width + 1], row: 0 }
                 }
                 1 => {
                     let tile_bits = 2 + bits.take(3)?;
@@ -85,8 +84,8 @@ impl Transform {
         match self {
             Self::Predictor { bits, tiles_across, modes, above, row } => {
                 let modes = &modes[(*row >> *bits) * *tiles_across..][..*tiles_across];
-                Arch::new().dispatch(Predict { bits: *bits, modes, above, pixels, first: *row == 0 });
-                above.copy_from_slice(pixels);
+                predict::undo(*bits, modes, above, pixels, *row == 0);
+                above[..pixels.len()].copy_from_slice(pixels);
                 *row += 1;
             }
             Self::Colour { bits, tiles_across, factors, row } => {
@@ -161,118 +160,4 @@ impl NullaryFnOnce for Colour<'_> {
             }
         }
     }
-}
-
-struct Predict<'a> {
-    bits: u32,
-    modes: &'a [u8],
-    above: &'a [u32],
-    pixels: &'a mut [u32],
-    first: bool,
-}
-
-impl NullaryFnOnce for Predict<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { bits, modes, above, pixels, first } = self;
-        pixels[0] = add(pixels[0], if first { OPAQUE_BLACK } else { above[0] });
-        if first {
-            for x in 1..pixels.len() {
-                pixels[x] = add(pixels[x], pixels[x - 1]);
-            }
-            return;
-        }
-        let width = pixels.len();
-        let mut x = 1;
-        for (tile, &mode) in modes.iter().enumerate() {
-            let end = width.min((tile + 1) << bits);
-            predict_tile(mode, above, pixels, x, end);
-            x = end;
-        }
-    }
-}
-
-/// Undoes one mode from column `x` on, at least 1, to `end`.
-#[inline(always)]
-fn predict_tile(mode: u8, above: &[u32], pixels: &mut [u32], mut x: usize, end: usize) {
-    let width = pixels.len();
-    macro_rules! each {
-        (|$left:ident, $above:ident, $before:ident, $after:ident| $foretold:expr) => {{
-            while x < end {
-                let $left = pixels[x - 1];
-                let $above = above[x];
-                let $before = above[x - 1];
-                // The last pixel of a row has the first of its own row there.
-                let $after = if x + 1 < width { above[x + 1] } else { pixels[0] };
-                let _ = ($left, $above, $before, $after);
-                pixels[x] = add(pixels[x], $foretold);
-                x += 1;
-            }
-        }};
-    }
-    match mode {
-        1 => each!(|left, above, before, after| left),
-        2 => each!(|left, above, before, after| above),
-        3 => each!(|left, above, before, after| after),
-        4 => each!(|left, above, before, after| before),
-        5 => each!(|left, above, before, after| mean(mean(left, after), above)),
-        6 => each!(|left, above, before, after| mean(left, before)),
-        7 => each!(|left, above, before, after| mean(left, above)),
-        8 => each!(|left, above, before, after| mean(before, above)),
-        9 => each!(|left, above, before, after| mean(above, after)),
-        10 => each!(|left, above, before, after| mean(mean(left, before), mean(above, after))),
-        11 => each!(|left, above, before, after| select(left, above, before)),
-        12 => each!(|left, above, before, after| gradient(left, above, before)),
-        13 => each!(|left, above, before, after| half_gradient(mean(left, above), before)),
-        _ => each!(|left, above, before, after| OPAQUE_BLACK),
-    }
-}
-
-/// The sum of each of the four samples, without carry.
-#[inline(always)]
-fn add(a: u32, b: u32) -> u32 {
-    (a & 0xFF00_FF00).wrapping_add(b & 0xFF00_FF00) & 0xFF00_FF00
-        | (a & 0x00FF_00FF).wrapping_add(b & 0x00FF_00FF) & 0x00FF_00FF
-}
-
-/// The mean of each of the four samples, rounded down.
-#[inline(always)]
-fn mean(a: u32, b: u32) -> u32 {
-    (a & b) + (((a ^ b) & 0xFEFE_FEFE) >> 1)
-}
-
-/// Left or above, whichever is nearer to left plus above less what is before above.
-#[inline(always)]
-fn select(left: u32, above: u32, before: u32) -> u32 {
-    let (left_bytes, above_bytes, before_bytes) = (left.to_le_bytes(), above.to_le_bytes(), before.to_le_bytes());
-    let (mut to_left, mut to_above) = (0, 0);
-    for sample in 0..4 {
-        to_left += above_bytes[sample].abs_diff(before_bytes[sample]) as u32;
-        to_above += left_bytes[sample].abs_diff(before_bytes[sample]) as u32;
-    }
-    if to_left < to_above { left } else { above }
-}
-
-#[inline(always)]
-fn gradient(left: u32, above: u32, before: u32) -> u32 {
-    let (left, above, before) = (left.to_le_bytes(), above.to_le_bytes(), before.to_le_bytes());
-    let mut out = [0; 4];
-    for sample in 0..4 {
-        let level = i16::from(left[sample]) + i16::from(above[sample]) - i16::from(before[sample]);
-        out[sample] = level.clamp(0, 255) as u8;
-    }
-    u32::from_le_bytes(out)
-}
-
-#[inline(always)]
-fn half_gradient(mean: u32, before: u32) -> u32 {
-    let (mean, before) = (mean.to_le_bytes(), before.to_le_bytes());
-    let mut out = [0; 4];
-    for sample in 0..4 {
-        let level = i16::from(mean[sample]) + (i16::from(mean[sample]) - i16::from(before[sample])) / 2;
-        out[sample] = level.clamp(0, 255) as u8;
-    }
-    u32::from_le_bytes(out)
 }
