@@ -4,13 +4,17 @@
 //! picture whose size has been checked: no container with chunks of its own choosing, no animation.
 
 use std::io::Read;
+use std::time::Instant;
 
 use crate::decode::{MAX_PROFILE, Wanted};
 use crate::exif::Orientation;
 use crate::picture::{Decoded, Model, Plane, Samples, premultiply};
-use crate::reduce::Factor;
+use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
 use crate::{Error, OVERSAMPLE, Rejection};
+
+/// How many times the thumbnail's size is left of chrominance.
+const CHROMA_OVERSAMPLE: f64 = 1.4;
 
 /// The most bytes of a file that are held; far more than a lossless picture of 16383 x 16383
 /// pixels of noise would be allowed in by its pixels.
@@ -28,7 +32,7 @@ pub(crate) fn decode(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded,
     // Nothing after the container belongs to the picture.
     read(source, size.saturating_sub(START), &mut file)?;
     source.check_deadline()?;
-    Ok(decode_file(file, wanted)?)
+    Ok(decode_file(file, wanted, source.deadline())?)
 }
 
 fn read(source: &mut Source<'_>, count: u64, file: &mut Vec<u8>) -> Result<(), Error> {
@@ -74,7 +78,7 @@ struct Parts<'a> {
     top: u32,
 }
 
-fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
+fn decode_file(file: Vec<u8>, wanted: Wanted, deadline: Option<Instant>) -> Result<Decoded, Rejection> {
     let parts = read_container(&file)?;
     let (width, height, bitstream_alpha) = bitstream_size(parts.picture)?;
     let canvas = parts.canvas.unwrap_or((width, height));
@@ -91,15 +95,15 @@ fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
     let orientation = parts.exif.map(Orientation::from_exif).unwrap_or_default();
     let target = wanted.stored_target(canvas, orientation);
     let factor = Factor::leaving(OVERSAMPLE, canvas, target);
-    let still = still_file(&parts, width, height);
     let scaled = (width.div_ceil(factor.x), height.div_ceil(factor.y));
     let icc_profile = parts.profile.filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec);
     let decoded =
         |model, planes| Decoded { width: canvas.0, height: canvas.1, orientation, icc_profile, model, planes };
     if !alpha && parts.picture.0 == b"VP8 " {
-        let planes = video_planes(&still)?;
+        let planes = video_planes(parts.picture.1, canvas, target, deadline)?;
         return Ok(decoded(Model::VideoYCbCr, planes));
     }
+    let still = still_file(&parts, width, height);
     let mut decoder =
         webpx::Decoder::new(&still).map_err(explain)?.config(webpx::DecoderConfig::new().limits(webpx::Limits::none()));
     if scaled != (width, height) {
@@ -128,32 +132,48 @@ fn decode_file(file: Vec<u8>, wanted: Wanted) -> Result<Decoded, Rejection> {
     Ok(decoded(if alpha { Model::Rgba } else { Model::Rgb }, vec![plane]))
 }
 
-/// A lossy picture at its full size, in its own planes. Where libwebp scales, it leaves out the
-/// filter that smooths the edges of blocks.
-fn video_planes(still: &[u8]) -> Result<Vec<Plane>, Rejection> {
-    let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
-    let planes = webpx::Decoder::new(still).map_err(explain)?.config(config).decode_yuv().map_err(explain)?;
-    let (width, height) = (planes.width, planes.height);
-    let halved = |side: u32| f64::from(side) / 2.0;
-    let colour = |data, stride| Plane {
-        width: width.div_ceil(2),
-        height: height.div_ceil(2),
-        stride,
-        view_width: halved(width),
-        view_height: halved(height),
-        spread: (1.0, 1.0),
-        samples: Samples { channels: 1, data },
+/// A lossy picture in its own planes, made smaller as its rows come.
+fn video_planes(
+    picture: &[u8],
+    (width, height): (u32, u32),
+    target: (u32, u32),
+    deadline: Option<Instant>,
+) -> Result<Vec<Plane>, Rejection> {
+    let mut decoder = vp8_rows::Decoder::new(picture).map_err(explain_lossy)?;
+    let half = (width.div_ceil(2), height.div_ceil(2));
+    let factors =
+        [Factor::leaving(OVERSAMPLE, (width, height), target), Factor::leaving(CHROMA_OVERSAMPLE, half, target)];
+    let [mut luminance, mut blue, mut red] = [
+        Reducer::new(1, width, height, factors[0]),
+        Reducer::new(1, half.0, half.1, factors[1]),
+        Reducer::new(1, half.0, half.1, factors[1]),
+    ];
+    while let Some(band) = decoder.next_band().map_err(explain_lossy)? {
+        band.luminance.rows().for_each(|row| luminance.push(row));
+        band.blue.rows().for_each(|row| blue.push(row));
+        band.red.rows().for_each(|row| red.push(row));
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Rejection::TookTooLong);
+        }
+    }
+    let colour = |reducer: Reducer| {
+        let (x, y) = (f64::from(factors[1].x), f64::from(factors[1].y));
+        Plane {
+            view_width: f64::from(width) / 2.0 / x,
+            view_height: f64::from(height) / 2.0 / y,
+            spread: (1.0 / x, 1.0 / y),
+            ..reducer.finish()
+        }
     };
-    let luminance = Plane {
-        width,
-        height,
-        stride: planes.y_stride,
-        view_width: f64::from(width),
-        view_height: f64::from(height),
-        spread: (0.0, 0.0),
-        samples: Samples { channels: 1, data: planes.y },
-    };
-    Ok(vec![luminance, colour(planes.u, planes.u_stride), colour(planes.v, planes.v_stride)])
+    Ok(vec![luminance.finish(), colour(blue), colour(red)])
+}
+
+fn explain_lossy(error: vp8_rows::Error) -> Rejection {
+    match error {
+        vp8_rows::Error::Truncated => Rejection::Truncated,
+        vp8_rows::Error::Corrupt(detail) => Rejection::corrupt(detail),
+        vp8_rows::Error::Unsupported(feature) => Rejection::Unsupported { feature: feature.to_owned() },
+    }
 }
 
 /// A frame smaller than its canvas, at its place to the nearest pixel of the reduced size.
