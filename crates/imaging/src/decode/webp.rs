@@ -1,17 +1,20 @@
-//! WebP: the container is read here, in order and in pieces, lossless pictures come by rows from
-//! `vp8l-rows`, lossy ones from libwebp.
-//!
-//! libwebp is the one C library on this path, and sees nothing but the bitstream of one still
-//! picture whose size has been checked: no container with chunks of its own choosing, no animation.
+//! WebP: the container is read here, in order and in pieces. Pictures come by rows, lossless ones and
+//! alpha from `vp8l-rows` as they are read, lossy ones from `vp8-rows` once they are there.
 
 use std::io::{BufRead, Read};
+use std::time::Instant;
+
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::decode::{MAX_PROFILE, Wanted};
 use crate::exif::Orientation;
-use crate::picture::{Decoded, Model, Plane, Samples, premultiply};
+use crate::picture::{Decoded, Model, Plane, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
 use crate::{Error, OVERSAMPLE, Rejection};
+
+/// How many times the thumbnail's size is left of chrominance.
+const CHROMA_OVERSAMPLE: f64 = 1.4;
 
 /// The most bytes of a file that are read; far more than a lossless picture of 16383 x 16383
 /// pixels of noise would be allowed in by its pixels.
@@ -173,7 +176,7 @@ fn read_file(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Rejecti
         let unread = payload.limit();
         chunks.finish(source, unread, size)?;
     }
-    finish(parts, wanted)
+    finish(parts, wanted, source.deadline())
 }
 
 /// Takes a chunk if it is part of the first picture.
@@ -278,69 +281,178 @@ impl Board {
     }
 }
 
-fn finish(mut parts: Parts, wanted: Wanted) -> Result<Decoded, Rejection> {
+fn finish(mut parts: Parts, wanted: Wanted, deadline: Option<Instant>) -> Result<Decoded, Rejection> {
     let picture = parts.picture.take().ok_or(Rejection::Truncated)?;
     let orientation = orientation(parts.exif.as_deref());
     let (canvas, model, planes) = match picture {
         Picture::Lossless { plane, model, canvas } => (canvas, model, vec![plane]),
         Picture::Lossy { data, size } => {
             let canvas = parts.canvas(size);
-            let still = still_file(&parts, &data, size);
-            drop(data);
             if parts.alpha.is_none() && size == canvas {
-                (canvas, Model::VideoYCbCr, video_planes(&still)?)
+                let target = wanted.stored_target(canvas, orientation);
+                (canvas, Model::VideoYCbCr, video_planes(&data, canvas, target, deadline)?)
             } else {
                 let factor = factor(wanted, canvas, orientation);
-                (canvas, Model::Rgba, vec![lossy_with_alpha(&parts, &still, size, canvas, factor)?])
+                (canvas, Model::Rgba, vec![lossy_with_alpha(&parts, &data, size, canvas, factor, deadline)?])
             }
         }
     };
     Ok(Decoded { width: canvas.0, height: canvas.1, orientation, icc_profile: parts.profile, model, planes })
 }
 
-/// A lossy picture with alpha, or without but smaller than its canvas.
+/// A lossy picture with alpha, or without but smaller than its canvas, made smaller as its rows come.
 fn lossy_with_alpha(
     parts: &Parts,
-    still: &[u8],
+    picture: &[u8],
     size: (u32, u32),
     canvas: (u32, u32),
     factor: Factor,
+    deadline: Option<Instant>,
 ) -> Result<Plane, Rejection> {
-    let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
-    let pixels = webpx::Decoder::new(still).map_err(explain)?.config(config).decode_rgba_raw().map_err(explain)?.0;
+    let mut decoder = vp8_rows::Decoder::new(picture).map_err(explain_lossy)?;
+    let limits = vp8l_rows::Limits { max_memory: MAX_MEMORY, deadline };
+    let alpha = parts.alpha.as_deref().map(|alpha| vp8l_rows::Alpha::new(alpha, size, limits));
+    let mut alpha = alpha.transpose().map_err(explain_lossless)?;
     let mut board = Board::new(parts, size, canvas, factor, true);
-    for row in pixels.chunks_exact(size.0 as usize * 4) {
-        board.push(row);
+    let width = size.0 as usize;
+    let mut pixels = vec![255; width * 4];
+    let mut emit = |luminance: &[u8], near: &Chroma, far: &Chroma| {
+        if let Some(alpha) = &mut alpha {
+            let samples = alpha.next_row().map_err(explain_lossless)?.ok_or(Rejection::Truncated)?;
+            for (pixel, &sample) in pixels.as_chunks_mut::<4>().0.iter_mut().zip(samples) {
+                pixel[3] = sample;
+            }
+        }
+        Arch::new().dispatch(ToRgb { luminance, near, far, pixels: &mut pixels });
+        board.push(&pixels);
+        Ok::<(), Rejection>(())
+    };
+    // A row of chrominance is for two of luminance, each of which also takes from the row of
+    // chrominance that is nearest to it of the others.
+    let (mut above, mut lower): (Option<Chroma>, Vec<u8>) = (None, Vec::new());
+    while let Some(band) = decoder.next_band().map_err(explain_lossy)? {
+        let mut luminance = band.luminance.rows();
+        for (blue, red) in band.blue.rows().zip(band.red.rows()) {
+            let here = Chroma::new(blue, red);
+            if let Some(above) = &above {
+                emit(&lower, above, &here)?;
+            }
+            emit(luminance.next().unwrap_or_default(), &here, above.as_ref().unwrap_or(&here))?;
+            lower.clear();
+            lower.extend_from_slice(luminance.next().unwrap_or_default());
+            above = Some(here);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Rejection::TookTooLong);
+        }
+    }
+    if let Some(last) = above.filter(|_| !lower.is_empty()) {
+        emit(&lower, &last, &last)?;
     }
     Ok(board.finish())
 }
 
-/// A lossy picture at its full size, in its own planes. Where libwebp scales, it leaves out the
-/// filter that smooths the edges of blocks.
-fn video_planes(still: &[u8]) -> Result<Vec<Plane>, Rejection> {
-    let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
-    let planes = webpx::Decoder::new(still).map_err(explain)?.config(config).decode_yuv().map_err(explain)?;
-    let (width, height) = (planes.width, planes.height);
-    let halved = |side: u32| f64::from(side) / 2.0;
-    let colour = |data, stride| Plane {
-        width: width.div_ceil(2),
-        height: height.div_ceil(2),
-        stride,
-        view_width: halved(width),
-        view_height: halved(height),
-        spread: (1.0, 1.0),
-        samples: Samples { channels: 1, data },
+/// A row of chrominance.
+struct Chroma {
+    blue: Vec<u8>,
+    red: Vec<u8>,
+}
+
+impl Chroma {
+    fn new(blue: &[u8], red: &[u8]) -> Self {
+        Self { blue: blue.to_vec(), red: red.to_vec() }
+    }
+}
+
+/// The colours of a row of luminance from the row of chrominance that covers it and the one nearest
+/// to that: nine, three, three and one sixteenth of the four nearest samples, as libwebp has it where
+/// it is not told to hurry. Compiled for any processor and for AVX2.
+struct ToRgb<'a> {
+    luminance: &'a [u8],
+    near: &'a Chroma,
+    far: &'a Chroma,
+    /// Four samples each, of which the last is left as it is.
+    pixels: &'a mut [u8],
+}
+
+impl NullaryFnOnce for ToRgb<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { luminance, near, far, pixels } = self;
+        let (mut blue, mut red) = (Vec::new(), Vec::new());
+        spread(&near.blue, &far.blue, &mut blue);
+        spread(&near.red, &far.red, &mut red);
+        let chroma = blue.iter().zip(&red);
+        for ((pixel, &y), (&cb, &cr)) in pixels.as_chunks_mut::<4>().0.iter_mut().zip(luminance).zip(chroma) {
+            // ITU-R BT.601 with the levels of video, in parts of 65,536.
+            let y = (i32::from(y) - 16) * 76_309 + 32_768;
+            let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
+            let level = |value: i32| (value >> 16).clamp(0, 255) as u8;
+            pixel[0] = level(y + 104_597 * cr);
+            pixel[1] = level(y - 25_675 * cb - 53_279 * cr);
+            pixel[2] = level(y + 132_201 * cb);
+        }
+    }
+}
+
+/// Two samples for each of `near`.
+#[inline(always)]
+fn spread(near: &[u8], far: &[u8], out: &mut Vec<u8>) {
+    let mixed = |at: usize| 3 * u16::from(near[at]) + u16::from(far[at]);
+    out.resize(near.len() * 2, 0);
+    let mut before = mixed(0);
+    let mut here = before;
+    for (at, pair) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let after = if at + 1 < near.len() { mixed(at + 1) } else { here };
+        *pair = [(3 * here + before + 8) >> 4, (3 * here + after + 8) >> 4].map(|sample| sample as u8);
+        (before, here) = (here, after);
+    }
+}
+
+/// A lossy picture in its own planes, made smaller as its rows come.
+fn video_planes(
+    picture: &[u8],
+    (width, height): (u32, u32),
+    target: (u32, u32),
+    deadline: Option<Instant>,
+) -> Result<Vec<Plane>, Rejection> {
+    let mut decoder = vp8_rows::Decoder::new(picture).map_err(explain_lossy)?;
+    let half = (width.div_ceil(2), height.div_ceil(2));
+    let factors =
+        [Factor::leaving(OVERSAMPLE, (width, height), target), Factor::leaving(CHROMA_OVERSAMPLE, half, target)];
+    let [mut luminance, mut blue, mut red] = [
+        Reducer::new(1, width, height, factors[0]),
+        Reducer::new(1, half.0, half.1, factors[1]),
+        Reducer::new(1, half.0, half.1, factors[1]),
+    ];
+    while let Some(band) = decoder.next_band().map_err(explain_lossy)? {
+        band.luminance.rows().for_each(|row| luminance.push(row));
+        band.blue.rows().for_each(|row| blue.push(row));
+        band.red.rows().for_each(|row| red.push(row));
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Rejection::TookTooLong);
+        }
+    }
+    let colour = |reducer: Reducer| {
+        let (x, y) = (f64::from(factors[1].x), f64::from(factors[1].y));
+        Plane {
+            view_width: f64::from(width) / 2.0 / x,
+            view_height: f64::from(height) / 2.0 / y,
+            spread: (1.0 / x, 1.0 / y),
+            ..reducer.finish()
+        }
     };
-    let luminance = Plane {
-        width,
-        height,
-        stride: planes.y_stride,
-        view_width: f64::from(width),
-        view_height: f64::from(height),
-        spread: (0.0, 0.0),
-        samples: Samples { channels: 1, data: planes.y },
-    };
-    Ok(vec![luminance, colour(planes.u, planes.u_stride), colour(planes.v, planes.v_stride)])
+    Ok(vec![luminance.finish(), colour(blue), colour(red)])
+}
+
+fn explain_lossy(error: vp8_rows::Error) -> Rejection {
+    match error {
+        vp8_rows::Error::Truncated => Rejection::Truncated,
+        vp8_rows::Error::Corrupt(detail) => Rejection::corrupt(detail),
+        vp8_rows::Error::Unsupported(feature) => Rejection::Unsupported { feature: feature.to_owned() },
+    }
 }
 
 fn u24(bytes: &[u8]) -> u32 {
@@ -354,35 +466,6 @@ fn lossy_size(data: &[u8]) -> Result<(u32, u32), Rejection> {
     }
     let side = |at: usize| u32::from(u16::from_le_bytes([data[at], data[at + 1]]) & 0x3FFF);
     Ok((side(6), side(8)))
-}
-
-/// A file with one still picture and nothing else: what libwebp gets to see.
-fn still_file(parts: &Parts, picture: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
-    let mut body = b"WEBP".to_vec();
-    let mut chunk = |name: &[u8], payload: &[u8]| {
-        body.extend_from_slice(name);
-        body.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        body.extend_from_slice(payload);
-        if payload.len() % 2 == 1 {
-            body.push(0);
-        }
-    };
-    if let Some(alpha) = &parts.alpha {
-        let mut header = [0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        header[4..7].copy_from_slice(&(width - 1).to_le_bytes()[..3]);
-        header[7..10].copy_from_slice(&(height - 1).to_le_bytes()[..3]);
-        chunk(b"VP8X", &header);
-        chunk(b"ALPH", alpha);
-    }
-    chunk(b"VP8 ", picture);
-    let mut file = b"RIFF".to_vec();
-    file.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    file.append(&mut body);
-    file
-}
-
-fn explain(error: impl std::fmt::Display) -> Rejection {
-    Rejection::corrupt(error)
 }
 
 fn explain_lossless(error: vp8l_rows::Error) -> Rejection {

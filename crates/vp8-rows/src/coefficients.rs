@@ -1,0 +1,176 @@
+//! Coefficients of a macroblock (RFC 6386, sections 13 and 14.1 to 14.3).
+
+use crate::bools::Bools;
+use crate::header::{Positions, Segment};
+use crate::transform::second_order;
+
+/// Blocks of a macroblock: sixteen of luminance, and four of each chrominance.
+pub(crate) const BLOCKS: usize = 24;
+
+/// Kinds of blocks as the probabilities have them.
+const LUMINANCE_AFTER_SECOND: usize = 0;
+const SECOND: usize = 1;
+const CHROMINANCE: usize = 2;
+const LUMINANCE: usize = 3;
+
+/// Where each coefficient in the order of the data is in its block.
+const ZIGZAG: [u8; 16] = [0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15];
+
+/// Probabilities of the further bits of large values.
+const CATEGORIES: [&[u8]; 4] = [
+    &[173, 148, 140],
+    &[176, 155, 140, 135],
+    &[180, 157, 141, 134, 130],
+    &[254, 254, 243, 230, 196, 177, 153, 140, 133, 130, 129],
+];
+
+/// A block's coefficients, row by row, multiplied already.
+pub(crate) type Block = [i16; 16];
+
+/// How much of a block is not zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
+pub(crate) enum Extent {
+    #[default]
+    Nothing,
+    /// The first coefficient.
+    First,
+    /// The first three at most, of luminance.
+    Few,
+    /// Any.
+    Any,
+}
+
+/// The coefficients of one macroblock at a time.
+pub(crate) struct Residue {
+    /// All zero between macroblocks: whoever uses a block clears it.
+    pub(crate) blocks: [Block; BLOCKS],
+    pub(crate) extents: [Extent; BLOCKS],
+}
+
+/// Which of the blocks at an edge of a macroblock have coefficients: four of luminance, two of each
+/// chrominance, and the one of second order, which outlives macroblocks without one.
+pub(crate) type Edge = [u8; 9];
+
+/// The edge of a macroblock without coefficients.
+#[inline(always)]
+pub(crate) fn clear(edge: &mut Edge, has_second: bool) {
+    edge[..8].fill(0);
+    if has_second {
+        edge[8] = 0;
+    }
+}
+
+impl Residue {
+    pub(crate) fn new() -> Self {
+        Self { blocks: [[0; 16]; BLOCKS], extents: [Extent::Nothing; BLOCKS] }
+    }
+
+    /// Reads a macroblock's coefficients and tells whether there are any.
+    #[inline(always)]
+    pub(crate) fn read(
+        &mut self,
+        bits: &mut Bools<'_>,
+        probabilities: &Positions,
+        segment: &Segment,
+        has_second: bool,
+        above: &mut Edge,
+        left: &mut Edge,
+    ) -> bool {
+        let mut reader = *bits;
+        let mut any = false;
+        let mut first = 0;
+        let mut kind = LUMINANCE;
+        if has_second {
+            let mut second = [0; 16];
+            let context = usize::from(above[8] + left[8]);
+            let end = read_block(&mut reader, &probabilities[SECOND], context, 0, segment.second, &mut second);
+            above[8] = u8::from(end > 0);
+            left[8] = above[8];
+            for (block, first) in self.blocks.iter_mut().zip(second_order(&second, end > 1)) {
+                block[0] = first;
+            }
+            (first, kind) = (1, LUMINANCE_AFTER_SECOND);
+        }
+        let mut factors = segment.luminance;
+        for index in 0..BLOCKS {
+            if index == 16 {
+                (first, kind, factors) = (0, CHROMINANCE, segment.chrominance);
+            }
+            let (row, column) = match index {
+                0..16 => (index / 4, index % 4),
+                _ => (4 + index / 4 % 2 * 2 + index / 2 % 2, 4 + index / 4 % 2 * 2 + index % 2),
+            };
+            let block = &mut self.blocks[index];
+            let context = usize::from(above[column] + left[row]);
+            let end = read_block(&mut reader, &probabilities[kind], context, first, factors, block);
+            let found = u8::from(end > first);
+            (above[column], left[row]) = (found, found);
+            let extent = match end {
+                0 | 1 if block[0] == 0 => Extent::Nothing,
+                0 | 1 => Extent::First,
+                2 | 3 if index < 16 => Extent::Few,
+                _ => Extent::Any,
+            };
+            self.extents[index] = extent;
+            any |= extent != Extent::Nothing;
+        }
+        *bits = reader;
+        any
+    }
+}
+
+/// Reads one block and tells where it ends: one past the place of its last coefficient, or the
+/// place of the first to be read if there are none.
+#[inline(always)]
+fn read_block(
+    bits: &mut Bools<'_>,
+    probabilities: &[[[u8; 11]; 3]; 17],
+    context: usize,
+    first: usize,
+    factors: [i32; 2],
+    out: &mut Block,
+) -> usize {
+    let mut at = first;
+    let mut nodes = &probabilities[at & 15][context.min(2)];
+    while at < 16 {
+        if !bits.bit(nodes[0]) {
+            return at;
+        }
+        while !bits.bit(nodes[1]) {
+            at += 1;
+            if at == 16 {
+                return 16;
+            }
+            nodes = &probabilities[at][0];
+        }
+        let magnitude = if bits.bit(nodes[2]) { large(bits, nodes) } else { 1 };
+        nodes = &probabilities[at + 1][if magnitude > 1 { 2 } else { 1 }];
+        let value = bits.signed(magnitude) * factors[usize::from(at > 0)];
+        out[usize::from(ZIGZAG[at])] = value as i16;
+        at += 1;
+    }
+    16
+}
+
+/// A value of 2 or more, without its sign (section 13.2).
+#[inline(always)]
+fn large(bits: &mut Bools<'_>, nodes: &[u8; 11]) -> i32 {
+    if !bits.bit(nodes[3]) {
+        return match bits.bit(nodes[4]) {
+            false => 2,
+            true => 3 + i32::from(bits.bit(nodes[5])),
+        };
+    }
+    if !bits.bit(nodes[6]) {
+        return match bits.bit(nodes[7]) {
+            false => 5 + i32::from(bits.bit(159)),
+            true => 7 + 2 * i32::from(bits.bit(165)) + i32::from(bits.bit(145)),
+        };
+    }
+    let category = match bits.bit(nodes[8]) {
+        false => usize::from(bits.bit(nodes[9])),
+        true => 2 + usize::from(bits.bit(nodes[10])),
+    };
+    let further = CATEGORIES[category].iter().fold(0, |value, &chance| 2 * value + i32::from(bits.bit(chance)));
+    further + 3 + (8 << category)
+}
