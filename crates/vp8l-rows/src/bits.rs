@@ -98,6 +98,14 @@ impl<R: Read> Bits<R> {
         Ok(())
     }
 
+    /// What it comes from where the data makes no sense because it has ended.
+    pub(crate) fn blame(&self, error: Error) -> Error {
+        match error {
+            Error::Corrupt(_) => self.check().err().unwrap_or(error),
+            other => other,
+        }
+    }
+
     /// A reader of bits; what it took is gone once it is [`done`](Window::done).
     #[inline(always)]
     pub(crate) fn window(&mut self) -> Window<'_> {

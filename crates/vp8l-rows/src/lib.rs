@@ -138,8 +138,10 @@ struct Rows {
 impl Rows {
     fn new<R: Read>(bits: &mut Bits<R>, size: (usize, usize), limits: &Limits) -> Result<Self> {
         let mut budget = Budget::new(limits);
-        let (transforms, coded_width) = Transform::read_all(bits, size, &mut budget)?;
-        let pixels = Pixels::new(bits, (coded_width, size.1), true, &mut budget)?;
+        let read = Transform::read_all(bits, size, &mut budget);
+        let (transforms, coded_width) = read.map_err(|error| bits.blame(error))?;
+        let read = Pixels::new(bits, (coded_width, size.1), true, &mut budget);
+        let pixels = read.map_err(|error| bits.blame(error))?;
         Ok(Self { pixels, transforms, coded_width, height: size.1, row: Vec::with_capacity(size.0), given: 0, budget })
     }
 
@@ -152,7 +154,7 @@ impl Rows {
             self.budget.check_time()?;
         }
         self.row.resize(self.coded_width, 0);
-        self.pixels.next_row(bits, &mut self.row)?;
+        self.pixels.next_row(bits, &mut self.row).map_err(|error| bits.blame(error))?;
         for transform in &mut self.transforms {
             transform.undo(&mut self.row);
         }

@@ -229,6 +229,7 @@ impl NullaryFnOnce for Part<'_> {
                     let distance = distance(prefixed(&mut window, symbol), width);
                     done = slot.wrapping_add(offset);
                     if distance > done || length > total - done {
+                        window.done();
                         return Err(Error::Corrupt("a copy from or to outside of the picture"));
                     }
                     if distance <= slot && length <= ring.len() - slot {

@@ -4,6 +4,7 @@ mod support;
 
 use support::streams::{self, Code, Writer};
 use support::*;
+use vp8l_rows::Error;
 
 #[test]
 fn streams_of_every_kind_decode_as_libwebp_decodes_them() {
@@ -80,7 +81,11 @@ fn a_stream_cut_anywhere_is_refused_where_libwebp_refuses_it() {
         let (width, height) = (1 + numbers.below(24) as usize, 1 + numbers.below(20) as usize);
         let payload = streams::payload(&mut numbers, width, height);
         for end in 0..payload.len().min(700) {
-            let ours = ours(&payload[..end]).ok();
+            let ours = ours(&payload[..end]);
+            if let Err(error) = &ours {
+                assert!(matches!(error, Error::Truncated), "{end} of {} bytes: {error}", payload.len());
+            }
+            let ours = ours.ok();
             // Of less than eight bytes, libwebp reads zeros up to the eighth.
             if end >= 8 || ours.is_some() {
                 assert_eq!(ours, theirs_of(&payload[..end]), "{end} of {} bytes", payload.len());
