@@ -178,6 +178,25 @@ fn metadata_counts_before_and_after_the_pixels() {
 }
 
 #[test]
+fn what_turns_a_picture_may_come_late_without_harm() {
+    // Upright, half as much would be kept of it.
+    let (width, height) = (120, 240);
+    let mut noise = 1_u32;
+    let mut next = || {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (noise >> 24) as u8
+    };
+    let rgba: Vec<u8> = (0..width * height).flat_map(|_| [next(), next(), next(), 255]).collect();
+    for config in [exact(), EncoderConfig::new()] {
+        let picture = chunks(&encode(&rgba, width, height, &config)).pop().unwrap();
+        let (extended, turned): (Chunk, Chunk) = (extended(8, width, height), (b"EXIF", exif(6)));
+        let early = riff(&[extended.clone(), turned.clone(), picture.clone()]);
+        let late = riff(&[extended, picture, turned]);
+        assert_eq!(whole(&early, 40), whole(&late, 40));
+    }
+}
+
+#[test]
 fn a_file_cut_anywhere_is_refused_and_what_follows_it_is_ignored() {
     for config in [exact(), EncoderConfig::new().quality(60.0)] {
         for opaque in [true, false] {
