@@ -26,7 +26,7 @@ fn streams_of_every_kind_decode_as_libwebp_decodes_them() {
 fn copies_reach_as_far_as_the_format_lets_them() {
     let mut numbers = Numbers(2);
     // Widths that divide the length of the ring and that do not.
-    for (width, height) in [(1300, 900), (1024, 1200), (16_384, 100), (7, 16_384), (1100, 950)] {
+    for (width, height) in [(1300, 900), (1024, 1200), (16_384, 100), (7, 16_384), (1100, 980)] {
         let payload = streams::far(&mut numbers, width, height);
         let theirs = theirs_of(&payload).expect("libwebp takes it");
         assert_same(&ours(&payload).unwrap(), &theirs, width as u32, &format!("{width} x {height}"));
@@ -130,24 +130,37 @@ fn with_codes(put: impl Fn(&mut Writer)) -> Vec<u8> {
 
 #[test]
 fn codes_that_are_none_are_refused_as_by_libwebp() {
-    // Code lengths of the code of code lengths, for symbols 17, 18, 0, 1, 2, ...
-    let coded = |lengths: &[u32]| {
+    // The first of the five codes by its lengths: the code of them, for 17, 18, 0, 1, 2, how many
+    // are told, and them, each one bit.
+    let coded = |code: &[u32], told: u32, lengths: &[u32]| {
         with_codes(|out| {
             out.put(0, 1);
-            out.put(lengths.len() as u32 - 4, 4);
-            lengths.iter().for_each(|&length| out.put(length, 3));
-            out.put(0, 1);
+            out.put(code.len() as u32 - 4, 4);
+            code.iter().for_each(|&length| out.put(length, 3));
+            out.put(1, 1);
+            out.put(4, 3);
+            out.put(told - 2, 10);
+            lengths.iter().for_each(|&length| out.put(length, 1));
         })
     };
+    // One bit says whether a length is 0 or 2.
+    let twos = |count: usize| coded(&[0, 0, 1, 0, 1], 2 + count as u32, &[&[0, 0][..], &vec![1; count]].concat());
+    let flat = |told| coded(&[0, 0, 1, 1], told, &[&[1, 1][..], &[0; 278]].concat());
     for (what, payload, taken) in [
         ("one symbol", with_codes(|out| out.put(0b0001, 4)), true),
-        ("a code without symbols", coded(&[0, 0, 0, 0]), false),
-        ("too many codes", coded(&[1, 1, 1, 0]), false),
-        ("too few codes", coded(&[2, 2, 2, 0]), false),
-        ("only zeros", coded(&[0, 0, 1, 0]), false),
-        ("all of one length that is too short", coded(&[0, 0, 0, 1]), false),
+        ("no symbol", twos(0), false),
+        ("one symbol of two bits", twos(1), true),
+        ("two codes of two bits", twos(2), false),
+        ("three codes of two bits", twos(3), false),
+        ("four codes of two bits", twos(4), true),
+        ("five codes of two bits", twos(5), false),
+        ("as many lengths as symbols", flat(280), true),
+        ("more lengths than symbols", flat(281), false),
+        ("no code of lengths", coded(&[0, 0, 0, 0], 2, &[]), false),
+        ("too few codes of lengths", coded(&[2, 0, 2, 2], 2, &[0; 8]), false),
+        ("too many codes of lengths", coded(&[1, 0, 1, 1], 2, &[0; 8]), false),
     ] {
-        assert_eq!(ours(&payload).is_ok(), taken, "{what}");
         assert_eq!(theirs_of(&payload).is_some(), taken, "{what}, in libwebp");
+        assert_eq!(ours(&payload).is_ok(), taken, "{what}");
     }
 }

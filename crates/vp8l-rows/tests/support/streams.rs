@@ -388,13 +388,13 @@ pub fn header(width: usize, height: usize) -> Writer {
 /// A picture of noise that repeats itself from as far away as copies reach: its payload.
 pub fn far(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
     let mut out = header(width, height);
-    // No transform, a cache of 6 bits, one group.
+    // No transform, a cache of 11 bits, one group.
     out.put(0, 1);
     out.put(1, 1);
-    out.put(6, 4);
+    out.put(11, 4);
     out.put(0, 1);
     let all = |to: u32| (0..to).collect::<Vec<u32>>();
-    let green = Code::random(numbers, &all(280 + 64), 280 + 64, 15);
+    let green = Code::random(numbers, &all(280 + 2048), 280 + 2048, 15);
     let [red, blue, alpha] = [(); 3].map(|()| Code::random(numbers, &all(256), 256, 15));
     let distances = Code::random(numbers, &all(40), 40, 15);
     for code in [&green, &red, &blue, &alpha, &distances] {
@@ -403,8 +403,8 @@ pub fn far(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
     let (mut done, total) = (0, width * height);
     while done < total {
         for _ in 0..numbers.below(if done == 0 { 20_000 } else { 40 }).min((total - done) as u64) {
-            if numbers.once_in(8) {
-                green.put(&mut out, 280 + numbers.below(64) as u32);
+            if numbers.once_in(3) {
+                green.put(&mut out, 280 + numbers.below(2048) as u32);
             } else {
                 green.put(&mut out, numbers.below(256) as u32);
                 for code in [&red, &blue, &alpha] {
