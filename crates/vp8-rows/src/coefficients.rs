@@ -16,6 +16,23 @@ const LUMINANCE: usize = 3;
 /// Where each coefficient in the order of the data is in its block.
 const ZIGZAG: [u8; 16] = [0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15];
 
+/// The row and column of each block at the edges of a macroblock.
+const PLACES: [(u8, u8); BLOCKS] = {
+    let mut places = [(0, 0); BLOCKS];
+    let mut index = 0;
+    while index < BLOCKS {
+        let at = index as u8;
+        places[index] = if at < 16 {
+            (at / 4, at % 4)
+        } else {
+            let plane = 4 + (at - 16) / 4 * 2;
+            (plane + at / 2 % 2, plane + at % 2)
+        };
+        index += 1;
+    }
+    places
+};
+
 /// Probabilities of the further bits of large values.
 const CATEGORIES: [&[u8]; 4] = [
     &[173, 148, 140],
@@ -43,8 +60,9 @@ pub(crate) enum Extent {
 /// The coefficients of one macroblock at a time.
 pub(crate) struct Residue {
     /// All zero between macroblocks: whoever uses a block clears it.
-    pub(crate) blocks: [Block; BLOCKS],
-    pub(crate) extents: [Extent; BLOCKS],
+    blocks: [Block; BLOCKS],
+    /// Where each ends: one past its last coefficient in the order of the data.
+    ends: [u8; BLOCKS],
 }
 
 /// Which of the blocks at an edge of a macroblock have coefficients: four of luminance, two of each
@@ -62,7 +80,21 @@ pub(crate) fn clear(edge: &mut Edge, has_second: bool) {
 
 impl Residue {
     pub(crate) fn new() -> Self {
-        Self { blocks: [[0; 16]; BLOCKS], extents: [Extent::Nothing; BLOCKS] }
+        Self { blocks: [[0; 16]; BLOCKS], ends: [0; BLOCKS] }
+    }
+
+    /// A block and how much of it there is.
+    #[inline(always)]
+    pub(crate) fn block(&mut self, index: usize) -> (&mut Block, Extent) {
+        let (block, end) = (&mut self.blocks[index], self.ends[index]);
+        let extent = match end {
+            4.. => Extent::Any,
+            2.. if index < 16 => Extent::Few,
+            2.. => Extent::Any,
+            _ if block[0] == 0 => Extent::Nothing,
+            _ => Extent::First,
+        };
+        (block, extent)
     }
 
     /// Reads a macroblock's coefficients and tells whether there are any.
@@ -77,7 +109,6 @@ impl Residue {
         left: &mut Edge,
     ) -> bool {
         let mut reader = *bits;
-        let mut any = false;
         let mut first = 0;
         let mut kind = LUMINANCE;
         if has_second {
@@ -92,30 +123,23 @@ impl Residue {
             (first, kind) = (1, LUMINANCE_AFTER_SECOND);
         }
         let mut factors = segment.luminance;
+        let mut seen = 0;
         for index in 0..BLOCKS {
             if index == 16 {
                 (first, kind, factors) = (0, CHROMINANCE, segment.chrominance);
             }
-            let (row, column) = match index {
-                0..16 => (index / 4, index % 4),
-                _ => (4 + index / 4 % 2 * 2 + index / 2 % 2, 4 + index / 4 % 2 * 2 + index % 2),
-            };
+            let (row, column) = PLACES[index];
+            let (above, left) = (&mut above[usize::from(column)], &mut left[usize::from(row)]);
             let block = &mut self.blocks[index];
-            let context = usize::from(above[column] + left[row]);
+            let context = usize::from(*above + *left);
             let end = read_block(&mut reader, &probabilities[kind], context, first, factors, block);
             let found = u8::from(end > first);
-            (above[column], left[row]) = (found, found);
-            let extent = match end {
-                0 | 1 if block[0] == 0 => Extent::Nothing,
-                0 | 1 => Extent::First,
-                2 | 3 if index < 16 => Extent::Few,
-                _ => Extent::Any,
-            };
-            self.extents[index] = extent;
-            any |= extent != Extent::Nothing;
+            (*above, *left) = (found, found);
+            self.ends[index] = end as u8;
+            seen |= end as i16 >> 1 | block[0];
         }
         *bits = reader;
-        any
+        seen != 0
     }
 }
 

@@ -3,12 +3,17 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m128i;
 
+use pulp::NullaryFnOnce;
+
 /// What the transform and the loop filter are made of.
 pub(crate) trait Simd: Copy {
     /// Sixteen bytes, taken as without sign (samples) or with (their differences).
     type Bytes: Copy;
     /// Eight numbers of 16 bits, which wrap.
     type Words: Copy;
+
+    /// Calls something that is compiled for these instructions, on its own where it is large.
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output;
 
     fn bytes(self, bytes: [u8; 16]) -> Self::Bytes;
     fn array(self, bytes: Self::Bytes) -> [u8; 16];
@@ -70,6 +75,11 @@ fn each<T: Copy, U: Copy + Default, const N: usize>(a: [T; N], b: [T; N], combin
 impl Simd for Plain {
     type Bytes = [u8; 16];
     type Words = [i16; 8];
+
+    #[inline(always)]
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
+        call.call()
+    }
 
     #[inline(always)]
     fn bytes(self, bytes: [u8; 16]) -> [u8; 16] {
@@ -222,6 +232,11 @@ impl Simd for Plain {
 impl Simd for pulp::x86::V3 {
     type Bytes = __m128i;
     type Words = __m128i;
+
+    #[inline(always)]
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
+        self.vectorize(call)
+    }
 
     #[inline(always)]
     fn bytes(self, bytes: [u8; 16]) -> __m128i {
