@@ -1,20 +1,20 @@
 //! Coefficients of a macroblock (RFC 6386, sections 13 and 14.1 to 14.3).
 
 use crate::bools::Bools;
-use crate::header::{Positions, Segment};
+use crate::header::{Position, Positions, Segment};
 use crate::transform::second_order;
 
 /// Blocks of a macroblock: sixteen of luminance, and four of each chrominance.
 pub(crate) const BLOCKS: usize = 24;
+
+/// The bits of blocks of chrominance where each block has one.
+const CHROMINANCE_BITS: u32 = 0xFF_0000;
 
 /// Kinds of blocks as the probabilities have them.
 const LUMINANCE_AFTER_SECOND: usize = 0;
 const SECOND: usize = 1;
 const CHROMINANCE: usize = 2;
 const LUMINANCE: usize = 3;
-
-/// Where each coefficient in the order of the data is in its block.
-const ZIGZAG: [u8; 16] = [0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15];
 
 /// The row and column of each block at the edges of a macroblock.
 const PLACES: [(u8, u8); BLOCKS] = {
@@ -61,8 +61,10 @@ pub(crate) enum Extent {
 pub(crate) struct Residue {
     /// All zero between macroblocks: whoever uses a block clears it.
     blocks: [Block; BLOCKS],
-    /// Where each ends: one past its last coefficient in the order of the data.
-    ends: [u8; BLOCKS],
+    /// Which are [`Extent::Any`], [`Extent::Few`] and [`Extent::First`], a bit each.
+    many: u32,
+    few: u32,
+    one: u32,
 }
 
 /// Which of the blocks at an edge of a macroblock have coefficients: four of luminance, two of each
@@ -80,21 +82,26 @@ pub(crate) fn clear(edge: &mut Edge, has_second: bool) {
 
 impl Residue {
     pub(crate) fn new() -> Self {
-        Self { blocks: [[0; 16]; BLOCKS], ends: [0; BLOCKS] }
+        Self { blocks: [[0; 16]; BLOCKS], many: 0, few: 0, one: 0 }
     }
 
     /// A block and how much of it there is.
     #[inline(always)]
     pub(crate) fn block(&mut self, index: usize) -> (&mut Block, Extent) {
-        let (block, end) = (&mut self.blocks[index], self.ends[index]);
-        let extent = match end {
-            4.. => Extent::Any,
-            2.. if index < 16 => Extent::Few,
-            2.. => Extent::Any,
-            _ if block[0] == 0 => Extent::Nothing,
-            _ => Extent::First,
+        let bit = 1 << index;
+        let extent = match () {
+            () if self.many & bit != 0 => Extent::Any,
+            () if self.few & bit != 0 => Extent::Few,
+            () if self.one & bit != 0 => Extent::First,
+            () => Extent::Nothing,
         };
-        (block, extent)
+        (&mut self.blocks[index], extent)
+    }
+
+    /// Which blocks are how full, a bit each.
+    #[inline(always)]
+    pub(crate) fn extents(&self) -> [(u32, Extent); 3] {
+        [(self.many, Extent::Any), (self.few, Extent::Few), (self.one, Extent::First)]
     }
 
     /// Reads a macroblock's coefficients and tells whether there are any.
@@ -123,7 +130,7 @@ impl Residue {
             (first, kind) = (1, LUMINANCE_AFTER_SECOND);
         }
         let mut factors = segment.luminance;
-        let mut seen = 0;
+        let (mut beyond_three, mut beyond_one, mut firsts) = (0, 0, 0);
         for index in 0..BLOCKS {
             if index == 16 {
                 (first, kind, factors) = (0, CHROMINANCE, segment.chrominance);
@@ -133,13 +140,18 @@ impl Residue {
             let block = &mut self.blocks[index];
             let context = usize::from(*above + *left);
             let end = read_block(&mut reader, &probabilities[kind], context, first, factors, block);
-            let found = u8::from(end > first);
+            let found = u8::from(usize::from(end) > first);
             (*above, *left) = (found, found);
-            self.ends[index] = end as u8;
-            seen |= end as i16 >> 1 | block[0];
+            // Nobody can foresee these.
+            beyond_three |= u32::from(end > 3) << index;
+            beyond_one |= u32::from(end > 1) << index;
+            firsts |= u32::from(block[0] != 0) << index;
         }
         *bits = reader;
-        seen != 0
+        self.many = beyond_three | beyond_one & CHROMINANCE_BITS;
+        self.few = beyond_one & !self.many;
+        self.one = firsts & !beyond_one;
+        beyond_one | firsts != 0
     }
 }
 
@@ -148,30 +160,33 @@ impl Residue {
 #[inline(always)]
 fn read_block(
     bits: &mut Bools<'_>,
-    probabilities: &[[[u8; 11]; 3]; 17],
+    positions: &[Position; 16],
     context: usize,
     first: usize,
     factors: [i32; 2],
     out: &mut Block,
-) -> usize {
-    let mut at = first;
-    let mut nodes = &probabilities[at & 15][context.min(2)];
-    while at < 16 {
+) -> u8 {
+    let mut rest = positions[first & 1..].iter();
+    let mut context = context.min(2);
+    while let Some(mut position) = rest.next() {
+        let mut nodes = &position.nodes[context];
         if !bits.bit(nodes[0]) {
-            return at;
+            return position.index;
         }
         while !bits.bit(nodes[1]) {
-            at += 1;
-            if at == 16 {
-                return 16;
-            }
-            nodes = &probabilities[at][0];
+            let Some(next) = rest.next() else { return 16 };
+            position = next;
+            nodes = &position.nodes[0];
         }
-        let magnitude = if bits.bit(nodes[2]) { large(bits, nodes) } else { 1 };
-        nodes = &probabilities[at + 1][if magnitude > 1 { 2 } else { 1 }];
-        let value = bits.signed(magnitude) * factors[usize::from(at > 0)];
-        out[usize::from(ZIGZAG[at])] = value as i16;
-        at += 1;
+        let magnitude = if bits.bit(nodes[2]) {
+            context = 2;
+            large(bits, nodes)
+        } else {
+            context = 1;
+            1
+        };
+        let value = bits.signed(magnitude) * factors[usize::from(position.index > 0)];
+        out[usize::from(position.place & 15)] = value as i16;
     }
     16
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::coefficients::{self, Edge, Extent, Residue};
+use crate::coefficients::{self, Block, Edge, Extent, Residue};
 use crate::error::{Error, Result};
 use crate::filter::{self, Edges, Tile, WAITING};
 use crate::header::Frame;
@@ -262,30 +262,42 @@ impl WorkArea {
     /// Predicts the macroblock and adds what it has of its own, which is used up.
     #[inline(always)]
     fn fill<S: Simd>(&mut self, simd: S, modes: &Modes, sides: Sides, residue: &mut Residue, any: bool) {
+        // Blocks that need not wait for others, a bit each.
+        let mut free = 0xFF_0000;
         if let Some(mode) = modes.luminance {
             predict::whole::<SIZE, _, _>(&mut self.luminance, mode, sides);
-            if any {
-                for index in 0..16 {
-                    let rows = &mut self.luminance[1 + index / 4 * 4..][..4];
-                    add(simd, residue, index, rows, MARGIN + index % 4 * 4);
-                }
-            }
+            free = 0xFF_FFFF;
         } else {
             for (index, &mode) in modes.subblocks.iter().enumerate() {
                 let rows = &mut self.luminance[index / 4 * 4..][..5];
                 let x = MARGIN + index % 4 * 4;
-                predict::subblock(rows, x, mode);
+                predict::subblock(simd, rows, x, mode);
                 if any {
-                    add(simd, residue, index, &mut rows[1..], x);
+                    let (block, extent) = residue.block(index);
+                    add(simd, block, extent, &mut rows[1..], x);
                 }
             }
         }
-        for (plane, area) in self.chrominance.iter_mut().enumerate() {
+        for area in &mut self.chrominance {
             predict::whole::<HALF, _, _>(area, modes.chrominance, sides);
-            if any {
-                for index in 0..4 {
-                    let rows = &mut area[1 + index / 2 * 4..][..4];
-                    add(simd, residue, 16 + plane * 4 + index, rows, MARGIN + index % 2 * 4);
+        }
+        if !any {
+            return;
+        }
+        let [blue, red] = &mut self.chrominance;
+        for (bits, extent) in residue.extents() {
+            let mut bits = bits & free;
+            while bits != 0 {
+                let index = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let (block, _) = residue.block(index);
+                if index < 16 {
+                    let rows = &mut self.luminance[1 + index / 4 * 4..][..4];
+                    add(simd, block, extent, rows, MARGIN + index % 4 * 4);
+                } else {
+                    let area = if index < 20 { &mut *blue } else { &mut *red };
+                    let rows = &mut area[1 + index / 2 % 2 * 4..][..4];
+                    add(simd, block, extent, rows, MARGIN + index % 2 * 4);
                 }
             }
         }
@@ -326,8 +338,7 @@ fn surround<const N: usize, const WIDTH: usize, const ROWS: usize>(
 
 /// Adds a block, if there is anything in it, and leaves it empty.
 #[inline(always)]
-fn add<S: Simd, const WIDTH: usize>(simd: S, residue: &mut Residue, index: usize, rows: &mut [[u8; WIDTH]], x: usize) {
-    let (block, extent) = residue.block(index);
+fn add<S: Simd, const W: usize>(simd: S, block: &mut Block, extent: Extent, rows: &mut [[u8; W]], x: usize) {
     match extent {
         Extent::Nothing => {}
         Extent::First => {
