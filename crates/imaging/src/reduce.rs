@@ -202,19 +202,24 @@ impl Across<'_> {
 
     #[inline(always)]
     fn boxes<const CHANNELS: usize, const KEPT: usize>(self, across: usize) {
-        let whole = self.sums.chunks_exact(across * CHANNELS);
+        let (sums, rows) = (self.sums, self.rows);
+        // Made room for first: pushed one by one, they would not be made several at once.
+        let start = self.out.len();
+        self.out.resize(start + sums.len().div_ceil(across * CHANNELS) * KEPT, 0);
+        let out = self.out[start..].as_chunks_mut::<KEPT>().0;
+        let whole = sums.chunks_exact(across * CHANNELS);
         let part = whole.remainder();
-        for pixels in whole {
-            push_mean::<CHANNELS, KEPT>(self.out, pixels, across, self.rows);
+        if let ([.., last], false) = (&mut *out, part.is_empty()) {
+            *last = mean::<CHANNELS, KEPT>(part, part.len() / CHANNELS, rows);
         }
-        if !part.is_empty() {
-            push_mean::<CHANNELS, KEPT>(self.out, part, part.len() / CHANNELS, self.rows);
+        for (pixels, out) in whole.zip(out) {
+            *out = mean::<CHANNELS, KEPT>(pixels, across, rows);
         }
     }
 }
 
 #[inline(always)]
-fn push_mean<const CHANNELS: usize, const KEPT: usize>(out: &mut Vec<u8>, pixels: &[u32], across: usize, rows: u32) {
+fn mean<const CHANNELS: usize, const KEPT: usize>(pixels: &[u32], across: usize, rows: u32) -> [u8; KEPT] {
     let mut total = [0_u32; KEPT];
     for pixel in 0..across {
         for channel in 0..KEPT {
@@ -227,5 +232,5 @@ fn push_mean<const CHANNELS: usize, const KEPT: usize>(out: &mut Vec<u8>, pixels
     for channel in 0..KEPT {
         mean[channel] = rounded(total[channel] as f32 * scale) as u8;
     }
-    out.extend_from_slice(&mean);
+    mean
 }

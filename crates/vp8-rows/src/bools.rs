@@ -13,7 +13,7 @@ pub(crate) struct Bools<'a> {
     window: u64,
     /// Bits of the window that come from the data.
     count: i32,
-    /// 128 to 255.
+    /// 1 to 255; the window is brought to where it is 128 and more when the next bit is read.
     range: u32,
     /// A zero follows that counts as data.
     padded: bool,
@@ -58,45 +58,48 @@ impl<'a> Bools<'a> {
         }
     }
 
-    /// A bit that is 0 in `probability` of 256 cases.
+    /// Brings the range back to 128 and more, and gives by how many bits.
     #[inline(always)]
-    pub(crate) fn bit(&mut self, probability: u8) -> bool {
+    fn normalise(&mut self) -> u32 {
+        let shift = self.range.leading_zeros() & 7;
+        self.window <<= shift;
+        self.count -= shift as i32;
         if self.count < 8 {
             self.refill();
         }
+        shift
+    }
+
+    /// A bit that is 0 in `probability` of 256 cases.
+    #[inline(always)]
+    pub(crate) fn bit(&mut self, probability: u8) -> bool {
+        let shift = self.normalise();
         let probability = u32::from(probability);
-        let split = (self.range * probability + (256 - probability)) >> 8;
+        // The multiplication need not wait for the shift.
+        let split = (((self.range * probability) << shift) + (256 - probability)) >> 8;
+        let range = self.range << shift;
         let at = u64::from(split) << 56;
         let bit = self.window >= at;
         if bit {
-            self.range -= split;
+            self.range = range - split;
             self.window -= at;
         } else {
             self.range = split;
         }
-        let shift = self.range.leading_zeros() - 24;
-        self.range <<= shift;
-        self.window <<= shift;
-        self.count -= shift as i32;
         bit
     }
 
     /// The number, or its negative, if the next bit of even chances says so.
     #[inline(always)]
     pub(crate) fn signed(&mut self, magnitude: i32) -> i32 {
-        if self.count < 8 {
-            self.refill();
-        }
-        let split = (self.range + 1) >> 1;
+        let shift = self.normalise();
+        let range = self.range << shift;
+        let split = (range + 1) >> 1;
         let at = u64::from(split) << 56;
         // Nobody can foresee this bit, so it decides without a branch.
         let mask = 0_u32.wrapping_sub(u32::from(self.window >= at));
-        self.range = split ^ ((split ^ (self.range - split)) & mask);
+        self.range = split ^ ((split ^ (range - split)) & mask);
         self.window -= at & (mask as i32 as i64 as u64);
-        let shift = self.range.leading_zeros() - 24;
-        self.range <<= shift;
-        self.window <<= shift;
-        self.count -= shift as i32;
         (magnitude ^ mask as i32).wrapping_sub(mask as i32)
     }
 

@@ -1,11 +1,14 @@
 //! Coefficients of a macroblock (RFC 6386, sections 13 and 14.1 to 14.3).
 
 use crate::bools::Bools;
-use crate::header::{Positions, Segment};
+use crate::header::{Position, Positions, Segment};
 use crate::transform::second_order;
 
 /// Blocks of a macroblock: sixteen of luminance, and four of each chrominance.
 pub(crate) const BLOCKS: usize = 24;
+
+/// The bits of blocks of chrominance where each block has one.
+const CHROMINANCE_BITS: u32 = 0xFF_0000;
 
 /// Kinds of blocks as the probabilities have them.
 const LUMINANCE_AFTER_SECOND: usize = 0;
@@ -13,8 +16,22 @@ const SECOND: usize = 1;
 const CHROMINANCE: usize = 2;
 const LUMINANCE: usize = 3;
 
-/// Where each coefficient in the order of the data is in its block.
-const ZIGZAG: [u8; 16] = [0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15];
+/// The row and column of each block at the edges of a macroblock.
+const PLACES: [(u8, u8); BLOCKS] = {
+    let mut places = [(0, 0); BLOCKS];
+    let mut index = 0;
+    while index < BLOCKS {
+        let at = index as u8;
+        places[index] = if at < 16 {
+            (at / 4, at % 4)
+        } else {
+            let plane = 4 + (at - 16) / 4 * 2;
+            (plane + at / 2 % 2, plane + at % 2)
+        };
+        index += 1;
+    }
+    places
+};
 
 /// Probabilities of the further bits of large values.
 const CATEGORIES: [&[u8]; 4] = [
@@ -43,8 +60,11 @@ pub(crate) enum Extent {
 /// The coefficients of one macroblock at a time.
 pub(crate) struct Residue {
     /// All zero between macroblocks: whoever uses a block clears it.
-    pub(crate) blocks: [Block; BLOCKS],
-    pub(crate) extents: [Extent; BLOCKS],
+    blocks: [Block; BLOCKS],
+    /// Which are [`Extent::Any`], [`Extent::Few`] and [`Extent::First`], a bit each.
+    many: u32,
+    few: u32,
+    one: u32,
 }
 
 /// Which of the blocks at an edge of a macroblock have coefficients: four of luminance, two of each
@@ -62,7 +82,26 @@ pub(crate) fn clear(edge: &mut Edge, has_second: bool) {
 
 impl Residue {
     pub(crate) fn new() -> Self {
-        Self { blocks: [[0; 16]; BLOCKS], extents: [Extent::Nothing; BLOCKS] }
+        Self { blocks: [[0; 16]; BLOCKS], many: 0, few: 0, one: 0 }
+    }
+
+    /// A block and how much of it there is.
+    #[inline(always)]
+    pub(crate) fn block(&mut self, index: usize) -> (&mut Block, Extent) {
+        let bit = 1 << index;
+        let extent = match () {
+            () if self.many & bit != 0 => Extent::Any,
+            () if self.few & bit != 0 => Extent::Few,
+            () if self.one & bit != 0 => Extent::First,
+            () => Extent::Nothing,
+        };
+        (&mut self.blocks[index], extent)
+    }
+
+    /// Which blocks are how full, a bit each.
+    #[inline(always)]
+    pub(crate) fn extents(&self) -> [(u32, Extent); 3] {
+        [(self.many, Extent::Any), (self.few, Extent::Few), (self.one, Extent::First)]
     }
 
     /// Reads a macroblock's coefficients and tells whether there are any.
@@ -77,7 +116,6 @@ impl Residue {
         left: &mut Edge,
     ) -> bool {
         let mut reader = *bits;
-        let mut any = false;
         let mut first = 0;
         let mut kind = LUMINANCE;
         if has_second {
@@ -92,30 +130,28 @@ impl Residue {
             (first, kind) = (1, LUMINANCE_AFTER_SECOND);
         }
         let mut factors = segment.luminance;
+        let (mut beyond_three, mut beyond_one, mut firsts) = (0, 0, 0);
         for index in 0..BLOCKS {
             if index == 16 {
                 (first, kind, factors) = (0, CHROMINANCE, segment.chrominance);
             }
-            let (row, column) = match index {
-                0..16 => (index / 4, index % 4),
-                _ => (4 + index / 4 % 2 * 2 + index / 2 % 2, 4 + index / 4 % 2 * 2 + index % 2),
-            };
+            let (row, column) = PLACES[index];
+            let (above, left) = (&mut above[usize::from(column)], &mut left[usize::from(row)]);
             let block = &mut self.blocks[index];
-            let context = usize::from(above[column] + left[row]);
+            let context = usize::from(*above + *left);
             let end = read_block(&mut reader, &probabilities[kind], context, first, factors, block);
-            let found = u8::from(end > first);
-            (above[column], left[row]) = (found, found);
-            let extent = match end {
-                0 | 1 if block[0] == 0 => Extent::Nothing,
-                0 | 1 => Extent::First,
-                2 | 3 if index < 16 => Extent::Few,
-                _ => Extent::Any,
-            };
-            self.extents[index] = extent;
-            any |= extent != Extent::Nothing;
+            let found = u8::from(usize::from(end) > first);
+            (*above, *left) = (found, found);
+            // Nobody can foresee these.
+            beyond_three |= u32::from(end > 3) << index;
+            beyond_one |= u32::from(end > 1) << index;
+            firsts |= u32::from(block[0] != 0) << index;
         }
         *bits = reader;
-        any
+        self.many = beyond_three | beyond_one & CHROMINANCE_BITS;
+        self.few = beyond_one & !self.many;
+        self.one = firsts & !beyond_one;
+        beyond_one | firsts != 0
     }
 }
 
@@ -124,30 +160,33 @@ impl Residue {
 #[inline(always)]
 fn read_block(
     bits: &mut Bools<'_>,
-    probabilities: &[[[u8; 11]; 3]; 17],
+    positions: &[Position; 16],
     context: usize,
     first: usize,
     factors: [i32; 2],
     out: &mut Block,
-) -> usize {
-    let mut at = first;
-    let mut nodes = &probabilities[at & 15][context.min(2)];
-    while at < 16 {
+) -> u8 {
+    let mut rest = positions[first & 1..].iter();
+    let mut context = context.min(2);
+    while let Some(mut position) = rest.next() {
+        let mut nodes = &position.nodes[context];
         if !bits.bit(nodes[0]) {
-            return at;
+            return position.index;
         }
         while !bits.bit(nodes[1]) {
-            at += 1;
-            if at == 16 {
-                return 16;
-            }
-            nodes = &probabilities[at][0];
+            let Some(next) = rest.next() else { return 16 };
+            position = next;
+            nodes = &position.nodes[0];
         }
-        let magnitude = if bits.bit(nodes[2]) { large(bits, nodes) } else { 1 };
-        nodes = &probabilities[at + 1][if magnitude > 1 { 2 } else { 1 }];
-        let value = bits.signed(magnitude) * factors[usize::from(at > 0)];
-        out[usize::from(ZIGZAG[at])] = value as i16;
-        at += 1;
+        let magnitude = if bits.bit(nodes[2]) {
+            context = 2;
+            large(bits, nodes)
+        } else {
+            context = 1;
+            1
+        };
+        let value = bits.signed(magnitude) * factors[usize::from(position.index > 0)];
+        out[usize::from(position.place & 15)] = value as i16;
     }
     16
 }

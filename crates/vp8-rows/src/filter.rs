@@ -6,128 +6,67 @@ use crate::simd::Simd;
 /// Between macroblocks the edge may be this much stronger.
 const BETWEEN: u8 = 4;
 
-/// Which edges of a macroblock are filtered.
+/// Which edges of a macroblock are filtered beside the left one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edges {
-    pub(crate) left: bool,
     pub(crate) above: bool,
     pub(crate) inner: bool,
 }
 
-/// Sixteen samples along an edge, or all that is needed across it.
-pub(crate) trait Area {
-    /// Rows and columns of a macroblock.
-    const SIZE: usize;
-    /// The samples of a row, relative to the macroblock.
-    fn row(&self, y: isize) -> [u8; 16];
-    fn set_row(&mut self, y: isize, samples: [u8; 16]);
-    /// Eight columns, the fifth of which is `x`, of one of sixteen lines that cross an edge.
-    fn line(&self, line: usize, x: usize) -> [u8; 8];
-    fn set_line(&mut self, line: usize, x: usize, samples: [u8; 8]);
+/// A macroblock and the rows above it that wait for its filter.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile {
+    /// Rows that wait, then the macroblock's.
+    pub(crate) luminance: [[u8; 16]; WAITING + 16],
+    /// Half as many, and in each the eight samples of blue and the eight of red.
+    pub(crate) chrominance: [[u8; 16]; WAITING / 2 + 8],
 }
 
-/// A plane with a macroblock that begins at `at`.
-pub(crate) struct Place<'a> {
-    pub(crate) samples: &'a mut [u8],
-    pub(crate) at: usize,
-    pub(crate) stride: usize,
-}
+/// Rows of luminance that wait for the macroblocks below, which change three of them; so many that
+/// all planes end at one place.
+pub(crate) const WAITING: usize = 8;
 
-impl Place<'_> {
-    #[inline(always)]
-    fn read<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.samples[at..].first_chunk().copied().unwrap_or([0; N])
-    }
-
-    #[inline(always)]
-    fn write<const N: usize>(&mut self, at: usize, samples: [u8; N]) {
-        if let Some(place) = self.samples[at..].first_chunk_mut() {
-            *place = samples;
-        }
-    }
-
-    #[inline(always)]
-    fn start(&self, y: isize) -> usize {
-        self.at.wrapping_add_signed(y * self.stride as isize)
-    }
-}
-
-impl Area for Place<'_> {
-    const SIZE: usize = 16;
-
-    #[inline(always)]
-    fn row(&self, y: isize) -> [u8; 16] {
-        self.read(self.start(y))
-    }
-
-    #[inline(always)]
-    fn set_row(&mut self, y: isize, samples: [u8; 16]) {
-        self.write(self.start(y), samples);
-    }
-
-    #[inline(always)]
-    fn line(&self, line: usize, x: usize) -> [u8; 8] {
-        self.read(self.at + line * self.stride + x - 4)
-    }
-
-    #[inline(always)]
-    fn set_line(&mut self, line: usize, x: usize, samples: [u8; 8]) {
-        self.write(self.at + line * self.stride + x - 4, samples);
-    }
-}
-
-/// The two chrominances side by side: eight samples of each.
-pub(crate) struct Pair<'a>(pub(crate) Place<'a>, pub(crate) Place<'a>);
-
-impl Area for Pair<'_> {
-    const SIZE: usize = 8;
-
-    #[inline(always)]
-    fn row(&self, y: isize) -> [u8; 16] {
-        let halves = [self.0.read(self.0.start(y)), self.1.read(self.1.start(y))].map(u64::from_le_bytes);
-        (u128::from(halves[0]) | u128::from(halves[1]) << 64).to_le_bytes()
-    }
-
-    #[inline(always)]
-    fn set_row(&mut self, y: isize, samples: [u8; 16]) {
-        let both = u128::from_le_bytes(samples);
-        self.0.write(self.0.start(y), (both as u64).to_le_bytes());
-        self.1.write(self.1.start(y), ((both >> 64) as u64).to_le_bytes());
-    }
-
-    #[inline(always)]
-    fn line(&self, line: usize, x: usize) -> [u8; 8] {
-        if line < 8 { self.0.line(line, x) } else { self.1.line(line - 8, x) }
-    }
-
-    #[inline(always)]
-    fn set_line(&mut self, line: usize, x: usize, samples: [u8; 8]) {
-        if line < 8 { self.0.set_line(line, x, samples) } else { self.1.set_line(line - 8, x, samples) }
-    }
-}
-
-/// Filters the edges of a macroblock in the order that the format has: all that run down before
-/// all that run across.
+/// Filters a macroblock, in the order that the format has: all edges that run down before all that
+/// run across. The tile to the left is changed too, if it is there.
 #[inline(always)]
-pub(crate) fn macroblock<S: Simd, A: Area>(simd: S, area: &mut A, strength: Strength, edges: Edges, simple: bool) {
+pub(crate) fn macroblock<S: Simd>(
+    simd: S,
+    mut left: Option<&mut Tile>,
+    tile: &mut Tile,
+    strength: Strength,
+    edges: Edges,
+    simple: bool,
+) {
     let inner = Limits::new(simd, strength, 0);
     let outer = Limits::new(simd, strength, BETWEEN);
     let kinds = if simple { (Kind::Simple, Kind::Simple) } else { (Kind::Outer, Kind::Inner) };
-    if edges.left {
-        across(simd, area, 0, &outer, kinds.0);
-    }
     if edges.inner {
-        for x in (4..A::SIZE).step_by(4) {
-            across(simd, area, x, &inner, kinds.1);
-        }
+        luminance_across(simd, left.as_deref_mut(), tile, &outer, &inner, kinds);
+    } else if let Some(left) = &mut left {
+        luminance_left(simd, left, tile, &outer, kinds.0);
     }
     if edges.above {
-        down(simd, area, 0, &outer, kinds.0);
+        down(simd, &mut tile.luminance[WAITING - 4..], &outer, kinds.0);
     }
     if edges.inner {
-        for y in (4..A::SIZE).step_by(4) {
-            down(simd, area, y, &inner, kinds.1);
+        for y in [4, 8, 12] {
+            down(simd, &mut tile.luminance[WAITING + y - 4..], &inner, kinds.1);
         }
+    }
+    if simple {
+        return;
+    }
+    if let Some(left) = &mut left {
+        chrominance_left(simd, left, tile, &outer);
+    }
+    if edges.inner {
+        chrominance_across(simd, tile, &inner);
+    }
+    if edges.above {
+        down(simd, &mut tile.chrominance[WAITING / 2 - 4..], &outer, kinds.0);
+    }
+    if edges.inner {
+        down(simd, &mut tile.chrominance[WAITING / 2..], &inner, kinds.1);
     }
 }
 
@@ -155,78 +94,187 @@ impl<S: Simd> Limits<S> {
     }
 }
 
-/// Filters the edge left of column `x`.
+/// Filters all edges of luminance that run down; the first only if there is something to the left.
 #[inline(always)]
-fn across<S: Simd, A: Area>(simd: S, area: &mut A, x: usize, limits: &Limits<S>, kind: Kind) {
-    let mut lines = [[0; 8]; 16];
-    for (line, samples) in lines.iter_mut().enumerate() {
-        *samples = area.line(line, x);
+fn luminance_across<S: Simd>(
+    simd: S,
+    left: Option<&mut Tile>,
+    tile: &mut Tile,
+    outer: &Limits<S>,
+    inner: &Limits<S>,
+    kinds: (Kind, Kind),
+) {
+    let none = simd.bytes([0; 16]);
+    let mut columns = [none; 16];
+    for (column, row) in columns.iter_mut().zip(&tile.luminance[WAITING..]) {
+        *column = simd.bytes(*row);
     }
-    let columns = to_columns(simd, lines);
-    let lines = to_lines(simd, edge(simd, columns, limits, kind));
-    for (line, samples) in lines.into_iter().enumerate() {
-        area.set_line(line, x, samples);
+    for _ in 0..4 {
+        columns = zip(simd, columns);
+    }
+    if let Some(left) = left {
+        let mut before = [none; 4];
+        for (four, rows) in before.iter_mut().zip(left.luminance[WAITING..].as_chunks::<4>().0) {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|row| last(&rows[row]));
+            *four = simd.bytes(join(a, b, c, d));
+        }
+        for _ in 0..4 {
+            before = zip(simd, before);
+        }
+        let [p3, p2, p1, p0] = before;
+        let [q0, q1, q2, q3, ..] = columns;
+        let changed = edge(simd, [p3, p2, p1, p0, q0, q1, q2, q3], outer, kinds.0);
+        columns[..4].copy_from_slice(&changed[4..]);
+        before.copy_from_slice(&changed[..4]);
+        for _ in 0..2 {
+            before = zip(simd, before);
+        }
+        for (four, rows) in before.into_iter().zip(left.luminance[WAITING..].as_chunks_mut::<4>().0) {
+            for (row, samples) in rows.iter_mut().zip(split(simd.array(four))) {
+                set_last(row, samples);
+            }
+        }
+    }
+    for x in [4, 8, 12] {
+        if let Some(near) = columns[x - 4..].first_chunk_mut::<8>() {
+            *near = edge(simd, *near, inner, kinds.1);
+        }
+    }
+    for _ in 0..4 {
+        columns = zip(simd, columns);
+    }
+    for (column, row) in columns.into_iter().zip(&mut tile.luminance[WAITING..]) {
+        *row = simd.array(column);
     }
 }
 
-/// Filters the edge above row `y`.
+/// Filters the edge between two macroblocks that run down.
 #[inline(always)]
-fn down<S: Simd, A: Area>(simd: S, area: &mut A, y: usize, limits: &Limits<S>, kind: Kind) {
-    let first = y as isize - 4;
-    let mut rows = [simd.bytes([0; 16]); 8];
-    for (row, samples) in (first..).zip(&mut rows) {
-        *samples = simd.bytes(area.row(row));
+fn luminance_left<S: Simd>(simd: S, left: &mut Tile, tile: &mut Tile, outer: &Limits<S>, kind: Kind) {
+    let (left, right) = (&mut left.luminance[WAITING..], &mut tile.luminance[WAITING..]);
+    let (left, right) = (left.as_chunks_mut::<2>().0, right.as_chunks_mut::<2>().0);
+    let mut lines = [simd.bytes([0; 16]); 8];
+    for ((two, left), right) in lines.iter_mut().zip(&*left).zip(&*right) {
+        *two = simd.bytes(join(last(&left[0]), first(&right[0]), last(&left[1]), first(&right[1])));
     }
-    let rows = edge(simd, rows, limits, kind);
-    let changed = match kind {
+    let lines = lines_across(simd, lines, outer, kind);
+    for ((two, left), right) in lines.into_iter().zip(left).zip(right) {
+        let [a, b, c, d] = split(simd.array(two));
+        set_last(&mut left[0], a);
+        set_first(&mut right[0], b);
+        set_last(&mut left[1], c);
+        set_first(&mut right[1], d);
+    }
+}
+
+/// The same of both chrominances.
+#[inline(always)]
+fn chrominance_left<S: Simd>(simd: S, left: &mut Tile, tile: &mut Tile, outer: &Limits<S>) {
+    let (left, right) = (&mut left.chrominance[WAITING / 2..], &mut tile.chrominance[WAITING / 2..]);
+    let mut lines = [simd.bytes([0; 16]); 8];
+    for ((two, left), right) in lines.iter_mut().zip(&*left).zip(&*right) {
+        let ([_, blue, _, red], [blue_2, _, red_2, _]) = (split(*left), split(*right));
+        *two = simd.bytes(join(blue, blue_2, red, red_2));
+    }
+    let lines = lines_across(simd, lines, outer, Kind::Outer);
+    for ((two, left), right) in lines.into_iter().zip(left).zip(right) {
+        let [blue, blue_2, red, red_2] = split(simd.array(two));
+        let ([a, _, b, _], [_, c, _, d]) = (split(*left), split(*right));
+        *left = join(a, blue, b, red);
+        *right = join(blue_2, c, red_2, d);
+    }
+}
+
+/// Filters the inner edge of both chrominances that runs down.
+#[inline(always)]
+fn chrominance_across<S: Simd>(simd: S, tile: &mut Tile, inner: &Limits<S>) {
+    let rows = &mut tile.chrominance[WAITING / 2..];
+    let mut lines = [simd.bytes([0; 16]); 8];
+    for (two, row) in lines.iter_mut().zip(&*rows) {
+        *two = simd.bytes(*row);
+    }
+    let lines = lines_across(simd, lines, inner, Kind::Inner);
+    for (two, row) in lines.into_iter().zip(rows) {
+        *row = simd.array(two);
+    }
+}
+
+/// Filters an edge, given two times eight samples across it in each vector.
+#[inline(always)]
+fn lines_across<S: Simd>(simd: S, lines: [S::Bytes; 8], limits: &Limits<S>, kind: Kind) -> [S::Bytes; 8] {
+    let mut columns = lines;
+    for _ in 0..4 {
+        columns = zip(simd, columns);
+    }
+    let mut lines = edge(simd, columns, limits, kind);
+    for _ in 0..3 {
+        lines = zip(simd, lines);
+    }
+    lines
+}
+
+/// Filters the edge above the fifth row.
+#[inline(always)]
+fn down<S: Simd>(simd: S, rows: &mut [[u8; 16]], limits: &Limits<S>, kind: Kind) {
+    let Some(rows) = rows.first_chunk_mut::<8>() else { return };
+    let changed = edge(simd, rows.map(|row| simd.bytes(row)), limits, kind);
+    let range = match kind {
         Kind::Simple => 3..5,
         Kind::Outer => 1..7,
         Kind::Inner => 2..6,
     };
-    for row in changed {
-        area.set_row(first + row as isize, simd.array(rows[row]));
+    for row in range {
+        rows[row] = simd.array(changed[row]);
     }
 }
 
-/// Makes columns of the lines that cross an edge.
+/// One round of turning lines into columns or back. Of the numbers of vectors and lanes in binary,
+/// the highest digit of the vector's becomes the lowest of the lane's, and the lane's highest the
+/// vector's lowest.
 #[inline(always)]
-fn to_columns<S: Simd>(simd: S, lines: [[u8; 8]; 16]) -> [S::Bytes; 8] {
-    let mut now = [simd.bytes([0; 16]); 8];
-    for (pair, lines) in now.iter_mut().zip(lines.as_chunks::<2>().0) {
-        let [first, second] = lines.map(u64::from_le_bytes);
-        *pair = simd.bytes((u128::from(first) | u128::from(second) << 64).to_le_bytes());
+fn zip<S: Simd, const N: usize>(simd: S, before: [S::Bytes; N]) -> [S::Bytes; N] {
+    let mut after = before;
+    for index in 0..N / 2 {
+        let (a, b) = (before[index], before[index + N / 2]);
+        after[2 * index] = simd.zip_low(a, b);
+        after[2 * index + 1] = simd.zip_high(a, b);
     }
-    // Each round moves the bit of the vector's number that tells its halves into the lane's, at
-    // the bottom, and the lane's top bit into the vector's.
-    for _ in 0..4 {
-        let before = now;
-        for index in 0..4 {
-            let (a, b) = (before[index], before[index + 4]);
-            now[2 * index] = simd.zip_low(a, b);
-            now[2 * index + 1] = simd.zip_high(a, b);
-        }
-    }
-    now
+    after
 }
 
-/// The opposite.
+/// Four samples each, as numbers.
 #[inline(always)]
-fn to_lines<S: Simd>(simd: S, columns: [S::Bytes; 8]) -> [[u8; 8]; 16] {
-    let mut now = columns;
-    for _ in 0..3 {
-        let before = now;
-        for index in 0..4 {
-            let (a, b) = (before[index], before[index + 4]);
-            now[2 * index] = simd.zip_low(a, b);
-            now[2 * index + 1] = simd.zip_high(a, b);
-        }
-    }
-    let mut lines = [[0; 8]; 16];
-    for (lines, pair) in lines.as_chunks_mut::<2>().0.iter_mut().zip(now) {
-        let both = u128::from_le_bytes(simd.array(pair));
-        *lines = [(both as u64).to_le_bytes(), ((both >> 64) as u64).to_le_bytes()];
-    }
-    lines
+fn join(a: u32, b: u32, c: u32, d: u32) -> [u8; 16] {
+    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    (u128::from(pair(a, b)) | u128::from(pair(c, d)) << 64).to_le_bytes()
+}
+
+#[inline(always)]
+fn split(samples: [u8; 16]) -> [u32; 4] {
+    let all = u128::from_le_bytes(samples);
+    [all as u32, (all >> 32) as u32, (all >> 64) as u32, (all >> 96) as u32]
+}
+
+#[inline(always)]
+fn first(row: &[u8; 16]) -> u32 {
+    let [a, b, c, d, ..] = *row;
+    u32::from_le_bytes([a, b, c, d])
+}
+
+#[inline(always)]
+fn last(row: &[u8; 16]) -> u32 {
+    let [.., a, b, c, d] = *row;
+    u32::from_le_bytes([a, b, c, d])
+}
+
+#[inline(always)]
+fn set_first(row: &mut [u8; 16], samples: u32) {
+    row[..4].copy_from_slice(&samples.to_le_bytes());
+}
+
+#[inline(always)]
+fn set_last(row: &mut [u8; 16], samples: u32) {
+    row[12..].copy_from_slice(&samples.to_le_bytes());
 }
 
 /// Filters sixteen samples of an edge, by four rows before and four after it.

@@ -24,12 +24,24 @@ pub(crate) struct Frame<'a> {
     pub(crate) partitions: Vec<Bools<'a>>,
 }
 
-/// Probabilities by kind of block, position of the coefficient, context and node; the bands that
-/// the format has are spelled out.
-pub(crate) type Positions = [[[[u8; 11]; 3]; 17]; 4];
+/// By kind of block and position of the coefficient; the bands that the format has are spelled out.
+pub(crate) type Positions = [[Position; 16]; 4];
 
-/// The band of each position (section 13.3), and of none after the last.
-const BANDS: [usize; 17] = [0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7];
+/// What is known of a coefficient before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    /// Probabilities by context and node.
+    pub(crate) nodes: [[u8; 11]; 3],
+    /// In the order of the data, and by rows of the block.
+    pub(crate) index: u8,
+    pub(crate) place: u8,
+}
+
+/// The band of each position (section 13.3).
+const BANDS: [usize; 16] = [0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7];
+
+/// Where each coefficient in the order of the data is in its block (section 13).
+const ZIGZAG: [u8; 16] = [0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15];
 
 /// What macroblocks of a segment have in common.
 #[derive(Clone, Copy, Debug, Default)]
@@ -241,7 +253,12 @@ fn read_probabilities(bits: &mut Bools<'_>) -> Probabilities {
 }
 
 fn positions(probabilities: &Probabilities) -> Box<Positions> {
-    Box::new(std::array::from_fn(|kind| std::array::from_fn(|position| probabilities[kind][BANDS[position]])))
+    let position = |kind: usize, index: usize| Position {
+        nodes: probabilities[kind][BANDS[index]],
+        index: index as u8,
+        place: ZIGZAG[index],
+    };
+    Box::new(std::array::from_fn(|kind| std::array::from_fn(|index| position(kind, index))))
 }
 
 /// Section 9.5: sizes of all partitions but the last, then these.

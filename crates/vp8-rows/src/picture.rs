@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::coefficients::{self, Edge, Extent, Residue};
+use crate::coefficients::{self, Block, Edge, Extent, Residue};
 use crate::error::{Error, Result};
-use crate::filter::{self, Edges, Pair, Place};
-use crate::header::{Frame, Strength};
+use crate::filter::{self, Edges, Tile, WAITING};
+use crate::header::Frame;
 use crate::modes::{Modes, SubMode};
 use crate::predict::{self, Chrominance, Luminance, MARGIN, Sides};
 use crate::simd::{Plain, Simd};
@@ -17,10 +17,6 @@ use crate::{Band, Rows};
 /// Rows and columns of a macroblock, of luminance and of each chrominance.
 const SIZE: usize = 16;
 const HALF: usize = 8;
-
-/// Rows that wait for the next row of macroblocks, whose upper edge the filter changes three of; of
-/// luminance so many that all planes end at one place.
-const WAITING: usize = 8;
 
 /// What is taken for samples above the picture, and left of it.
 const ABOVE: u8 = 127;
@@ -37,10 +33,9 @@ pub(crate) struct Picture<'a> {
     above: Vec<Above>,
     residue: Box<Residue>,
     area: Box<WorkArea>,
-    /// By macroblock, of this row.
-    filters: Vec<(Strength, bool)>,
-    luminance: Plane,
-    chrominance: [Plane; 2],
+    tiles: Vec<Tile>,
+    /// The rows of the last band, of luminance and both chrominances.
+    out: [Vec<u8>; 3],
 }
 
 /// What a macroblock leaves for those below it.
@@ -59,37 +54,6 @@ struct WorkArea {
     chrominance: [Chrominance; 2],
 }
 
-/// The rows of a plane that are held: those that waited, then a row of macroblocks.
-struct Plane {
-    samples: Vec<u8>,
-    stride: usize,
-    waiting: usize,
-}
-
-impl Plane {
-    fn new(across: usize, size: usize, waiting: usize) -> Self {
-        // Rows should not all meet in one set of a cache.
-        let stride = (across * size).next_multiple_of(64) | 64;
-        Self { samples: vec![0; stride * (waiting + size)], stride, waiting }
-    }
-
-    /// Moves the last rows to where those that wait are.
-    fn wait(&mut self) {
-        let end = self.samples.len();
-        self.samples.copy_within(end - self.waiting * self.stride.., 0);
-    }
-
-    /// Some of the rows, by their numbers, where that of the first of the macroblocks is `top`.
-    fn rows(&self, width: usize, top: usize, rows: Range<usize>) -> Rows<'_> {
-        let at = |row| (self.waiting + row - top) * self.stride;
-        Rows { samples: &self.samples[at(rows.start)..at(rows.end)], stride: self.stride, width }
-    }
-
-    fn at(&mut self, column: usize) -> Place<'_> {
-        Place { at: self.waiting * self.stride + column, stride: self.stride, samples: &mut self.samples }
-    }
-}
-
 impl<'a> Picture<'a> {
     pub(crate) fn new(chunk: &'a [u8]) -> Result<Self> {
         let frame = Frame::read(chunk)?;
@@ -100,6 +64,7 @@ impl<'a> Picture<'a> {
             luminance: [ABOVE; SIZE],
             chrominance: [[ABOVE; HALF]; 2],
         };
+        let tile = Tile { luminance: [[0; _]; WAITING + SIZE], chrominance: [[0; _]; WAITING / 2 + HALF] };
         Ok(Self {
             frame,
             across,
@@ -108,9 +73,8 @@ impl<'a> Picture<'a> {
             above: vec![above; across],
             residue: Box::new(Residue::new()),
             area: Box::new(WorkArea { luminance: [[0; _]; 17], chrominance: [[[0; _]; 9]; 2] }),
-            filters: vec![Default::default(); across],
-            luminance: Plane::new(across, SIZE, WAITING),
-            chrominance: [0, 1].map(|_| Plane::new(across, HALF, WAITING / 2)),
+            tiles: vec![tile; across],
+            out: [SIZE, HALF, HALF].map(|size| vec![0; across * size * (size + size * WAITING / SIZE)]),
         })
     }
 
@@ -127,91 +91,155 @@ impl<'a> Picture<'a> {
         if self.done == self.down {
             return Ok(false);
         }
-        if self.done > 0 {
-            self.luminance.wait();
-            self.chrominance.iter_mut().for_each(Plane::wait);
-        }
         match arch {
             #[cfg(target_arch = "x86_64")]
-            Arch::V3(simd) => simd.vectorize(Row { picture: self, simd }),
-            other => other.dispatch(Row { picture: self, simd: Plain }),
+            Arch::V3(simd) => self.decode_with(simd),
+            _ => self.decode_with(Plain),
         }?;
-        self.done += 1;
         Ok(true)
     }
 
-    /// The rows that the last row of macroblocks has made final.
-    pub(crate) fn band(&self) -> Band<'_> {
+    /// The rows that the last row of macroblocks has made final, by number.
+    fn range(&self) -> Range<usize> {
         let top = (self.done - 1) * SIZE;
-        let first = top.saturating_sub(WAITING);
         let end = if self.done == self.down { self.frame.height } else { top + SIZE - WAITING };
-        let width = self.frame.width;
-        let [blue, red] = &self.chrominance;
-        Band {
-            first: first as u32,
-            luminance: self.luminance.rows(width, top, first..end),
-            blue: blue.rows(width.div_ceil(2), top / 2, first / 2..end.div_ceil(2)),
-            red: red.rows(width.div_ceil(2), top / 2, first / 2..end.div_ceil(2)),
+        top.saturating_sub(WAITING)..end
+    }
+
+    /// These rows, of which there are some.
+    pub(crate) fn band(&self) -> Band<'_> {
+        let range = self.range();
+        let rows = |plane: usize, size: usize| {
+            let (shift, stride) = (SIZE / size, self.across * size);
+            let count = range.end.div_ceil(shift) - range.start / shift;
+            Rows { samples: &self.out[plane][..count * stride], stride, width: self.frame.width.div_ceil(shift) }
+        };
+        Band { first: range.start as u32, luminance: rows(0, SIZE), blue: rows(1, HALF), red: rows(2, HALF) }
+    }
+}
+
+impl Picture<'_> {
+    /// Decodes a row of macroblocks. Not compiled for any processor in particular: what is called
+    /// from here would be one function with it, too large to be kept in registers.
+    fn decode_with<S: Simd>(&mut self, simd: S) -> Result<()> {
+        let mut left_modes = [SubMode::Mean; 4];
+        let mut left_edge = Edge::default();
+        for column in 0..self.across {
+            let modes = simd.run(Read { picture: self, column, left: (&mut left_modes, &mut left_edge) });
+            if self.frame.partitions[self.done % self.frame.partitions.len()].overrun() {
+                return Err(Error::Truncated);
+            }
+            simd.run(Fill { picture: self, simd, column, modes: &modes });
+        }
+        if self.frame.modes.overrun() {
+            return Err(Error::Truncated);
+        }
+        self.done += 1;
+        simd.run(Collect { picture: self });
+        Ok(())
+    }
+}
+
+/// Reads a macroblock.
+struct Read<'r, 'a> {
+    picture: &'r mut Picture<'a>,
+    column: usize,
+    left: (&'r mut [SubMode; 4], &'r mut Edge),
+}
+
+impl NullaryFnOnce for Read<'_, '_> {
+    type Output = Modes;
+
+    #[inline(always)]
+    fn call(self) -> Modes {
+        let Self { picture, column, left } = self;
+        let Picture { frame, done, above, residue, .. } = picture;
+        let above = &mut above[column];
+        let mut bits = frame.modes;
+        let modes = Modes::read(&mut bits, frame.segment_map, frame.skip, &mut above.modes, left.0);
+        frame.modes = bits;
+        let segment = &frame.segments[usize::from(modes.segment & 3)];
+        let has_second = modes.luminance.is_some();
+        let mut any = false;
+        if modes.skipped {
+            coefficients::clear(&mut above.edge, has_second);
+            coefficients::clear(left.1, has_second);
+        } else {
+            let partitions = frame.partitions.len();
+            let bits = &mut frame.partitions[*done % partitions];
+            any = residue.read(bits, &frame.coefficients, segment, has_second, &mut above.edge, left.1);
+        }
+        Modes { skipped: !any, ..modes }
+    }
+}
+
+/// Puts a macroblock together.
+struct Fill<'r, 'a, S> {
+    picture: &'r mut Picture<'a>,
+    simd: S,
+    column: usize,
+    modes: &'r Modes,
+}
+
+impl<S: Simd> NullaryFnOnce for Fill<'_, '_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { picture, simd, column, modes } = self;
+        let Picture { frame, done, above, residue, area, tiles, .. } = picture;
+        let after = above.get(column + 1).map(|next| next.luminance);
+        let above = &mut above[column];
+        let sides = Sides { above: *done > 0, left: column > 0 };
+        area.surround(above, after, sides);
+        area.fill(simd, modes, sides, residue, !modes.skipped);
+        let (before, tiles) = tiles.split_at_mut(column);
+        let tile = &mut tiles[0];
+        if sides.above {
+            tile.luminance.copy_within(SIZE.., 0);
+            tile.chrominance.copy_within(HALF.., 0);
+        }
+        area.keep(above, tile);
+        let strength = frame.segments[usize::from(modes.segment & 3)].filters[usize::from(modes.luminance.is_none())];
+        if strength.edge > 0 {
+            let inner = !modes.skipped || modes.luminance.is_none();
+            let edges = Edges { above: sides.above, inner };
+            filter::macroblock(simd, before.last_mut(), tile, strength, edges, frame.simple_filter);
         }
     }
 }
 
-/// Decodes a row of macroblocks. Compiled for any processor and for AVX2.
-struct Row<'r, 'a, S> {
+/// Makes rows of the tiles, of what is final in them.
+struct Collect<'r, 'a> {
     picture: &'r mut Picture<'a>,
-    simd: S,
 }
 
-impl<S: Simd> NullaryFnOnce for Row<'_, '_, S> {
-    type Output = Result<()>;
+impl NullaryFnOnce for Collect<'_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    fn call(self) -> Result<()> {
-        let Self { picture, simd } = self;
-        let Picture { frame, across, done, above, residue, area, filters, luminance, chrominance, .. } = picture;
-        let partitions = frame.partitions.len();
-        let bits = &mut frame.partitions[*done % partitions];
-        let mut left_modes = [SubMode::Mean; 4];
-        let mut left_edge = Edge::default();
-        for column in 0..*across {
-            let after = above.get(column + 1).map(|next| next.luminance);
-            let above = &mut above[column];
-            let modes = Modes::read(&mut frame.modes, frame.segment_map, frame.skip, &mut above.modes, &mut left_modes);
-            let segment = &frame.segments[usize::from(modes.segment & 3)];
-            let has_second = modes.luminance.is_some();
-            let mut any = false;
-            if modes.skipped {
-                coefficients::clear(&mut above.edge, has_second);
-                coefficients::clear(&mut left_edge, has_second);
-            } else {
-                let coefficients = &frame.coefficients;
-                any = residue.read(bits, coefficients, segment, has_second, &mut above.edge, &mut left_edge);
-                if bits.overrun() {
-                    return Err(Error::Truncated);
-                }
-            }
-            let sides = Sides { above: *done > 0, left: column > 0 };
-            area.surround(above, after, sides);
-            area.fill(simd, &modes, sides, residue, any);
-            area.keep(above, luminance, chrominance, column);
-            filters[column] = (segment.filters[usize::from(!has_second)], any || !has_second);
-        }
-        if frame.modes.overrun() {
-            return Err(Error::Truncated);
-        }
-        let [blue, red] = chrominance;
-        for (column, &(strength, inner)) in filters.iter().enumerate() {
-            if strength.edge == 0 {
-                continue;
-            }
-            let edges = Edges { left: column > 0, above: *done > 0, inner };
-            filter::macroblock(simd, &mut luminance.at(column * SIZE), strength, edges, frame.simple_filter);
-            if !frame.simple_filter {
-                let mut pair = Pair(blue.at(column * HALF), red.at(column * HALF));
-                filter::macroblock(simd, &mut pair, strength, edges, false);
+    fn call(self) {
+        let range = self.picture.range();
+        let Picture { done, across, tiles, out: [luminance, blue, red], .. } = self.picture;
+        // Where the tiles begin.
+        let top = ((*done - 1) * SIZE) as isize - WAITING as isize;
+        let place = |row: usize| (row as isize - top) as usize;
+        for (row, out) in range.clone().zip(luminance.chunks_exact_mut(*across * SIZE)) {
+            for (tile, out) in tiles.iter().zip(out.as_chunks_mut::<SIZE>().0) {
+                *out = tile.luminance[place(row)];
             }
         }
-        Ok(())
+        let halves = range.start / 2..range.end.div_ceil(2);
+        let rows = blue.chunks_exact_mut(*across * HALF).zip(red.chunks_exact_mut(*across * HALF));
+        for (row, (blue, red)) in halves.zip(rows) {
+            let place = (row as isize - top / 2) as usize;
+            let out = blue.as_chunks_mut::<HALF>().0.iter_mut().zip(red.as_chunks_mut::<HALF>().0);
+            for (tile, (blue, red)) in tiles.iter().zip(out) {
+                let samples = &tile.chrominance[place];
+                blue.copy_from_slice(&samples[..HALF]);
+                red.copy_from_slice(&samples[HALF..]);
+            }
+        }
     }
 }
 
@@ -234,41 +262,61 @@ impl WorkArea {
     /// Predicts the macroblock and adds what it has of its own, which is used up.
     #[inline(always)]
     fn fill<S: Simd>(&mut self, simd: S, modes: &Modes, sides: Sides, residue: &mut Residue, any: bool) {
+        // Blocks that need not wait for others, a bit each.
+        let mut free = 0xFF_0000;
         if let Some(mode) = modes.luminance {
             predict::whole::<SIZE, _, _>(&mut self.luminance, mode, sides);
-            if any {
-                for index in 0..16 {
-                    let rows = &mut self.luminance[1 + index / 4 * 4..][..4];
-                    add(simd, residue, index, rows, MARGIN + index % 4 * 4);
-                }
-            }
+            free = 0xFF_FFFF;
         } else {
             for (index, &mode) in modes.subblocks.iter().enumerate() {
                 let rows = &mut self.luminance[index / 4 * 4..][..5];
                 let x = MARGIN + index % 4 * 4;
-                predict::subblock(rows, x, mode);
+                predict::subblock(simd, rows, x, mode);
                 if any {
-                    add(simd, residue, index, &mut rows[1..], x);
+                    let (block, extent) = residue.block(index);
+                    add(simd, block, extent, &mut rows[1..], x);
                 }
             }
         }
-        for (plane, area) in self.chrominance.iter_mut().enumerate() {
+        for area in &mut self.chrominance {
             predict::whole::<HALF, _, _>(area, modes.chrominance, sides);
-            if any {
-                for index in 0..4 {
-                    let rows = &mut area[1 + index / 2 * 4..][..4];
-                    add(simd, residue, 16 + plane * 4 + index, rows, MARGIN + index % 2 * 4);
+        }
+        if !any {
+            return;
+        }
+        let [blue, red] = &mut self.chrominance;
+        for (bits, extent) in residue.extents() {
+            let mut bits = bits & free;
+            while bits != 0 {
+                let index = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let (block, _) = residue.block(index);
+                if index < 16 {
+                    let rows = &mut self.luminance[1 + index / 4 * 4..][..4];
+                    add(simd, block, extent, rows, MARGIN + index % 4 * 4);
+                } else {
+                    let area = if index < 20 { &mut *blue } else { &mut *red };
+                    let rows = &mut area[1 + index / 2 % 2 * 4..][..4];
+                    add(simd, block, extent, rows, MARGIN + index % 2 * 4);
                 }
             }
         }
     }
 
-    /// Copies the macroblock to where it belongs, and what those below it are predicted from.
+    /// Copies the macroblock to its tile, and what those below it are predicted from.
     #[inline(always)]
-    fn keep(&self, above: &mut Above, luminance: &mut Plane, chrominance: &mut [Plane; 2], column: usize) {
-        above.luminance = keep(&self.luminance, luminance, column);
-        for ((above, area), plane) in above.chrominance.iter_mut().zip(&self.chrominance).zip(chrominance) {
-            *above = keep(area, plane, column);
+    fn keep(&self, above: &mut Above, tile: &mut Tile) {
+        for (row, out) in self.luminance[1..].iter().zip(&mut tile.luminance[WAITING..]) {
+            out.copy_from_slice(&row[MARGIN..MARGIN + SIZE]);
+        }
+        let [blue, red] = &self.chrominance;
+        for ((blue, red), out) in blue[1..].iter().zip(&red[1..]).zip(&mut tile.chrominance[WAITING / 2..]) {
+            out[..HALF].copy_from_slice(&blue[MARGIN..]);
+            out[HALF..].copy_from_slice(&red[MARGIN..]);
+        }
+        above.luminance.copy_from_slice(&self.luminance[SIZE][MARGIN..MARGIN + SIZE]);
+        for (above, area) in above.chrominance.iter_mut().zip(&self.chrominance) {
+            above.copy_from_slice(&area[HALF][MARGIN..]);
         }
     }
 }
@@ -290,9 +338,8 @@ fn surround<const N: usize, const WIDTH: usize, const ROWS: usize>(
 
 /// Adds a block, if there is anything in it, and leaves it empty.
 #[inline(always)]
-fn add<S: Simd, const WIDTH: usize>(simd: S, residue: &mut Residue, index: usize, rows: &mut [[u8; WIDTH]], x: usize) {
-    let block = &mut residue.blocks[index];
-    match residue.extents[index] {
+fn add<S: Simd, const W: usize>(simd: S, block: &mut Block, extent: Extent, rows: &mut [[u8; W]], x: usize) {
+    match extent {
         Extent::Nothing => {}
         Extent::First => {
             add_first(simd, block[0], rows, x);
@@ -307,23 +354,4 @@ fn add<S: Simd, const WIDTH: usize>(simd: S, residue: &mut Residue, index: usize
             *block = [0; 16];
         }
     }
-}
-
-/// Copies a macroblock to its plane, and gives its last row.
-#[inline(always)]
-fn keep<const N: usize, const WIDTH: usize, const ROWS: usize>(
-    area: &[[u8; WIDTH]; ROWS],
-    plane: &mut Plane,
-    column: usize,
-) -> [u8; N] {
-    let start = plane.waiting * plane.stride;
-    let mut last = [0; N];
-    for (row, out) in area[1..].iter().zip(plane.samples[start..].chunks_exact_mut(plane.stride)) {
-        if let (Some(samples), Some(out)) = (row[MARGIN..].first_chunk::<N>(), out[column * N..].first_chunk_mut::<N>())
-        {
-            *out = *samples;
-            last = *samples;
-        }
-    }
-    last
 }

@@ -2,6 +2,7 @@
 //! loop filter has not seen.
 
 use crate::modes::{Mode, SubMode};
+use crate::simd::Simd;
 
 /// Columns of a work area before those of the macroblock; the last of them is the one to its left.
 pub(crate) const MARGIN: usize = 8;
@@ -71,24 +72,24 @@ pub(crate) fn whole<const SIZE: usize, const WIDTH: usize, const ROWS: usize>(
 
 /// Predicts the four by four samples from column `x` of all rows but the first.
 #[inline(always)]
-pub(crate) fn subblock<const WIDTH: usize>(rows: &mut [[u8; WIDTH]], x: usize, mode: SubMode) {
+pub(crate) fn subblock<S: Simd, const WIDTH: usize>(simd: S, rows: &mut [[u8; WIDTH]], x: usize, mode: SubMode) {
     let [above, r0, r1, r2, r3, ..] = rows else { return };
-    let Some(&[corner, a0, a1, a2, a3, a4, a5, a6, a7]) = above[x - 1..].first_chunk::<9>() else { return };
-    let [l0, l1, l2, l3] = [r0[x - 1], r1[x - 1], r2[x - 1], r3[x - 1]];
+    let Some(&above_samples) = above[x..].first_chunk::<8>() else { return };
+    let [a0, a1, a2, a3, .., a7] = above_samples;
+    let [corner, l0, l1, l2, l3] = [&*above, r0, r1, r2, r3].map(|row| row[x - 1]);
     // From bottom left to top right, both ends twice.
-    let edge = [l3, l3, l2, l1, l0, corner, a0, a1, a2, a3, a4, a5, a6, a7, a7, a7];
-    let mut means = [0; 16];
-    let mut smooth = [0; 16];
-    for at in 0..15 {
-        // The mean of two, rounded up.
-        means[at] = ((u16::from(edge[at]) + u16::from(edge[at + 1]) + 1) >> 1) as u8;
-    }
-    for at in 1..15 {
-        // The weighted mean of three.
-        let sum = u16::from(edge[at - 1]) + 2 * u16::from(edge[at]) + u16::from(edge[at + 1]);
-        smooth[at] = ((sum + 2) >> 2) as u8;
-    }
-    let four = |of: &[u8; 16], at: usize| [of[at], of[at + 1], of[at + 2], of[at + 3]];
+    let edge = u128::from(u64::from_le_bytes([l3, l3, l2, l1, l0, corner, 0, 0]))
+        | u128::from(u64::from_le_bytes(above_samples)) << 48
+        | u128::from(a7) << 112;
+    let edge = simd.bytes(edge.to_le_bytes());
+    let next = simd.next(edge);
+    let means = simd.array(simd.mean(edge, next));
+    // Of what is before, at and after a place; there is nothing before the first.
+    let smooth = simd.array(simd.mean_of_three(edge, next, simd.next(next)));
+    let smooth = |at: usize| smooth[at - 1];
+    let means = |at: usize| means[at];
+    let four_means = |at: usize| [means(at), means(at + 1), means(at + 2), means(at + 3)];
+    let four = |at: usize| [smooth(at), smooth(at + 1), smooth(at + 2), smooth(at + 3)];
     let out: [[u8; 4]; 4] = match mode {
         SubMode::Mean => {
             let sum: u16 = [l0, l1, l2, l3, a0, a1, a2, a3].iter().map(|&sample| u16::from(sample)).sum();
@@ -98,30 +99,30 @@ pub(crate) fn subblock<const WIDTH: usize>(rows: &mut [[u8; WIDTH]], x: usize, m
             let change = i16::from(left) - i16::from(corner);
             [a0, a1, a2, a3].map(|above| (i16::from(above) + change).clamp(0, 255) as u8)
         }),
-        SubMode::Down => [four(&smooth, 6); 4],
-        SubMode::Across => [[smooth[4]; 4], [smooth[3]; 4], [smooth[2]; 4], [smooth[1]; 4]],
-        SubMode::LeftDown => [four(&smooth, 7), four(&smooth, 8), four(&smooth, 9), four(&smooth, 10)],
-        SubMode::RightDown => [four(&smooth, 5), four(&smooth, 4), four(&smooth, 3), four(&smooth, 2)],
+        SubMode::Down => [four(6); 4],
+        SubMode::Across => [[smooth(4); 4], [smooth(3); 4], [smooth(2); 4], [smooth(1); 4]],
+        SubMode::LeftDown => [four(7), four(8), four(9), four(10)],
+        SubMode::RightDown => [four(5), four(4), four(3), four(2)],
         SubMode::RightDownSteep => {
-            let [upper, lower] = [four(&means, 5), four(&smooth, 5)];
-            [upper, lower, [smooth[4], upper[0], upper[1], upper[2]], [smooth[3], lower[0], lower[1], lower[2]]]
+            let [upper, lower] = [four_means(5), four(5)];
+            [upper, lower, [smooth(4), upper[0], upper[1], upper[2]], [smooth(3), lower[0], lower[1], lower[2]]]
         }
         SubMode::LeftDownSteep => [
-            four(&means, 6),
-            four(&smooth, 7),
-            [means[7], means[8], means[9], smooth[11]],
-            [smooth[8], smooth[9], smooth[10], smooth[12]],
+            four_means(6),
+            four(7),
+            [means(7), means(8), means(9), smooth(11)],
+            [smooth(8), smooth(9), smooth(10), smooth(12)],
         ],
         SubMode::RightDownFlat => [
-            [means[4], smooth[5], smooth[6], smooth[7]],
-            [means[3], smooth[4], means[4], smooth[5]],
-            [means[2], smooth[3], means[3], smooth[4]],
-            [means[1], smooth[2], means[2], smooth[3]],
+            [means(4), smooth(5), smooth(6), smooth(7)],
+            [means(3), smooth(4), means(4), smooth(5)],
+            [means(2), smooth(3), means(3), smooth(4)],
+            [means(1), smooth(2), means(2), smooth(3)],
         ],
         SubMode::RightUpFlat => [
-            [means[3], smooth[3], means[2], smooth[2]],
-            [means[2], smooth[2], means[1], smooth[1]],
-            [means[1], smooth[1], l3, l3],
+            [means(3), smooth(3), means(2), smooth(2)],
+            [means(2), smooth(2), means(1), smooth(1)],
+            [means(1), smooth(1), l3, l3],
             [l3; 4],
         ],
     };

@@ -3,12 +3,17 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m128i;
 
+use pulp::NullaryFnOnce;
+
 /// What the transform and the loop filter are made of.
 pub(crate) trait Simd: Copy {
     /// Sixteen bytes, taken as without sign (samples) or with (their differences).
     type Bytes: Copy;
     /// Eight numbers of 16 bits, which wrap.
     type Words: Copy;
+
+    /// Calls something that is compiled for these instructions, on its own where it is large.
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output;
 
     fn bytes(self, bytes: [u8; 16]) -> Self::Bytes;
     fn array(self, bytes: Self::Bytes) -> [u8; 16];
@@ -23,6 +28,12 @@ pub(crate) trait Simd: Copy {
     fn and(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     /// The bits of `a` that `b` has not.
     fn without(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// Of bytes without sign: the mean of two, rounded up, and that of three of which `b` counts
+    /// twice, to the nearest.
+    fn mean(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn mean_of_three(self, a: Self::Bytes, b: Self::Bytes, c: Self::Bytes) -> Self::Bytes;
+    /// Each byte where the one before it was; the last is 0.
+    fn next(self, a: Self::Bytes) -> Self::Bytes;
     /// From samples to bytes with sign around 128, and back.
     fn shift_sign(self, a: Self::Bytes) -> Self::Bytes;
     /// Of bytes with sign, held to their range.
@@ -72,6 +83,11 @@ impl Simd for Plain {
     type Words = [i16; 8];
 
     #[inline(always)]
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
+        call.call()
+    }
+
+    #[inline(always)]
     fn bytes(self, bytes: [u8; 16]) -> [u8; 16] {
         bytes
     }
@@ -119,6 +135,22 @@ impl Simd for Plain {
     #[inline(always)]
     fn without(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| a & !b)
+    }
+
+    #[inline(always)]
+    fn mean(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, |a, b| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8)
+    }
+
+    #[inline(always)]
+    fn mean_of_three(self, a: [u8; 16], b: [u8; 16], c: [u8; 16]) -> [u8; 16] {
+        let outer = each(a, c, |a, c| u16::from(a) + u16::from(c));
+        each(outer, b.map(u16::from), |outer, b| ((outer + 2 * b + 2) >> 2) as u8)
+    }
+
+    #[inline(always)]
+    fn next(self, a: [u8; 16]) -> [u8; 16] {
+        (u128::from_le_bytes(a) >> 8).to_le_bytes()
     }
 
     #[inline(always)]
@@ -224,6 +256,11 @@ impl Simd for pulp::x86::V3 {
     type Words = __m128i;
 
     #[inline(always)]
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
+        self.vectorize(call)
+    }
+
+    #[inline(always)]
     fn bytes(self, bytes: [u8; 16]) -> __m128i {
         pulp::cast(bytes)
     }
@@ -274,6 +311,24 @@ impl Simd for pulp::x86::V3 {
     #[inline(always)]
     fn without(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_andnot_si128(b, a)
+    }
+
+    #[inline(always)]
+    fn mean(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_avg_epu8(a, b)
+    }
+
+    #[inline(always)]
+    fn mean_of_three(self, a: __m128i, b: __m128i, c: __m128i) -> __m128i {
+        // The mean of the outer two, rounded down this time.
+        let sse2 = self.sse2;
+        let odd = sse2._mm_and_si128(sse2._mm_xor_si128(a, c), sse2._mm_set1_epi8(1));
+        sse2._mm_avg_epu8(sse2._mm_sub_epi8(sse2._mm_avg_epu8(a, c), odd), b)
+    }
+
+    #[inline(always)]
+    fn next(self, a: __m128i) -> __m128i {
+        self.sse2._mm_srli_si128::<1>(a)
     }
 
     #[inline(always)]
