@@ -65,8 +65,8 @@ impl Transform {
                     }
                     let bundle = match count {
                         ..=2 => 3,
-                        ..=4 => 2,
-                        ..=16 => 1,
+                        3..=4 => 2,
+                        5..=16 => 1,
                         _ => 0,
                     };
                     let transform = Self::Palette { bits: bundle, colours, width };

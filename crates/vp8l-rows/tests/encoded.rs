@@ -14,7 +14,7 @@ fn pictures(width: u32, height: u32, numbers: &mut Numbers) -> Vec<(String, Pict
     let alpha_of = |x: u32, y: u32, noise: u64| match alpha {
         0 => (noise >> 40) as u8,
         1 => ((x * 9 + y * 5) % 256) as u8,
-        2 => 255 * u8::from((x / 5 + y / 5) % 2 == 0),
+        2 => 255 * u8::from((x / 5 + y / 5).is_multiple_of(2)),
         3 => 0,
         _ => 255,
     };
@@ -35,10 +35,12 @@ fn pictures(width: u32, height: u32, numbers: &mut Numbers) -> Vec<(String, Pict
         let at = |shift: u32, share: f64| (level * share + (noise >> shift & 15) as f64) as u8;
         [at(0, 0.9), at(8, 1.0), at(16, 0.7)]
     });
-    add("stripes", &mut |x, y, _| if (x / 3 + y / 7) % 3 == 0 { [255, 255, 255] } else { [x as u8 / 8 * 8, 30, 0] });
+    add("stripes", &mut |x, y, _| {
+        if (x / 3 + y / 7).is_multiple_of(3) { [255, 255, 255] } else { [x as u8 / 8 * 8, 30, 0] }
+    });
     for colours in [1_u64, 2, 3, 4, 5, 16, 17, 256] {
         add(&format!("{colours} colours"), &mut |x, y, noise| {
-            let index = if y % 3 == 0 { noise % colours } else { u64::from(x / 2 + y) % colours };
+            let index = if y.is_multiple_of(3) { noise % colours } else { u64::from(x / 2 + y) % colours };
             let colour = (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             [(colour >> 56) as u8, (colour >> 48) as u8, (colour >> 40) as u8]
         });
@@ -115,7 +117,7 @@ fn alpha_of_lossy_files_comes_out_as_from_libwebp() {
                 let alpha = match content {
                     0 => (x * 6 + y * 3) as u8,
                     1 => noise as u8,
-                    2 => 255 * u8::from(noise % 3 == 0),
+                    2 => 255 * u8::from(noise.is_multiple_of(3)),
                     3 => ((f64::from(x) / 4.0).sin() * 100.0 + f64::from(120 + y % 20)) as u8,
                     _ => (x / 4 * 40 + noise as u32 % 3) as u8,
                 };

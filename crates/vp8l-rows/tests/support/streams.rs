@@ -13,7 +13,7 @@ impl Writer {
     /// The lowest `count` bits, the lowest first.
     pub fn put(&mut self, value: u32, count: u32) {
         for bit in 0..count {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().unwrap() |= ((value >> bit & 1) as u8) << (self.used % 8);
@@ -357,8 +357,8 @@ pub fn stream(out: &mut Writer, numbers: &mut Numbers, mut width: usize, height:
                 pixels(out, numbers, helper(count, 1));
                 width = width.div_ceil(match count {
                     ..=2 => 8,
-                    ..=4 => 4,
-                    ..=16 => 2,
+                    3..=4 => 4,
+                    5..=16 => 2,
                     _ => 1,
                 });
             }
