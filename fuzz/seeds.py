@@ -1,7 +1,7 @@
 """Writes the seeds that fuzzing starts from: a small file of every kind that the decoders know.
 
 Usage: seeds.py DIRECTORY (with Pillow and pyvips, as in the benchmark's environment). It makes
-DIRECTORY/engine and DIRECTORY/jpeg."""
+DIRECTORY/engine, DIRECTORY/jpeg and DIRECTORY/vp8."""
 
 import io
 import itertools
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 random = np.random.default_rng(3)
 target = pathlib.Path(sys.argv[1])
-for name in ("engine", "jpeg"):
+for name in ("engine", "jpeg", "vp8"):
     (target / name).mkdir(parents=True, exist_ok=True)
 
 
@@ -37,6 +37,9 @@ def keep(name, data):
     if data.startswith(b"\xff\xd8"):
         for choice in (0, 9, 18, 27, 63):
             (target / "jpeg" / f"{name}-{choice}").write_bytes(bytes([choice]) + data)
+    if data[12:16] == b"VP8 ":
+        size = int.from_bytes(data[16:20], "little")
+        (target / "vp8" / name).write_bytes(data[20 : 20 + size])
 
 
 def pillow(name, image, kind, **options):
@@ -93,3 +96,16 @@ pillow(
     save_all=True,
     append_images=[picture(22, 17, "P")],
 )
+for index, (size, quality) in enumerate(itertools.product([(1, 1), (17, 9), (40, 33), (70, 50)], [0, 30, 75, 100])):
+    pillow(f"webp-{index}", picture(*size), "webp", quality=quality, method=index % 7)
+# Other settings than Pillow has.
+for index in range(8):
+    image = pyvips.Image.new_from_array(np.asarray(picture(60 + index, 50)))
+    keep(f"webp-vips-{index}", image.webpsave_buffer(Q=10 + 10 * index, effort=index % 7, preset=index % 6))
+# Any bits are a picture.
+for index in range(16):
+    first = random.integers(0, 255, 300).astype(np.uint8).tobytes()
+    tag = (len(first) << 5 | 1 << 4).to_bytes(3, "little")
+    start = tag + bytes([0x9D, 1, 0x2A, 20 + index, 0, 40 - index, 0])
+    rest = random.integers(0, 255, 8000).astype(np.uint8).tobytes()
+    (target / "vp8" / f"random-{index}").write_bytes(start + first + (900).to_bytes(3, "little") * 7 + rest)
