@@ -1,7 +1,7 @@
 """Writes the seeds that fuzzing starts from: a small file of every kind that the decoders know.
 
 Usage: seeds.py DIRECTORY (with Pillow and pyvips, as in the benchmark's environment). It makes
-DIRECTORY/engine, DIRECTORY/jpeg and DIRECTORY/vp8l."""
+DIRECTORY/engine, DIRECTORY/jpeg, DIRECTORY/vp8 and DIRECTORY/vp8l."""
 
 import io
 import itertools
@@ -16,7 +16,7 @@ random = np.random.default_rng(3)
 target = pathlib.Path(sys.argv[1])
 # Of every WebP picture with alpha.
 SIDES = (24, 20)
-for name in ("engine", "jpeg", "vp8l"):
+for name in ("engine", "jpeg", "vp8", "vp8l"):
     (target / name).mkdir(parents=True, exist_ok=True)
 
 
@@ -41,7 +41,9 @@ def keep(name, data):
             (target / "jpeg" / f"{name}-{choice}").write_bytes(bytes([choice]) + data)
     if data.startswith(b"RIFF"):
         for chunk, payload in chunks(data[12:]):
-            if chunk == b"VP8L":
+            if chunk == b"VP8 ":
+                (target / "vp8" / name).write_bytes(payload)
+            elif chunk == b"VP8L":
                 (target / "vp8l" / name).write_bytes(b"\0" + payload)
             elif chunk == b"ALPH":
                 (target / "vp8l" / name).write_bytes(bytes([1, SIDES[0] - 1, SIDES[1] - 1]) + payload)
@@ -116,3 +118,16 @@ pillow(
     save_all=True,
     append_images=[picture(22, 17, "P")],
 )
+for index, (size, quality) in enumerate(itertools.product([(1, 1), (17, 9), (40, 33), (70, 50)], [0, 30, 75, 100])):
+    pillow(f"webp-{index}", picture(*size), "webp", quality=quality, method=index % 7)
+# Other settings than Pillow has.
+for index in range(8):
+    image = pyvips.Image.new_from_array(np.asarray(picture(60 + index, 50)))
+    keep(f"webp-vips-{index}", image.webpsave_buffer(Q=10 + 10 * index, effort=index % 7, preset=index % 6))
+# Any bits are a picture.
+for index in range(16):
+    first = random.integers(0, 255, 300).astype(np.uint8).tobytes()
+    tag = (len(first) << 5 | 1 << 4).to_bytes(3, "little")
+    start = tag + bytes([0x9D, 1, 0x2A, 20 + index, 0, 40 - index, 0])
+    rest = random.integers(0, 255, 8000).astype(np.uint8).tobytes()
+    (target / "vp8" / f"random-{index}").write_bytes(start + first + (900).to_bytes(3, "little") * 7 + rest)

@@ -58,13 +58,12 @@ def peak(command, path, form):
 
 
 def main():
-    plain = Image.new("RGB", (WIDTH, HEIGHT), (90, 120, 150))
     kinds = [
         ("jpeg", "JPEG", LOW, lambda path: noise().save(path, "jpeg", quality=85)),
         ("jpeg", "progressive JPEG", LOW, lambda path: noise().save(path, "jpeg", progressive=True)),
         ("png", "PNG", LOW, lambda path: png(path, False)),
         ("png", "interlaced PNG", HIGH, lambda path: png(path, True)),
-        ("webp", "WebP", LOW, lambda path: plain.save(path, "webp", method=0)),
+        ("webp", "WebP", LOW, lambda path: noise().save(path, "webp", quality=30, method=0)),
         ("webp", "lossless WebP", LOW, lambda path: noise().save(path, "webp", lossless=True, quality=0, method=0)),
         ("gif", "GIF", HIGH, lambda path: Image.new("P", (WIDTH, HEIGHT)).save(path, "gif")),
     ]

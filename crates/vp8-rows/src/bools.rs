@@ -30,7 +30,9 @@ impl<'a> Bools<'a> {
         if bytes.first() == Some(&255) {
             return Err(Error::Corrupt("a partition that no encoder writes"));
         }
-        Ok(Self { bytes, window: 0, count: 0, range: 255, padded, overrun: false })
+        // Nothing at all is too little even where no bit is asked for.
+        let overrun = bytes.is_empty() && !padded;
+        Ok(Self { bytes, window: 0, count: 0, range: 255, padded, overrun })
     }
 
     /// Whether more was read than there is: a bit is told from eight of the data.
