@@ -1,7 +1,7 @@
 """Writes the seeds that fuzzing starts from: a small file of every kind that the decoders know.
 
 Usage: seeds.py DIRECTORY (with Pillow and pyvips, as in the benchmark's environment). It makes
-DIRECTORY/engine and DIRECTORY/jpeg."""
+DIRECTORY/engine, DIRECTORY/jpeg, DIRECTORY/vp8 and DIRECTORY/vp8l."""
 
 import io
 import itertools
@@ -14,7 +14,9 @@ from PIL import Image, ImageCms
 
 random = np.random.default_rng(3)
 target = pathlib.Path(sys.argv[1])
-for name in ("engine", "jpeg"):
+# Of every WebP picture with alpha.
+SIDES = (24, 20)
+for name in ("engine", "jpeg", "vp8", "vp8l"):
     (target / name).mkdir(parents=True, exist_ok=True)
 
 
@@ -37,6 +39,21 @@ def keep(name, data):
     if data.startswith(b"\xff\xd8"):
         for choice in (0, 9, 18, 27, 63):
             (target / "jpeg" / f"{name}-{choice}").write_bytes(bytes([choice]) + data)
+    if data.startswith(b"RIFF"):
+        for chunk, payload in chunks(data[12:]):
+            if chunk == b"VP8 ":
+                (target / "vp8" / name).write_bytes(payload)
+            elif chunk == b"VP8L":
+                (target / "vp8l" / name).write_bytes(b"\0" + payload)
+            elif chunk == b"ALPH":
+                (target / "vp8l" / name).write_bytes(bytes([1, SIDES[0] - 1, SIDES[1] - 1]) + payload)
+
+
+def chunks(body):
+    while len(body) >= 8:
+        size = int.from_bytes(body[4:8], "little")
+        yield body[:4], body[8 : 8 + size]
+        body = body[8 + size + size % 2 :]
 
 
 def pillow(name, image, kind, **options):
@@ -74,8 +91,16 @@ for mode, _bands in (("RGB", 3), ("RGBA", 4)):
     deep = vips.cast("ushort").linear(257, 0).cast("ushort").copy(interpretation="rgb16")
     keep(f"png-16-{mode}", deep.pngsave_buffer())
 for mode in ("RGB", "RGBA"):
-    pillow(f"webp-{mode}", picture(24, 20, mode), "webp")
-    pillow(f"webp-lossless-{mode}", picture(24, 20, mode), "webp", lossless=True)
+    pillow(f"webp-{mode}", picture(*SIDES, mode), "webp")
+    for method in range(7):
+        options = {"lossless": True, "method": method, "quality": method * 16}
+        pillow(f"webp-lossless-{mode}-{method}", picture(*SIDES, mode), "webp", **options)
+        pillow(f"webp-larger-{mode}-{method}", picture(200, 150, mode), "webp", **options)
+for colours in (1, 2, 4, 16, 200):
+    few = picture(60, 50).quantize(colours).convert("RGB")
+    pillow(f"webp-{colours}-colours", few, "webp", lossless=True, method=colours % 7)
+for quality in (10, 60, 100):
+    pillow(f"webp-alpha-{quality}", picture(*SIDES, "RGBA"), "webp", alpha_quality=quality)
 pillow("webp-meta", picture(24, 20), "webp", icc_profile=profile, exif=exif)
 pillow(
     "webp-animated",
@@ -93,3 +118,16 @@ pillow(
     save_all=True,
     append_images=[picture(22, 17, "P")],
 )
+for index, (size, quality) in enumerate(itertools.product([(1, 1), (17, 9), (40, 33), (70, 50)], [0, 30, 75, 100])):
+    pillow(f"webp-{index}", picture(*size), "webp", quality=quality, method=index % 7)
+# Other settings than Pillow has.
+for index in range(8):
+    image = pyvips.Image.new_from_array(np.asarray(picture(60 + index, 50)))
+    keep(f"webp-vips-{index}", image.webpsave_buffer(Q=10 + 10 * index, effort=index % 7, preset=index % 6))
+# Any bits are a picture.
+for index in range(16):
+    first = random.integers(0, 255, 300).astype(np.uint8).tobytes()
+    tag = (len(first) << 5 | 1 << 4).to_bytes(3, "little")
+    start = tag + bytes([0x9D, 1, 0x2A, 20 + index, 0, 40 - index, 0])
+    rest = random.integers(0, 255, 8000).astype(np.uint8).tobytes()
+    (target / "vp8" / f"random-{index}").write_bytes(start + first + (900).to_bytes(3, "little") * 7 + rest)

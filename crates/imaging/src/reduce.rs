@@ -31,6 +31,8 @@ impl Factor {
 /// Averages an image that arrives as rows of interleaved 8-bit samples, in any order.
 pub(crate) struct Reducer {
     channels: usize,
+    /// Channels of the result: the first ones.
+    kept: usize,
     width: u32,
     height: u32,
     factor: Factor,
@@ -45,17 +47,23 @@ pub(crate) struct Reducer {
 
 impl Reducer {
     pub(crate) fn new(channels: usize, width: u32, height: u32, factor: Factor) -> Self {
+        Self::keeping(channels, channels, width, height, factor)
+    }
+
+    /// One that leaves out the last channels, where rows have more than matter: `kept` is 3 of 4, or all.
+    pub(crate) fn keeping(kept: usize, channels: usize, width: u32, height: u32, factor: Factor) -> Self {
         let out_width = width.div_ceil(factor.x) as usize;
         let out_height = height.div_ceil(factor.y) as usize;
         Self {
             channels,
+            kept,
             width,
             height,
             factor,
             sums: vec![0; width as usize * channels],
             rows_summed: 0,
             out_width,
-            out: Vec::with_capacity(out_width * out_height * channels),
+            out: Vec::with_capacity(out_width * out_height * kept),
             scattered: Vec::new(),
         }
     }
@@ -64,7 +72,11 @@ impl Reducer {
     pub(crate) fn push(&mut self, row: &[u8]) {
         debug_assert_eq!(row.len(), self.sums.len());
         if self.factor == (Factor { x: 1, y: 1 }) {
-            self.out.extend_from_slice(row);
+            if self.kept == self.channels {
+                self.out.extend_from_slice(row);
+            } else {
+                row.chunks_exact(self.channels).for_each(|pixel| self.out.extend_from_slice(&pixel[..self.kept]));
+            }
             return;
         }
         if self.rows_summed == 0 {
@@ -84,8 +96,8 @@ impl Reducer {
 
     fn finish_row(&mut self) {
         let Self { sums, out, rows_summed, .. } = self;
-        let (across, rows, channels) = (self.factor.x as usize, *rows_summed, self.channels);
-        Arch::new().dispatch(Across { sums, out, across, rows, channels });
+        let (across, rows, channels, kept) = (self.factor.x as usize, *rows_summed, self.channels, self.kept);
+        Arch::new().dispatch(Across { sums, out, across, rows, channels, kept });
         self.rows_summed = 0;
     }
 
@@ -128,12 +140,12 @@ impl Reducer {
         }
         Plane {
             width: self.out_width as u32,
-            height: (self.out.len() / (self.out_width * self.channels)) as u32,
-            stride: self.out_width * self.channels,
+            height: (self.out.len() / (self.out_width * self.kept)) as u32,
+            stride: self.out_width * self.kept,
             view_width: f64::from(self.width) / f64::from(self.factor.x),
             view_height: f64::from(self.height) / f64::from(self.factor.y),
             spread: (0.0, 0.0),
-            samples: Samples { channels: self.channels, data: self.out },
+            samples: Samples { channels: self.kept, data: self.out },
         }
     }
 
@@ -158,6 +170,7 @@ struct Across<'a> {
     across: usize,
     rows: u32,
     channels: usize,
+    kept: usize,
 }
 
 impl NullaryFnOnce for Across<'_> {
@@ -165,11 +178,12 @@ impl NullaryFnOnce for Across<'_> {
 
     #[inline(always)]
     fn call(self) {
-        match self.channels {
-            1 => self.average::<1>(),
-            2 => self.average::<2>(),
-            3 => self.average::<3>(),
-            _ => self.average::<4>(),
+        match (self.channels, self.kept) {
+            (1, _) => self.average::<1, 1>(),
+            (2, _) => self.average::<2, 2>(),
+            (3, _) => self.average::<3, 3>(),
+            (_, 3) => self.average::<4, 3>(),
+            _ => self.average::<4, 4>(),
         }
     }
 }
@@ -177,41 +191,46 @@ impl NullaryFnOnce for Across<'_> {
 impl Across<'_> {
     /// The usual sizes of boxes are known to the compiler.
     #[inline(always)]
-    fn average<const CHANNELS: usize>(self) {
+    fn average<const CHANNELS: usize, const KEPT: usize>(self) {
         match self.across {
-            2 => self.boxes::<CHANNELS>(2),
-            3 => self.boxes::<CHANNELS>(3),
-            4 => self.boxes::<CHANNELS>(4),
-            across => self.boxes::<CHANNELS>(across),
+            2 => self.boxes::<CHANNELS, KEPT>(2),
+            3 => self.boxes::<CHANNELS, KEPT>(3),
+            4 => self.boxes::<CHANNELS, KEPT>(4),
+            across => self.boxes::<CHANNELS, KEPT>(across),
         }
     }
 
     #[inline(always)]
-    fn boxes<const CHANNELS: usize>(self, across: usize) {
-        let whole = self.sums.chunks_exact(across * CHANNELS);
+    fn boxes<const CHANNELS: usize, const KEPT: usize>(self, across: usize) {
+        let (sums, rows) = (self.sums, self.rows);
+        // Made room for first: pushed one by one, they would not be made several at once.
+        let start = self.out.len();
+        self.out.resize(start + sums.len().div_ceil(across * CHANNELS) * KEPT, 0);
+        let out = self.out[start..].as_chunks_mut::<KEPT>().0;
+        let whole = sums.chunks_exact(across * CHANNELS);
         let part = whole.remainder();
-        for pixels in whole {
-            push_mean::<CHANNELS>(self.out, pixels, across, self.rows);
+        if let ([.., last], false) = (&mut *out, part.is_empty()) {
+            *last = mean::<CHANNELS, KEPT>(part, part.len() / CHANNELS, rows);
         }
-        if !part.is_empty() {
-            push_mean::<CHANNELS>(self.out, part, part.len() / CHANNELS, self.rows);
+        for (pixels, out) in whole.zip(out) {
+            *out = mean::<CHANNELS, KEPT>(pixels, across, rows);
         }
     }
 }
 
 #[inline(always)]
-fn push_mean<const CHANNELS: usize>(out: &mut Vec<u8>, pixels: &[u32], across: usize, rows: u32) {
-    let mut total = [0_u32; CHANNELS];
+fn mean<const CHANNELS: usize, const KEPT: usize>(pixels: &[u32], across: usize, rows: u32) -> [u8; KEPT] {
+    let mut total = [0_u32; KEPT];
     for pixel in 0..across {
-        for channel in 0..CHANNELS {
+        for channel in 0..KEPT {
             total[channel] += pixels[pixel * CHANNELS + channel];
         }
     }
     // Rounded division by a multiplication; exact enough for sums of whole samples.
     let scale = 1.0 / (across as u32 * rows) as f32;
-    let mut mean = [0; CHANNELS];
-    for channel in 0..CHANNELS {
+    let mut mean = [0; KEPT];
+    for channel in 0..KEPT {
         mean[channel] = rounded(total[channel] as f32 * scale) as u8;
     }
-    out.extend_from_slice(&mean);
+    mean
 }

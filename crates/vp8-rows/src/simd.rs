@@ -1,0 +1,447 @@
+//! Sixteen samples, or eight numbers, at a time: plainly, and by the instructions of AVX2.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::__m128i;
+
+use pulp::NullaryFnOnce;
+
+/// What the transform and the loop filter are made of.
+pub(crate) trait Simd: Copy {
+    /// Sixteen bytes, taken as without sign (samples) or with (their differences).
+    type Bytes: Copy;
+    /// Eight numbers of 16 bits, which wrap.
+    type Words: Copy;
+
+    /// Calls something that is compiled for these instructions, on its own where it is large.
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output;
+
+    fn bytes(self, bytes: [u8; 16]) -> Self::Bytes;
+    fn array(self, bytes: Self::Bytes) -> [u8; 16];
+    /// Of bytes without sign, held to their range.
+    fn difference(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn twice(self, a: Self::Bytes) -> Self::Bytes;
+    fn half(self, a: Self::Bytes) -> Self::Bytes;
+    fn sum(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn larger(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// All bits where `a` is at most `b`, else none.
+    fn at_most(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn and(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// The bits of `a` that `b` has not.
+    fn without(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// Of bytes without sign: the mean of two, rounded up, and that of three of which `b` counts
+    /// twice, to the nearest.
+    fn mean(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn mean_of_three(self, a: Self::Bytes, b: Self::Bytes, c: Self::Bytes) -> Self::Bytes;
+    /// Each byte where the one before it was; the last is 0.
+    fn next(self, a: Self::Bytes) -> Self::Bytes;
+    /// From samples to bytes with sign around 128, and back.
+    fn shift_sign(self, a: Self::Bytes) -> Self::Bytes;
+    /// Of bytes with sign, held to their range.
+    fn add(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn subtract(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// An eighth, rounded down.
+    fn eighth(self, a: Self::Bytes) -> Self::Bytes;
+    /// Half of a number from -16 to 15, rounded up.
+    fn half_up(self, a: Self::Bytes) -> Self::Bytes;
+    /// (9a + 63) / 128, (18a + 63) / 128 and (27a + 63) / 128, rounded down.
+    fn weighed(self, a: Self::Bytes) -> [Self::Bytes; 3];
+    /// The first or last eight of both, in turns.
+    fn zip_low(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn zip_high(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+
+    fn words(self, words: [i16; 8]) -> Self::Words;
+    fn add_words(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    fn subtract_words(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// The high half of the product.
+    fn times(self, a: Self::Words, factor: i16) -> Self::Words;
+    fn eighth_words(self, a: Self::Words) -> Self::Words;
+    fn zip_words_low(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    fn zip_words_high(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// The low halves of both, or the high halves.
+    fn lows(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    fn highs(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    fn swap_halves(self, a: Self::Words) -> Self::Words;
+    /// Samples and what is to be added to them, held to the range of samples.
+    fn add_to(self, samples: [u8; 8], a: Self::Words) -> [u8; 8];
+}
+
+/// For any processor.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+#[inline(always)]
+fn each<T: Copy, U: Copy + Default, const N: usize>(a: [T; N], b: [T; N], combine: impl Fn(T, T) -> U) -> [U; N] {
+    let mut out = [U::default(); N];
+    for lane in 0..N {
+        out[lane] = combine(a[lane], b[lane]);
+    }
+    out
+}
+
+impl Simd for Plain {
+    type Bytes = [u8; 16];
+    type Words = [i16; 8];
+
+    #[inline(always)]
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
+        call.call()
+    }
+
+    #[inline(always)]
+    fn bytes(self, bytes: [u8; 16]) -> [u8; 16] {
+        bytes
+    }
+
+    #[inline(always)]
+    fn array(self, bytes: [u8; 16]) -> [u8; 16] {
+        bytes
+    }
+
+    #[inline(always)]
+    fn difference(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, u8::abs_diff)
+    }
+
+    #[inline(always)]
+    fn twice(self, a: [u8; 16]) -> [u8; 16] {
+        each(a, a, u8::saturating_add)
+    }
+
+    #[inline(always)]
+    fn half(self, a: [u8; 16]) -> [u8; 16] {
+        a.map(|a| a >> 1)
+    }
+
+    #[inline(always)]
+    fn sum(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, u8::saturating_add)
+    }
+
+    #[inline(always)]
+    fn larger(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, u8::max)
+    }
+
+    #[inline(always)]
+    fn at_most(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, |a, b| if a <= b { 255 } else { 0 })
+    }
+
+    #[inline(always)]
+    fn and(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, |a, b| a & b)
+    }
+
+    #[inline(always)]
+    fn without(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, |a, b| a & !b)
+    }
+
+    #[inline(always)]
+    fn mean(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, |a, b| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8)
+    }
+
+    #[inline(always)]
+    fn mean_of_three(self, a: [u8; 16], b: [u8; 16], c: [u8; 16]) -> [u8; 16] {
+        let outer = each(a, c, |a, c| u16::from(a) + u16::from(c));
+        each(outer, b.map(u16::from), |outer, b| ((outer + 2 * b + 2) >> 2) as u8)
+    }
+
+    #[inline(always)]
+    fn next(self, a: [u8; 16]) -> [u8; 16] {
+        (u128::from_le_bytes(a) >> 8).to_le_bytes()
+    }
+
+    #[inline(always)]
+    fn shift_sign(self, a: [u8; 16]) -> [u8; 16] {
+        a.map(|a| a ^ 0x80)
+    }
+
+    #[inline(always)]
+    fn add(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, |a, b| (a as i8).saturating_add(b as i8) as u8)
+    }
+
+    #[inline(always)]
+    fn subtract(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        each(a, b, |a, b| (a as i8).saturating_sub(b as i8) as u8)
+    }
+
+    #[inline(always)]
+    fn eighth(self, a: [u8; 16]) -> [u8; 16] {
+        a.map(|a| (a as i8 >> 3) as u8)
+    }
+
+    #[inline(always)]
+    fn half_up(self, a: [u8; 16]) -> [u8; 16] {
+        a.map(|a| ((a as i8 + 1) >> 1) as u8)
+    }
+
+    #[inline(always)]
+    fn weighed(self, a: [u8; 16]) -> [[u8; 16]; 3] {
+        let part = |factor: i16| a.map(|a| ((i16::from(a as i8) * factor + 63) >> 7) as u8);
+        [part(9), part(18), part(27)]
+    }
+
+    #[inline(always)]
+    fn zip_low(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        std::array::from_fn(|lane| if lane % 2 == 0 { a[lane / 2] } else { b[lane / 2] })
+    }
+
+    #[inline(always)]
+    fn zip_high(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+        std::array::from_fn(|lane| if lane % 2 == 0 { a[8 + lane / 2] } else { b[8 + lane / 2] })
+    }
+
+    #[inline(always)]
+    fn words(self, words: [i16; 8]) -> [i16; 8] {
+        words
+    }
+
+    #[inline(always)]
+    fn add_words(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+        each(a, b, i16::wrapping_add)
+    }
+
+    #[inline(always)]
+    fn subtract_words(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+        each(a, b, i16::wrapping_sub)
+    }
+
+    #[inline(always)]
+    fn times(self, a: [i16; 8], factor: i16) -> [i16; 8] {
+        a.map(|a| ((i32::from(a) * i32::from(factor)) >> 16) as i16)
+    }
+
+    #[inline(always)]
+    fn eighth_words(self, a: [i16; 8]) -> [i16; 8] {
+        a.map(|a| a >> 3)
+    }
+
+    #[inline(always)]
+    fn zip_words_low(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+        [a[0], b[0], a[1], b[1], a[2], b[2], a[3], b[3]]
+    }
+
+    #[inline(always)]
+    fn zip_words_high(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+        [a[4], b[4], a[5], b[5], a[6], b[6], a[7], b[7]]
+    }
+
+    #[inline(always)]
+    fn lows(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+        [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
+    }
+
+    #[inline(always)]
+    fn highs(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+        [a[4], a[5], a[6], a[7], b[4], b[5], b[6], b[7]]
+    }
+
+    #[inline(always)]
+    fn swap_halves(self, a: [i16; 8]) -> [i16; 8] {
+        [a[4], a[5], a[6], a[7], a[0], a[1], a[2], a[3]]
+    }
+
+    #[inline(always)]
+    fn add_to(self, samples: [u8; 8], a: [i16; 8]) -> [u8; 8] {
+        each(samples.map(i16::from), a, |sample, a| sample.saturating_add(a).clamp(0, 255) as u8)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Simd for pulp::x86::V3 {
+    type Bytes = __m128i;
+    type Words = __m128i;
+
+    #[inline(always)]
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
+        self.vectorize(call)
+    }
+
+    #[inline(always)]
+    fn bytes(self, bytes: [u8; 16]) -> __m128i {
+        pulp::cast(bytes)
+    }
+
+    #[inline(always)]
+    fn array(self, bytes: __m128i) -> [u8; 16] {
+        pulp::cast(bytes)
+    }
+
+    #[inline(always)]
+    fn difference(self, a: __m128i, b: __m128i) -> __m128i {
+        let sse2 = self.sse2;
+        sse2._mm_or_si128(sse2._mm_subs_epu8(a, b), sse2._mm_subs_epu8(b, a))
+    }
+
+    #[inline(always)]
+    fn twice(self, a: __m128i) -> __m128i {
+        self.sse2._mm_adds_epu8(a, a)
+    }
+
+    #[inline(always)]
+    fn half(self, a: __m128i) -> __m128i {
+        // Of two bytes at once; what comes down from the upper one goes.
+        let shifted = self.sse2._mm_srli_epi16::<1>(a);
+        self.sse2._mm_and_si128(shifted, self.sse2._mm_set1_epi8(0x7F))
+    }
+
+    #[inline(always)]
+    fn sum(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_adds_epu8(a, b)
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_max_epu8(a, b)
+    }
+
+    #[inline(always)]
+    fn at_most(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_cmpeq_epi8(self.sse2._mm_subs_epu8(a, b), self.sse2._mm_setzero_si128())
+    }
+
+    #[inline(always)]
+    fn and(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_and_si128(a, b)
+    }
+
+    #[inline(always)]
+    fn without(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_andnot_si128(b, a)
+    }
+
+    #[inline(always)]
+    fn mean(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_avg_epu8(a, b)
+    }
+
+    #[inline(always)]
+    fn mean_of_three(self, a: __m128i, b: __m128i, c: __m128i) -> __m128i {
+        // The mean of the outer two, rounded down this time.
+        let sse2 = self.sse2;
+        let odd = sse2._mm_and_si128(sse2._mm_xor_si128(a, c), sse2._mm_set1_epi8(1));
+        sse2._mm_avg_epu8(sse2._mm_sub_epi8(sse2._mm_avg_epu8(a, c), odd), b)
+    }
+
+    #[inline(always)]
+    fn next(self, a: __m128i) -> __m128i {
+        self.sse2._mm_srli_si128::<1>(a)
+    }
+
+    #[inline(always)]
+    fn shift_sign(self, a: __m128i) -> __m128i {
+        self.sse2._mm_xor_si128(a, self.sse2._mm_set1_epi8(-128))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_adds_epi8(a, b)
+    }
+
+    #[inline(always)]
+    fn subtract(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_subs_epi8(a, b)
+    }
+
+    #[inline(always)]
+    fn eighth(self, a: __m128i) -> __m128i {
+        // Without sign, and so 16 too much.
+        let sse2 = self.sse2;
+        let shifted = sse2._mm_srli_epi16::<3>(self.shift_sign(a));
+        sse2._mm_sub_epi8(sse2._mm_and_si128(shifted, sse2._mm_set1_epi8(0x1F)), sse2._mm_set1_epi8(16))
+    }
+
+    #[inline(always)]
+    fn half_up(self, a: __m128i) -> __m128i {
+        self.shift_sign(self.sse2._mm_avg_epu8(self.shift_sign(a), self.sse2._mm_set1_epi8(-128)))
+    }
+
+    #[inline(always)]
+    fn weighed(self, a: __m128i) -> [__m128i; 3] {
+        let (avx, avx2) = (self.avx, self.avx2);
+        let nine = avx2._mm256_mullo_epi16(avx2._mm256_cvtepi8_epi16(a), avx._mm256_set1_epi16(9));
+        let rounded = avx2._mm256_add_epi16(nine, avx._mm256_set1_epi16(63));
+        let rounded_2 = avx2._mm256_add_epi16(rounded, nine);
+        let rounded_3 = avx2._mm256_add_epi16(rounded_2, nine);
+        let mut out = [a; 3];
+        for (out, sum) in out.iter_mut().zip([rounded, rounded_2, rounded_3]) {
+            let part = avx2._mm256_srai_epi16::<7>(sum);
+            *out =
+                self.sse2._mm_packs_epi16(avx._mm256_castsi256_si128(part), avx2._mm256_extracti128_si256::<1>(part));
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn zip_low(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_unpacklo_epi8(a, b)
+    }
+
+    #[inline(always)]
+    fn zip_high(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_unpackhi_epi8(a, b)
+    }
+
+    #[inline(always)]
+    fn words(self, words: [i16; 8]) -> __m128i {
+        pulp::cast(words)
+    }
+
+    #[inline(always)]
+    fn add_words(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_add_epi16(a, b)
+    }
+
+    #[inline(always)]
+    fn subtract_words(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_sub_epi16(a, b)
+    }
+
+    #[inline(always)]
+    fn times(self, a: __m128i, factor: i16) -> __m128i {
+        self.sse2._mm_mulhi_epi16(a, self.sse2._mm_set1_epi16(factor))
+    }
+
+    #[inline(always)]
+    fn eighth_words(self, a: __m128i) -> __m128i {
+        self.sse2._mm_srai_epi16::<3>(a)
+    }
+
+    #[inline(always)]
+    fn zip_words_low(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_unpacklo_epi16(a, b)
+    }
+
+    #[inline(always)]
+    fn zip_words_high(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_unpackhi_epi16(a, b)
+    }
+
+    #[inline(always)]
+    fn lows(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_unpacklo_epi64(a, b)
+    }
+
+    #[inline(always)]
+    fn highs(self, a: __m128i, b: __m128i) -> __m128i {
+        self.sse2._mm_unpackhi_epi64(a, b)
+    }
+
+    #[inline(always)]
+    fn swap_halves(self, a: __m128i) -> __m128i {
+        self.sse2._mm_shuffle_epi32::<0x4E>(a)
+    }
+
+    #[inline(always)]
+    fn add_to(self, samples: [u8; 8], a: __m128i) -> [u8; 8] {
+        let sse2 = self.sse2;
+        let samples: __m128i = pulp::cast([u64::from_le_bytes(samples), 0]);
+        let wide = sse2._mm_unpacklo_epi8(samples, sse2._mm_setzero_si128());
+        let sums = sse2._mm_adds_epi16(wide, a);
+        let [low, _]: [u64; 2] = pulp::cast(sse2._mm_packus_epi16(sums, sums));
+        low.to_le_bytes()
+    }
+}

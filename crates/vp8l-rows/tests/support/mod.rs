@@ -1,0 +1,126 @@
+//! Files around payloads, both decoders, and a sequence of numbers.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
+
+pub mod streams;
+
+use vp8l_rows::{Alpha, Decoder, Error, Limits};
+
+/// A sequence of numbers that is the same on every run (xorshift64*).
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// From 0 to `end - 1`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 11) % end
+    }
+
+    /// True once in `times`.
+    pub fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize]
+    }
+}
+
+/// A picture in straight RGBA.
+pub struct Picture {
+    pub width: u32,
+    pub height: u32,
+    pub rgba: Vec<u8>,
+}
+
+impl Picture {
+    pub fn new(width: u32, height: u32, mut pixel: impl FnMut(u32, u32) -> [u8; 4]) -> Self {
+        let rgba = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| pixel(x, y)).collect();
+        Self { width, height, rgba }
+    }
+
+    pub fn encode(&self, config: &webpx::EncoderConfig) -> Vec<u8> {
+        config.encode_rgba(&self.rgba, self.width, self.height, webpx::Unstoppable).unwrap()
+    }
+}
+
+pub fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let mut body = b"WEBP".to_vec();
+    for (name, payload) in chunks {
+        // No padding after the last: libwebp would read on there.
+        if body.len() % 2 == 1 {
+            body.push(0);
+        }
+        body.extend_from_slice(*name);
+        body.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        body.extend_from_slice(payload);
+    }
+    [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
+}
+
+/// The payload of the first chunk of that name.
+pub fn chunk<'a>(file: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+    let mut rest = &file[12..];
+    while rest.len() >= 8 {
+        let size = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+        if &rest[..4] == wanted {
+            return Some(&rest[8..8 + size]);
+        }
+        rest = rest.get(8 + size + size % 2..).unwrap_or_default();
+    }
+    None
+}
+
+/// libwebp's pixels of a file, RGBA.
+pub fn theirs(file: &[u8]) -> Option<Vec<u8>> {
+    let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
+    webpx::Decoder::new(file).ok()?.config(config).decode_rgba_raw().ok().map(|(pixels, ..)| pixels)
+}
+
+pub fn theirs_of(payload: &[u8]) -> Option<Vec<u8>> {
+    theirs(&riff(&[(b"VP8L", payload)]))
+}
+
+/// Our pixels of the payload of a `VP8L` chunk, RGBA.
+pub fn ours(payload: &[u8]) -> Result<Vec<u8>, Error> {
+    ours_within(payload, Limits::default())
+}
+
+pub fn ours_within(payload: &[u8], limits: Limits) -> Result<Vec<u8>, Error> {
+    let mut decoder = Decoder::new(payload, limits)?;
+    let header = decoder.header();
+    let mut pixels = Vec::new();
+    while let Some(row) = decoder.next_row()? {
+        assert_eq!(row.len(), header.width as usize * 4);
+        pixels.extend_from_slice(row);
+    }
+    assert_eq!(pixels.len(), (header.width * header.height * 4) as usize);
+    Ok(pixels)
+}
+
+/// Our samples of the payload of an `ALPH` chunk.
+pub fn ours_alpha(payload: &[u8], size: (u32, u32)) -> Result<Vec<u8>, Error> {
+    let mut decoder = Alpha::new(payload, size, Limits::default())?;
+    let mut samples = Vec::new();
+    while let Some(row) = decoder.next_row()? {
+        samples.extend_from_slice(row);
+    }
+    assert_eq!(samples.len(), (size.0 * size.1) as usize);
+    Ok(samples)
+}
+
+/// Says where two pictures differ first.
+#[track_caller]
+pub fn assert_same(ours: &[u8], theirs: &[u8], width: u32, what: &str) {
+    if let Some(at) = ours.iter().zip(theirs).position(|(a, b)| a != b) {
+        let (x, y) = (at / 4 % width as usize, at / 4 / width as usize);
+        let pixel = |of: &[u8]| of[at / 4 * 4..][..4].to_vec();
+        panic!("{what}: {:?}, not {:?}, at column {x}, row {y}", pixel(ours), pixel(theirs));
+    }
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+}
