@@ -1,4 +1,5 @@
-//! WebP through libwebp, which scales while it decodes; the container is read here.
+//! WebP: lossy pictures without alpha by rows, the others through libwebp, which scales while it
+//! decodes; the container is read here.
 //!
 //! libwebp is the one C library on this path, and sees nothing but the bitstream of one still
 //! picture whose size has been checked: no container with chunks of its own choosing, no animation.
@@ -13,7 +14,7 @@ use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
 use crate::{Error, OVERSAMPLE, Rejection};
 
-/// How many times the thumbnail's size is left of chrominance.
+/// How many times the thumbnail's size is left of chrominance, which the encoder halves again.
 const CHROMA_OVERSAMPLE: f64 = 1.4;
 
 /// The most bytes of a file that are held; far more than a lossless picture of 16383 x 16383
@@ -321,4 +322,18 @@ fn still_file(parts: &Parts<'_>, width: u32, height: u32) -> Vec<u8> {
 
 fn explain(error: impl std::fmt::Display) -> Rejection {
     Rejection::corrupt(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_is_looked_at_between_rows() {
+        let config = webpx::EncoderConfig::new();
+        let file = config.encode_rgb(&[90; 40 * 50 * 3], 40, 50, webpx::Unstoppable).expect("libwebp encodes it");
+        let planes = |deadline| video_planes(&file[20..], (40, 50), (10, 12), deadline);
+        assert_eq!(planes(None).expect("a picture").len(), 3);
+        assert!(matches!(planes(Some(Instant::now())), Err(Rejection::TookTooLong)));
+    }
 }
