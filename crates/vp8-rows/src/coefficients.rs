@@ -131,13 +131,11 @@ impl Residue {
         }
         let mut factors = segment.luminance;
         let (mut beyond_three, mut beyond_one, mut firsts) = (0, 0, 0);
-        for index in 0..BLOCKS {
+        for (index, (block, &(row, column))) in self.blocks.iter_mut().zip(&PLACES).enumerate() {
             if index == 16 {
                 (first, kind, factors) = (0, CHROMINANCE, segment.chrominance);
             }
-            let (row, column) = PLACES[index];
             let (above, left) = (&mut above[usize::from(column)], &mut left[usize::from(row)]);
-            let block = &mut self.blocks[index];
             let context = usize::from(*above + *left);
             let end = read_block(&mut reader, &probabilities[kind], context, first, factors, block);
             let found = u8::from(usize::from(end) > first);

@@ -29,17 +29,16 @@ pub(crate) const WAITING: usize = 8;
 /// Filters a macroblock, in the order that the format has: all edges that run down before all that
 /// run across. The tile to the left is changed too, if it is there.
 #[inline(always)]
-pub(crate) fn macroblock<S: Simd>(
+pub(crate) fn macroblock<S: Simd, const SIMPLE: bool>(
     simd: S,
     mut left: Option<&mut Tile>,
     tile: &mut Tile,
     strength: Strength,
     edges: Edges,
-    simple: bool,
 ) {
     let inner = Limits::new(simd, strength, 0);
     let outer = Limits::new(simd, strength, BETWEEN);
-    let kinds = if simple { (Kind::Simple, Kind::Simple) } else { (Kind::Outer, Kind::Inner) };
+    let kinds = if SIMPLE { (Kind::Simple, Kind::Simple) } else { (Kind::Outer, Kind::Inner) };
     if edges.inner {
         luminance_across(simd, left.as_deref_mut(), tile, &outer, &inner, kinds);
     } else if let Some(left) = &mut left {
@@ -53,7 +52,7 @@ pub(crate) fn macroblock<S: Simd>(
             down(simd, &mut tile.luminance[WAITING + y - 4..], &inner, kinds.1);
         }
     }
-    if simple {
+    if SIMPLE {
         return;
     }
     if let Some(left) = &mut left {

@@ -78,7 +78,7 @@ impl<'a> Decoder<'a> {
     /// Reads the header of the picture that a chunk holds.
     ///
     /// # Errors
-    /// Every kind of [`Error`]. What takes memory in the header's name is some 40 bytes a pixel of a row.
+    /// Every kind of [`Error`]. What takes memory in the header's name is some 80 bytes a pixel of a row.
     pub fn new(chunk: &'a [u8]) -> Result<Self> {
         Ok(Self { picture: Picture::new(chunk)?, arch: Arch::new() })
     }

@@ -204,7 +204,12 @@ impl<S: Simd> NullaryFnOnce for Fill<'_, '_, S> {
         if strength.edge > 0 {
             let inner = !modes.skipped || modes.luminance.is_none();
             let edges = Edges { above: sides.above, inner };
-            filter::macroblock(simd, before.last_mut(), tile, strength, edges, frame.simple_filter);
+            let left = before.last_mut();
+            if frame.simple_filter {
+                filter::macroblock::<_, true>(simd, left, tile, strength, edges);
+            } else {
+                filter::macroblock::<_, false>(simd, left, tile, strength, edges);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Random, chunk, compare, file, picture, theirs};
+use support::{Random, chunk, compare, picture};
 use webpx::{EncoderConfig, Unstoppable};
 
 fn encode(config: &EncoderConfig, random: &mut Random, kind: u32, width: u32, height: u32) -> Vec<u8> {
@@ -115,11 +115,4 @@ fn damage_is_taken_like_libwebp_takes_it() {
         }
     }
     assert!(decoded > 100, "{decoded}");
-}
-
-#[test]
-fn what_the_container_says_is_not_needed() {
-    let mut random = Random(7);
-    let written = encode(&EncoderConfig::new(), &mut random, 4, 33, 21);
-    assert_eq!(theirs(chunk(&written)), theirs(chunk(&file(chunk(&written)))));
 }

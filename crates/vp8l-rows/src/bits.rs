@@ -1,4 +1,4 @@
-//! Bits from the reader, the lowest of each byte first (RFC 9649, section 3.3).
+//! Bits from the reader, the lowest of each byte first (RFC 9649, section 3).
 
 use std::io::Read;
 

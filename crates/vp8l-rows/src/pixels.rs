@@ -1,4 +1,4 @@
-//! Entropy-coded pixels (RFC 9649, sections 3.5 and 3.7): literals, copies and the colour cache.
+//! Entropy-coded pixels (RFC 9649, sections 3.6 and 3.7): literals, copies and the colour cache.
 //!
 //! Pixels are kept in a ring that is as long as copies reach, and handed out row by row. A pixel is
 //! a number of 32 bits: alpha highest, then red, green and blue.
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::prefix::{Code, Entries, Lengths, mask};
 
 /// How far back copies can reach, in pixels: the largest distance code, less those that stand for
-/// neighbours (RFC 9649, section 3.5.2).
+/// neighbours (RFC 9649, section 3.6.2.2).
 const REACH: usize = 1 << 20;
 /// Symbols of the first code of a group that are levels of green; lengths follow, then the cache.
 const LITERALS: u32 = 256;
@@ -66,7 +66,7 @@ struct Groups {
     tiles_across: usize,
 }
 
-/// Recent pixels by a hash of their value (RFC 9649, section 3.5.3). They are put in no sooner than
+/// Recent pixels by a hash of their value (RFC 9649, section 3.6.2.3). They are put in no sooner than
 /// one is asked for, or a row ends.
 struct Cache {
     pixels: Vec<u32>,
@@ -258,7 +258,7 @@ impl NullaryFnOnce for Part<'_> {
     }
 }
 
-/// The number that a prefix symbol and the bits after it stand for (RFC 9649, section 3.5.2). The
+/// The number that a prefix symbol and the bits after it stand for (RFC 9649, section 3.6.2.2). The
 /// window holds the bits: at most 10 of a length, 18 of a distance.
 #[inline(always)]
 fn prefixed(window: &mut Window<'_>, symbol: u32) -> u32 {

@@ -1,4 +1,4 @@
-//! The predictor transform (RFC 9649, section 4.1): a pixel is what its neighbours to the left and in
+//! The predictor transform (RFC 9649, section 3.5.1): a pixel is what its neighbours to the left and in
 //! the row above foretell, by one of 14 modes, and a difference.
 
 #[cfg(target_arch = "x86_64")]

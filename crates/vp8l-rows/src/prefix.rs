@@ -12,7 +12,7 @@ const LONGEST: usize = 15;
 const ROOT: u32 = 9;
 /// In an entry of a first table: the code is longer, and a second table follows.
 const LONGER: u32 = 1 << 31;
-/// The order in which lengths of the code of code lengths are stored (RFC 9649, section 3.7.2.1.2).
+/// The order in which lengths of the code of code lengths are stored (RFC 9649, section 3.7.2.1).
 const LENGTH_ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 /// A code length that repeats the one before it; those after it repeat zero.
 const REPEAT: u32 = 16;

@@ -1,5 +1,5 @@
-//! What was done to the pixels before they were coded, undone row by row (RFC 9649, section 3.4 and
-//! 3.8).
+//! What was done to the pixels before they were coded, undone row by row (RFC 9649, section
+//! 3.5).
 
 use std::io::Read;
 

@@ -13,7 +13,7 @@ use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
 use crate::{Error, OVERSAMPLE, Rejection};
 
-/// How many times the thumbnail's size is left of chrominance.
+/// How many times the thumbnail's size is left of chrominance, which the encoder halves again.
 const CHROMA_OVERSAMPLE: f64 = 1.4;
 
 /// The most bytes of a file that are read; far more than a lossless picture of 16383 x 16383
@@ -474,5 +474,19 @@ fn explain_lossless(error: vp8l_rows::Error) -> Rejection {
         vp8l_rows::Error::Limit(part) => Rejection::TooComplex { part: part.to_owned() },
         vp8l_rows::Error::Deadline => Rejection::TookTooLong,
         other => Rejection::corrupt(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_is_looked_at_between_rows() {
+        let config = webpx::EncoderConfig::new();
+        let file = config.encode_rgb(&[90; 40 * 50 * 3], 40, 50, webpx::Unstoppable).expect("libwebp encodes it");
+        let planes = |deadline| video_planes(&file[20..], (40, 50), (10, 12), deadline);
+        assert_eq!(planes(None).expect("a picture").len(), 3);
+        assert!(matches!(planes(Some(Instant::now())), Err(Rejection::TookTooLong)));
     }
 }

@@ -220,7 +220,7 @@ struct Cache {
     pixels: Vec<u32>,
 }
 
-/// Columns to the left and rows above of the distance codes up to 120 (RFC 9649, section 3.5.2.2), by
+/// Columns to the left and rows above of the distance codes up to 120 (RFC 9649, section 3.6.2.2), by
 /// another way than a table: the nearest first, by the square of the distance, and of those that are
 /// as near, the steeper first, and to the left before to the right.
 fn neighbours() -> Vec<(i64, i64)> {
