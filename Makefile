@@ -3,6 +3,8 @@ SHELL := /bin/bash
 
 # Local stack
 PORT ?= 8080
+# 0 leaves out the demo pictures.
+DEMO ?= 1
 # A stack on AWS; empty means the local one.
 STACK ?=
 # Of template.yaml, for deploy; the others keep their values.
@@ -10,17 +12,18 @@ PARAMETERS ?=
 # Functions built for AWS: arm64 or x86_64; empty means this machine's.
 ARCH ?=
 
-CARGO_DENY := 0.20.2
-CARGO_MACHETE := 0.9.2
+FUNCTIONS := api web workers
+
+# What checks the OpenAPI document and generates clients from it.
+CLIENTS := tests/clients/node_modules/.package-lock.json
 
 # What is checked and formatted.
-PYTHON_FILES := infra tests benches fuzz crates
+PYTHON_FILES := infra tests benches fuzz crates web/e2e
 
 VENV := $(CURDIR)/.venv
-TOOLS := $(CURDIR)/.local/tools
 PYTHON := $(VENV)/bin/python
 BENCH_UPLOAD := $(CURDIR)/.local/bench-upload
-export PATH := $(VENV)/bin:$(TOOLS)/bin:$(PATH)
+export PATH := $(VENV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 ifeq ($(STACK),)
@@ -29,7 +32,9 @@ else
 operate = $(PYTHON) -m infra.operate --stack $(STACK)
 endif
 
-http = cargo test --locked --workspace --test http
+stage = @python3 infra/stage.py
+# What does not depend on each other, at the same time.
+together = @$(MAKE) --no-print-directory -j
 
 .PHONY: help
 help: ## List what there is
@@ -38,62 +43,86 @@ help: ## List what there is
 # ---- Locally ----------------------------------------------------------------------------------------
 
 .PHONY: run
-run: build ## Run everything on this machine until Ctrl-C [PORT=8080]
-	@$(PYTHON) -m infra.local.stack run --port $(PORT)
+run: ## Run everything on this machine until Ctrl-C [PORT=8080 DEMO=1]
+	$(together) functions web stack-tools
+	@$(PYTHON) -m infra.local.stack run --port $(PORT) --demo $(DEMO)
 
-# Always the whole workspace, or cargo would build the SDK for each choice of packages.
+.PHONY: watch
+watch: stack-tools tools ## Beside `make run`: rebuild at each change of the code and update the running functions
+	@$(PYTHON) -m infra.local.stack watch $(MAKE) --no-print-directory functions web
+
+# In the profile of the tests, and always of the whole workspace, so that all builds share the compiled dependencies.
+.PHONY: functions
+functions: tools # For the local stack
+	$(stage) "Compile the functions" cargo build --locked --workspace $(FUNCTIONS:%=--bin %)
+
+.PHONY: test-programs
+test-programs: tools
+	$(stage) "Compile functions, client and tests" bash -c 'set -e; \
+		cargo build --locked --workspace $(FUNCTIONS:%=--bin %) --bin tintype; \
+		cargo test --locked --workspace --no-run; \
+		cargo test --locked --workspace --test http --no-run'
+
 .PHONY: test
-test: build ## Run all tests, the black-box ones against a stack of their own [ARGS=name]
-	cargo test --locked --workspace $(ARGS)
-	@$(if $(ARGS),,examples=$${CARGO_TARGET_DIR:-target}/debug/examples && \
-		$(PYTHON) crates/jpeg-scaled/tests/against_libjpeg.py $$examples/planes && \
-		$(PYTHON) crates/imaging/tests/against_pillow.py $$examples/bench_worker && \
-		$(PYTHON) crates/imaging/tests/memory.py $$examples/bench_worker)
-	cargo build --locked --workspace --exclude tintype-tests --bin tintype
-	cargo test --locked --workspace --test http --no-run
-	@$(PYTHON) -m infra.local.stack test bash -c 'set -e; $(if $(ARGS),,$(PYTHON) tests/contract.py;) \
-		RUST_TEST_THREADS=4 $(http) $(ARGS); \
-		$(if $(ARGS),,$(PYTHON) tests/schedule.py;) \
-		$(http) $(or $(ARGS),cli::many) -- --ignored --skip hold:: --skip audit::; \
-		$(http) $(ARGS) -- --ignored --skip hold:: --skip cli::many'
+test: ## Run all tests, the black-box ones against stacks of their own [ARGS=name]
+	$(together) test-programs web stack-tools test-tools node-tools $(if $(ARGS),,chromium)
+	$(stage) "Unit tests" cargo test --locked --workspace $(ARGS)
+ifeq ($(ARGS),)
+	$(stage) "Unit tests and size of the web page" bash -c 'cd web && npm run --silent test && npm run --silent budget'
+	$(stage) "Image engine against libjpeg-turbo and Pillow" tests/engine.sh
+endif
+	$(stage) "Black-box tests" tests/black_box.sh $(ARGS)
+ifeq ($(ARGS),)
+	@$(MAKE) --no-print-directory test-web
+endif
+
+.PHONY: test-web
+test-web: functions web stack-tools node-tools chromium ## Run the tests of the web page in Chromium, against a stack of their own [SPECS=name]
+	$(stage) "Browser tests" $(PYTHON) -m infra.local.stack test --logs .local/test-logs/web npm run --silent --prefix web e2e -- $(SPECS)
 
 .PHONY: hold
-hold: build ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files
-	cargo build --locked --workspace --exclude tintype-tests --bin tintype
-	cargo test --locked --workspace --test http --no-run
-	@$(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 $(http) hold:: -- --ignored --nocapture
+hold: ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files, twice as many kills
+	$(together) test-programs web stack-tools
+	$(stage) "Kills before and after each call" $(PYTHON) -m infra.local.stack test \
+		env RUST_TEST_THREADS=4 TINTYPE_KILL_BEFORE_EACH_CALL=1 \
+		cargo test --locked --workspace --test http killed_at_any_call
+	$(stage) "Long tests" $(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 \
+		cargo test --locked --workspace --test http hold:: -- --ignored --nocapture
 
 .PHONY: mail
-mail: $(VENV)/ready ## Print the latest mail to an address [EMAIL=...]
+mail: stack-tools ## Print the latest mail to an address [EMAIL=...]
 	@$(call need,EMAIL)
 	@$(PYTHON) -m infra.local.stack mail "$(EMAIL)"
 
 .PHONY: forget
-forget: $(VENV)/ready ## Delete the local stack's data
+forget: stack-tools ## Delete the local stack's data
 	@$(PYTHON) -m infra.local.stack forget
 
 # ---- Locally, or on AWS with STACK=... ---------------------------------------------------------------
 
 .PHONY: plans
-plans: $(VENV)/ready ## Load or update the plans of infra/plans.json [STACK=...]
+plans: stack-tools ## Load or update the plans of infra/plans.json [STACK=...]
 	@$(operate) plans
 
 .PHONY: admin
-admin: $(VENV)/ready ## Make a user an admin [EMAIL=... STACK=...]
+admin: stack-tools ## Make a user an admin [EMAIL=... STACK=...]
 	@$(call need,EMAIL)
 	@$(operate) admin "$(EMAIL)"
+
+.PHONY: rotate-keys
+rotate-keys: stack-tools ## Replace the key that signs sessions, links and cursors [COMPROMISED=1 STACK=...]
+	@$(operate) rotate-keys $(if $(filter-out 0,$(COMPROMISED)),--compromised)
 
 # Seconds: what changed since may be at work still.
 GRACE ?= 3600
 .PHONY: audit
-audit: $(VENV)/ready ## Compare table and buckets, mend with MEND=1 [MEND=1 GRACE=3600 STACK=...]
+audit: stack-tools ## Compare table and buckets, mend with MEND=1 [MEND=1 GRACE=3600 STACK=...]
 	@$(operate) audit --grace $(GRACE) $(if $(filter-out 0,$(MEND)),--mend)
 
 .PHONY: deploy
 deploy: ARCH := $(or $(ARCH),arm64)
-deploy: need-stack build ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...' ARCH=arm64]
-	sam deploy --template-file template.yaml --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM \
-		--no-fail-on-empty-changeset --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+deploy: need-stack build stack-tools ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...' ARCH=arm64]
+	@$(PYTHON) -m infra.deploy --stack $(STACK) Architecture=$(ARCH) $(PARAMETERS)
 	@$(operate) plans --add-only
 
 # ---- Building and checking ---------------------------------------------------------------------------
@@ -101,71 +130,113 @@ deploy: need-stack build ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...'
 # cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) lengthen the build and replace the
 # manifest's profile, which keeps unwinding.
 .PHONY: build
-build: tools $(VENV)/ready ## Build the functions [ARCH=...]
-	cargo lambda build --locked --release --disable-optimizations --output-format zip --package tintype-api --package tintype-workers \
+build: tools web build-tools ## Build the functions and the web page for AWS [ARCH=...]
+	cargo lambda build --locked --release --disable-optimizations --output-format zip $(FUNCTIONS:%=--package tintype-%) \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
+	@$(PYTHON) -m infra.package
+
+# What the page is built from.
+WEB := $(filter-out web/src/lib/schema.d.ts,$(shell find web -type f \
+	-not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -path 'web/bench/*' -not -path 'web/test-results/*'))
+
+.PHONY: web
+web: web/dist/index.html ## Build the web page: web/dist
+
+web/dist/index.html: $(WEB) docs/openapi.json web/node_modules/.package-lock.json
+	$(stage) "Build the web page" npm run --silent --prefix web build
+	@touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	@node -e 'const [major, minor] = process.versions.node.split("."); process.exit(+(major < 20 || (major == 20 && minor < 19)))' 2>/dev/null \
+		&& command -v npm >/dev/null \
+		|| { echo "Node.js 20.19 or newer with npm is missing: install it, see https://nodejs.org."; exit 1; }
+	$(stage) "Install the Node tools: web" npm ci --silent --prefix web --no-audit --no-fund
+	@touch $@
+
+web/bench/node_modules/.package-lock.json: web/bench/package-lock.json web/node_modules/.package-lock.json
+	$(stage) "Install the Node tools: bench" npm ci --silent --prefix web/bench --no-audit --no-fund
+	@touch $@
 
 .PHONY: cli
 cli: tools ## Build the command-line client: target/release/tintype
 	cargo build --locked --release --package tintype-cli
+	@echo 'Built target/release/tintype. To run it as `tintype`, install it with `make install-cli`, or in this shell:'
+	@echo '  export PATH="$(CURDIR)/target/release:$$PATH"'
+
+.PHONY: install-cli
+install-cli: tools ## Install the command-line client into ~/.cargo/bin
+	cargo install --locked --path cli
+	@command -v tintype >/dev/null || echo 'Add ~/.cargo/bin to your PATH to run it as `tintype`.'
 
 .PHONY: bench
-bench: build ## Measure the functions: start-up, size, processor time per request
-	@$(PYTHON) -m infra.local.stack test $(PYTHON) benches/functions.py
+bench: build stack-tools ## Measure the functions: start-up, size, processor time per request
+	@$(PYTHON) -m infra.local.stack test --release $(PYTHON) benches/functions.py
 
 .PHONY: bench-thumbnails
 bench-thumbnails: tools ## Measure the thumbnail engine against sharp, libvips and Pillow
 	bash benches/thumbnails/run.sh
 
 .PHONY: bench-upload
-bench-upload: build cli $(BENCH_UPLOAD)/ready ## Measure `tintype upload` against the AWS CLI
-	@$(PYTHON) -m infra.local.stack test $(PYTHON) benches/upload/bench.py
+bench-upload: build cli stack-tools $(BENCH_UPLOAD)/ready ## Measure `tintype upload` against the AWS CLI
+	@$(PYTHON) -m infra.local.stack test --release $(PYTHON) benches/upload/bench.py
+
+.PHONY: bench-web
+bench-web: functions web stack-tools node-tools chromium web/bench/node_modules/.package-lock.json ## Measure the web page: Lighthouse, LCP, INP, memory, upload of 500 files
+	@$(PYTHON) -m infra.local.stack test --logs .local/bench-web npm run --silent --prefix web bench
 
 .PHONY: openapi
 openapi: ## Write docs/openapi.json anew from the code
-	UPDATE_GOLDEN=1 cargo test --locked --package tintype-api the_document_is
+	UPDATE_GOLDEN=1 cargo test --locked --workspace --bin api the_document_is
 
 .PHONY: format
-format: $(VENV)/ready ## Format Rust and Python
+format: lint-tools ## Format Rust and Python
 	cargo fmt --all
 	ruff format $(PYTHON_FILES)
 	ruff check --fix $(PYTHON_FILES)
 
 .PHONY: lint
-lint: $(VENV)/ready $(TOOLS)/ready lint-code lint-deploy lint-secrets ## Run every linter
+lint: lint-code lint-web lint-openapi lint-deploy lint-secrets ## Run every linter
 
 .PHONY: lint-code
-lint-code: tools $(VENV)/ready $(TOOLS)/ready
-	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --workspace --test http -- -D warnings
-	cargo deny --locked check bans licenses sources
-	cargo machete
-	ruff format --check $(PYTHON_FILES)
-	ruff check $(PYTHON_FILES)
+lint-code: tools lint-tools
+	$(stage) "cargo fmt" cargo fmt --all --check
+	$(stage) "cargo clippy" bash -c 'cargo clippy --locked --workspace --all-targets -- -D warnings && \
+		cargo clippy --locked --workspace --test http -- -D warnings'
+	$(stage) "cargo deny" cargo deny --locked check bans licenses sources
+	$(stage) "cargo shear" cargo shear
+	$(stage) "ruff" bash -c 'ruff format --check $(PYTHON_FILES) && ruff check $(PYTHON_FILES)'
 
 .PHONY: lint-deploy
-lint-deploy: $(VENV)/ready
-	cfn-lint template.yaml
-	sam validate --lint --template-file template.yaml --region us-east-1
+lint-deploy: stack-tools lint-tools
+	$(stage) "cfn-lint" cfn-lint template.yaml
+	$(stage) "Template" $(PYTHON) tests/template.py
+	$(stage) "sam validate" sam validate --lint --template-file template.yaml --region us-east-1
+
+.PHONY: lint-web
+lint-web: node-tools
+	$(stage) "svelte-check, eslint and prettier" npm run --silent --prefix web check
+
+.PHONY: lint-openapi
+lint-openapi: node-tools
+	$(stage) "redocly" bash -c 'cd tests/clients && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint ../../docs/openapi.json'
 
 # By shape only: guessing by entropy or variable name finds nothing but hashes and test passwords.
 .PHONY: lint-secrets
-lint-secrets: $(VENV)/ready
-	git ls-files -z | xargs -0 detect-secrets-hook --disable-plugin KeywordDetector \
-		--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString
+lint-secrets: lint-tools
+	$(stage) "detect-secrets" bash -c 'git ls-files -z | xargs -0 detect-secrets-hook --disable-plugin KeywordDetector \
+		--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString'
 
 .PHONY: advisories
-advisories: $(TOOLS)/ready ## Look for known vulnerabilities; needs the advisory database from the network
+advisories: tools lint-tools ## Look for known vulnerabilities; needs the advisory database from the network
 	cargo deny --locked check advisories
 
 .PHONY: hooks
-hooks: $(VENV)/ready ## Run the linters before each commit
+hooks: lint-tools ## Run the linters before each commit
 	pre-commit install
 
 .PHONY: clean
 clean: ## Delete what was built and installed, not the local stack's data
-	rm -rf target .venv .local/tools .aws-sam
+	rm -rf target web/dist web/node_modules web/bench/node_modules tests/clients/node_modules .venv .aws-sam
 
 # ---- Tools ------------------------------------------------------------------------------------------
 
@@ -182,24 +253,45 @@ tools:
 	@command -v cc >/dev/null \
 		|| { echo "A C compiler is missing: install one, such as Debian's build-essential."; exit 1; }
 
-# The version of pip that came with Python may not understand the requirements.
-$(VENV)/ready: infra/requirements.txt infra/requirements-pip.txt
+# Its own groups, so that `make run` waits only for what it needs.
+.PHONY: stack-tools build-tools test-tools lint-tools
+stack-tools build-tools test-tools lint-tools: %-tools: $(VENV)/%.ready
+
+install = $(VENV)/bin/uv pip install --quiet --require-hashes --python $(PYTHON) --requirements
+
+$(VENV)/%.ready: infra/requirements/%.txt $(VENV)/bin/uv
+	$(stage) "Install the Python tools: $*" $(install) $<
+	@touch $@
+
+$(VENV)/bin/uv: infra/requirements/uv.txt
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
 		|| { echo "Python 3.10 or newer with venv is missing: install it, such as Debian's python3-venv."; exit 1; }
-	@echo "Installing the Python tools into .venv ..."
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-pip.txt
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# The browser of the tests; Playwright's own is not downloaded.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+export CHROMIUM
+.PHONY: chromium
+chromium:
+	@test -x "$(CHROMIUM)" || { echo "Chromium is missing: install it, such as Debian's chromium, or name it in CHROMIUM."; exit 1; }
+
+.PHONY: node-tools
+node-tools: $(CLIENTS) web/node_modules/.package-lock.json
+
+$(CLIENTS): tests/clients/package-lock.json
+	@command -v npm >/dev/null || { echo "Node 20 or newer with npm is missing: install it, see https://nodejs.org."; exit 1; }
+	$(stage) "Install the Node tools: clients" npm ci --silent --prefix tests/clients --no-audit --no-fund
 	@touch $@
 
 # The AWS CLI wants versions of its own.
-$(BENCH_UPLOAD)/ready: benches/upload/requirements.txt $(VENV)/ready
+$(BENCH_UPLOAD)/ready: benches/upload/requirements.txt $(VENV)/bin/uv
 	@test -x $(BENCH_UPLOAD)/venv/bin/python || python3 -m venv $(BENCH_UPLOAD)/venv
-	@$(BENCH_UPLOAD)/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-pip.txt
-	@$(BENCH_UPLOAD)/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(BENCH_UPLOAD)/venv/bin/python --requirements $<
 	@touch $@
 
-$(TOOLS)/ready: Makefile | tools
-	@echo "Installing cargo-deny and cargo-machete into .local/tools, which takes some minutes ..."
-	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY) cargo-machete@$(CARGO_MACHETE)
-	@touch $@
+.PHONY: requirements
+requirements: $(VENV)/bin/uv ## Bring the versions of the Python tools up to date
+	cd infra/requirements && for group in stack build test lint; do \
+		uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10 $$group.in -o $$group.txt || exit 1; done

@@ -19,6 +19,12 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+STARTED = (
+    ("api", "create_image"),
+    ("web", "page"),
+    ("web", "image_page"),
+    ("workers", "build_thumbnails"),
+)
 STARTS = 31
 REQUESTS = 200
 
@@ -39,9 +45,19 @@ def start_up(executable: str, handler: str) -> tuple[float, float]:
             "AWS_SECRET_ACCESS_KEY": "b",
             "_HANDLER": handler,
             **{
-                name: "bench" for name in ("TABLE", "ORIGINALS_BUCKET", "THUMBNAILS_BUCKET", "CLIENT_ID", "SIGNING_KEY")
+                name: "bench"
+                for name in (
+                    "TABLE",
+                    "ORIGINALS_BUCKET",
+                    "THUMBNAILS_BUCKET",
+                    "ORIGINALS_DOMAIN",
+                    "THUMBNAILS_DOMAIN",
+                    "CLIENT_ID",
+                    "SIGNING_KEYS",
+                )
             },
             "USER_POOL_ID": "us-east-1_bench",
+            "USER_POOL_URL": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_bench",
         }
         began = time.perf_counter()
         process = subprocess.Popen([executable], env=environment, stdout=subprocess.DEVNULL)
@@ -128,15 +144,16 @@ def routes() -> None:
 
 
 def main() -> int:
-    print(f"{'executable':<16} {'zip MB':>8} {'first poll ms':>14} {'MB resident':>12}   medians of {STARTS} starts")
-    for name, handler in (("api", "create_image"), ("workers", "build_thumbnails")):
+    print(f"{'function':<16} {'zip MB':>8} {'first poll ms':>14} {'MB resident':>12}   medians of {STARTS} starts")
+    for name, handler in STARTED:
         archive = ROOT / "target" / "lambda" / name / "bootstrap.zip"
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as code:
-            executable = code.extract("bootstrap", folder)
+            code.extractall(folder)
+            executable = str(Path(folder) / "bootstrap")
             Path(executable).chmod(0o755)
             starts = [start_up(executable, handler) for _ in range(STARTS)]
         poll, resident = (statistics.median(values) for values in zip(*starts, strict=True))
-        print(f"{name:<16} {archive.stat().st_size / 1e6:8.2f} {poll:14.1f} {resident:12.1f}", flush=True)
+        print(f"{handler:<16} {archive.stat().st_size / 1e6:8.2f} {poll:14.1f} {resident:12.1f}", flush=True)
     routes()
     return 0
 

@@ -1,5 +1,5 @@
-//! Writes what the API takes and gives as Rust types, from `docs/openapi.json`: a struct for each schema, and for each
-//! operation a constant that says where it is and what it answers.
+//! Generates Rust from `docs/openapi.json`: a struct for each schema, and a constant for each operation with its method, path
+//! and response type.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ const DOCUMENT: &str = "../docs/openapi.json";
 fn main() {
     println!("cargo:rerun-if-changed={DOCUMENT}");
     println!("cargo:rerun-if-changed=build.rs");
-    // Nothing but the C library shall be needed where it runs, not even the compiler's own.
+    // Link libgcc statically, so that the client needs only the C library.
     if env::var("TARGET").is_ok_and(|target| target.contains("linux-gnu")) {
         println!("cargo:rustc-link-arg-bins=-Wl,--whole-archive,-l:libgcc_eh.a,--no-whole-archive");
     }
@@ -74,8 +74,8 @@ fn doc(code: &mut String, indent: &str, schema: &Value) {
     }
 }
 
-/// The Rust type of a schema, and whether null is among its values. Words of an enumeration stay text: a service
-/// that knows one more must not be unreadable.
+/// Returns the Rust type of a schema, and whether it allows null. Enumerations become `String`, so that the client can read
+/// values added later.
 fn kind(schema: &Value) -> (String, bool) {
     if let Some(reference) = schema["$ref"].as_str() {
         return (reference.rsplit('/').next().unwrap_or_default().to_owned(), false);
@@ -110,7 +110,8 @@ fn kind(schema: &Value) -> (String, bool) {
     }
 }
 
-/// One constant for each way to succeed with JSON or nothing: the first is named as the operation, another with its status.
+/// Writes a constant for each successful status with JSON or no body. The first has the name of the operation; the others add
+/// the status.
 fn constants(code: &mut String, path: &str, method: &str, operation: &Value) {
     let id = operation["operationId"].as_str().expect("operations have ids");
     let takes_key = operation["parameters"]

@@ -1,4 +1,4 @@
-"""Writes the seeds that fuzzing starts from: a small file of every kind that the decoders know.
+"""Writes seeds for fuzzing: a small file of every kind that the decoders support.
 
 Usage: seeds.py DIRECTORY (with Pillow and pyvips, as in the benchmark's environment). It makes
 DIRECTORY/engine, DIRECTORY/jpeg, DIRECTORY/vp8 and DIRECTORY/vp8l."""
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 random = np.random.default_rng(3)
 target = pathlib.Path(sys.argv[1])
-# Of every WebP picture with alpha.
+# The size of every WebP image with alpha.
 SIDES = (24, 20)
 for name in ("engine", "jpeg", "vp8", "vp8l"):
     (target / name).mkdir(parents=True, exist_ok=True)
@@ -120,11 +120,11 @@ pillow(
 )
 for index, (size, quality) in enumerate(itertools.product([(1, 1), (17, 9), (40, 33), (70, 50)], [0, 30, 75, 100])):
     pillow(f"webp-{index}", picture(*size), "webp", quality=quality, method=index % 7)
-# Other settings than Pillow has.
+# Settings that Pillow does not offer.
 for index in range(8):
     image = pyvips.Image.new_from_array(np.asarray(picture(60 + index, 50)))
     keep(f"webp-vips-{index}", image.webpsave_buffer(Q=10 + 10 * index, effort=index % 7, preset=index % 6))
-# Any bits are a picture.
+# Random bits decode.
 for index in range(16):
     first = random.integers(0, 255, 300).astype(np.uint8).tobytes()
     tag = (len(first) << 5 | 1 << 4).to_bytes(3, "little")

@@ -6,37 +6,42 @@ use serde_json::json;
 use crate::api::{self, Tokens};
 use crate::args::{self, Password};
 use crate::client::Client;
-use crate::config::Folder;
+use crate::config::ConfigDir;
 use crate::error::{Error, Result};
 use crate::jobs;
 use crate::journal;
-use crate::output::{Output, plain, question, secret, table};
+use crate::output::{Output, escape_control, question, secret, table};
 use crate::session::{Place, Session};
 
-pub(crate) async fn login(client: &Client, folder: &Folder, out: Output, arguments: args::Login) -> Result<()> {
+pub(crate) async fn login(client: &Client, folder: &ConfigDir, out: Output, arguments: args::Login) -> Result<()> {
     let email = match arguments.email {
         Some(email) => email,
-        None => question("E-mail: ", "say who you are with --email")?,
+        None => question("E-mail: ", "use --email")?,
     };
     let password = secret("Password: ", &arguments.password)?;
-    let mut body = api::LogIn { email, password, new_password: None };
-    let tokens: Tokens = match client.ask(api::LOGIN).json(&body).once().send().await {
+    let mut body = api::LogIn { email, password, new_password: None, cookie: None };
+    let tokens: Tokens = match client.request(api::LOGIN).json(&body).no_retry().send().await {
         Err(error) if error.refused_with("password_change_required") && !arguments.password.password_stdin => {
-            out.note("The service wants another password from you.");
+            out.note("You must set a new password.");
             body.new_password = Some(new_password()?);
-            client.ask(api::LOGIN).json(&body).once().send().await?
+            client.request(api::LOGIN).json(&body).no_retry().send().await?
         }
         result => result?,
     };
     let place = client.begin(Session::from(tokens)).await?;
-    let me = client.ask(api::GET_ME).send().await?;
+    let me = client.request(api::GET_ME).send().await?;
     remember(client, folder)?;
     let kept = match place {
         Place::Keyring => "the system's keyring",
         Place::File => "a file that only you can read",
     };
-    out.give(&me, || {
-        format!("Logged in to {} as {} ({}). The session is kept in {kept}.", client.url, me.email, plain(&me.name))
+    out.print_result(&me, || {
+        format!(
+            "Logged in to {} as {} ({}). The session is kept in {kept}.",
+            client.url,
+            me.email,
+            escape_control(&me.name)
+        )
     });
     Ok(())
 }
@@ -44,15 +49,15 @@ pub(crate) async fn login(client: &Client, folder: &Folder, out: Output, argumen
 fn new_password() -> Result<String> {
     let from = Password { password_stdin: false };
     let new = secret("New password: ", &from)?;
-    if secret("The same again: ", &from)? == new {
+    if secret("Repeat password: ", &from)? == new {
         Ok(new)
     } else {
-        Err(Error::Usage("The two are not the same.".into()))
+        Err(Error::Usage("The passwords do not match.".into()))
     }
 }
 
-/// The first service that one logs in to is the one that is meant from then on.
-fn remember(client: &Client, folder: &Folder) -> Result<()> {
+/// Makes the first service that the user logs in to the default.
+fn remember(client: &Client, folder: &ConfigDir) -> Result<()> {
     let mut config = folder.config()?;
     if config.url.is_none() {
         config.url = Some(client.url.to_string());
@@ -63,35 +68,35 @@ fn remember(client: &Client, folder: &Folder) -> Result<()> {
 
 pub(crate) async fn logout(client: &Client, out: Output, everywhere: bool) -> Result<()> {
     if let Some(refresh_token) = client.refresh_token().await {
-        let body = api::LogOut { refresh_token: Some(refresh_token), everywhere: Some(everywhere) };
-        match client.ask(api::LOGOUT).json(&body).again().send().await {
+        let body = api::LogOut { refresh_token: Some(refresh_token), everywhere: Some(everywhere), cookie: None };
+        match client.request(api::LOGOUT).json(&body).idempotent().send().await {
             Ok(()) => {}
-            // It was over already.
+            // The session had already ended.
             Err(error) if error.exit_status() == crate::error::exit::NOT_LOGGED_IN => {}
             Err(error) => {
-                out.note("You are still logged in: the service could not be told.");
+                out.note("Could not reach the service: you are still logged in.");
                 return Err(error);
             }
         }
         client.forget().await;
-        out.give(&json!({"logged_out": true}), || {
+        out.print_result(&json!({"logged_out": true}), || {
             if everywhere { "Logged out, on every device." } else { "Logged out." }.to_owned()
         });
     } else {
-        out.give(&json!({"logged_out": false}), || "You were not logged in.".to_owned());
+        out.print_result(&json!({"logged_out": false}), || "You were not logged in.".to_owned());
     }
     Ok(())
 }
 
 pub(crate) async fn whoami(client: &Client, out: Output) -> Result<()> {
-    let me = client.ask(api::GET_ME).send().await?;
-    out.give(&me, || {
+    let me = client.request(api::GET_ME).send().await?;
+    out.print_result(&me, || {
         let plan = me.plan.as_deref().unwrap_or("none");
         let admin = if me.is_admin { "\nRights   admin" } else { "" };
         format!(
             "E-mail   {}\nName     {}\nPlan     {plan}{admin}\nImages   {} ({})\nSince    {}\nService  {}",
             me.email,
-            plain(&me.name),
+            escape_control(&me.name),
             HumanCount(me.usage.images),
             HumanBytes(me.usage.bytes),
             me.created_at,
@@ -102,15 +107,15 @@ pub(crate) async fn whoami(client: &Client, out: Output) -> Result<()> {
 }
 
 pub(crate) async fn plans(client: &Client, out: Output) -> Result<()> {
-    let plans = client.ask(api::LIST_PLANS).send().await?.results;
+    let plans = client.request(api::LIST_PLANS).send().await?.results;
     let mine = if client.is_logged_in().await {
-        client.ask(api::GET_ME).send().await.ok().and_then(|me| me.plan)
+        client.request(api::GET_ME).send().await.ok().and_then(|me| me.plan)
     } else {
         None
     };
     if out.json {
         for plan in &plans {
-            out.give(plan, String::new);
+            out.print_result(plan, String::new);
         }
         return Ok(());
     }
@@ -130,19 +135,19 @@ pub(crate) async fn plans(client: &Client, out: Output) -> Result<()> {
         })
         .collect();
     let heads = ["Plan", "Images", "Largest", "Originals", "Links", "Thumbnail heights"];
-    out.give(&(), || table(&heads, &rows));
+    out.print_result(&(), || table(&heads, &rows));
     Ok(())
 }
 
 pub(crate) async fn delete(
     client: &Client,
-    folder: &Folder,
+    folder: &ConfigDir,
     out: Output,
     password: &Password,
     yes: bool,
     no_wait: bool,
 ) -> Result<()> {
-    let me = client.ask(api::GET_ME).send().await?;
+    let me = client.request(api::GET_ME).send().await?;
     if !yes {
         out.note(&format!(
             "This deletes the account {} at {} and its {} images for good. Nobody can bring them back.",
@@ -156,12 +161,12 @@ pub(crate) async fn delete(
         }
     }
     let password = secret("Password: ", password)?;
-    let accepted = client.ask(api::DELETE_ME).json(&api::DeleteMe { password }).once().send().await?;
+    let accepted = client.request(api::DELETE_ME).json(&api::DeleteMe { password }).no_retry().send().await?;
     client.forget().await;
     journal::forget(folder, &client.url, &me.id);
     out.note("The account is closed: it can no longer log in, and its images and links are gone for others.");
     let job = if no_wait { accepted.job } else { jobs::wait(client, out, accepted.job).await? };
-    out.give(&job, || match job.status.as_str() {
+    out.print_result(&job, || match job.status.as_str() {
         "done" => format!("Deleted, with {} images.", HumanCount(job.done)),
         _ => "What it stored is being deleted.".to_owned(),
     });

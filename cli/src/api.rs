@@ -1,16 +1,16 @@
-//! The API as `docs/openapi.json` has it: its types and operations are written by the build from there.
+//! Types and operations of the API, which build.rs generates from `docs/openapi.json`.
 
 use std::marker::PhantomData;
 
-/// One of the API's operations, and what it answers.
+/// An operation of the API and the type of its response.
 #[derive(Debug)]
 pub(crate) struct Operation<T> {
     pub(crate) name: &'static str,
     pub(crate) method: http::Method,
-    /// With its parameters in braces.
+    /// With parameters in braces.
     pub(crate) path: &'static str,
     pub(crate) login: Login,
-    /// Whether it heeds `Idempotency-Key`.
+    /// True if it takes an `Idempotency-Key`.
     pub(crate) takes_key: bool,
     pub(crate) gives: PhantomData<fn() -> T>,
 }
@@ -22,11 +22,11 @@ pub(crate) enum Login {
     None,
 }
 
-/// A part of a list.
+/// A page of a list.
 pub(crate) trait Paged {
     type Item;
 
-    /// The part, and where the next one begins.
+    /// Returns the items and the cursor of the next page.
     fn split(self) -> (Vec<Self::Item>, Option<String>);
 }
 

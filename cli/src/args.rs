@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use tintype_model::{Description, Lifetime, Title};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -21,17 +23,18 @@ use clap_complete::Shell;
   tintype get \"2024/harbour.jpg\" --output ~/Desktop
   tintype link create \"2024/harbour.jpg\" --expires 2h
 
-An image is named by its id or its title.
+An image is named by its id or its title. A title that looks like an option goes after `--`.
 
 Exit status:
-  0    all was done
-  1    it failed
-  2    the command or its arguments make no sense
-  3    not logged in, or the session is over
+  0    done
+  1    failed
+  2    invalid command or arguments
+  3    not logged in, or the session has ended
   4    some files or images failed, the others are done
-  5    the service cannot be reached, or stays too busy
-  6    uploaded, but not known to be ready in time (upload)
-  130  interrupted; the same `upload` goes on where it was
+  5    the service cannot be reached, or is overloaded
+  6    uploaded, but not ready before the wait ended (upload)
+  7    another upload of this account is running (upload)
+  130  interrupted; run the same `upload` again to resume
 
 Files, in $XDG_CONFIG_HOME/tintype or ~/.config/tintype (TINTYPE_CONFIG_DIR puts them elsewhere):
   config.toml  url = \"https://…\", concurrency = 8, keyring = true
@@ -43,7 +46,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, env = "TINTYPE_URL", value_name = "URL", help_heading = "Everywhere")]
     pub(crate) url: Option<String>,
 
-    /// Give JSON for programs: one object, or one on each line of a list
+    /// Print JSON: one object, or one per line for lists
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) json: bool,
 
@@ -75,12 +78,20 @@ pub(crate) enum Command {
 
     /// Upload files and folders, going on where an earlier run was cut off
     #[command(after_help = "\
-A file's title is its path below the folder named here, in Unicode NFC; of a file named here, its name. A file whose content \
-was uploaded before, under whatever title, is not uploaded again. Files and folders whose names begin with a dot are left out.
+The title of a file in a folder is its path below the folder named here, in Unicode NFC; of a file named here, its name. \
+A file whose content was uploaded before, under whatever title, is not uploaded again.
+
+In folders, files that are not images are skipped, and so is what begins with a dot and what systems make for themselves, such \
+as @eaDir. A file named here that is not an image fails.
+
+A pattern without a slash is for names at any depth, one with a slash for paths below the folder. `*` and `?` stand for letters \
+but the slash, `**` for folders, `{jpg,png}` for either. A folder that matches stands for all in it. Case matters.
 
 Examples:
   tintype upload ~/Pictures
   tintype upload ~/Pictures/2024 --private --dry-run
+  tintype upload ~/Pictures --exclude raw --exclude '*.{gif,GIF}'
+  tintype upload ~/Scans --prefix scans/ --include '*.png'
   tintype upload scan-*.jpg --concurrency 16
   tintype upload ~/Incoming --watch
   tintype upload ~/Pictures --json | jq -r 'select(.event == \"failed\") | .path'")]
@@ -100,10 +111,15 @@ Examples:
     },
 
     /// Download originals, going on where an earlier download was cut off
-    #[command(after_help = "Examples:
+    #[command(after_help = "\
+An image whose title is a path is written to the same path below the --output folder, or else below the current one. \
+A title without the extension of an image gets one.
+
+Examples:
   tintype get \"2024/harbour.jpg\"
-  tintype get \"2024/harbour.jpg\" \"2024/pier.jpg\" --output ~/Desktop
-  tintype get fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw --output - | display")]
+  tintype get \"2024/harbour.jpg\" \"2025/harbour.jpg\" --output ~/Desktop
+  tintype get \"2024/harbour.jpg\" --flat
+  tintype get fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng --output - | display")]
     Get(Get),
 
     /// Delete images for good
@@ -176,7 +192,19 @@ pub(crate) struct Upload {
     #[arg(long)]
     pub(crate) private: bool,
 
-    /// Say what would be uploaded, and do nothing
+    /// Upload only files that match; may be repeated
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) include: Vec<String>,
+
+    /// Leave out files and folders that match; may be repeated
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) exclude: Vec<String>,
+
+    /// Put this before each title
+    #[arg(long, value_name = "TEXT", value_parser = title_part, allow_hyphen_values = true)]
+    pub(crate) prefix: Option<String>,
+
+    /// Dry run: list what would be uploaded
     #[arg(long, short = 'n')]
     pub(crate) dry_run: bool,
 
@@ -200,7 +228,7 @@ pub(crate) struct Upload {
     #[arg(long)]
     pub(crate) no_wait: bool,
 
-    /// How long to wait for images while none gets ready
+    /// Stop waiting after this long without any image becoming ready
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     pub(crate) wait: Duration,
 }
@@ -208,8 +236,8 @@ pub(crate) struct Upload {
 #[derive(Debug, Args)]
 pub(crate) struct Pages {
     /// How many
-    #[arg(long, short = 'n', default_value_t = 50)]
-    pub(crate) limit: usize,
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: u64,
 
     /// All there are
     #[arg(long, conflicts_with = "limit")]
@@ -227,8 +255,8 @@ pub(crate) struct List {
     #[arg(long, value_enum)]
     pub(crate) visibility: Option<Visibility>,
 
-    /// Only titles that begin so
-    #[arg(long, value_name = "TEXT")]
+    /// Only titles that begin with this
+    #[arg(long, value_name = "TEXT", value_parser = title_part, allow_hyphen_values = true)]
     pub(crate) prefix: Option<String>,
 }
 
@@ -252,9 +280,14 @@ pub(crate) struct Get {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 
-    /// The file or folder to write; `-` for standard output
+    /// The folder to write to, or the file for a single image; `-` for standard output. A folder that does not exist is
+    /// made for several images, or where the path ends with a slash
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Do not keep the folders of titles
+    #[arg(long)]
+    pub(crate) flat: bool,
 
     /// Replace files that are there
     #[arg(long, short)]
@@ -286,13 +319,13 @@ pub(crate) enum Link {
         /// Its id or title
         image: String,
         /// How long it works: 5m to 8h 20m
-        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
-        expires: Duration,
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
+        expires: Lifetime,
         /// How often the image may be downloaded
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
         max_downloads: Option<u64>,
-        /// A word for yourself about what it is for
-        #[arg(long, value_name = "TEXT")]
+        /// A private note on what the link is for
+        #[arg(long, value_name = "TEXT", value_parser = description, allow_hyphen_values = true)]
         description: Option<String>,
         /// Ask for a password that visitors will need
         #[arg(long, conflicts_with = "password_stdin")]
@@ -304,7 +337,7 @@ pub(crate) enum Link {
     /// List your links, newest first
     List {
         /// Only those of this image, by id or title
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         image: Option<String>,
         #[command(flatten)]
         pages: Pages,
@@ -334,4 +367,142 @@ pub(crate) enum Account {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}, such as 90s, 30m or 2h"))
+}
+
+fn lifetime(text: &str) -> Result<Lifetime, String> {
+    let bound = |seconds: u32| humantime::format_duration(Duration::from_secs(seconds.into()));
+    let whole = Some(duration(text)?).filter(|time| time.subsec_nanos() == 0);
+    whole
+        .and_then(|time| Lifetime::from_secs(time.as_secs()))
+        .ok_or_else(|| format!("must be {} to {}, in whole seconds", bound(Lifetime::MIN), bound(Lifetime::MAX)))
+}
+
+/// The beginning of a title.
+fn title_part(text: &str) -> Result<String, String> {
+    Title::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn description(text: &str) -> Result<String, String> {
+    Description::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn pattern(text: &str) -> Result<String, String> {
+    if text.trim_matches('/').is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    globset::Glob::new(text).map(|_| text.to_owned()).map_err(|error| error.kind().to_string())
+}
+
+/// Puts the images that a command names behind `--`, so that titles may begin with a hyphen: what the command has no option
+/// for is an image's name.
+pub(crate) fn names_last(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let original: Vec<OsString> = arguments.into_iter().collect();
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &root;
+    let mut rest = original.iter().cloned();
+    let (mut options, mut names): (Vec<OsString>, Vec<OsString>) = (rest.next().into_iter().collect(), Vec::new());
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy();
+        if text == "--" {
+            names.extend(rest);
+            break;
+        } else if let Some(takes_next) = option(command, &text) {
+            options.push(argument);
+            if takes_next {
+                options.extend(rest.next());
+            }
+        } else if let Some(subcommand) = command.find_subcommand(&*text) {
+            command = subcommand;
+            options.push(argument);
+        } else {
+            names.push(argument);
+        }
+    }
+    let takes_images =
+        command.get_positionals().any(|argument| ["image", "images"].contains(&argument.get_id().as_str()));
+    if !takes_images || !names.iter().any(|name| name.as_encoded_bytes().starts_with(b"-")) {
+        return original;
+    }
+    options.push("--".into());
+    options.extend(names);
+    options
+}
+
+/// `None`: the text is not an option of this command. True: the next argument is its value.
+fn option(command: &clap::Command, text: &str) -> Option<bool> {
+    let takes_value = |argument: &clap::Arg| matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
+    if let Some(long) = text.strip_prefix("--") {
+        let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+        let argument = command.get_arguments().find(|argument| argument.get_long() == Some(name))?;
+        return Some(takes_value(argument) && value.is_none());
+    }
+    let mut letters = text.strip_prefix('-').filter(|letters| !letters.is_empty())?.chars();
+    while let Some(letter) = letters.next() {
+        let argument = command.get_arguments().find(|argument| argument.get_short() == Some(letter))?;
+        if takes_value(argument) {
+            return Some(letters.next().is_none());
+        }
+    }
+    Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Command {
+        Cli::parse_from(names_last(line.split(' ').map(OsString::from))).command
+    }
+
+    #[test]
+    fn titles_may_begin_with_a_hyphen_before_and_after_options() {
+        let Command::Rm(rm) = parsed("tintype rm -1.jpg a --yes -2.jpg --json") else { panic!() };
+        assert_eq!((rm.images, rm.yes), (vec!["-1.jpg".to_owned(), "a".into(), "-2.jpg".into()], true));
+        let Command::Get(get) = parsed("tintype --quiet get -o - -harbour.jpg -f") else { panic!() };
+        assert_eq!((get.images, get.output, get.force), (vec!["-harbour.jpg".to_owned()], Some("-".into()), true));
+        let Command::Get(get) = parsed("tintype get --output=-x -- --flat -f") else { panic!() };
+        assert_eq!((get.images, get.force), (vec!["--flat".to_owned(), "-f".into()], false));
+        let Command::Show { image } = parsed("tintype show --json -fURIQ") else { panic!() };
+        assert_eq!(image, "-fURIQ");
+        let Command::Link { command: Link::Create { image, .. } } = parsed("tintype link create --expires 5m -x")
+        else {
+            panic!()
+        };
+        assert_eq!(image, "-x");
+        let Command::Link { command: Link::List { image, .. } } = parsed("tintype link list --image -x") else {
+            panic!()
+        };
+        assert_eq!(image.as_deref(), Some("-x"));
+        let Command::List(list) = parsed("tintype list --prefix -2024") else { panic!() };
+        assert_eq!(list.prefix.as_deref(), Some("-2024"));
+    }
+
+    #[test]
+    fn options_of_commands_that_name_no_images_are_checked() {
+        for line in ["tintype upload --dryrun x", "tintype list --al", "tintype rm --yes", "tintype login --e x"] {
+            let arguments = names_last(line.split(' ').map(OsString::from));
+            assert!(Cli::try_parse_from(arguments).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_service_would_refuse_is_refused_with_its_range() {
+        for (line, said) in [
+            ("link create x --expires 4m", "'--expires <TIME>': must be 5m to 8h 20m"),
+            ("link create x --expires 9h", "'--expires <TIME>': must be 5m to 8h 20m"),
+            ("link create x --expires 300s500ms", "whole seconds"),
+            ("link create x --max-downloads 0", "'--max-downloads <N>': 0 is not in 1..=1000000000"),
+            ("list --prefix ", "'--prefix <TEXT>': must not be empty"),
+            ("upload x --prefix ", "'--prefix <TEXT>': must not be empty"),
+            ("list --limit 0", "'--limit <LIMIT>': 0 is not in 1.."),
+            ("upload x --concurrency 65", "'--concurrency <N>': 65 is not in 1..=64"),
+            ("upload x --include [", "'--include <PATTERN>'"),
+        ] {
+            let error = Cli::try_parse_from(format!("tintype {line}").split(' ')).unwrap_err().to_string();
+            assert!(error.contains(said), "{line}: {error}");
+        }
+        let long = format!("tintype link create x --description {}", "d".repeat(1025));
+        assert!(Cli::try_parse_from(long.split(' ')).unwrap_err().to_string().contains("at most 1024 characters"));
+    }
 }

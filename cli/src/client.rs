@@ -1,34 +1,41 @@
-//! Requests to the service: signed in, tried again where that does no harm, its refusals made readable.
+//! Requests to the service: adds the access token, retries where that is safe, and turns problems into errors.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use crate::api::{self, Login, Operation, Problem};
-use crate::config::Folder;
-use crate::error::{Error, Refusal, Result};
-use crate::retry::{Backoff, Gate, retry_after};
-use crate::session::{Keep, Session, now};
+use crate::config::ConfigDir;
+use crate::error::{ApiProblem, Error, Result, sentence_part};
+use crate::output::{Output, Waiting};
+use crate::retry::{Backoff, RetryGate, retry_after};
+use crate::session::{Session, SessionStore, now};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// The gateway answers within 30 s.
 const ANSWER: Duration = Duration::from_secs(60);
-/// Seconds before its end at which an access token is renewed.
+/// After this long without an answer the user is told.
+pub(crate) const SLOW: Duration = Duration::from_secs(4);
+/// An access token is renewed this many seconds before it expires.
 const EARLY: u64 = 60;
 
 pub(crate) struct Client {
     pub(crate) http: reqwest::Client,
     pub(crate) url: Url,
-    folder: Folder,
-    keep: Keep,
+    config_dir: ConfigDir,
+    sessions: SessionStore,
     session: Mutex<State>,
-    gate: Gate,
-    /// How long a service that fails is tried again.
+    gate: RetryGate,
+    pub(crate) waiting: Waiting,
+    /// As `http` finds them.
+    proxies: Matcher,
+    /// For how long failed requests are retried.
     patience: Duration,
 }
 
@@ -38,69 +45,80 @@ struct State {
     session: Option<Session>,
 }
 
-/// A request being put together.
-pub(crate) struct Ask<'a, T> {
+/// Builds a request.
+pub(crate) struct RequestBuilder<'a, T> {
     client: &'a Client,
     operation: Operation<T>,
     path: String,
     query: Option<String>,
     body: Option<String>,
     key: Option<String>,
-    again: Again,
+    retries: RetryPolicy,
 }
 
-/// When a request is sent once more.
+/// Which failed requests are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Again {
+enum RetryPolicy {
     Never,
-    /// When the service says that it was not done.
+    /// Those that the service says it did not perform.
     Undone,
-    /// Also when nobody knows whether it was done.
+    /// Also those that the service may have performed.
     Always,
 }
 
-/// Whether an answer may be had by asking again.
-enum Trouble {
-    Final(Error),
-    /// It may or may not have been done.
+/// The cause of a failed request, with the information that decides on a retry.
+enum SendError {
+    Fatal(Error),
+    /// The service may have performed the request. The reason, as a sentence.
     Unknown(String),
-    /// It was not done; wait this long.
-    Later(Option<Duration>, Refusal),
+    /// The service did not perform the request, and may ask for a wait.
+    Retry(Option<Duration>, ApiProblem),
 }
 
 impl Client {
-    pub(crate) fn new(url: Url, folder: Folder, keyring: bool, patience: Duration) -> Result<Self> {
+    pub(crate) fn new(url: Url, config_dir: ConfigDir, keyring: bool, patience: Duration, out: Output) -> Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("tintype/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .build()
-            .map_err(|error| Error::Other(format!("No HTTPS on this machine: {}", causes(&error))))?;
-        let keep = Keep::new(&folder, &url, keyring);
-        Ok(Self { http, url, folder, keep, session: Mutex::default(), gate: Gate::default(), patience })
+            .map_err(|error| Error::Other(format!("Could not set up TLS: {}.", causes(&error))))?;
+        let sessions = SessionStore::new(&config_dir, &url, keyring);
+        let (session, gate, waiting) = (Mutex::default(), RetryGate::default(), Waiting::new(out));
+        Ok(Self { http, url, config_dir, sessions, session, gate, waiting, proxies: Matcher::from_system(), patience })
     }
 
-    pub(crate) fn ask<T>(&self, operation: Operation<T>) -> Ask<'_, T> {
-        let again = if operation.method == Method::POST { Again::Undone } else { Again::Always };
+    /// Says that `who`, at this URL, cannot be reached, and through which proxy.
+    pub(crate) fn unreachable(&self, who: &str, url: &str, error: &reqwest::Error) -> String {
+        let proxy = url.parse().ok().and_then(|url| self.proxies.intercept(&url));
+        let through = proxy.map_or_else(String::new, |proxy| {
+            // Its user name and password are not part of this URI.
+            format!(" through the proxy {}", proxy.uri().to_string().trim_end_matches('/'))
+        });
+        format!("{who} cannot be reached{through}: {}.", causes(error))
+    }
+
+    pub(crate) fn request<T>(&self, operation: Operation<T>) -> RequestBuilder<'_, T> {
+        let retries = if operation.method == Method::POST { RetryPolicy::Undone } else { RetryPolicy::Always };
         let path = operation.path.to_owned();
-        Ask { client: self, operation, path, query: None, body: None, key: None, again }
+        RequestBuilder { client: self, operation, path, query: None, body: None, key: None, retries }
     }
 
     pub(crate) async fn is_logged_in(&self) -> bool {
         self.session().await.session.is_some()
     }
 
-    /// Begins a session: keeps its tokens.
+    /// Begins a session and stores its tokens.
     pub(crate) async fn begin(&self, session: Session) -> Result<crate::session::Place> {
         let mut state = self.session().await;
-        let place = self.keep.save(&self.folder, &session).await?;
+        let place = self.sessions.save(&self.config_dir, &session).await?;
         state.session = Some(session);
         Ok(place)
     }
 
     pub(crate) async fn forget(&self) {
         let mut state = self.session().await;
-        self.keep.forget().await;
+        self.sessions.forget().await;
         state.session = None;
     }
 
@@ -111,13 +129,13 @@ impl Client {
     async fn session(&self) -> tokio::sync::MutexGuard<'_, State> {
         let mut state = self.session.lock().await;
         if !state.loaded {
-            state.session = self.keep.load().await;
+            state.session = self.sessions.load().await;
             state.loaded = true;
         }
         state
     }
 
-    /// An access token that is not `refused`, renewed if need be: once, however many ask.
+    /// Returns an access token other than `refused`. Renews it if necessary, once for all concurrent callers.
     async fn access_token(&self, refused: Option<&str>) -> Result<Option<String>> {
         let mut state = self.session().await;
         let Some(session) = &state.session else { return Ok(None) };
@@ -125,18 +143,18 @@ impl Client {
         if !stale {
             return Ok(Some(session.access_token.clone()));
         }
-        let body = api::Refresh { refresh_token: session.refresh_token.clone() };
-        // Its own login is none, so this does not come back here.
-        match Box::pin(self.ask(api::REFRESH).json(&body).again().send()).await {
+        let body = api::Refresh { refresh_token: Some(session.refresh_token.clone()), cookie: None };
+        // This operation needs no login, so the recursion ends here.
+        match Box::pin(self.request(api::REFRESH).json(&body).idempotent().send()).await {
             Ok(tokens) => {
                 let session = Session::from(tokens);
                 let token = session.access_token.clone();
-                self.keep.save(&self.folder, &session).await?;
+                self.sessions.save(&self.config_dir, &session).await?;
                 state.session = Some(session);
                 Ok(Some(token))
             }
             Err(Error::Refused(refusal)) if refusal.status == 401 => {
-                self.keep.forget().await;
+                self.sessions.forget().await;
                 state.session = None;
                 Err(Error::NotLoggedIn("Your session is over: log in again with `tintype login`.".into()))
             }
@@ -145,9 +163,9 @@ impl Client {
     }
 }
 
-impl<T> Ask<'_, T> {
-    /// Fills the path's next parameter.
-    pub(crate) fn at(mut self, value: &str) -> Self {
+impl<T> RequestBuilder<'_, T> {
+    /// Sets the next parameter of the path.
+    pub(crate) fn path_param(mut self, value: &str) -> Self {
         if let (Some(start), Some(end)) = (self.path.find('{'), self.path.find('}')) {
             let mut encoded = String::new();
             for byte in value.bytes() {
@@ -177,28 +195,28 @@ impl<T> Ask<'_, T> {
         self
     }
 
-    /// Makes a repetition the same request.
-    pub(crate) fn key(mut self, key: &str) -> Self {
+    /// Sends an `Idempotency-Key`, which makes retries safe.
+    pub(crate) fn idempotency_key(mut self, key: &str) -> Self {
         debug_assert!(self.operation.takes_key, "{} heeds no key", self.operation.name);
         self.key = Some(key.to_owned());
-        self.again = Again::Always;
+        self.retries = RetryPolicy::Always;
         self
     }
 
-    /// It does no harm to do this twice.
-    pub(crate) fn again(mut self) -> Self {
-        self.again = Again::Always;
+    /// The operation is idempotent: retry in any case.
+    pub(crate) fn idempotent(mut self) -> Self {
+        self.retries = RetryPolicy::Always;
         self
     }
 
-    /// Somebody waits for the answer, and can ask again.
-    pub(crate) fn once(mut self) -> Self {
-        self.again = Again::Never;
+    /// Do not retry.
+    pub(crate) fn no_retry(mut self) -> Self {
+        self.retries = RetryPolicy::Never;
         self
     }
 }
 
-impl<T: DeserializeOwned> Ask<'_, T> {
+impl<T: DeserializeOwned> RequestBuilder<'_, T> {
     pub(crate) async fn send(self) -> Result<T> {
         let client = self.client;
         let mut backoff = Backoff::new(client.patience);
@@ -209,40 +227,57 @@ impl<T: DeserializeOwned> Ask<'_, T> {
                 Login::Optional => client.access_token(refused.as_deref()).await?,
                 Login::Required => {
                     let token = client.access_token(refused.as_deref()).await?;
-                    Some(token.ok_or_else(|| Error::NotLoggedIn("You are not logged in: `tintype login`.".into()))?)
+                    Some(token.ok_or_else(|| {
+                        Error::NotLoggedIn("You are not logged in. Log in with `tintype login`.".into())
+                    })?)
                 }
             };
             client.gate.pass().await;
-            let (wait, error) = match self.exchange(token.as_deref()).await {
-                Ok(answer) => return Ok(answer),
-                Err(Trouble::Final(Error::Refused(refusal)))
+            let (wait, error, asked) = match self.answer(token.as_deref()).await {
+                Ok(answer) => {
+                    client.waiting.over();
+                    return Ok(answer);
+                }
+                Err(SendError::Fatal(Error::Refused(refusal)))
                     if refusal.status == 401 && token.is_some() && refused.is_none() =>
                 {
                     refused = token;
                     continue;
                 }
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Unknown(what)) => {
-                    let error = Error::Unreachable(format!("{} cannot be reached: {what}.", client.url));
-                    (if self.again == Again::Always { backoff.next(None) } else { None }, error)
+                Err(SendError::Fatal(error)) => return Err(error),
+                Err(SendError::Unknown(why)) => {
+                    let wait = if self.retries == RetryPolicy::Always { backoff.next(None) } else { None };
+                    (wait, Error::Unreachable(why), None)
                 }
-                Err(Trouble::Later(_, refusal)) if self.again == Again::Never => return Err(Error::Refused(refusal)),
-                Err(Trouble::Later(asked, refusal)) => {
+                Err(SendError::Retry(_, refusal)) if self.retries == RetryPolicy::Never => {
+                    return Err(Error::Refused(refusal));
+                }
+                Err(SendError::Retry(asked, refusal)) => {
                     let wait = backoff.next(asked);
                     if let (Some(_), Some(asked)) = (wait, asked) {
                         client.gate.close(asked);
                     }
-                    (wait, Error::Unreachable(format!("The service does not keep up: {refusal}")))
+                    (wait, Error::Unreachable(format!("The service is overloaded: {refusal}")), asked)
                 }
             };
-            match wait {
-                None => return Err(error),
-                Some(wait) => tokio::time::sleep(wait).await,
+            let Some(wait) = wait else { return Err(error) };
+            client.waiting.retrying(&error.to_string(), &backoff, asked);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends the request once, and tells the user while no answer comes.
+    async fn answer(&self, token: Option<&str>) -> std::result::Result<T, SendError> {
+        let (began, mut exchange) = (Instant::now(), Box::pin(self.exchange(token)));
+        loop {
+            match tokio::time::timeout(SLOW, &mut exchange).await {
+                Ok(answer) => return answer,
+                Err(_) => self.client.waiting.silent("The service", began.elapsed()),
             }
         }
     }
 
-    async fn exchange(&self, token: Option<&str>) -> std::result::Result<T, Trouble> {
+    async fn exchange(&self, token: Option<&str>) -> std::result::Result<T, SendError> {
         let mut url = self.client.url.clone();
         url.set_path(&format!("{}{}", url.path().trim_end_matches('/'), self.path));
         url.set_query(self.query.as_deref());
@@ -256,33 +291,33 @@ impl<T: DeserializeOwned> Ask<'_, T> {
         if let Some(body) = &self.body {
             request = request.header("content-type", "application/json").body(body.clone());
         }
-        let unknown = |error: reqwest::Error| Trouble::Unknown(causes(&error));
+        let at = self.client.url.as_str().trim_end_matches('/');
+        let unknown = |error: reqwest::Error| SendError::Unknown(self.client.unreachable(at, at, &error));
         let answer = request.send().await.map_err(unknown)?;
         let (status, asked) = (answer.status(), retry_after(answer.headers()));
         let bytes = answer.bytes().await.map_err(unknown)?;
         if status.is_success() {
             let bytes = if bytes.is_empty() { &b"null"[..] } else { &bytes };
             return serde_json::from_slice(bytes).map_err(|error| {
-                Trouble::Final(Error::Other(format!(
-                    "The service at {} answered something else than this program understands ({error}): is its URL \
-                     right, and this program not too old?",
+                SendError::Fatal(Error::Other(format!(
+                    "Unexpected response from {} ({error}). Check the URL, or update tintype.",
                     self.client.url
                 )))
             });
         }
         let refusal = refusal(status, &bytes);
         Err(match status.as_u16() {
-            429 | 503 => Trouble::Later(asked, refusal),
-            // The first request with this key is still at work.
-            409 if refusal.code == "in_progress" => Trouble::Later(asked, refusal),
-            500 | 502 | 504 => Trouble::Unknown(refusal.to_string()),
-            _ => Trouble::Final(Error::Refused(refusal)),
+            429 | 503 => SendError::Retry(asked, refusal),
+            // The first request with this key is still in progress.
+            409 if refusal.code == "in_progress" => SendError::Retry(asked, refusal),
+            500 | 502 | 504 => SendError::Unknown(format!("The service at {at} failed: {refusal}")),
+            _ => SendError::Fatal(Error::Refused(refusal)),
         })
     }
 }
 
-/// The service's problem, or what its gateway said in its place.
-fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
+/// Reads a problem, or makes one of the gateway's own response.
+fn refusal(status: StatusCode, body: &[u8]) -> ApiProblem {
     if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
         return problem.into();
     }
@@ -291,23 +326,19 @@ fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
         404 | 405 => "There is no such thing at this address: is the service's URL right?".to_owned(),
         _ => format!("The service answered {status}."),
     };
-    Refusal { status: status.as_u16(), code: format!("http_{}", status.as_u16()), detail, errors: Vec::new() }
+    ApiProblem { status: status.as_u16(), code: format!("http_{}", status.as_u16()), detail, errors: Vec::new() }
 }
 
-/// An error's causes, the last of which says most.
+/// Returns the root cause of an error.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = String::new();
-    let mut cause = Some(error);
+    let (mut text, mut cause) = (String::new(), Some(error));
     while let Some(error) = cause {
         let part = error.to_string();
-        // The address has been said, and may be signed.
-        if !part.contains("://") && !text.contains(&part) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&part);
+        // An address may be signed.
+        if !part.contains("://") {
+            text = part;
         }
         cause = error.source();
     }
-    if text.is_empty() { "it does not answer".to_owned() } else { text }
+    if text.is_empty() { "no answer".to_owned() } else { sentence_part(&text) }
 }

@@ -1,4 +1,4 @@
-//! Where the service is and how to speak to it: from arguments, the environment, and the configuration file.
+//! The configuration file and the URL of the service.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The folder of everything that this program keeps.
+/// The folder of all files that this program stores.
 #[derive(Debug, Clone)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct ConfigDir(PathBuf);
 
 /// `config.toml`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -21,16 +21,16 @@ pub(crate) struct Folder(PathBuf);
 pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
-    /// Files that are uploaded at the same time.
+    /// Files that are uploaded concurrently.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) concurrency: Option<usize>,
-    /// Whether to keep tokens in the operating system's keyring where there is one.
+    /// False: tokens are stored in a file, not in the operating system's keyring.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keyring: Option<bool>,
 }
 
-impl Folder {
-    /// `TINTYPE_CONFIG_DIR`, else `tintype` where the XDG Base Directory Specification puts it.
+impl ConfigDir {
+    /// `TINTYPE_CONFIG_DIR`, or else `tintype` in the folder of the XDG Base Directory Specification.
     pub(crate) fn find() -> Result<Self> {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         variable("TINTYPE_CONFIG_DIR")
@@ -44,7 +44,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Made if need be, for its user alone.
+    /// Returns a folder in it, creating it with access for the user only.
     pub(crate) fn make(&self, name: &str) -> Result<PathBuf> {
         let path = self.0.join(name);
         fs::DirBuilder::new()
@@ -62,7 +62,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
             Err(error) => return Err(Error::file(path.display(), error)),
         };
-        toml::from_str(&text).map_err(|error| Error::Usage(format!("{} is not as it must be: {error}", path.display())))
+        toml::from_str(&text).map_err(|error| Error::Usage(format!("{} is invalid: {error}", path.display())))
     }
 
     pub(crate) fn set_config(&self, config: &Config) -> Result<()> {
@@ -72,7 +72,7 @@ impl Folder {
     }
 }
 
-/// Writes a file that only its user can read, whole or not at all.
+/// Writes a file atomically, readable by the user only.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let new = path.with_extension(format!("new{}", std::process::id()));
     let write = || {
@@ -84,24 +84,39 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(|error| Error::file(path.display(), error))
 }
 
-/// The service's address, without a slash at its end. Passwords and tokens go to it: plain HTTP is for this machine alone.
+/// Parses the URL of the service, and removes a slash at its end. Allows plain HTTP for this machine only, because passwords
+/// and tokens are sent to it.
 pub(crate) fn parse_url(text: &str) -> Result<Url> {
-    let bad = |what: &str| Error::Usage(format!("{text} cannot be the service's URL: {what}."));
+    let bad = |what: &str| {
+        let end = if what.ends_with('?') { "" } else { "." };
+        Error::Usage(format!("{text:?} is not a valid service URL: {what}{end}"))
+    };
+    if !text.contains("://") {
+        let what = "it does not begin with https:// or http://";
+        return Err(match Url::parse(&format!("http://{text}")) {
+            Ok(url) => bad(&format!("{what}. Did you mean {}://{text}?", if is_here(&url) { "http" } else { "https" })),
+            Err(_) => bad(what),
+        });
+    }
     let mut url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-    let host = url.host_str().ok_or_else(|| bad("it names no host"))?;
-    let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-    let here = host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|it| it.is_loopback());
     match url.scheme() {
         "https" => {}
-        "http" if here => {}
-        "http" => return Err(bad("passwords must not travel in the clear, use https")),
-        _ => return Err(bad("it must begin with https://")),
+        "http" if is_here(&url) => {}
+        "http" => return Err(bad("passwords must not be sent unencrypted, use https://")),
+        _ => return Err(bad("it does not begin with https://")),
     }
     url.set_query(None);
     url.set_fragment(None);
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
+}
+
+/// True if a URL leads to this machine.
+fn is_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|it| it.is_loopback())
 }
 
 #[cfg(test)]
@@ -113,7 +128,21 @@ mod tests {
         for good in ["https://images.example.org", "http://127.0.0.2:8080/", "http://localhost", "http://[::1]:80"] {
             parse_url(good).unwrap_or_else(|error| panic!("{good}: {error}"));
         }
-        for bad in ["http://images.example.org", "ftp://example.org", "example.org", "http://128.0.0.1", "https://"] {
+        for (text, meant) in [("example.org", "https://example.org"), ("localhost:8080", "http://localhost:8080")] {
+            let error = parse_url(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("Did you mean {meant}?")), "{error}");
+        }
+        for bad in [
+            "",
+            "://",
+            "no host",
+            "ftp:example.org",
+            "http://images.example.org",
+            "ftp://example.org",
+            "example.org",
+            "http://128.0.0.1",
+            "https://",
+        ] {
             assert!(parse_url(bad).is_err(), "{bad}");
         }
     }

@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked, said for the one who asked; and the exit statuses.
+//! Errors, as users see them, and exit statuses.
 
 use std::{fmt, io};
 
@@ -8,37 +8,41 @@ use crate::api::{FieldError, Problem};
 pub(crate) mod exit {
     pub(crate) const DONE: u8 = 0;
     pub(crate) const FAILED: u8 = 1;
-    /// Also clap's, for arguments that it refuses.
+    /// clap uses it, too.
     pub(crate) const USAGE: u8 = 2;
     pub(crate) const NOT_LOGGED_IN: u8 = 3;
     pub(crate) const SOME_FAILED: u8 = 4;
     pub(crate) const UNREACHABLE: u8 = 5;
     pub(crate) const NOT_SETTLED: u8 = 6;
-    /// 128 and the number of SIGINT, as shells have it.
+    pub(crate) const ALREADY_RUNNING: u8 = 7;
+    /// 128 + SIGINT, as in shells.
     pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// What was asked makes no sense, or something is missing from it.
+    /// The command or an argument is invalid or missing.
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
     NotLoggedIn(String),
     #[error("{0}")]
-    Refused(Refusal),
-    /// After every try.
+    Refused(ApiProblem),
+    /// All retries failed.
     #[error("{0}")]
     Unreachable(String),
-    #[error("{what}: {source}")]
+    /// Another upload is in progress.
+    #[error("{0}")]
+    AlreadyRunning(String),
+    #[error("{what}: {}", reason(source))]
     File { what: String, source: io::Error },
     #[error("{0}")]
     Other(String),
 }
 
-/// What the service answered instead of doing it.
+/// A problem document of the service.
 #[derive(Debug, Clone)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiProblem {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) detail: String,
@@ -58,17 +62,19 @@ impl Error {
             Self::NotLoggedIn(_) => exit::NOT_LOGGED_IN,
             Self::Refused(refusal) if refusal.status == 401 => exit::NOT_LOGGED_IN,
             Self::Unreachable(_) => exit::UNREACHABLE,
+            Self::AlreadyRunning(_) => exit::ALREADY_RUNNING,
             Self::Refused(_) | Self::File { .. } | Self::Other(_) => exit::FAILED,
         }
     }
 
-    /// A stable word for programs.
+    /// Stable, for programs.
     pub(crate) fn code(&self) -> &str {
         match self {
             Self::Usage(_) => "usage",
             Self::NotLoggedIn(_) => "not_logged_in",
             Self::Refused(refusal) => &refusal.code,
             Self::Unreachable(_) => "unreachable",
+            Self::AlreadyRunning(_) => "already_running",
             Self::File { .. } => "file",
             Self::Other(_) => "failed",
         }
@@ -79,7 +85,25 @@ impl Error {
     }
 }
 
-impl From<Problem> for Refusal {
+/// The text of an operating system's error, without its number: "permission denied".
+pub(crate) fn reason(error: &io::Error) -> String {
+    sentence_part(&error.to_string())
+}
+
+/// The text of an error as a part of a sentence.
+pub(crate) fn sentence_part(text: &str) -> String {
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        // Not an abbreviation.
+        Some(first) if !letters.clone().next().is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+impl From<Problem> for ApiProblem {
     fn from(problem: Problem) -> Self {
         Self {
             status: problem.status,
@@ -90,7 +114,7 @@ impl From<Problem> for Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)?;
         for error in &self.errors {
@@ -103,7 +127,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What to do about it, where the service's sentence does not say so.
+/// Advice for problems whose detail contains none.
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "not_confirmed" => "Do so on the web page, then log in again.",

@@ -1,4 +1,4 @@
-//! `get`: originals, each into a `.part` file that takes its place when it is whole and right.
+//! `get`: downloads each original to a `.part` file, which is renamed when its checksum is right.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,42 +15,41 @@ use crate::args;
 use crate::client::{Client, causes};
 use crate::error::{Error, Result, exit};
 use crate::images::{find, missing};
-use crate::journal::hex;
-use crate::output::{Output, line, plain};
+use crate::journal::{first_16, hex};
+use crate::output::{Output, escape_control, line};
 use crate::retry::{Backoff, retry_after};
 
-/// How long a download that does not move is tried again.
+/// For how long a download without progress is retried.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long nothing may come before a connection is given up.
+/// A connection without data for this long is closed.
 const STALLED: Duration = Duration::from_secs(30);
+
+/// Bytes of the longest file name on common file systems.
+const LONGEST_NAME: usize = 255;
+
+/// Where originals go.
+#[derive(Debug)]
+enum Target {
+    Stdout,
+    File(PathBuf),
+    Folder { root: PathBuf, flat: bool },
+}
 
 pub(crate) async fn run(client: &Client, out: Output, arguments: &args::Get) -> Result<u8> {
     let single = arguments.images.len() == 1;
-    if arguments.output.as_deref().is_some_and(|path| path == Path::new("-")) {
-        if !single {
-            return Err(Error::Usage("Only one image goes to standard output.".into()));
-        }
-        let image = find(client, &arguments.images[0]).await?;
-        let mut stdout = io::stdout();
-        fetch(client, image, &mut stdout, 0, &ProgressBar::hidden()).await?;
-        return Ok(exit::DONE);
-    }
-    let into = arguments.output.as_deref().filter(|path| path.is_dir());
-    if !single && into.is_none() && arguments.output.is_some() {
-        return Err(Error::Usage("Several images go into a folder: --output must be one.".into()));
-    }
+    let target = target(arguments, single)?;
     let mut failed = 0;
     for name in &arguments.images {
-        match one(client, out, arguments, into, name).await {
+        match one(client, out, arguments.force, &target, name).await {
             Ok(()) => {}
-            // It concerns this one alone.
-            Err(error @ (Error::Other(_) | Error::File { .. })) if !single => {
+            // The other images are not affected.
+            Err(error @ (Error::Other(_) | Error::File { .. } | Error::Usage(_))) if !single => {
                 failed += 1;
                 if out.json {
                     line(&json!({"image": name, "error": error.to_string()}).to_string());
                 }
-                eprintln!("tintype: {}: {error}", plain(name));
+                eprintln!("tintype: {}: {error}", escape_control(name));
             }
             Err(error) => return Err(error),
         }
@@ -58,31 +57,109 @@ pub(crate) async fn run(client: &Client, out: Output, arguments: &args::Get) -> 
     Ok(if failed == 0 { exit::DONE } else { exit::SOME_FAILED })
 }
 
-async fn one(client: &Client, out: Output, arguments: &args::Get, into: Option<&Path>, name: &str) -> Result<()> {
+fn target(arguments: &args::Get, single: bool) -> Result<Target> {
+    let folder = |root: &Path| Target::Folder { root: root.to_owned(), flat: arguments.flat };
+    let Some(path) = &arguments.output else { return Ok(folder(Path::new("."))) };
+    if path == Path::new("-") {
+        return if single {
+            Ok(Target::Stdout)
+        } else {
+            Err(Error::Usage("Only one image goes to standard output.".into()))
+        };
+    }
+    let meant = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if meant || !single {
+        if path.exists() && !path.is_dir() {
+            return Err(Error::Usage(format!("--output {} is a file, not a folder.", path.display())));
+        }
+        return Ok(folder(path));
+    }
+    Ok(Target::File(path.clone()))
+}
+
+async fn one(client: &Client, out: Output, force: bool, target: &Target, name: &str) -> Result<()> {
     let image = find(client, name).await?;
-    let target = match (into, &arguments.output) {
-        (Some(folder), _) => folder.join(file_name(&image)),
-        (None, Some(path)) => path.clone(),
-        (None, None) => PathBuf::from(file_name(&image)),
+    let (root, path) = match target {
+        Target::Stdout => {
+            return fetch(client, image, &mut io::stdout(), 0, &ProgressBar::hidden()).await;
+        }
+        Target::File(path) => (path.parent(), path.clone()),
+        Target::Folder { root, flat } => (Some(root.as_path()), root.join(path_of(&image, *flat))),
     };
-    if target.exists() && !arguments.force {
-        if is_right(&target, &image) {
-            give(out, &image, &target, "is there already");
+    if path.is_dir() {
+        return Err(Error::Other(format!("{} is a folder.", path.display())));
+    }
+    if path.symlink_metadata().is_ok() && !force {
+        if is_right(&path, &image) {
+            print_download(out, &image, &path, "there already");
             return Ok(());
         }
-        return Err(Error::Other(format!("{} is there, with other content: --force replaces it.", target.display())));
+        return Err(Error::Other(format!("{} exists with different content: --force replaces it.", path.display())));
     }
-    let part = part_of(&target, &image);
+    // Checked before folders are created.
+    url_of(&image)?;
+    let root = root.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut made = Vec::new();
+    let part = part_of(&path, &image);
+    let result = match make_folders(root, path.parent().unwrap_or(root), &mut made) {
+        Ok(()) => download(client, out, &image, &part, &path).await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => print_download(out, &image, &path, "downloaded"),
+        Err(error) => {
+            let resumable = matches!(error, Error::Unreachable(_));
+            if !resumable || part.metadata().is_ok_and(|part| part.len() == 0) {
+                fs::remove_file(&part).ok();
+            }
+            // Fails for folders that are not empty.
+            made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Creates a root and a folder below it, unless the folder leads out of the root. Adds what it created to `made`.
+fn make_folders(root: &Path, folder: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    let mut make = |path: &Path| match fs::create_dir(path) {
+        Ok(()) => {
+            made.push(path.to_owned());
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::file(path.display(), error)),
+    };
+    let missing: Vec<&Path> =
+        root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    missing.into_iter().rev().try_for_each(&mut make)?;
+    let real = |path: &Path| path.canonicalize().map_err(|error| Error::file(path.display(), error));
+    let real_root = real(root)?;
+    let mut path = root.to_owned();
+    for part in folder.strip_prefix(root).unwrap_or(Path::new("")) {
+        path.push(part);
+        make(&path)?;
+        if !path.is_dir() {
+            return Err(Error::Other(format!("{} is a file, not a folder.", path.display())));
+        }
+        if !real(&path)?.starts_with(&real_root) {
+            return Err(Error::Other(format!("{} leads out of {}.", path.display(), root.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Downloads an original to `part`, continuing where `part` ends, and renames it to `path`.
+async fn download(client: &Client, out: Output, image: &Image, part: &Path, path: &Path) -> Result<()> {
     let bar = if out.quiet || out.json { ProgressBar::hidden() } else { ProgressBar::new(image.size) };
     bar.set_style(
         ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}")
             .expect("a template known to be right")
             .progress_chars("=> "),
     );
-    bar.set_message(plain(&image.title));
+    bar.set_message(escape_control(&image.title));
     let wrong = |error| Error::file(part.display(), error);
-    let open = || OpenOptions::new().append(true).create(true).open(&part);
-    let mut file = open().map_err(wrong)?;
+    let mut file = OpenOptions::new().append(true).create(true).open(part).map_err(wrong)?;
     let mut have = file.metadata().map_err(wrong)?.len();
     if have > image.size {
         file.set_len(0).map_err(wrong)?;
@@ -91,56 +168,77 @@ async fn one(client: &Client, out: Output, arguments: &args::Get, into: Option<&
     let resumed = have > 0;
     fetch(client, image.clone(), &mut file, have, &bar).await?;
     file.sync_all().map_err(wrong)?;
-    if !is_right(&part, &image) {
-        // Of an earlier try, perhaps: once more, from the beginning.
+    if !is_right(part, image) {
+        // The bytes of an earlier run may be wrong: download it again from the beginning.
         file.set_len(0).map_err(wrong)?;
         if resumed {
             fetch(client, image.clone(), &mut file, 0, &bar).await?;
             file.sync_all().map_err(wrong)?;
         }
-        if !is_right(&part, &image) {
-            fs::remove_file(&part).ok();
-            return Err(Error::Other(format!(
-                "What came for {} is not what was uploaded: try again.",
-                plain(&image.title)
-            )));
+        if !is_right(part, image) {
+            let title = escape_control(&image.title);
+            return Err(Error::Other(format!("The download of {title} does not match its checksum: try again.")));
         }
     }
     bar.finish_and_clear();
-    fs::rename(&part, &target).map_err(|error| Error::file(target.display(), error))?;
-    give(out, &image, &target, "downloaded");
-    Ok(())
+    fs::rename(part, path).map_err(|error| Error::file(path.display(), error))
 }
 
-fn give(out: Output, image: &Image, target: &Path, what: &str) {
+fn print_download(out: Output, image: &Image, target: &Path, what: &str) {
     let path = target.to_string_lossy();
-    out.give(&json!({"image": image.id, "title": image.title, "path": path, "size": image.size}), || {
+    out.print_result(&json!({"image": image.id, "title": image.title, "path": path, "size": image.size}), || {
         if out.quiet { String::new() } else { format!("{}  {what} ({})", target.display(), HumanBytes(image.size)) }
     });
 }
 
-/// The last part of its title, fit for a file, with its type's extension where it has none of them.
-fn file_name(image: &Image) -> String {
-    let last = image.title.rsplit('/').next().unwrap_or_default();
-    let name = plain(last).replace('\u{fffd}', "_");
-    let name = name.trim_start_matches('.');
-    let name = if name.is_empty() { &image.id } else { name };
+/// Makes a relative path of an image's title, or with `flat` of the last part of the title. No part of the path leads out of
+/// its folder. Adds the extension of the image's type unless the title ends with that of an image.
+fn path_of(image: &Image, flat: bool) -> PathBuf {
+    let (folders, last) = image.title.rsplit_once('/').unwrap_or(("", &image.title));
+    let folders = if flat { "" } else { folders };
+    let mut path: PathBuf = folders
+        .split('/')
+        .map(name_of)
+        .filter(|folder| !folder.is_empty())
+        .map(|folder| shortened(&folder, "", image))
+        .collect();
+    let name = name_of(last);
+    let name = if name.is_empty() { image.id.clone() } else { name };
     let known = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif"];
-    let extension = Path::new(name).extension().and_then(|it| it.to_str()).unwrap_or_default().to_lowercase();
-    if known.contains(&extension.as_str()) {
-        return name.to_owned();
-    }
-    let kind = tintype_model::ContentType::parse(&image.content_type).map_or("bin", |kind| kind.extension());
-    format!("{name}.{kind}")
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if known.contains(&extension.to_lowercase().as_str()) => (stem, extension),
+        _ => {
+            let kind = tintype_model::ContentType::parse(&image.content_type).map_or("bin", |kind| kind.extension());
+            (name.as_str(), kind)
+        }
+    };
+    path.push(shortened(stem, &format!(".{extension}"), image));
+    path
 }
 
-/// Names the image too, so that a download never goes on with another's beginning.
+/// Makes a file name of a part of a title: removes control characters, and dots at the beginning, which would hide the file or
+/// lead out of its folder.
+fn name_of(part: &str) -> String {
+    let part = escape_control(part).replace('\u{fffd}', "_");
+    part.trim_start_matches(|letter: char| letter == '.' || letter.is_whitespace()).trim_end().to_owned()
+}
+
+/// Joins a name and its extension. Shortens a name that is too long for a file system, and adds a part of the image's id.
+fn shortened(name: &str, end: &str, image: &Image) -> String {
+    if name.len() + end.len() <= LONGEST_NAME {
+        return format!("{name}{end}");
+    }
+    let id: String = image.id.chars().rev().take(8).collect();
+    let cut = name.floor_char_boundary(LONGEST_NAME - end.len() - id.len() - 1);
+    format!("{}~{id}{end}", &name[..cut])
+}
+
+/// Returns the path of the partial download, beside the target. The name is a hash of target and image, so that no download
+/// continues another one. `upload` skips files of this name.
 fn part_of(target: &Path, image: &Image) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    // The random end of the id.
-    let end: String = image.id.chars().rev().take(8).collect();
-    name.push(format!(".{end}.part"));
-    target.with_file_name(name)
+    let mut hash = Sha256::new_with_prefix(&image.id);
+    hash.update(target.file_name().unwrap_or_default().as_encoded_bytes());
+    target.with_file_name(format!(".tintype-{}.part", hex(&first_16(&hash.finalize()))))
 }
 
 fn is_right(path: &Path, image: &Image) -> bool {
@@ -161,7 +259,7 @@ fn is_right(path: &Path, image: &Image) -> bool {
     check().unwrap_or(false)
 }
 
-/// Writes an original from its byte `have` on, over as many connections as it takes.
+/// Downloads an original from byte `have` on, with retries.
 async fn fetch(client: &Client, mut image: Image, to: &mut impl Write, mut have: u64, bar: &ProgressBar) -> Result<()> {
     let mut backoff = Backoff::new(PATIENCE);
     let mut renewed = 0;
@@ -170,24 +268,27 @@ async fn fetch(client: &Client, mut image: Image, to: &mut impl Write, mut have:
         let url = url_of(&image)?;
         let before = have;
         let (asked, why) = match piece(client, url, to, &mut have, bar).await? {
-            Piece::End => continue,
-            Piece::Stale if renewed < 3 => {
+            ChunkEnd::End => continue,
+            ChunkEnd::Stale if renewed < 3 => {
                 renewed += 1;
                 let id = image.id.clone();
-                image = client.ask(api::GET_IMAGE).at(&id).send().await.map_err(|error| missing(error, &id))?;
+                image =
+                    client.request(api::GET_IMAGE).path_param(&id).send().await.map_err(|error| missing(error, &id))?;
                 continue;
             }
-            Piece::Stale => return Err(Error::Other("The service gives no URL that works: try again later.".into())),
-            Piece::Broken(asked, why) => (asked, why),
+            ChunkEnd::Stale => return Err(Error::Other("Could not get a valid download URL: try again later.".into())),
+            ChunkEnd::Broken(asked, why) => (asked, why),
         };
         if have > before {
             (backoff, renewed) = (Backoff::new(PATIENCE), 0);
         }
-        let wait = backoff.next(asked);
-        let wait = wait
-            .ok_or_else(|| Error::Unreachable(format!("The download was cut off: {why}. The same command goes on.")))?;
+        let wait = backoff.next(asked).ok_or_else(|| {
+            Error::Unreachable(format!("The download was cut off: {why} Run the same command again to resume."))
+        })?;
+        bar.suspend(|| client.waiting.retrying(&why, &backoff, asked));
         tokio::time::sleep(wait).await;
     }
+    client.waiting.over();
     to.flush().map_err(|error| Error::file("the file", error))
 }
 
@@ -202,15 +303,16 @@ fn url_of(image: &Image) -> Result<&str> {
     }
 }
 
-enum Piece {
-    /// The connection ended in order.
+enum ChunkEnd {
+    /// The response is complete.
     End,
     Stale,
+    /// The bucket may ask for a wait. Why, as a sentence.
     Broken(Option<Duration>, String),
 }
 
-/// What one connection gives.
-async fn piece(client: &Client, url: &str, to: &mut impl Write, have: &mut u64, bar: &ProgressBar) -> Result<Piece> {
+/// Downloads over one connection.
+async fn piece(client: &Client, url: &str, to: &mut impl Write, have: &mut u64, bar: &ProgressBar) -> Result<ChunkEnd> {
     let mut request = client.http.get(url);
     if *have > 0 {
         request = request.header("range", format!("bytes={have}-"));
@@ -218,22 +320,27 @@ async fn piece(client: &Client, url: &str, to: &mut impl Write, have: &mut u64, 
     let sent = tokio::time::timeout(STALLED, request.send()).await;
     let mut answer = match sent {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Ok(Piece::Broken(None, causes(&error))),
-        Err(_) => return Ok(Piece::Broken(None, "no answer came".into())),
+        Ok(Err(error)) => {
+            return Ok(ChunkEnd::Broken(None, client.unreachable("The bucket of originals", url, &error)));
+        }
+        Err(_) => return Ok(ChunkEnd::Broken(None, "The bucket of originals does not answer.".into())),
     };
     let mut skip = match answer.status() {
         StatusCode::PARTIAL_CONTENT => 0,
-        // It gives everything from the beginning.
+        // The response begins with the first byte.
         StatusCode::OK => *have,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Ok(Piece::Stale),
-        status => return Ok(Piece::Broken(retry_after(answer.headers()), status.to_string())),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Ok(ChunkEnd::Stale),
+        status => {
+            let why = format!("The bucket of originals answered {status}.");
+            return Ok(ChunkEnd::Broken(retry_after(answer.headers()), why));
+        }
     };
     loop {
         let bytes = match tokio::time::timeout(STALLED, answer.chunk()).await {
             Ok(Ok(Some(bytes))) => bytes,
-            Ok(Ok(None)) => return Ok(Piece::End),
-            Ok(Err(error)) => return Ok(Piece::Broken(None, causes(&error))),
-            Err(_) => return Ok(Piece::Broken(None, "the connection stands still".into())),
+            Ok(Ok(None)) => return Ok(ChunkEnd::End),
+            Ok(Err(error)) => return Ok(ChunkEnd::Broken(None, format!("The connection broke: {}.", causes(&error)))),
+            Err(_) => return Ok(ChunkEnd::Broken(None, "The connection stalled.".into())),
         };
         let passed = skip.min(bytes.len() as u64);
         skip -= passed;
@@ -248,21 +355,37 @@ async fn piece(client: &Client, url: &str, to: &mut impl Write, have: &mut u64, 
 mod tests {
     use super::*;
 
+    fn image(title: &str) -> Image {
+        Image { id: "0123456789".into(), title: title.into(), content_type: "image/jpeg".into(), ..Default::default() }
+    }
+
     fn named(title: &str) -> String {
-        file_name(&Image {
-            id: "id".into(),
-            title: title.into(),
-            content_type: "image/jpeg".into(),
-            ..Default::default()
-        })
+        path_of(&image(title), false).to_str().unwrap().to_owned()
     }
 
     #[test]
-    fn a_title_becomes_a_name_that_stays_in_its_folder() {
-        assert_eq!(named("2024/Caf\u{e9}.JPG"), "Caf\u{e9}.JPG");
+    fn a_title_becomes_a_path_below_its_folder() {
+        assert_eq!(named("2024/Caf\u{e9}.JPG"), "2024/Caf\u{e9}.JPG");
+        assert_eq!(path_of(&image("2024/Caf\u{e9}.JPG"), true), Path::new("Caf\u{e9}.JPG"));
         assert_eq!(named("Harbour at dawn"), "Harbour at dawn.jpg");
-        assert_eq!(named("../.."), "id.jpg");
-        assert_eq!(named("a/.bashrc"), "bashrc.jpg");
+        assert_eq!(named("../../.."), "0123456789.jpg");
+        assert_eq!(named("/etc//../passwd/./.a"), "etc/passwd/a.jpg");
+        assert_eq!(named("a/.bashrc"), "a/bashrc.jpg");
         assert_eq!(named("v1.2"), "v1.2.jpg");
+        assert_eq!(named(".../ ../.jpg"), "jpg.jpg");
+    }
+
+    #[test]
+    fn names_are_short_enough_for_a_file_system() {
+        assert_eq!(named(&format!("{}.jpg", "x".repeat(251))), format!("{}.jpg", "x".repeat(251)));
+        for title in ["x".repeat(256), "\u{1f5bc}".repeat(256), format!("{}.jpg", "\u{e9}".repeat(150))] {
+            for title in [title.clone(), format!("{title}/{title}")] {
+                for part in Path::new(&named(&title)) {
+                    assert!(part.len() <= 255 && part.to_str().unwrap().contains("~98765432"), "{part:?}");
+                }
+            }
+            let part = part_of(Path::new(&named(&title)), &image(&title));
+            assert!(part.file_name().unwrap().len() < 64);
+        }
     }
 }

@@ -7,27 +7,26 @@ use tintype_model::{ImageId, Title};
 use crate::api::{self, Image, Paged};
 use crate::args::{self, Pages};
 use crate::client::Client;
-use crate::config::Folder;
+use crate::config::ConfigDir;
 use crate::error::{Error, Result, exit};
 use crate::jobs;
 use crate::journal;
-use crate::output::{Output, line, plain, question};
+use crate::output::{Output, escape_control, line, question};
 
-/// The most that the service gives at once.
+/// The largest page of the service.
 const PAGE: u64 = 100;
 
-/// Gives each item of a list as it comes. True: there are more.
+/// Calls `give` with each item of a list. Returns true if the list has more.
 pub(crate) async fn each<P: Paged>(
     pages: &Pages,
     ask: impl AsyncFn(Option<String>, Option<u64>) -> Result<P>,
     mut give: impl FnMut(P::Item),
 ) -> Result<bool> {
-    let mut left = if pages.all { usize::MAX } else { pages.limit };
+    let mut left = if pages.all { u64::MAX } else { pages.limit };
     let mut cursor = None;
     while left > 0 {
-        let limit = u64::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let (items, next) = ask(cursor, Some(limit)).await?.split();
-        left = left.saturating_sub(items.len());
+        let (items, next) = ask(cursor, Some(left.min(PAGE))).await?.split();
+        left = left.saturating_sub(items.len() as u64);
         items.into_iter().for_each(&mut give);
         match next {
             None => return Ok(false),
@@ -48,7 +47,7 @@ pub(crate) async fn list(client: &Client, out: Output, arguments: &args::List) -
             visibility: visibility.clone(),
             title_prefix: arguments.prefix.clone(),
         };
-        client.ask(api::LIST_IMAGES).query(&query).send().await
+        client.request(api::LIST_IMAGES).query(&query).send().await
     };
     if each(&arguments.pages, ask, |image| put(out, &image, false)).await? && !out.json {
         out.note("There are more: use --all, or a larger --limit.");
@@ -57,7 +56,7 @@ pub(crate) async fn list(client: &Client, out: Output, arguments: &args::List) -
 }
 
 pub(crate) async fn explore(client: &Client, out: Output, pages: &Pages) -> Result<()> {
-    let ask = async |cursor, limit| client.ask(api::EXPLORE).query(&api::Explore { cursor, limit }).send().await;
+    let ask = async |cursor, limit| client.request(api::EXPLORE).query(&api::Explore { cursor, limit }).send().await;
     if each(pages, ask, |image| put(out, &image, true)).await? && !out.json {
         out.note("There are more: use --all, or a larger --limit.");
     }
@@ -65,10 +64,10 @@ pub(crate) async fn explore(client: &Client, out: Output, pages: &Pages) -> Resu
 }
 
 fn put(out: Output, image: &Image, owner: bool) {
-    out.give(image, || {
+    out.print_result(image, || {
         let mut notes = Vec::new();
         if owner {
-            notes.push(format!("by {}", plain(&image.owner.name)));
+            notes.push(format!("by {}", escape_control(&image.owner.name)));
         } else if image.visibility == "private" {
             notes.push("private".to_owned());
         }
@@ -76,31 +75,31 @@ fn put(out: Output, image: &Image, owner: bool) {
             notes.push(image.status.clone());
         }
         if let Some(reason) = &image.reject_reason {
-            notes.push(plain(reason));
+            notes.push(escape_control(reason));
         }
         let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
-        format!("{}  {:>10}  {}{notes}", image.id, HumanBytes(image.size).to_string(), plain(&image.title))
+        format!("{}  {:>10}  {}{notes}", image.id, HumanBytes(image.size).to_string(), escape_control(&image.title))
     });
 }
 
-/// The image that an id or a title names.
+/// Returns the image with this id or title.
 pub(crate) async fn find(client: &Client, name: &str) -> Result<Image> {
     if name.parse::<ImageId>().is_ok() {
-        return client.ask(api::GET_IMAGE).at(name).send().await.map_err(|error| missing(error, name));
+        return client.request(api::GET_IMAGE).path_param(name).send().await.map_err(|error| missing(error, name));
     }
-    let title =
-        Title::parse(name).map_err(|error| Error::Usage(format!("{name:?} is no id and no title: it {error}.")))?;
+    let title = Title::parse(name)
+        .map_err(|error| Error::Usage(format!("{name:?} is neither an id nor a valid title: it {error}.")))?;
     let mut found: Option<Image> = None;
     let ask = async |cursor, limit| {
         let query =
             api::ListImages { cursor, limit, title_prefix: Some(title.as_str().to_owned()), ..Default::default() };
-        client.ask(api::LIST_IMAGES).query(&query).send().await
+        client.request(api::LIST_IMAGES).query(&query).send().await
     };
     let mut cursor = None;
     loop {
         let (images, next) = ask(cursor, Some(PAGE)).await?.split();
         for image in images.into_iter().filter(|image| image.title == title.as_str()) {
-            // A rejected image holds no title: another may have it by now.
+            // A rejected image does not hold its title: another image may have it.
             if image.status != "rejected" {
                 return Ok(image);
             }
@@ -108,7 +107,9 @@ pub(crate) async fn find(client: &Client, name: &str) -> Result<Image> {
         }
         match next {
             None => {
-                return found.ok_or_else(|| Error::Other(format!("You have no image with the id or title {name:?}.")));
+                let hyphen = if name.starts_with('-') { " It is not an option of this command either." } else { "" };
+                let none = || Error::Other(format!("You have no image with the id or title {name:?}.{hyphen}"));
+                return found.ok_or_else(none);
             }
             some => cursor = some,
         }
@@ -125,16 +126,16 @@ pub(crate) fn missing(error: Error, name: &str) -> Error {
 
 pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()> {
     let image = find(client, name).await?;
-    out.give(&image, || {
+    out.print_result(&image, || {
         let mut rows: Vec<(&str, String)> = vec![
             ("Id", image.id.clone()),
-            ("Title", plain(&image.title)),
-            ("Owner", plain(&image.owner.name)),
+            ("Title", escape_control(&image.title)),
+            ("Owner", escape_control(&image.owner.name)),
             ("Status", image.status.clone()),
         ];
         let mut more = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
-        more("Reason", image.reject_reason.as_deref().map(plain));
-        more("Description", Some(plain(&image.description)).filter(|text| !text.is_empty()));
+        more("Reason", image.reject_reason.as_deref().map(escape_control));
+        more("Description", Some(escape_control(&image.description)).filter(|text| !text.is_empty()));
         more("Visibility", Some(image.visibility.clone()));
         more("Type", Some(image.content_type.clone()));
         more("Size", Some(format!("{} ({} bytes)", HumanBytes(image.size), HumanCount(image.size))));
@@ -152,11 +153,18 @@ pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()>
     Ok(())
 }
 
-/// Deletes, and gives the exit status.
-pub(crate) async fn rm(client: &Client, folder: &Folder, out: Output, arguments: args::Rm) -> Result<u8> {
-    let me = client.ask(api::GET_ME).send().await?;
+/// Deletes images and returns the exit status.
+pub(crate) async fn rm(client: &Client, folder: &ConfigDir, out: Output, arguments: args::Rm) -> Result<u8> {
+    let me = client.request(api::GET_ME).send().await?;
     if arguments.all {
         return rm_all(client, folder, out, &me, arguments.yes).await;
+    }
+    // A mistyped option must not be taken for a title while the other images are deleted.
+    for name in arguments.images.iter().filter(|name| name.starts_with('-')) {
+        find(client, name).await.map_err(|error| match error {
+            Error::Other(text) | Error::Usage(text) => Error::Usage(format!("{text} Nothing was deleted.")),
+            error => error,
+        })?;
     }
     let (mut done, mut failed) = (Vec::new(), 0_usize);
     for names in arguments.images.chunks(1000) {
@@ -168,7 +176,7 @@ pub(crate) async fn rm(client: &Client, folder: &Folder, out: Output, arguments:
                     Ok(image) => ids.push((image.id, name)),
                     Err(error @ (Error::Other(_) | Error::Usage(_))) => {
                         failed += 1;
-                        tell(out, name, Err(error.to_string()));
+                        print_deletion(out, name, Err(error.to_string()));
                     }
                     Err(error) => return Err(error),
                 },
@@ -178,17 +186,17 @@ pub(crate) async fn rm(client: &Client, folder: &Folder, out: Output, arguments:
             continue;
         }
         let body = api::DeleteImages { all: None, ids: Some(ids.iter().map(|(id, _)| id.clone()).collect()) };
-        let answer = client.ask(api::DELETE_IMAGES).json(&body).again().send().await?;
+        let answer = client.request(api::DELETE_IMAGES).json(&body).idempotent().send().await?;
         for (result, (_, name)) in answer.results.iter().zip(&ids) {
             match &result.error {
                 None => {
                     done.push(result.id.clone());
-                    tell(out, name, Ok(&result.id));
+                    print_deletion(out, name, Ok(&result.id));
                 }
                 Some(problem) => {
                     failed += 1;
                     let why = if problem.code == "not_found" { "you have no such image" } else { &problem.detail };
-                    tell(out, name, Err(why.to_owned()));
+                    print_deletion(out, name, Err(why.to_owned()));
                 }
             }
         }
@@ -197,17 +205,17 @@ pub(crate) async fn rm(client: &Client, folder: &Folder, out: Output, arguments:
     Ok(if failed == 0 { exit::DONE } else { exit::SOME_FAILED })
 }
 
-fn tell(out: Output, name: &str, result: std::result::Result<&str, String>) {
+fn print_deletion(out: Output, name: &str, result: std::result::Result<&str, String>) {
     match result {
-        Ok(id) => out.give(&json!({"image": name, "id": id, "deleted": true}), || {
-            if out.quiet { String::new() } else { format!("Deleted {}", plain(name)) }
+        Ok(id) => out.print_result(&json!({"image": name, "id": id, "deleted": true}), || {
+            if out.quiet { String::new() } else { format!("Deleted {}", escape_control(name)) }
         }),
         Err(why) if out.json => line(&json!({"image": name, "deleted": false, "error": why}).to_string()),
-        Err(why) => eprintln!("tintype: {}: {}", plain(name), plain(&why)),
+        Err(why) => eprintln!("tintype: {}: {}", escape_control(name), escape_control(&why)),
     }
 }
 
-async fn rm_all(client: &Client, folder: &Folder, out: Output, me: &api::Me, yes: bool) -> Result<u8> {
+async fn rm_all(client: &Client, folder: &ConfigDir, out: Output, me: &api::Me, yes: bool) -> Result<u8> {
     if !yes {
         let prompt = format!(
             "This deletes all images of {} at {} for good ({} are ready). Type \"yes\" to go on: ",
@@ -220,9 +228,9 @@ async fn rm_all(client: &Client, folder: &Folder, out: Output, me: &api::Me, yes
         }
     }
     let body = api::DeleteImages { all: Some(true), ids: None };
-    let accepted = client.ask(api::DELETE_IMAGES_202).json(&body).again().send().await?;
+    let accepted = client.request(api::DELETE_IMAGES_202).json(&body).idempotent().send().await?;
     journal::forget(folder, &client.url, &me.id);
     let job = jobs::wait(client, out, accepted.job).await?;
-    out.give(&job, || format!("Deleted {} images.", HumanCount(job.done)));
+    out.print_result(&job, || format!("Deleted {} images.", HumanCount(job.done)));
     Ok(exit::DONE)
 }

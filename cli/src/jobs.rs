@@ -1,4 +1,4 @@
-//! Work that the service does by itself.
+//! Jobs of the service.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::output::Output;
 
-/// How long a job may stand still.
+/// Seconds for which a job may make no progress.
 const PATIENCE: u32 = 300;
 
-/// Waits until a job is over, which must not have failed.
+/// Waits until a job is done. Returns an error if it fails.
 pub(crate) async fn wait(client: &Client, out: Output, mut job: Job) -> Result<Job> {
     let bar = if out.quiet || out.json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
     bar.enable_steady_tick(Duration::from_millis(120));
@@ -23,19 +23,16 @@ pub(crate) async fn wait(client: &Client, out: Output, mut job: Job) -> Result<J
             "done" => break,
             "failed" => {
                 bar.finish_and_clear();
-                return Err(Error::Other(format!(
-                    "The service failed at it after {} images: try again later.",
-                    job.done
-                )));
+                return Err(Error::Other(format!("The job failed after {} images: try again later.", job.done)));
             }
             _ if still > PATIENCE => {
                 bar.finish_and_clear();
-                return Err(Error::Other(format!("It is not over yet: job {} goes on without you.", job.id)));
+                return Err(Error::Other(format!("Still running: job {} continues on the server.", job.id)));
             }
             _ => {}
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let next = client.ask(api::GET_JOB).at(&job.id).send().await?;
+        let next = client.request(api::GET_JOB).path_param(&job.id).send().await?;
         still = if next.done == job.done { still + 1 } else { 0 };
         job = next;
     }

@@ -9,7 +9,7 @@ use crate::args::{self, Password};
 use crate::client::Client;
 use crate::error::{Result, exit};
 use crate::images::{each, find};
-use crate::output::{Output, line, plain, secret};
+use crate::output::{Output, escape_control, line, secret};
 
 pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Result<u8> {
     match command {
@@ -22,20 +22,20 @@ pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Re
             let base_image = find(client, &image).await?.id;
             let body = api::CreateLink {
                 base_image,
-                expiry_in_seconds: expires.as_secs(),
+                expiry_in_seconds: expires.secs().into(),
                 description,
                 max_downloads,
                 password,
             };
             let key = Uuid::new_v4().to_string();
-            let link = client.ask(api::CREATE_LINK).json(&body).key(&key).send().await?;
+            let link = client.request(api::CREATE_LINK).json(&body).idempotency_key(&key).send().await?;
             if !out.json {
                 out.note(&format!(
                     "Works until {}. To end it sooner: tintype link revoke {}",
                     link.expires_at, link.id
                 ));
             }
-            out.give(&link, || link.link_url.clone());
+            out.print_result(&link, || link.link_url.clone());
         }
         args::Link::List { image, pages } => {
             let base_image = match image {
@@ -44,7 +44,7 @@ pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Re
             };
             let ask = async |cursor, limit| {
                 let query = api::ListLinks { cursor, limit, base_image: base_image.clone() };
-                client.ask(api::LIST_LINKS).query(&query).send().await
+                client.request(api::LIST_LINKS).query(&query).send().await
             };
             if each(&pages, ask, |link| put(out, &link)).await? && !out.json {
                 out.note("There are more: use --all, or a larger --limit.");
@@ -53,15 +53,15 @@ pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Re
         args::Link::Revoke { links } => {
             let mut failed = 0;
             for id in links {
-                match client.ask(api::DELETE_LINK).at(&id).send().await {
-                    Ok(()) => out.give(&json!({"id": id, "revoked": true}), || format!("Revoked {id}")),
+                match client.request(api::DELETE_LINK).path_param(&id).send().await {
+                    Ok(()) => out.print_result(&json!({"id": id, "revoked": true}), || format!("Revoked {id}")),
                     Err(error) if error.refused_with("not_found") => {
                         failed += 1;
-                        let why = "you have no such link";
+                        let why = "no such link";
                         if out.json {
                             line(&json!({"id": id, "revoked": false, "error": why}).to_string());
                         } else {
-                            eprintln!("tintype: {}: {why}", plain(&id));
+                            eprintln!("tintype: {}: {why}", escape_control(&id));
                         }
                     }
                     Err(error) => return Err(error),
@@ -74,10 +74,14 @@ pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Re
 }
 
 fn put(out: Output, link: &Link) {
-    out.give(link, || {
+    out.print_result(link, || {
         let most = link.max_downloads.map_or_else(String::new, |most| format!(" of {}", HumanCount(u64::from(most))));
         let password = if link.has_password { ", password" } else { "" };
-        let about = if link.description.is_empty() { String::new() } else { format!("  {}", plain(&link.description)) };
+        let about = if link.description.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", escape_control(&link.description))
+        };
         format!(
             "{}  until {}  {}{most} downloads{password}{about}\n  {}",
             link.id,

@@ -1,4 +1,4 @@
-//! `tintype`: uploads and keeps images in a Tintype repository, by its HTTP API alone.
+//! `tintype`: the command-line client of a Tintype repository, which uses the HTTP API only.
 
 mod account;
 mod api;
@@ -27,22 +27,22 @@ use serde_json::json;
 
 use args::{Account, Cli, Command};
 use client::Client;
-use config::{Config, Folder, parse_url};
+use config::{Config, ConfigDir, parse_url};
 use error::{Error, Result, exit};
 use output::{Output, line};
 
-/// How long somebody waits at a terminal for a service that fails.
+/// For how long failed requests are retried by commands other than `upload`.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(args::names_last(std::env::args_os()));
     let out = Output { json: cli.json, quiet: cli.quiet };
-    // One thread does the work, which is waiting; files are read on a few others.
+    // Requests share one thread; files are read on a few others.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(run(cli, out));
-            // What still reads a file has nobody to give it to.
+            // Do not wait for threads that still read files.
             runtime.shutdown_background();
             result
         }
@@ -66,18 +66,17 @@ async fn run(cli: Cli, out: Output) -> Result<u8> {
         Command::Man { dir } => return manual(dir.as_deref()).map(|()| exit::DONE),
         _ => {}
     }
-    let folder = Folder::find()?;
+    let folder = ConfigDir::find()?;
     let config = folder.config()?;
     let url = cli.url.as_deref().or(config.url.as_deref());
-    let url = url.ok_or_else(|| {
-        Error::Usage("Where is the service? Say it with --url, with TINTYPE_URL, or in config.toml.".into())
-    })?;
+    let url =
+        url.ok_or_else(|| Error::Usage("No service URL. Set --url, TINTYPE_URL or `url` in config.toml.".into()))?;
     let patience = if matches!(cli.command, Command::Upload(_)) { upload::PATIENCE } else { PATIENCE };
-    let client = Client::new(parse_url(url)?, folder.clone(), config.keyring.unwrap_or(true), patience)?;
+    let client = Client::new(parse_url(url)?, folder.clone(), config.keyring.unwrap_or(true), patience, out)?;
     dispatch(cli.command, &client, &folder, &config, out).await
 }
 
-async fn dispatch(command: Command, client: &Client, folder: &Folder, config: &Config, out: Output) -> Result<u8> {
+async fn dispatch(command: Command, client: &Client, folder: &ConfigDir, config: &Config, out: Output) -> Result<u8> {
     match command {
         Command::Login(arguments) => account::login(client, folder, out, arguments).await?,
         Command::Logout { everywhere } => account::logout(client, out, everywhere).await?,
@@ -98,7 +97,7 @@ async fn dispatch(command: Command, client: &Client, folder: &Folder, config: &C
     Ok(exit::DONE)
 }
 
-/// The manual: its first page, or a page for each command.
+/// Prints the main manual page, or writes a page for each command.
 fn manual(dir: Option<&Path>) -> Result<()> {
     let command = Cli::command();
     let Some(dir) = dir else {

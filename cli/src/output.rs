@@ -1,14 +1,21 @@
-//! What is said on standard output and error, and what is asked on the terminal.
+//! Printing to standard output and error, and prompts on the terminal.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use indicatif::MultiProgress;
 use serde::Serialize;
 
 use crate::args::Password;
 use crate::error::{Error, Result, exit};
+use crate::retry::Backoff;
 
-/// How results are given.
+/// Time between two messages about a service that does not answer.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// How results are printed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) json: bool,
@@ -16,8 +23,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// A result: text for people, or its JSON for programs.
-    pub(crate) fn give(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+    /// Prints a result: text for people, or its JSON for programs.
+    pub(crate) fn print_result(self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
             line(&serde_json::to_string(value).expect("results have text keys"));
         } else {
@@ -28,7 +35,7 @@ impl Output {
         }
     }
 
-    /// Beside the result.
+    /// Prints a note for people to standard error.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
             writeln!(io::stderr(), "{text}").ok();
@@ -36,7 +43,67 @@ impl Output {
     }
 }
 
-/// A line on standard output. Who reads it may have had enough.
+/// Tells the user that requests fail and are tried again, or wait for an answer: at once, then every few seconds.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    out: Output,
+    bars: Mutex<Option<MultiProgress>>,
+    /// The last message, until a request succeeds.
+    last: Mutex<Option<Instant>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(out: Output) -> Self {
+        Self { out, bars: Mutex::default(), last: Mutex::default() }
+    }
+
+    /// Prints messages above these bars from now on.
+    pub(crate) fn print_above(&self, bars: &MultiProgress) {
+        *self.bars.lock().expect("no panic while it is held") = Some(bars.clone());
+    }
+
+    /// A request failed for the reason `why`, a sentence, and is tried again. A first failure is not worth a message.
+    pub(crate) fn retrying(&self, why: &str, backoff: &Backoff, asked: Option<Duration>) {
+        let seconds = |time: Duration| humantime::format_duration(Duration::from_secs(time.as_secs()));
+        match asked {
+            Some(asked) => self.tell(|| format!("{why} It asks to wait for {}.", seconds(asked))),
+            None if backoff.tries() > 1 => {
+                self.tell(|| format!("{why} Retrying for {} more.", seconds(backoff.left())))
+            }
+            None => {}
+        }
+    }
+
+    /// `who` has not answered for so long.
+    pub(crate) fn silent(&self, who: &str, time: Duration) {
+        self.tell(|| format!("{who} has not answered for {} s. Still waiting.", time.as_secs()));
+    }
+
+    /// A request succeeded.
+    pub(crate) fn over(&self) {
+        if self.last.lock().expect("no panic while it is held").take().is_some() {
+            self.print("The service answers again.");
+        }
+    }
+
+    fn tell(&self, text: impl FnOnce() -> String) {
+        let mut last = self.last.lock().expect("no panic while it is held");
+        if last.is_none_or(|last| last.elapsed() >= PAUSE) {
+            *last = Some(Instant::now());
+            drop(last);
+            self.print(&text());
+        }
+    }
+
+    fn print(&self, text: &str) {
+        match &*self.bars.lock().expect("no panic while it is held") {
+            Some(bars) => bars.suspend(|| self.out.note(text)),
+            None => self.out.note(text),
+        }
+    }
+}
+
+/// Prints a line to standard output. Ends the program if the reader has closed the pipe.
 pub(crate) fn line(text: &str) {
     let mut out = io::stdout().lock();
     if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -48,12 +115,12 @@ pub(crate) fn line(text: &str) {
     }
 }
 
-/// Somebody else's text for a terminal, on which control characters act.
-pub(crate) fn plain(text: &str) -> String {
+/// Replaces control characters, on which a terminal would act.
+pub(crate) fn escape_control(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
-/// A secret, from the terminal without echo, or from standard input.
+/// Reads a secret from the terminal without echo, or from standard input.
 pub(crate) fn secret(prompt: &str, from: &Password) -> Result<String> {
     let text = if from.password_stdin {
         let mut text = String::new();
@@ -61,15 +128,15 @@ pub(crate) fn secret(prompt: &str, from: &Password) -> Result<String> {
         text.trim_end_matches(['\r', '\n']).to_owned()
     } else {
         rpassword::prompt_password(prompt)
-            .map_err(|_| Error::Usage("There is no terminal to ask for the password: use --password-stdin.".into()))?
+            .map_err(|_| Error::Usage("No terminal to ask for the password: use --password-stdin.".into()))?
     };
     if text.is_empty() { Err(Error::Usage("The password is empty.".into())) } else { Ok(text) }
 }
 
-/// An answer from the terminal; without one an error that says what to use `instead`.
+/// Asks on the terminal. Without one, returns an error that says what to use `instead`.
 pub(crate) fn question(prompt: &str, instead: &str) -> Result<String> {
     if !io::stdin().is_terminal() {
-        return Err(Error::Usage(format!("There is no terminal to ask on: {instead}.")));
+        return Err(Error::Usage(format!("No terminal for the prompt: {instead}.")));
     }
     write!(io::stderr(), "{prompt}").and_then(|()| io::stderr().flush()).ok();
     let mut text = String::new();
@@ -77,7 +144,7 @@ pub(crate) fn question(prompt: &str, instead: &str) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// Rows under their heads, each column as wide as its widest cell but the last.
+/// Formats rows under their heads; each column but the last is as wide as its widest cell.
 pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].as_str()).chain([heads[column]]);

@@ -1,11 +1,11 @@
-//! When to try again, and how long to wait before.
+//! When to retry, and how long to wait before.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderMap;
 
-/// Waits of one piece of work: each up to twice as long as the one before, at random, and in sum no more than its patience.
+/// Exponential backoff with jitter, limited by a total time.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     tries: u32,
@@ -13,9 +13,9 @@ pub(crate) struct Backoff {
 }
 
 const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(10);
 
-/// What a service asks for beyond this, it does not get.
+/// The longest `Retry-After` that is honoured.
 const MOST_ASKED: Duration = Duration::from_secs(300);
 
 impl Backoff {
@@ -23,13 +23,24 @@ impl Backoff {
         Self { tries: 0, until: Instant::now() + patience }
     }
 
-    /// How long to wait now; `None`: it has been tried long enough. `asked`: by the service, which is no failure of it.
+    /// Returns the number of failures so far.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// Returns the time left for retries.
+    pub(crate) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Returns the time to wait before the next attempt, or `None` if the time is used up. `asked`: the wait that the service
+    /// asked for, which does not count against the total.
     pub(crate) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         let most = FIRST.saturating_mul(1 << self.tries.min(10)).min(LONGEST);
         self.tries += 1;
         let random = most.mul_f64(0.5 + fastrand::f64() / 2.0);
         if let Some(asked) = asked {
-            // Not all at the same moment when it is over.
+            // Spread the clients that were asked to wait.
             self.until += asked;
             return (asked <= MOST_ASKED && Instant::now() <= self.until)
                 .then(|| asked + random.min(asked / 4 + FIRST));
@@ -38,7 +49,7 @@ impl Backoff {
     }
 }
 
-/// `Retry-After`, in seconds or as a date.
+/// Parses `Retry-After`: seconds or a date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -48,11 +59,11 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(at.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO))
 }
 
-/// Keeps all requests back while the service asks one of them to wait.
+/// Holds back all requests after the service has asked one of them to wait.
 #[derive(Debug, Default)]
-pub(crate) struct Gate(Mutex<Option<Instant>>);
+pub(crate) struct RetryGate(Mutex<Option<Instant>>);
 
-impl Gate {
+impl RetryGate {
     pub(crate) fn close(&self, time: Duration) {
         let until = Instant::now() + time.min(MOST_ASKED);
         let mut gate = self.0.lock().expect("no panic while it is held");

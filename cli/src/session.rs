@@ -1,18 +1,16 @@
-//! Where a session's tokens are kept: in the operating system's keyring where there is one, else in a file that only the
-//! user can read.
+//! Stores a session's tokens in the operating system's keyring, or else in a file that only the user can read.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::BASE64URL_NOPAD;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::api::Tokens;
-use crate::config::{Folder, write_private};
+use crate::config::{ConfigDir, write_private};
 use crate::error;
 
 const SERVICE: &str = "tintype";
@@ -21,13 +19,13 @@ const SERVICE: &str = "tintype";
 pub(crate) struct Session {
     pub(crate) access_token: String,
     pub(crate) refresh_token: String,
-    /// Of the access token; seconds since 1970.
+    /// When the access token expires, in seconds since 1970.
     pub(crate) expires_at: u64,
 }
 
-/// The place of the session with one service.
+/// Stores the session with one service.
 #[derive(Debug, Clone)]
-pub(crate) struct Keep {
+pub(crate) struct SessionStore {
     account: String,
     file: PathBuf,
     keyring: bool,
@@ -47,20 +45,21 @@ impl From<Tokens> for Session {
     fn from(tokens: Tokens) -> Self {
         Self {
             access_token: tokens.access_token,
-            refresh_token: tokens.refresh_token,
+            // Always present, because this client does not ask for a cookie.
+            refresh_token: tokens.refresh_token.unwrap_or_default(),
             expires_at: now() + u64::from(tokens.expires_in),
         }
     }
 }
 
-impl Keep {
-    pub(crate) fn new(folder: &Folder, url: &Url, keyring: bool) -> Self {
-        let name = URL_SAFE_NO_PAD.encode(&Sha256::digest(url.as_str())[..12]);
+impl SessionStore {
+    pub(crate) fn new(folder: &ConfigDir, url: &Url, keyring: bool) -> Self {
+        let name = BASE64URL_NOPAD.encode(&Sha256::digest(url.as_str())[..12]);
         Self { account: url.as_str().to_owned(), file: folder.path(format!("sessions/{name}.json")), keyring }
     }
 
-    /// Where each session file is, made if need be.
-    fn prepare(folder: &Folder) -> error::Result<()> {
+    /// Creates the folder of session files.
+    fn prepare(folder: &ConfigDir) -> error::Result<()> {
         folder.make("sessions").map(drop)
     }
 
@@ -72,7 +71,7 @@ impl Keep {
         sessions.max_by_key(|session: &Session| session.expires_at)
     }
 
-    pub(crate) async fn save(&self, folder: &Folder, session: &Session) -> error::Result<Place> {
+    pub(crate) async fn save(&self, folder: &ConfigDir, session: &Session) -> error::Result<Place> {
         let text = serde_json::to_string(session).expect("a session has text keys");
         let secret = text.clone();
         if let Some(Ok(())) = self.in_keyring(move |entry| entry.set_password(&secret)).await {
@@ -85,12 +84,12 @@ impl Keep {
     }
 
     pub(crate) async fn forget(&self) {
-        // What is not there need not go.
+        // The file may not exist.
         self.in_keyring(|entry| entry.delete_credential()).await;
         fs::remove_file(&self.file).ok();
     }
 
-    /// `None` where there is no keyring. Its calls block, for as long as the user takes to unlock it.
+    /// Returns `None` if there is no keyring. Calls to it block while the user unlocks it.
     async fn in_keyring<T: Send + 'static>(
         &self,
         act: impl FnOnce(keyring::v1::Entry) -> keyring::v1::Result<T> + Send + 'static,

@@ -1,16 +1,16 @@
-//! The whole engine: the type is told from the bytes, so every decoder and encoder is reached.
+//! Fuzzes the whole engine: the format is detected, so all decoders and encoders are reached.
 #![no_main]
 
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use tintype_imaging::{Format, Request, process};
+use tintype_imaging::{Format, ThumbnailRequest, process};
 
 fuzz_target!(|data: &[u8]| {
     let Some(declared) = Format::sniff(data) else {
         return;
     };
-    let request = Request {
+    let request = ThumbnailRequest {
         declared,
         heights: &[40, 16],
         max_pixels: 500_000,

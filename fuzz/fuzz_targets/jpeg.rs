@@ -1,5 +1,5 @@
-//! The JPEG decoder on its own: the first byte chooses the scale, the rest is the file. What it
-//! promises is checked on every picture that comes out.
+//! Fuzzes jpeg-scaled: the first byte selects the scale, the rest is the file. Checks the documented
+//! properties of every decoded image.
 #![no_main]
 
 use std::time::{Duration, Instant};
@@ -11,11 +11,8 @@ fuzz_target!(|data: &[u8]| {
     let Some((&choice, file)) = data.split_first() else {
         return;
     };
-    let limits = Limits {
-        max_memory: 32 << 20,
-        deadline: Some(Instant::now() + Duration::from_secs(5)),
-        ..Limits::default()
-    };
+    let limits =
+        Limits { max_memory: 32 << 20, deadline: Some(Instant::now() + Duration::from_secs(5)), ..Limits::default() };
     let mut decoder = Decoder::new(file, limits);
     let Ok(header) = decoder.read_header() else {
         return;

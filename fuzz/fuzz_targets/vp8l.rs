@@ -1,5 +1,5 @@
-//! The decoder of lossless WebP against libwebp: the same pixels, or both refuse. The first byte
-//! chooses a `VP8L` payload or an `ALPH` one, for which two more give the size.
+//! Compares vp8l-rows with libwebp: both decode to the same pixels, or both fail. The first byte selects
+//! a `VP8L` or an `ALPH` payload; for the latter two more bytes give the size.
 #![no_main]
 
 use std::io::Read;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
 use vp8l_rows::{Alpha, Decoder, Error, Limits};
 
-/// The most pixels: libwebp holds them all.
+/// libwebp holds all pixels in memory.
 const MAX_PIXELS: u32 = 1 << 16;
-/// The longest side of a picture with alpha.
+/// The longest side of an image with alpha.
 const MAX_SIDE: u8 = 64;
 
-/// A lossy picture of that side. Of a smaller one it has more than enough bits.
+/// A lossy image of that side; smaller sizes decode from the same bits.
 static LOSSY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let side = usize::from(MAX_SIDE);
     let grey = vec![128; side * side * 3];
@@ -71,14 +71,14 @@ fuzz_target!(|data: &[u8]| {
             return;
         };
         let header = decoder.header();
-        // Of less than eight bytes, libwebp reads zeros up to the eighth.
+        // libwebp reads zeros up to the eighth byte of shorter data.
         if header.width * header.height > MAX_PIXELS || rest.len() < 8 {
             return;
         }
         match (ours(decoder), theirs(&riff(&[(b"VP8L", rest)]))) {
             (Ok(ours), Some(theirs)) => assert!(ours == theirs, "other pixels"),
-            (Ok(_), None) => panic!("libwebp refuses it"),
-            (Err(error), Some(_)) => panic!("libwebp takes it: {error}"),
+            (Ok(_), None) => panic!("only libwebp fails"),
+            (Err(error), Some(_)) => panic!("only vp8l-rows fails: {error}"),
             (Err(_), None) => {}
         }
         return;
@@ -87,7 +87,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let (width, height) = (1 + width % MAX_SIDE, 1 + height % MAX_SIDE);
-    // Bits that are to be ignored and that libwebp does not ignore.
+    // libwebp does not ignore the reserved bits.
     if payload.len() < 9 || payload[0] & 0xE0 != 0 {
         return;
     }
@@ -99,9 +99,9 @@ fuzz_target!(|data: &[u8]| {
         (Ok(ours), Some(theirs)) => {
             assert!(ours.iter().eq(theirs.as_chunks::<4>().0.iter().map(|pixel| &pixel[3])), "other alpha");
         }
-        (Ok(_), None) => panic!("libwebp refuses the alpha"),
-        // Of the last sample libwebp makes up what is missing.
+        (Ok(_), None) => panic!("only libwebp fails on the alpha"),
+        // libwebp fills in missing bits of the last sample.
         (Err(Error::Truncated), Some(_)) | (Err(_), None) => {}
-        (Err(error), Some(_)) => panic!("libwebp takes the alpha: {error}"),
+        (Err(error), Some(_)) => panic!("only vp8l-rows fails on the alpha: {error}"),
     }
 });

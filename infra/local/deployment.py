@@ -1,24 +1,32 @@
 """Deploys template.yaml to the local emulator and adds what its CloudFormation leaves out."""
 
+import base64
 import hashlib
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import boto3
 from samtranslator.yaml_helper import yaml_parse
 
-ROOT = Path(__file__).resolve().parents[2]
+from infra.package import ROOT, SITE, SITE_FOLDER, pack
+from infra.stage import stage
+
 TEMPLATE = ROOT / "template.yaml"
-ZIPS = [ROOT / "target" / "lambda" / name / "bootstrap.zip" for name in ("api", "workers")]
+ZIP = "target/lambda/{}/bootstrap.zip"
+FUNCTIONS = sorted(set(re.findall(r"CodeUri: " + ZIP.format(r"(\w+)"), TEMPLATE.read_text())))
+DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 STACK = "tintype"
 REGION = "us-east-1"
 MARK = f"/{STACK}/deployed"
+UPLOADS = "deployments"
 
 
 class TroubleError(Exception):
@@ -33,10 +41,41 @@ def tail(log: Path, lines: int = 30) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def need_zips() -> None:
-    for file in ZIPS:
-        if not file.exists():
-            raise TroubleError(f"{file.relative_to(ROOT)} is not built: run `make build`.")
+def executables(data: Path, release: bool) -> Path:
+    """Copies the functions' executables and the web page, which the next build replaces, and returns their folder.
+
+    They come from the zips of `make build` with `release`, else from what `make functions` and `make web` built.
+    """
+    folder = data / "executables"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in FUNCTIONS:
+        try:
+            if release:
+                with zipfile.ZipFile(ROOT / ZIP.format(name)) as archive:
+                    archive.extractall(folder)
+                (folder / "bootstrap").rename(folder / name)
+                (folder / name).chmod(0o755)
+            else:
+                shutil.copy(DEBUG / name, folder)
+        except FileNotFoundError as error:
+            target = "build" if release else "functions"
+            raise TroubleError(f"{error.filename} does not exist: run `make {target}`.") from error
+    if not release:
+        if not SITE.exists():
+            raise TroubleError(f"{SITE} does not exist: run `make web`.")
+        shutil.copytree(SITE, folder / SITE_FOLDER)
+    return folder
+
+
+def package(code: Path, folder: Path) -> Path:
+    """Lays out template.yaml and the zips that it names in a folder, and returns the template there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in FUNCTIONS:
+        file = folder / ZIP.format(name)
+        file.parent.mkdir(parents=True)
+        pack(file, (code / name).read_bytes(), code / SITE_FOLDER if name == "web" else None, 1)
+    return Path(shutil.copy(TEMPLATE, folder))
 
 
 def parameters(public_url: str) -> dict[str, str]:
@@ -78,18 +117,25 @@ def roles() -> dict[str, dict]:
     return allowed
 
 
-def fingerprint(chosen: dict[str, str]) -> str:
+def environments() -> dict[str, dict[str, str]]:
+    """The environment of each function, by its handler, as `lambda:ListFunctions` shows it."""
+    pages = boto3.client("lambda").get_paginator("list_functions").paginate()
+    functions = [function for page in pages for function in page["Functions"]]
+    return {function["Handler"]: function.get("Environment", {}).get("Variables", {}) for function in functions}
+
+
+def fingerprint(code: Path, chosen: dict[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(chosen).encode())
-    for file in [TEMPLATE, *ZIPS, Path(__file__)]:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for file in [TEMPLATE, Path(__file__), *sorted(path for path in code.rglob("*") if path.is_file())]:
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def deploy(data: Path, public_url: str, wishes: dict[str, str]) -> None:
-    """Brings the stack to what template.yaml and the built functions say; quick when it is there already."""
+def deploy(data: Path, code: Path, public_url: str, wishes: dict[str, str]) -> None:
+    """Brings the stack to what template.yaml and the executables say; quick when it is there already."""
     chosen = parameters(public_url) | wishes
-    wanted = fingerprint(chosen)
-    cloudformation, parameter_store = boto3.client("cloudformation"), boto3.client("ssm")
+    wanted = fingerprint(code, chosen)
+    parameter_store = boto3.client("ssm")
     # Kept in the emulator, so that after a crash it is as old as all else.
     marks = parameter_store.get_parameters(Names=[MARK])["Parameters"]
     if [mark["Value"] for mark in marks] == [wanted]:
@@ -97,14 +143,20 @@ def deploy(data: Path, public_url: str, wishes: dict[str, str]) -> None:
         return
     parameter_store.delete_parameters(Names=[MARK])
 
-    say("Deploying template.yaml ...")
-    uploads = boto3.resource("s3").create_bucket(Bucket="deployments")
+    with stage("Deploy template.yaml"):
+        apply(data, package(code, data / "package"), chosen)
+    parameter_store.put_parameter(Name=MARK, Value=wanted, Type="String")
+
+
+def apply(data: Path, template: Path, chosen: dict[str, str]) -> None:
+    cloudformation = boto3.client("cloudformation")
+    uploads = boto3.resource("s3").create_bucket(Bucket=UPLOADS)
     uploads.objects.delete()
     # A configuration of its own: one that `sam deploy --guided` left is for AWS.
     config = data / "samconfig.toml"
     config.write_text("version = 0.1\n")
-    command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(TEMPLATE)]
-    command += ["--config-file", str(config), "--stack-name", STACK, "--s3-bucket", "deployments"]
+    command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)]
+    command += ["--config-file", str(config), "--stack-name", STACK, "--s3-bucket", UPLOADS]
     command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     command += ["--parameter-overrides", *(f'{name}="{value}"' for name, value in chosen.items())]
     log = data / "deploy.log"
@@ -113,7 +165,33 @@ def deploy(data: Path, public_url: str, wishes: dict[str, str]) -> None:
     if result.returncode:
         raise TroubleError(f"The deployment failed; its log ends:\n{tail(log)}\n{reasons(cloudformation)}".rstrip())
     complete(cloudformation, chosen)
-    parameter_store.put_parameter(Name=MARK, Value=wanted, Type="String")
+    # What `make watch` gave them is not in the template that CloudFormation compares with.
+    update_functions(template)
+
+
+def update_functions(template: Path) -> int:
+    """Gives the deployed functions the zips beside the template, where they have others; returns how many had."""
+    declared = yaml_parse(template.read_text())
+    functions, cloudformation = boto3.client("lambda"), boto3.client("cloudformation")
+    pages = functions.get_paginator("list_functions").paginate()
+    deployed = {function["FunctionName"]: function["CodeSha256"] for page in pages for function in page["Functions"]}
+    resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    zips, updated = {}, 0
+    for resource in resources:
+        if resource["ResourceType"] != "AWS::Lambda::Function":
+            continue
+        properties = declared["Resources"][resource["LogicalResourceId"]]["Properties"]
+        uri = properties.get("CodeUri", declared["Globals"]["Function"]["CodeUri"])
+        if uri not in zips:
+            zips[uri] = base64.b64encode(hashlib.sha256((template.parent / uri).read_bytes()).digest()).decode()
+            boto3.client("s3").upload_file(str(template.parent / uri), UPLOADS, uri)
+        name = resource["PhysicalResourceId"]
+        if deployed[name] != zips[uri]:
+            # The next `make run` compares anew.
+            boto3.client("ssm").delete_parameters(Names=[MARK])
+            functions.update_function_code(FunctionName=name, S3Bucket=UPLOADS, S3Key=uri)
+            updated += 1
+    return updated
 
 
 def reasons(cloudformation) -> str:
@@ -157,6 +235,8 @@ def resolved(body: dict, chosen: dict[str, str], ids: dict[str, str]) -> dict:
 
     def substitute(match: re.Match) -> str:
         name, _, attribute = match[1].partition(".")
+        if attribute == "ProviderName":
+            return f"cognito-idp.{REGION}.amazonaws.com/{ids[name]}"
         if attribute == "Arn":
             return functions.get_function_configuration(FunctionName=ids[name])["FunctionArn"]
         return values[match[1]]

@@ -5,21 +5,23 @@ Stops in order at SIGTERM, at SIGINT, or when the process that started it is gon
 
 import argparse
 import asyncio
+import base64
 import functools
 import json
 import os
+import queue
 import resource
 import shutil
 import signal
 import socketserver
 import threading
 from pathlib import Path
+from unicodedata import category
 
 # Properties that take a number or a truth value. CloudFormation converts what a parameter holds,
 # which is always text; MiniStack passes the text on.
 TYPED_PROPERTIES = {
     "AccessTokenValidity",
-    "DeletionProtectionEnabled",
     "IdTokenValidity",
     "MaximumConcurrency",
     "MemorySize",
@@ -60,6 +62,17 @@ def configure(port: int, data: Path, keep: bool) -> None:
     )
 
 
+class PatientQueue(queue.Queue):
+    """A queue that waits for an item ten times as long as it is asked to."""
+
+    def get(self, block=True, timeout=None):
+        return super().get(block, None if timeout is None else 10 * timeout)
+
+
+class PatientQueues:
+    Queue, Empty, Full = PatientQueue, queue.Empty, queue.Full
+
+
 def typed(properties):
     if isinstance(properties, list):
         return [typed(item) for item in properties]
@@ -71,19 +84,200 @@ def typed(properties):
     }
 
 
+# ---- what AWS does and the emulator does not ------------------------------------------------------
+
+# About as long as the tokens of Cognito's ListUsers.
+PAGINATION_TOKEN_CHARACTERS = 400
+
+
+def be_strict_about_users(cognito) -> None:
+    """Refuses, limits and answers as Cognito's API reference says, where the emulator is laxer."""
+
+    def refuse(kind: str, message: str):
+        return cognito.error_response_json(kind, message, 400)
+
+    def out_of_bounds(parameter: str, bound: str):
+        message = (
+            f"1 validation error detected: Value at '{parameter}' failed to satisfy constraint: Member must {bound}"
+        )
+        return refuse("InvalidParameterException", message)
+
+    def refusal(action: str, data: dict):
+        """The constraints of the parameters, which Cognito checks before anything else."""
+        name = data.get("Username") or data.get("AuthParameters", {}).get("USERNAME", "")
+        if len(name) > 128:
+            return out_of_bounds("username", "have length less than or equal to 128")
+        if any(category(letter)[0] not in "LMSNP" for letter in name):
+            return out_of_bounds("username", "satisfy regular expression pattern: [\\p{L}\\p{M}\\p{S}\\p{N}\\p{P}]+")
+        code = data.get("ConfirmationCode")
+        if code is not None and (not 1 <= len(code) <= 2048 or any(letter.isspace() for letter in code)):
+            return out_of_bounds("confirmationCode", "satisfy regular expression pattern: [\\S]+")
+        if action in ("SignUp", "ConfirmForgotPassword"):
+            password = data.get("Password", "")
+            if len(password) > 256:
+                return out_of_bounds("password", "have length less than or equal to 256")
+            if password != password.strip():
+                return out_of_bounds("password", "satisfy regular expression pattern: ^[\\S]+.*[\\S]+$")
+        if len(data.get("Filter") or "") > 256:
+            return out_of_bounds("filter", "have length less than or equal to 256")
+        return None
+
+    def wrong_state(action: str, data: dict):
+        """What Cognito answers where a user's state allows no code."""
+        if action not in ("ResendConfirmationCode", "ForgotPassword"):
+            return None
+        pool, _ = cognito._pool_for_client(data.get("ClientId"))
+        user = cognito._resolve_user(pool, data.get("Username"))[0] if pool else None
+        status = user["UserStatus"] if user else None
+        if action == "ResendConfirmationCode" and status not in (None, "UNCONFIRMED"):
+            return refuse("InvalidParameterException", "User is already confirmed.")
+        if action == "ForgotPassword" and status == "UNCONFIRMED":
+            return refuse(
+                "InvalidParameterException",
+                "Cannot reset password for the user as there is no registered/verified email or phone_number",
+            )
+        if action == "ForgotPassword" and status == "FORCE_CHANGE_PASSWORD":
+            return refuse("NotAuthorizedException", "User password cannot be reset in the current state.")
+        return None
+
+    run, list_users = cognito._run_idp_handler, cognito._list_users
+
+    def run_strictly(handler, action: str, data: dict):
+        return refusal(action, data) or wrong_state(action, data) or run(handler, action, data)
+
+    def list_users_in_pages(data: dict):
+        """Tokens are as long as Cognito's, and one that is not of its making is refused."""
+        if token := data.get("PaginationToken"):
+            try:
+                data = data | {"PaginationToken": str(int(base64.b64decode(token, validate=True)))}
+            except ValueError:
+                return refuse("InvalidParameterException", "Invalid pagination token.")
+        status, headers, body = list_users(data)
+        answer = json.loads(body)
+        if token := answer.get("PaginationToken"):
+            padded = token.rjust(PAGINATION_TOKEN_CHARACTERS * 3 // 4, "0")
+            answer["PaginationToken"] = base64.b64encode(padded.encode()).decode()
+            return cognito.json_response(answer)
+        return status, headers, body
+
+    cognito._run_idp_handler, cognito._list_users = run_strictly, list_users_in_pages
+
+    # A user made without an attribute that the pool requires gives it with the new password ("NEW_PASSWORD_REQUIRED").
+    def missing(pool: dict, user: dict) -> list[str]:
+        has = cognito._attr_list_to_dict(user.get("Attributes", []))
+        schema = pool.get("SchemaAttributes") or []
+        required = [field["Name"] for field in schema if field.get("Required")]
+        return [f"userAttributes.{name}" for name in required if name != "sub" and not has.get(name)]
+
+    signed_in = cognito._password_auth_result
+
+    def signed_in_strictly(pool: dict, pid: str, cid: str, user: dict, *rest, **named):
+        answer = signed_in(pool, pid, cid, user, *rest, **named)
+        body = json.loads(answer[2])
+        if body.get("ChallengeName") != "NEW_PASSWORD_REQUIRED":
+            return answer
+        body["ChallengeParameters"]["requiredAttributes"] = json.dumps(missing(pool, user))
+        return cognito.json_response(body)
+
+    cognito._password_auth_result = signed_in_strictly
+    respond = cognito._admin_respond_to_auth_challenge
+
+    def respond_strictly(data: dict):
+        if data.get("ChallengeName") == "NEW_PASSWORD_REQUIRED":
+            pool = cognito._resolve_pool(data.get("UserPoolId"))[0]
+            responses = data.get("ChallengeResponses", {})
+            user = cognito._resolve_user(pool, responses.get("USERNAME"))[0] if pool else None
+            for name in missing(pool, user) if user else []:
+                if not responses.get(name):
+                    attribute = name.removeprefix("userAttributes.")
+                    message = f"Invalid attributes given, {attribute} is missing"
+                    return refuse("InvalidParameterException", message)
+                user["Attributes"].append({"Name": name.removeprefix("userAttributes."), "Value": responses[name]})
+        return respond(data)
+
+    cognito._admin_respond_to_auth_challenge = respond_strictly
+
+
+def let_the_default_route_take_preflights(apigateway) -> None:
+    """The `$default` route takes OPTIONS requests too, and CORS headers of functions are replaced by the API's own.
+
+    "Configuring CORS for an HTTP API with a $default route and an authorizer" and "Configure CORS for HTTP APIs" in
+    API Gateway's developer guide; https://github.com/aws/serverless-application-model/issues/1603.
+    """
+    handle = apigateway._handle_execute_in_scope
+
+    async def handle_preflight(api_id, stage, path, method, headers, body, query, account, region, raw_query=None):
+        routes = apigateway._routes.get(api_id, {}).values()
+        route = next((route for route in routes if route.get("routeKey") == "$default"), None)
+        if method != "OPTIONS" or route is None:
+            return await handle(api_id, stage, path, method, headers, body, query, account, region, raw_query)
+        integration = apigateway._integrations[api_id][route["target"].removeprefix("integrations/")]
+        lower = {name.lower(): value for name, value in headers.items()}
+        status, answer, content = await apigateway._invoke_lambda_proxy(
+            integration, api_id, stage, path, method, lower, body, query or {}, "$default", None,
+            owner_account_id=account, owner_region=region, raw_query_string=raw_query,
+        )  # fmt: skip
+        answer = {name: value for name, value in answer.items() if not name.lower().startswith("access-control-")}
+        allowed, own, _ = apigateway._cors_preflight_response(
+            apigateway._apis[api_id].get("corsConfiguration") or {}, lower.get("origin", "")
+        )
+        if allowed == 204:
+            answer |= {name: value for name, value in own.items() if name.lower().startswith("access-control-")}
+        return status, answer, content
+
+    apigateway._handle_execute_in_scope = handle_preflight
+
+
+def keep_what_is_protected(stacks, cognito, dynamodb) -> None:
+    """CloudFormation deletes no protected table and no protected user pool, so it cannot roll back their creation."""
+    delete = stacks._delete_resource
+
+    def delete_unprotected(kind: str, physical_id: str, *rest, **named):
+        table, pool = dynamodb._tables.get(physical_id), cognito._user_pools.get(physical_id)
+        if kind == "AWS::DynamoDB::Table" and table and table.get("DeletionProtectionEnabled"):
+            raise ValueError("Resource cannot be deleted as it is currently protected against deletion.")
+        if kind == "AWS::Cognito::UserPool" and pool and pool.get("DeletionProtection") == "ACTIVE":
+            raise ValueError("The user pool cannot be deleted because deletion protection is activated.")
+        return delete(kind, physical_id, *rest, **named)
+
+    stacks._delete_resource = delete_unprotected
+
+
 def adjust() -> None:
     from ministack import app
-    from ministack.core import lambda_runtime
-    from ministack.services import cognito, dynamodb, lambda_svc
+    from ministack.core import iam_evaluator, lambda_runtime
+    from ministack.services import apigateway, cognito, dynamodb, lambda_svc
     from ministack.services.cloudformation import stacks
 
     # Nagle's algorithm costs every invocation 40 ms.
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
     # Waits for a first log line, for quiet after a line, and at most, in seconds. Functions write
     # their line before they answer, so waiting longer only adds to each invocation.
-    lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.250)
+    lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.050, 0.001, 0.250)
     # A query checks its condition's grammar anew for each item of the partition, which was most of a query's time.
     dynamodb._condition_syntax_error = functools.lru_cache(dynamodb._condition_syntax_error)
+    # Each request parses all policies of its caller's role anew.
+    parse = iam_evaluator.parse_policy_document
+    parse_text = functools.lru_cache(parse)
+
+    def parse_once(document):
+        return parse_text(document) if isinstance(document, str) else parse(document)
+
+    iam_evaluator.parse_policy_document = parse_once
+    # Each process that is started reads the whole archive of its function to find where it was unpacked.
+    lambda_svc._provided_runtime_code_dir = functools.lru_cache(lambda_svc._provided_runtime_code_dir)
+    # Two threads for each process, idle ones too, look ten times a second whether to stop: with hundreds of processes
+    # that keeps the interpreter from all else. An event still wakes its thread at once.
+    lambda_runtime.queue = PatientQueues
+    serve_forever = socketserver.BaseServer.serve_forever
+
+    def serve_patiently(server, poll_interval=0.5):
+        serve_forever(server, max(poll_interval, 0.5))
+
+    socketserver.BaseServer.serve_forever = serve_patiently
+    be_strict_about_users(cognito)
+    let_the_default_route_take_preflights(apigateway)
+    keep_what_is_protected(stacks, cognito, dynamodb)
     # Requests to the user pool are handled in threads, and one that looks for a user failed where another added one.
     handle, one_at_a_time = cognito._run_idp_handler, threading.Lock()
 

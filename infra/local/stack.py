@@ -14,7 +14,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,18 +24,23 @@ from infra.local.deployment import (
     REGION,
     ROOT,
     STACK,
-    ZIPS,
     TroubleError,
     deploy,
+    environments,
+    executables,
     map_domain,
-    need_zips,
+    package,
     roles,
     say,
     tail,
+    update_functions,
 )
+from infra.stage import stage
 
 RUN = ROOT / ".local" / "run"
 TEST_LOGS = ROOT / ".local" / "test-logs"
+DEMO_MARK = f"/{STACK}/demo-pictures"
+WATCHED = ["crates", "functions", "web/src"]
 DEMO_PASSWORD = "tintype-demo"
 DEMO_USERS = [
     ("basic@example.com", "Basil Basic", "Basic", False),
@@ -109,18 +113,25 @@ def emulator(port: int, data: Path, keep: bool):
     command += [argument for address in ADDRESSES for argument in ("--address", address)]
     command += ["--keep"] if keep else []
     # Functions inherit this environment: nothing of the user's may leak into them.
-    environment = {"PATH": os.environ["PATH"], "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        # Lambda sets it by template.yaml's LoggingConfig, which the emulator does not act on.
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+    }
     with log.open("w") as output:
         # In a session of its own, so that Ctrl-C reaches this script alone, which then stops it in order.
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 60
-        while not answers(f"http://127.0.0.1:{port}/_ministack/ready"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise TroubleError(f"The AWS emulator did not start; its log ends:\n{tail(log)}")
-            time.sleep(0.1)
+        with stage("Start the AWS emulator"):
+            deadline = time.monotonic() + 60
+            while not answers(f"http://127.0.0.1:{port}/_ministack/ready"):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise TroubleError(f"The AWS emulator did not start; its log ends:\n{tail(log)}")
+                time.sleep(0.1)
         yield process
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -144,10 +155,10 @@ def answers(url: str) -> bool:
         return False
 
 
-def bring_up(port: int, data: Path, parameters: list[str]) -> dict[str, str]:
+def bring_up(port: int, data: Path, code: Path, parameters: list[str]) -> dict[str, str]:
     """Deploys to the running emulator and returns the environment that tells others of the stack."""
     url = f"http://{API_HOST}:{port}"
-    deploy(data, url, dict(parameter.split("=", 1) for parameter in parameters))
+    deploy(data, code, url, dict(parameter.split("=", 1) for parameter in parameters))
     names = operate.outputs(STACK)
     map_domain(API_HOST, names["ApiId"])
     operate.load_plans(names, operate.PLANS, add_only=True)
@@ -161,7 +172,9 @@ def bring_up(port: int, data: Path, parameters: list[str]) -> dict[str, str]:
         "TINTYPE_THUMBNAILS_BUCKET": names["ThumbnailsBucket"],
         "TINTYPE_USER_POOL_ID": names["UserPoolId"],
         "TINTYPE_CLIENT_ID": names["ClientId"],
-        "TINTYPE_SIGNING_KEY": client["ClientSecret"],
+        "TINTYPE_CLIENT_SECRET": client["ClientSecret"],
+        "TINTYPE_SIGNING_KEYS": names["SigningKeysSecret"],
+        "TINTYPE_SIGNING_KEY": operate.signing_keys(names["SigningKeysSecret"])[0]["key"],
         "TINTYPE_MAILS_URL": f"http://127.0.0.1:{port}/_ministack/ses/messages",
         "TINTYPE_UPLOADS_QUEUE_URL": names["UploadsQueueUrl"],
         "TINTYPE_FAILED_UPLOADS_QUEUE_URL": names["FailedUploadsQueueUrl"],
@@ -222,6 +235,22 @@ def make_demo_users(environment: dict[str, str]) -> None:
             operate.make_admin(pool, email)
 
 
+def add_demo_pictures(environment: dict[str, str]) -> None:
+    """Adds them once: what is deleted afterwards stays deleted."""
+    parameters = boto3.client("ssm")
+    if parameters.get_parameters(Names=[DEMO_MARK])["Parameters"]:
+        return
+    # Pillow is loaded only where there is something to draw.
+    from infra.local import demo
+
+    say("")
+    with stage("Add demo pictures (`make run DEMO=0` leaves them out)"):
+        demo.add_pictures(
+            environment["TINTYPE_URL"], {email.split("@")[0]: email for email, *_ in DEMO_USERS[:3]}, DEMO_PASSWORD
+        )
+        parameters.put_parameter(Name=DEMO_MARK, Value="added", Type="String")
+
+
 def post(url: str, body: dict) -> None:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
     try:
@@ -260,8 +289,7 @@ def forget() -> None:
         (RUN / "running").unlink(missing_ok=True)
 
 
-def run(port: int, parameters: list[str]) -> int:
-    need_zips()
+def run(port: int, parameters: list[str], demo: bool) -> int:
     if not is_free(port):
         raise TroubleError(
             f"Port {port} is taken: stop what uses it or choose another, as in `make run PORT={port + 1}`."
@@ -276,64 +304,101 @@ def run(port: int, parameters: list[str]) -> int:
         forget()
     with only_one():
         known = RUN / "environment.json"
+        code = executables(RUN, release=False)
         use_local_aws(port)
-        say("Starting the AWS emulator ...")
         try:
             with emulator(port, RUN, keep=True) as process:
-                environment = bring_up(port, RUN, parameters)
+                environment = bring_up(port, RUN, code, parameters)
                 if saved:
-                    mend(environment)
-                make_demo_users(environment)
+                    with stage("Audit what the last run left"):
+                        mend(environment)
+                with stage("Make the demo users"):
+                    make_demo_users(environment)
                 aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
                 known.write_text(json.dumps(aws | environment))
-                say(f"\nTintype runs at {environment['TINTYPE_URL']}\n\nUsers, all with the password {DEMO_PASSWORD}:")
+                say(
+                    f"\nOpen {environment['TINTYPE_URL']} in a browser.\n\nUsers, all with the password {DEMO_PASSWORD}:"
+                )
                 for email, _, plan, admin in DEMO_USERS:
                     say(f"  {email:<24} plan {plan}{', admin' if admin else ''}")
                 say("\nCtrl-C stops it; its data stays for the next run. Logs: .local/run/emulator.log")
+                if demo:
+                    add_demo_pictures(environment)
                 process.wait()
                 raise TroubleError(f"The AWS emulator stopped by itself; its log ends:\n{tail(RUN / 'emulator.log')}")
         finally:
             known.unlink(missing_ok=True)
 
 
-def unpacked(data: Path) -> Path:
-    """The functions' executables, for tests that run one by itself."""
-    folder = data / "executables"
-    folder.mkdir()
-    for file in ZIPS:
-        name = file.parent.name
-        with zipfile.ZipFile(file) as archive:
-            (folder / name).write_bytes(archive.read("bootstrap"))
-        (folder / name).chmod(0o755)
-    return folder
-
-
-def test(command: list[str], parameters: list[str]) -> int:
+def test(command: list[str], parameters: list[str], release: bool, logs: Path) -> int:
     """Runs a command against a stack of its own, which is gone afterwards."""
-    need_zips()
     data = Path(tempfile.mkdtemp(prefix="tintype-test-"))
     try:
+        code = executables(data, release)
         port = free_port()
         use_local_aws(port)
-        say("Starting an AWS emulator for the tests ...")
         with emulator(port, data, keep=False):
-            environment = bring_up(port, data, parameters) | {
-                "TINTYPE_EXECUTABLES": str(unpacked(data)),
+            environment = bring_up(port, data, code, parameters) | {
+                "TINTYPE_EXECUTABLES": str(code),
                 "TINTYPE_ROLES": json.dumps(roles()),
+                "TINTYPE_LOG": str(data / "emulator.log"),
+                "TINTYPE_ENVIRONMENTS": json.dumps(environments()),
             }
             say(f"Running the tests against {environment['TINTYPE_URL']} ...")
-            result = subprocess.run(command, check=False, cwd=ROOT, env=os.environ | environment).returncode
+            result = finish(subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, start_new_session=True))
             return result or (0 if is_clean(environment) else 1)
     finally:
-        TEST_LOGS.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(parents=True, exist_ok=True)
         for log in data.glob("*.log"):
-            shutil.copy(log, TEST_LOGS)
+            shutil.copy(log, logs)
         shutil.rmtree(data, ignore_errors=True)
 
 
+def finish(process: subprocess.Popen) -> int:
+    """Waits for the leader of a session; when interrupted, ends all of its session."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+        raise
+
+
+def watch(build: list[str]) -> int:
+    """Runs a build at each change of the code and brings the running stack's functions to what it built."""
+    os.environ.update(running())
+    seen = sources()
+    say(f"Watching {', '.join(WATCHED)} ...")
+    while True:
+        time.sleep(0.3)
+        if (now := sources()) == seen:
+            continue
+        seen = now
+        with suppress(subprocess.CalledProcessError), stage("Change"):
+            subprocess.run(build, check=True, cwd=ROOT)
+            updated = update_functions(package(executables(RUN, release=False), RUN / "package"))
+            say(f"Functions updated: {updated}.")
+
+
+def sources() -> dict[str, int]:
+    """The times of change of all files that are watched."""
+    files = (Path(folder, name) for top in WATCHED for folder, _, names in os.walk(ROOT / top) for name in names)
+    times = {}
+    for file in files:
+        with suppress(FileNotFoundError):
+            times[str(file)] = file.stat().st_mtime_ns
+    return times
+
+
 def running() -> dict[str, str]:
+    """The environment of the stack of `test`, within it, or else of `run`."""
     known = RUN / "environment.json"
-    environment = json.loads(known.read_text()) if known.exists() else {}
+    environment = dict(os.environ)
+    if "TINTYPE_MAILS_URL" not in environment:
+        environment = json.loads(known.read_text()) if known.exists() else {}
     if not answers(environment.get("TINTYPE_MAILS_URL", "")):
         raise TroubleError("The local stack is not running: start it with `make run`.")
     return environment
@@ -356,10 +421,15 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("run", help="run the stack until Ctrl-C, keeping its data")
     start.add_argument("--port", type=int, default=8080)
+    start.add_argument("--demo", type=int, choices=(0, 1), default=1, help="1: with demo pictures")
     tests = commands.add_parser("test", help="run a command against a stack of its own")
+    tests.add_argument("--logs", type=Path, default=TEST_LOGS, help="folder for the emulator's log afterwards")
+    tests.add_argument("--release", action="store_true", help="of the functions that `make build` built for AWS")
     tests.add_argument("rest", nargs=argparse.REMAINDER)
     for command in (start, tests):
         command.add_argument("--parameter", action="append", default=[], help="of template.yaml, as Name=value")
+    watcher = commands.add_parser("watch", help="build at each change and update the running stack's functions")
+    watcher.add_argument("rest", nargs=argparse.REMAINDER)
     inside = commands.add_parser("with", help="run a command against the running stack")
     inside.add_argument("rest", nargs=argparse.REMAINDER)
     letter = commands.add_parser("mail", help="print the latest mail to an address")
@@ -372,9 +442,11 @@ def main() -> int:
     try:
         match arguments.command:
             case "run":
-                return run(arguments.port, arguments.parameter)
+                return run(arguments.port, arguments.parameter, bool(arguments.demo))
             case "test":
-                return test(arguments.rest, arguments.parameter)
+                return test(arguments.rest, arguments.parameter, arguments.release, arguments.logs)
+            case "watch":
+                return watch(arguments.rest)
             case "with":
                 return subprocess.run(arguments.rest, check=False, env=os.environ | running()).returncode
             case "mail":
@@ -383,7 +455,7 @@ def main() -> int:
                 return forget() or 0
     except KeyboardInterrupt:
         say("\nStopped.")
-        return 0 if arguments.command == "run" else 130
+        return 0 if arguments.command in ("run", "watch") else 130
     except TroubleError as trouble:
         print(trouble, file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Body, Fault, PASSWORD, Stack, User, administrators_user, eventually, get_user, on_stack, unique,
+    Answer, Body, Fault, PASSWORD, Stack, User, administrators_user, eventually, get_user, on_stack, unique, user_of,
 };
 use crate::resets::{half_a_minute_passes, note};
 
@@ -31,6 +31,10 @@ fn refusals(operation: &str) -> Vec<Fault> {
     faults.push(Fault::Refuse);
     faults
 }
+
+/// What a function reads once, before its first request.
+const KEYS: &str = "GetSecretValue";
+const CLIENT: &str = "DescribeUserPoolClient";
 
 fn is_of_the_table(operation: &str) -> bool {
     ["BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"].contains(&operation)
@@ -105,14 +109,14 @@ async fn confirm_and_log_in(stack: &Stack, email: &str, id: &str, moment: &str) 
     .await;
     let session = stack.login(email, PASSWORD).await.gives(200);
     let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
-    assert_eq!((me.str("id"), me.str("email")), (id, email), "{moment}");
+    assert_eq!((user_of(me.str("id")).as_str(), me.str("email")), (id, email), "{moment}");
 }
 
 #[test]
-fn a_sign_up_that_was_cut_off_anywhere_is_finished_by_its_repetition() {
+fn interrupted_sign_up_finishes_at_retry() {
     on_stack(async |stack| {
         let calls = sign_up(&address()).calls(stack).await;
-        assert_eq!(calls, ["SignUp", "PutItem"]);
+        assert_eq!(calls, [CLIENT, "SignUp", "PutItem"]);
         for call in 0..calls.len() {
             for fault in cuts() {
                 let moment = format!("{fault:?} at {call} of {calls:?}");
@@ -131,7 +135,7 @@ fn a_sign_up_that_was_cut_off_anywhere_is_finished_by_its_repetition() {
                 stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
                 let stranger = json!({"email": email, "password": NEW_PASSWORD, "name": "Ada"});
                 stack.post("/api/auth/signup", stranger).await.refuses(409, "email_taken");
-                confirm_and_log_in(stack, &email, signed_up.str("user_id"), &moment).await;
+                confirm_and_log_in(stack, &email, &user_of(signed_up.str("user_id")), &moment).await;
                 ask.send(&twin).await.refuses(409, "email_taken");
             }
         }
@@ -172,15 +176,15 @@ async fn unconfirmed(stack: &Stack) -> (String, String, Ask<'static>) {
         body: json!({"email": email, "code": code}),
         success: 204,
     };
-    (email, signed_up.str("user_id").to_owned(), ask)
+    (email, user_of(signed_up.str("user_id")), ask)
 }
 
 #[test]
-fn a_confirmation_that_was_cut_off_anywhere_is_finished_by_its_repetition() {
+fn interrupted_confirmation_finishes_at_retry() {
     on_stack(async |stack| {
         let (.., ask) = unconfirmed(stack).await;
         let calls = ask.calls(stack).await;
-        assert_eq!(calls, ["ConfirmSignUp", "AdminGetUser", "TransactWriteItems", "DeleteItem"]);
+        assert_eq!(calls, [CLIENT, "ConfirmSignUp", "AdminGetUser", "TransactWriteItems", "DeleteItem"]);
         for call in 0..calls.len() {
             for fault in cuts() {
                 let moment = format!("{fault:?} at {call} of {calls:?}");
@@ -193,7 +197,7 @@ fn a_confirmation_that_was_cut_off_anywhere_is_finished_by_its_repetition() {
                 }
                 let session = stack.login(&email, PASSWORD).await.gives(200);
                 let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
-                assert_eq!((me.str("id"), me.str("plan")), (id.as_str(), "Basic"), "{moment}");
+                assert_eq!((user_of(me.str("id")).as_str(), me.str("plan")), (id.as_str(), "Basic"), "{moment}");
                 // Nothing of the sign-up is left.
                 assert!(stack.item(format!("PROFILE#{id}"), "SIGNUP".into()).await.is_none(), "{moment}");
             }
@@ -202,7 +206,7 @@ fn a_confirmation_that_was_cut_off_anywhere_is_finished_by_its_repetition() {
 }
 
 #[test]
-fn a_first_login_after_a_confirmation_that_was_cut_off_makes_the_profile_whatever_happens_to_it() {
+fn login_after_interrupted_confirm_creates_profile() {
     on_stack(async |stack| {
         let cut_off = async || {
             let (email, id, ask) = unconfirmed(stack).await;
@@ -213,7 +217,7 @@ fn a_first_login_after_a_confirmation_that_was_cut_off_makes_the_profile_whateve
         };
         let (_, ask) = cut_off().await;
         let calls = ask.calls(stack).await;
-        assert_eq!(calls, ["AdminInitiateAuth", "BatchGetItem", "TransactWriteItems"]);
+        assert_eq!(calls, [KEYS, CLIENT, "AdminInitiateAuth", "BatchGetItem", "TransactWriteItems"]);
         for call in 0..calls.len() {
             for fault in cuts() {
                 let moment = format!("{fault:?} at {call} of {calls:?}");
@@ -221,20 +225,20 @@ fn a_first_login_after_a_confirmation_that_was_cut_off_makes_the_profile_whateve
                 ask.under(stack, call, fault, &moment).await;
                 let session = ask.send(&stack.twin("login").await).await.gives(200);
                 let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
-                assert_eq!((me.str("id"), me.str("name")), (id.as_str(), "Ada"), "{moment}");
+                assert_eq!((user_of(me.str("id")).as_str(), me.str("name")), (id.as_str(), "Ada"), "{moment}");
             }
         }
     });
 }
 
 #[test]
-fn a_wrong_code_finishes_no_confirmation_that_is_long_past_or_never_was() {
+fn wrong_code_does_not_confirm() {
     on_stack(async |stack| {
         let wrong = |email: &str| stack.post("/api/auth/confirm", json!({"email": email, "code": "000000"}));
         let (email, ..) = unconfirmed(stack).await;
         wrong(&email).await.refuses(422, "bad_code");
         stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
-        let made = administrators_user(stack).await;
+        let made = administrators_user(stack, Some("Grace")).await;
         wrong(&made).await.refuses(422, "bad_code");
         let user = stack.user().await;
         stack.age_profile(&user.id, 16 * 60).await;
@@ -249,15 +253,18 @@ fn log_in(email: &str, more: Value) -> Ask<'static> {
 }
 
 #[test]
-fn a_new_password_at_the_first_login_is_set_whatever_happens_to_the_answer() {
+fn new_password_at_first_login_survives_lost_responses() {
     on_stack(async |stack| {
         let new = json!({"password": PASSWORD, "new_password": NEW_PASSWORD});
-        let calls = log_in(&administrators_user(stack).await, new.clone()).calls(stack).await;
-        assert_eq!(calls, ["AdminInitiateAuth", "AdminRespondToAuthChallenge", "BatchGetItem", "TransactWriteItems"]);
+        let calls = log_in(&administrators_user(stack, Some("Grace")).await, new.clone()).calls(stack).await;
+        assert_eq!(
+            calls,
+            [KEYS, CLIENT, "AdminInitiateAuth", "AdminRespondToAuthChallenge", "BatchGetItem", "TransactWriteItems"]
+        );
         for call in 0..calls.len() {
             for fault in cuts() {
                 let moment = format!("{fault:?} at {call} of {calls:?}");
-                let email = administrators_user(stack).await;
+                let email = administrators_user(stack, Some("Grace")).await;
                 let ask = log_in(&email, new.clone());
                 ask.under(stack, call, fault, &moment).await;
                 let answer = ask.send(&stack.twin("login").await).await;
@@ -270,7 +277,7 @@ fn a_new_password_at_the_first_login_is_set_whatever_happens_to_the_answer() {
 }
 
 #[test]
-fn a_login_or_refresh_is_never_refused_for_what_the_pool_or_table_does() {
+fn login_and_refresh_during_faults_are_unavailable_or_succeed() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let refresh = Ask {
@@ -282,7 +289,7 @@ fn a_login_or_refresh_is_never_refused_for_what_the_pool_or_table_does() {
         };
         for ask in [log_in(&user.email, json!({"password": PASSWORD})), refresh] {
             let calls = ask.calls(stack).await;
-            assert_eq!(calls, ["AdminInitiateAuth", "BatchGetItem"]);
+            assert_eq!(calls, [KEYS, CLIENT, "AdminInitiateAuth", "BatchGetItem"]);
             let twin = stack.twin(ask.operation).await;
             for operation in &calls {
                 for fault in refusals(operation) {
@@ -313,7 +320,7 @@ fn a_login_or_refresh_is_never_refused_for_what_the_pool_or_table_does() {
 }
 
 #[test]
-fn a_logout_has_happened_when_it_says_so_and_otherwise_can_be_repeated() {
+fn logout_succeeds_or_can_be_retried() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for (body, last) in [(json!({}), "PutItem"), (json!({"everywhere": true}), "UpdateItem")] {
@@ -412,8 +419,73 @@ fn codes_are_sent_or_the_client_hears_that_they_were_not() {
     });
 }
 
+/// Cognito's words where the mails of a day are used up, and where its mailer fails.
+fn unsent() -> [Fault; 2] {
+    [
+        Fault::of_the_pool(
+            "LimitExceededException",
+            "Exceeded daily email limit for the operation or the account. If a higher limit is required, please \
+             configure your user pool to use your own Amazon SES configuration for sending email.",
+        ),
+        Fault::of_the_pool("CodeDeliveryFailureException", "Unable to deliver message"),
+    ]
+}
+
 #[test]
-fn a_reset_that_the_pool_or_table_fails_leaves_the_old_password_or_is_done() {
+fn sign_up_without_mail_returns_503_and_logs_error() {
+    on_stack(async |stack| {
+        for fault in unsent() {
+            let twin = stack.twin("signup").await;
+            let email = address();
+            let body = json!({"email": email, "password": PASSWORD, "name": "Ada"});
+            twin.proxy.rule("SignUp", 1, fault.clone());
+            let answer = twin.call(None, "POST", "/api/auth/signup", Some(body.clone())).await;
+            assert_eq!(answer.must_header("retry-after"), "3600");
+            answer.refuses(503, "unavailable");
+            twin.logs("ERROR", "SignUp: ").await;
+            // Whoever repeats a sign-up knows its password, and hears of it too.
+            twin.call(None, "POST", "/api/auth/signup", Some(body.clone())).await.is(201);
+            // The SDK tries a call again that met a limit.
+            twin.proxy.rule("ResendConfirmationCode", ALWAYS, fault);
+            twin.call(None, "POST", "/api/auth/signup", Some(body)).await.refuses(503, "unavailable");
+        }
+    });
+}
+
+#[test]
+fn code_without_mail_logs_error_and_hides_accounts() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let (unconfirmed, ..) = unconfirmed(stack).await;
+        for (operation, target, email, call) in [
+            ("forgot_password", "/api/auth/forgot-password", &user.email, "ForgotPassword"),
+            ("resend_code", "/api/auth/resend-code", &unconfirmed, "ResendConfirmationCode"),
+        ] {
+            for fault in unsent() {
+                let twin = stack.twin(operation).await;
+                twin.proxy.rule(call, ALWAYS, fault);
+                twin.call(None, "POST", target, Some(json!({"email": email}))).await.is(202);
+                twin.logs("ERROR", call).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn parameter_refused_by_pool_is_internal_error() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let twin = stack.twin("login").await;
+        let body = json!({"email": user.email, "password": PASSWORD});
+        let message = "Auth flow not enabled for this client";
+        twin.proxy.rule("AdminInitiateAuth", 1, Fault::of_the_pool("InvalidParameterException", message));
+        twin.call(None, "POST", "/api/auth/login", Some(body)).await.refuses(500, "internal");
+        twin.logs("ERROR", message).await;
+    });
+}
+
+#[test]
+fn failed_reset_keeps_old_password_or_completes() {
     on_stack(async |stack| {
         let user = stack.user().await;
         stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);

@@ -52,7 +52,7 @@ fn a_user_who_signed_up_confirmed_and_logged_in_is_known() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let me = user.get("/api/me").await.gives(200);
-        assert_eq!(me["id"], user.id);
+        assert_eq!(me["id"], user.api_id);
         assert_eq!(me["email"], user.email);
         assert_eq!(me["name"], user.name);
     });
@@ -123,7 +123,7 @@ fn a_code_for_an_unknown_email_is_a_bad_code() {
 }
 
 #[test]
-fn a_new_code_is_mailed_on_demand_and_the_answer_never_tells_whether_it_was() {
+fn resend_sends_code_without_revealing_accounts() {
     on_stack(async |stack| {
         let email = address();
         sign_up(stack, &email).await;
@@ -133,6 +133,67 @@ fn a_new_code_is_mailed_on_demand_and_the_answer_never_tells_whether_it_was() {
         }
         let code = stack.mailed_code(&email, 2).await;
         stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
+        stack.post("/api/auth/resend-code", json!({"email": email})).await.is(202);
+    });
+}
+
+#[test]
+fn codes_may_have_spaces_and_invalid_codes_get_422() {
+    on_stack(async |stack| {
+        let email = address();
+        sign_up(stack, &email).await;
+        let code = stack.mailed_code(&email, 1).await;
+        let confirm = async |code: &str| stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await;
+        assert_eq!(confirm(" \t ").await.invalid_fields(), ["code"]);
+        assert_eq!(confirm(&"1".repeat(2049)).await.invalid_fields(), ["code"]);
+        confirm(&"1".repeat(2048)).await.refuses(422, "bad_code");
+        confirm(&format!(" {} {}\n", &code[..3], &code[3..])).await.is(204);
+    });
+}
+
+#[test]
+fn addresses_that_the_pool_cannot_have_are_refused_or_unknown() {
+    on_stack(async |stack| {
+        let long = |length: usize| {
+            let tail = format!("-{}@example.com", unique());
+            format!("{}{tail}", "a".repeat(length - tail.len()))
+        };
+        sign_up(stack, &long(128)).await;
+        let body = json!({"email": long(129), "password": PASSWORD, "name": "Ada"});
+        assert_eq!(stack.post("/api/auth/signup", body).await.invalid_fields(), ["email"]);
+        // U+200B is neither a letter, mark, symbol, number nor punctuation, which are what Cognito takes.
+        let strange = format!("ada\u{200b}-{}@example.com", unique());
+        let body = json!({"email": strange, "password": PASSWORD, "name": "Ada"});
+        assert_eq!(stack.post("/api/auth/signup", body).await.invalid_fields(), ["email"]);
+        stack.login(&strange, PASSWORD).await.refuses(401, "bad_credentials");
+        let code = json!({"email": strange, "code": "123456"});
+        stack.post("/api/auth/confirm", code).await.refuses(422, "bad_code");
+        for path in ["resend-code", "forgot-password"] {
+            stack.post(format!("/api/auth/{path}"), json!({"email": strange})).await.is(202);
+        }
+        let reset = json!({"email": strange, "code": "123456", "new_password": PASSWORD});
+        stack.post("/api/auth/reset-password", reset).await.refuses(422, "bad_code");
+    });
+}
+
+#[test]
+fn user_without_name_is_listed_and_logs_in() {
+    on_stack(async |stack| {
+        let (admin, email) = (stack.admin().await, administrators_user(stack, None).await);
+        let name = email.split('@').next().expect("an address").to_owned();
+        let listed = admin.get(format!("/api/users?email_prefix={name}")).await.gives(200);
+        assert_eq!(listed.list("results")[0]["name"], name.as_str());
+        stack.login(&email, PASSWORD).await.refuses(403, "password_change_required");
+        let body = json!({"email": email, "password": PASSWORD, "new_password": "Quiet-Harbour-43"});
+        let session = stack.post("/api/auth/login", body).await.gives(200);
+        let me = stack.get("/api/me").token(session.str("access_token")).await;
+        assert_eq!(me.gives(200)["name"], name.as_str());
+
+        // One whose password the console set for good never gives a name.
+        let email = administrators_user(stack, None).await;
+        let set = stack.cognito.admin_set_user_password().user_pool_id(&stack.user_pool).username(&email);
+        set.password(PASSWORD).permanent(true).send().await.expect("an administrator sets passwords");
+        stack.login(&email, PASSWORD).await.is(200);
     });
 }
 
@@ -181,9 +242,9 @@ fn only_the_right_password_learns_that_the_email_is_not_confirmed() {
 }
 
 #[test]
-fn a_user_whom_an_administrator_made_sets_a_password_at_the_first_login() {
+fn user_made_by_administrator_sets_password_at_login() {
     on_stack(async |stack| {
-        let email = administrators_user(stack).await;
+        let email = administrators_user(stack, Some("Grace")).await;
         stack.login(&email, PASSWORD).await.refuses(403, "password_change_required");
         let session = stack
             .post("/api/auth/login", json!({"email": email, "password": PASSWORD, "new_password": NEW_PASSWORD}))
@@ -204,7 +265,7 @@ fn a_refresh_token_gives_an_access_token_that_works() {
         assert_eq!(renewed["token_type"], "Bearer");
         assert!(!renewed.str("refresh_token").is_empty());
         let me = stack.get("/api/me").token(renewed.str("access_token")).await.gives(200);
-        assert_eq!(me["id"], user.id);
+        assert_eq!(me["id"], user.api_id);
     });
 }
 
@@ -304,7 +365,7 @@ fn logging_out_needs_a_login() {
 }
 
 #[test]
-fn a_forgotten_password_is_reset_with_a_mailed_code_and_ends_all_sessions() {
+fn password_reset_with_code_ends_all_sessions() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let there = user.another_session().await;
@@ -375,7 +436,7 @@ fn a_password_is_stored_nowhere_in_the_table() {
 }
 
 #[test]
-fn an_unconfirmed_sign_up_gives_its_email_back_after_a_day_and_not_before() {
+fn unconfirmed_sign_up_frees_email_after_a_day() {
     on_stack(async |stack| {
         const DAY: u64 = 24 * 3600;
         let email = address();
@@ -386,7 +447,9 @@ fn an_unconfirmed_sign_up_gives_its_email_back_after_a_day_and_not_before() {
             .gives(201);
         let twin = stack.twin("signup").await;
         twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, DAY - 60).await);
-        twin.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.refuses(409, "email_taken");
+        let taken = twin.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.refuses(409, "email_taken");
+        let told = taken.str("detail");
+        assert!(told.contains("/api/auth/resend-code") && told.contains("24 hours"), "{told}");
         // The first sign-up is as it was.
         stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
 

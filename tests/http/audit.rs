@@ -120,7 +120,7 @@ fn the_audit_finds_and_mends_what_does_not_agree() {
 
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
-fn the_audit_builds_what_was_not_built_and_deletes_what_was_not_deleted() {
+fn audit_builds_missing_thumbnails_and_deletes_orphans() {
     on_stack(async |stack| {
         let _alone = quiet(stack).await;
         let user = stack.user_on("Premium").await;
@@ -203,7 +203,7 @@ fn the_audit_builds_what_was_not_built_and_deletes_what_was_not_deleted() {
 
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
-fn the_audit_closes_an_account_that_its_user_deleted_past_us_and_no_others() {
+fn audit_closes_account_deleted_in_the_pool() {
     on_stack(async |stack| {
         let _alone = quiet(stack).await;
         let (gone, kept) = (stack.user_on("Enterprise").await, stack.user().await);
@@ -241,7 +241,7 @@ fn the_audit_closes_an_account_that_its_user_deleted_past_us_and_no_others() {
 
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
-fn a_user_pool_that_knows_nobody_closes_no_more_than_one_account_at_a_time() {
+fn audit_closes_one_account_at_most_with_empty_pool() {
     on_stack(async |stack| {
         let _alone = quiet(stack).await;
         let users = [stack.user().await, stack.user().await, stack.user().await];
@@ -262,7 +262,7 @@ fn a_user_pool_that_knows_nobody_closes_no_more_than_one_account_at_a_time() {
 
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
-fn the_scheduled_audit_goes_on_where_it_ended_and_begins_again_at_the_end() {
+fn scheduled_audit_continues_and_restarts_at_the_end() {
     on_stack(async |stack| {
         let _alone = quiet(stack).await;
         let user = stack.user().await;

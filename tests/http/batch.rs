@@ -21,7 +21,7 @@ fn statuses(results: &[Value]) -> Vec<u64> {
 }
 
 #[test]
-fn a_thousand_images_are_registered_in_one_call_and_upload_like_any_other() {
+fn batch_registers_1000_images_that_can_be_uploaded() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let answer = user.post("/api/images/batch", json!({"images": drafts(1000, "Photo")})).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, Fault, Stack, Twin, User, on_stack, unique};
+use crate::harness::{Answer, Body, Fault, Stack, Twin, User, deaths, on_stack, unique};
 
 const ALWAYS: usize = usize::MAX;
 
@@ -79,7 +79,7 @@ fn a_table_that_is_busy_for_a_moment_takes_the_whole_batch() {
 }
 
 #[test]
-fn images_that_a_busy_table_does_not_take_for_20_seconds_answer_503_and_the_others_201() {
+fn batch_returns_503_only_for_throttled_images() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let twin = stack.twin("create_batch").await;
@@ -109,7 +109,7 @@ fn images_that_a_busy_table_does_not_take_for_20_seconds_answer_503_and_the_othe
 }
 
 #[test]
-fn a_batch_killed_at_any_call_is_finished_by_its_repetition() {
+fn batch_killed_at_any_call_finishes_at_retry() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let body = drafts(MANY);
@@ -118,25 +118,23 @@ fn a_batch_killed_at_any_call_is_finished_by_its_repetition() {
         let calls = fresh.proxy.take_calls().len();
         assert_eq!(calls, 6, "the caller, their plan, the note, two transactions, the end");
         forget(&user).await;
-        for call in 0..calls {
-            for fault in [Fault::HangBefore, Fault::HangAfter] {
-                let moment = format!("{fault:?} {call}");
-                let key = unique();
-                let twin = stack.twin("create_batch").await;
-                let headers = HashMap::from([
-                    ("content-type".to_owned(), "application/json".to_owned()),
-                    ("idempotency-key".to_owned(), key.clone()),
-                ]);
-                let event = twin.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
-                twin.kill_at("*", call, fault, event).await.expect("it makes this call");
-                // No claim without its image, and no image without its claim.
-                stack.agrees(&user).await;
-                stack.batch_is_not_at_work(&user.id, &key).await;
-                let answer = ask(&fresh, &user, Some(&key), &body).await.gives(207);
-                assert!(statuses(&answer).iter().all(|status| *status == 201), "{moment}: {answer}");
-                are_there(stack, &user, &ids(&answer), &moment).await;
-                forget(&user).await;
-            }
+        for (call, fault) in deaths(calls) {
+            let moment = format!("{fault:?} {call}");
+            let key = unique();
+            let twin = stack.twin("create_batch").await;
+            let headers = HashMap::from([
+                ("content-type".to_owned(), "application/json".to_owned()),
+                ("idempotency-key".to_owned(), key.clone()),
+            ]);
+            let event = twin.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
+            twin.kill_at("*", call, fault, event).await.expect("it makes this call");
+            // No claim without its image, and no image without its claim.
+            stack.agrees(&user).await;
+            stack.batch_is_not_at_work(&user.id, &key).await;
+            let answer = ask(&fresh, &user, Some(&key), &body).await.gives(207);
+            assert!(statuses(&answer).iter().all(|status| *status == 201), "{moment}: {answer}");
+            are_there(stack, &user, &ids(&answer), &moment).await;
+            forget(&user).await;
         }
         // Without a key what was made is taken, and the rest is made.
         let twin = stack.twin("create_batch").await;

@@ -1,37 +1,38 @@
 //! What holds for every route.
 
+use std::collections::HashMap;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, on_stack, unknown_id};
+use crate::harness::{Answer, Body, eventually, on_stack, unknown_id};
 
-/// Paths that exist, and what may be done to them.
-fn routes(id: &str) -> Vec<(String, Vec<&'static str>)> {
-    [
-        ("/api/auth/signup", vec!["POST"]),
-        ("/api/auth/confirm", vec!["POST"]),
-        ("/api/auth/resend-code", vec!["POST"]),
-        ("/api/auth/login", vec!["POST"]),
-        ("/api/auth/refresh", vec!["POST"]),
-        ("/api/auth/logout", vec!["POST"]),
-        ("/api/auth/forgot-password", vec!["POST"]),
-        ("/api/auth/reset-password", vec!["POST"]),
-        ("/api/me", vec!["DELETE", "GET", "PATCH"]),
-        ("/api/images", vec!["GET", "POST"]),
-        ("/api/images/{id}", vec!["DELETE", "GET", "PATCH"]),
-        ("/api/images/{id}/upload", vec!["POST"]),
-        ("/api/jobs/{id}", vec!["GET"]),
-        ("/api/expiring-links", vec!["GET", "POST"]),
-        ("/api/explore", vec!["GET"]),
-        ("/api/plans", vec!["GET", "POST"]),
-        ("/api/plans/Basic", vec!["DELETE", "GET", "PUT"]),
-        ("/api/users", vec!["GET"]),
-        ("/api/users/{id}/plan", vec!["PUT"]),
-        ("/api/health", vec!["GET"]),
-    ]
-    .map(|(path, methods)| (path.replace("{id}", id), methods))
-    .to_vec()
+/// Every path that the API's document has, and what may be done to it, sorted.
+fn routes(id: &str) -> Vec<(String, Vec<String>)> {
+    let document: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).expect("the document is JSON");
+    let paths = document["paths"].as_object().expect("paths");
+    let examples =
+        [("{id}", id), ("{name}", "Basic"), ("{token}", "x"), ("{owner}", "x"), ("{image}", "x"), ("{file}", "x.jpg")];
+    let example = |pattern: &str| examples.iter().fold(pattern.to_owned(), |path, (name, it)| path.replace(name, it));
+    let all = paths.keys().map(|pattern| {
+        let path = example(pattern);
+        let operations = paths.iter().filter(|(pattern, _)| matches(pattern, &path)).flat_map(|(_, operations)| {
+            operations.as_object().expect("operations").keys().map(|method| method.to_uppercase())
+        });
+        let mut methods: Vec<String> = operations.filter(|method| method != "HEAD").collect();
+        methods.sort();
+        (path, methods)
+    });
+    all.collect()
+}
+
+/// Returns true if a path matches a pattern. `/api/images/batch` also matches `/api/images/{id}`.
+fn matches(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
+    pattern.len() == path.len() && pattern.iter().zip(&path).all(|(a, b)| a.starts_with('{') || a == b)
 }
 
 #[test]
@@ -62,7 +63,7 @@ fn a_wrong_method_is_a_405_that_names_the_right_ones() {
         let user = stack.user().await;
         for (path, methods) in routes(&unknown_id(&user.id)) {
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-                if methods.contains(&method) {
+                if methods.iter().any(|allowed| allowed == method) {
                     continue;
                 }
                 let method: Method = method.parse().expect("a method");
@@ -153,10 +154,7 @@ fn json_that_is_no_object_is_refused() {
         let user = stack.user().await;
         for body in [json!([]), json!("text"), json!(7), json!(null)] {
             for path in ["/api/images", "/api/auth/login"] {
-                let answer = user.post(path, body.clone()).await;
-                let status = answer.status;
-                assert!(matches!(status, 400 | 422), "{answer}");
-                answer.problem(status);
+                user.post(path, body.clone()).await.refuses(422, "invalid");
             }
         }
     });
@@ -302,7 +300,7 @@ fn a_page_of_another_origin_may_call_every_route() {
                 .header("access-control-request-headers", headers)
                 .await;
             // The browser asks without a token.
-            assert!([200, 204].contains(&answer.status), "{answer}");
+            assert_eq!(answer.status, 204, "{answer}");
             let allowed = answer.must_header("access-control-allow-origin").to_owned();
             assert!(["*", origin].contains(&allowed.as_str()), "{path}: {allowed}");
             for (list, asked) in [("access-control-allow-methods", method), ("access-control-allow-headers", headers)] {
@@ -314,8 +312,9 @@ fn a_page_of_another_origin_may_call_every_route() {
             }
         };
         for (path, methods) in routes("x") {
+            assert!(!methods.is_empty(), "{path}");
             for method in methods {
-                preflight(&path, method, "authorization,content-type,idempotency-key,if-match,if-none-match").await;
+                preflight(&path, &method, "authorization,content-type,idempotency-key,if-match,if-none-match").await;
             }
         }
         // What the page may read of an answer.
@@ -324,6 +323,160 @@ fn a_page_of_another_origin_may_call_every_route() {
         let exposed = answer.must_header("access-control-expose-headers").to_ascii_lowercase();
         for header in ["etag", "link", "location", "retry-after", "x-request-id"] {
             assert!(exposed.split(',').any(|exposed| exposed.trim() == header), "{header} is not among {exposed}");
+        }
+    });
+}
+
+#[test]
+fn fallback_answers_preflights() {
+    on_stack(async |stack| {
+        let asks = |origin: &str| {
+            let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            HashMap::from([header("origin", origin), header("access-control-request-method", "PATCH")])
+        };
+        let (own, other) = ("https://app.example.org", "https://evil.example.org");
+        for (allowed, origin, expected) in
+            [("*", other, Some("*")), (own, own, Some(own)), (own, other, None), ("", own, None)]
+        {
+            let twin = stack.twin_with("fallback", &[("ALLOWED_ORIGIN", allowed)]).await;
+            for path in ["/api/me", "/api/images/x", "/nothing/here"] {
+                let answer = twin.call_with(None, "OPTIONS", path, asks(origin), None).await.is(204);
+                assert_eq!(answer.header("access-control-allow-origin"), expected, "{allowed}: {answer}");
+                let methods = answer.header("access-control-allow-methods");
+                assert_eq!(methods.is_some_and(|methods| methods.contains("PATCH")), expected.is_some(), "{answer}");
+                assert_eq!(answer.header("vary").is_some(), expected == Some(own), "{answer}");
+            }
+            // A request for the methods of a path is no preflight.
+            twin.call_with(None, "OPTIONS", "/api/me", HashMap::new(), None).await.refuses(405, "method_not_allowed");
+            twin.call_with(None, "OPTIONS", "/nothing/here", HashMap::new(), None).await.refuses(404, "not_found");
+        }
+    });
+}
+
+#[test]
+fn ids_and_tokens_are_letters_and_digits_64_at_most() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let image = user.publish("Harbour", Picture::small()).await;
+        user.pending("Quay").await;
+        let link = user.link(&image, json!({})).await;
+        user.link(&image, json!({})).await;
+        let job = user.post("/api/images/delete", json!({"all": true})).await.gives(202)["job"].clone();
+        let mut ids = vec![
+            user.get("/api/me").await.gives(200).str("id").to_owned(),
+            image["owner"].str("id").to_owned(),
+            image.str("id").to_owned(),
+            link.str("id").to_owned(),
+            link.str("base_image").to_owned(),
+            link.str("link_url").rsplit('/').nth(1).expect("a token").to_owned(),
+            job.str("id").to_owned(),
+        ];
+        let other = stack.user().await;
+        other.pending("One").await;
+        other.pending("Two").await;
+        for list in ["/api/images?limit=1", "/api/explore?limit=1"] {
+            let page = other.get(list).await.gives(200);
+            ids.extend(page["next_cursor"].as_str().map(str::to_owned));
+        }
+        assert!(ids.len() > 5);
+        for id in ids {
+            assert!((1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+        }
+    });
+}
+
+#[test]
+fn head_works_wherever_get_does() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let job = user.post("/api/images/delete", json!({"all": true})).await.gives(202)["job"].clone();
+        let path = format!("/api/jobs/{}", job.str("id"));
+        eventually("the job to be done", async || (user.get(&path).await.gives(200)["status"] == "done").then_some(()))
+            .await;
+        let other = user.publish("Quay", Picture::small()).await;
+        let link = user.link(&other, json!({})).await;
+        for target in [
+            "/api/me".to_owned(),
+            "/api/images".to_owned(),
+            format!("/api/images/{}", other.str("id")),
+            "/api/expiring-links".to_owned(),
+            format!("/api/expiring-links/{}", link.str("id")),
+            "/api/explore".to_owned(),
+            path.clone(),
+            "/api/plans".to_owned(),
+            "/api/plans/Basic".to_owned(),
+            "/api/users".to_owned(),
+            "/api/openapi.json".to_owned(),
+            "/api/docs".to_owned(),
+            "/api/health".to_owned(),
+            other.str("image_url").to_owned(),
+            other.list("thumbnails")[0].str("url").to_owned(),
+        ] {
+            let get = user.get(&target).await;
+            let head = stack.head(&target).by(&user).await;
+            assert_eq!(head.status, get.status, "{target}");
+            assert!(head.body.is_empty(), "{head}");
+            for header in ["content-type", "etag"] {
+                assert_eq!(head.header(header), get.header(header), "{header} of {target}");
+            }
+        }
+        stack.head("/api/me").await.is(401);
+        stack.head(format!("/api/images/{}", unknown_id(&user.id))).await.is(404);
+    });
+}
+
+#[test]
+fn answers_over_4_kb_are_compressed_for_clients_that_accept_it() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let path = format!("/api/images/{}", user.pending("Harbour").await.id);
+        user.patch(&path, json!({"description": "\u{e9}".repeat(1024)})).await.is(200);
+        for index in 0..4 {
+            let description = format!("{index} ").repeat(300);
+            user.create_with(&format!("Photo {index}"), Picture::small(), json!({"description": description})).await;
+        }
+        let unpacked = |answer: Answer| {
+            assert_eq!(answer.must_header("content-encoding"), "gzip");
+            let mut text = String::new();
+            GzDecoder::new(&answer.body[..]).read_to_string(&mut text).expect("gzip");
+            text
+        };
+        for target in ["/api/images", "/api/openapi.json"] {
+            let plain = user.get(target).await.is(200);
+            assert!(plain.body.len() > 4096 && plain.header("content-encoding").is_none(), "{target}");
+            assert!(plain.must_header("vary").contains("Accept-Encoding"), "{target}");
+            let packed = user.get(target).header("accept-encoding", "br;q=1.0, gzip;q=0.8, *;q=0.1").await.is(200);
+            assert_eq!(packed.must_header("content-type"), "application/json");
+            assert!(packed.must_header("vary").contains("Accept-Encoding"), "{target}");
+            assert!(packed.body.len() * 2 < plain.body.len(), "{target}");
+            assert_eq!(unpacked(packed), plain.text(), "{target}");
+            let refused = user.get(target).header("accept-encoding", "gzip;q=0, identity").await.is(200);
+            assert!(refused.header("content-encoding").is_none(), "{target}");
+        }
+        let short = user.get("/api/me").header("accept-encoding", "gzip").await.is(200);
+        assert!(short.header("content-encoding").is_none());
+    });
+}
+
+#[test]
+fn a_page_of_another_origin_can_read_every_401_of_a_function() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let image = user.hide("Harbour", Picture::small()).await;
+        let locked = user.link(&image, json!({"password": "x"})).await;
+        user.post("/api/auth/logout", json!({})).await.is(204);
+        let origin = "https://app.example.org";
+        for call in [
+            stack.post("/api/auth/login", json!({"email": user.email, "password": "Wrong-Harbour-1"})),
+            stack.post("/api/auth/refresh", json!({"refresh_token": user.refresh_token})),
+            user.get("/api/me"),
+            user.get(format!("/api/images/{}", image.str("id"))),
+            stack.get(format!("/api/images/{}", image.str("id"))).token("nonsense"),
+            stack.get(locked.str("link_url")),
+        ] {
+            let answer = call.header("origin", origin).await.is(401);
+            assert!(["*", origin].contains(&answer.must_header("access-control-allow-origin")), "{answer}");
+            answer.must_header("access-control-expose-headers");
         }
     });
 }

@@ -4,7 +4,7 @@ use crate::fixtures::Picture;
 use crate::harness::{Body, eventually, on_stack};
 
 #[test]
-fn deleting_an_image_deletes_its_blobs_in_both_buckets_and_closes_its_addresses() {
+fn deleting_image_deletes_blobs_and_urls() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         let picture = Picture::jpeg(640, 480);

@@ -219,7 +219,7 @@ async fn is_as_expected(stack: &Stack, user: &User, id: &str, title: &str, chang
 }
 
 #[test]
-fn the_event_of_a_first_upload_may_come_after_whatever_happened_since() {
+fn late_upload_event_after_any_change() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         let twin = stack.twin("build_thumbnails").await;
@@ -289,7 +289,7 @@ fn two_events_of_one_key_at_once_and_in_either_order_make_one_image() {
 }
 
 #[test]
-fn a_rejected_upload_and_the_one_that_follows_it_may_be_told_of_in_either_order() {
+fn events_of_rejected_and_next_upload_in_any_order() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let twin = stack.twin("build_thumbnails").await;

@@ -73,7 +73,7 @@ fn an_image_in_the_feed_names_its_owner_and_nothing_more_of_them() {
         let user = stack.user().await;
         let image = user.publish("Harbour", Picture::small()).await;
         let shown = is_shown(stack, image.str("id")).await;
-        assert_eq!(shown["owner"], json!({"id": user.id, "name": user.name}));
+        assert_eq!(shown["owner"], json!({"id": user.api_id, "name": user.name}));
         assert_eq!(shown["title"], "Harbour");
         assert_eq!(shown["thumbnails"], image["thumbnails"]);
         assert!(!shown.to_string().contains(&user.email));
@@ -99,7 +99,7 @@ fn what_is_private_pending_or_rejected_is_not_shown() {
 }
 
 #[test]
-fn what_becomes_private_or_is_deleted_leaves_the_feed_and_what_becomes_public_joins_it() {
+fn feed_follows_visibility_and_deletion() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let ids = publish_several(&user, 2).await;
@@ -117,7 +117,7 @@ fn what_becomes_private_or_is_deleted_leaves_the_feed_and_what_becomes_public_jo
 }
 
 #[test]
-fn paging_through_the_feed_neither_repeats_nor_skips_while_images_come_and_go() {
+fn feed_pages_repeat_and_skip_nothing_during_changes() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let ids = publish_several(&user, 8).await;

@@ -220,7 +220,7 @@ impl Client<'_> {
 }
 
 #[test]
-fn no_order_of_events_gives_a_title_to_two_images_or_withholds_it_for_nothing() {
+fn titles_stay_unique_and_free_in_any_event_order() {
     on_stack(async |stack| {
         let seed = std::env::var("TINTYPE_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| fastrand::u64(..));

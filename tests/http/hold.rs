@@ -40,7 +40,7 @@ fn ten_thousand_images_are_deleted_while_others_are_added() {
 
 #[test]
 #[ignore = "takes minutes; make hold runs it"]
-fn a_page_of_a_list_or_a_deletion_costs_the_same_for_a_hundred_images_and_for_twenty_thousand() {
+fn page_costs_the_same_for_100_and_20000_images() {
     on_stack(async |stack| lists_and_deletions_cost_the_same(stack, 100, 20_000).await);
 }
 
@@ -111,7 +111,7 @@ async fn publish_all(stack: &Stack, user: &User) {
 
 #[test]
 #[ignore = "takes minutes; make hold runs it"]
-fn a_page_of_the_feed_costs_the_same_for_a_hundred_images_and_for_twenty_thousand() {
+fn feed_page_costs_the_same_for_100_and_20000_images() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let twin = stack.twin("explore").await;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, PASSWORD, Stack, Twin, User, job_message, on_stack, sent};
+use crate::harness::{Body, Fault, PASSWORD, Stack, Twin, User, deaths, job_message, on_stack, sent};
 use crate::jobs::{accepted, over, register};
 
 const ALWAYS: usize = usize::MAX;
@@ -80,7 +80,7 @@ async fn fill(user: &User) -> String {
 }
 
 #[test]
-fn a_deletion_of_everything_killed_at_any_call_is_finished_by_the_next_delivery() {
+fn delete_all_killed_at_any_call_finishes_at_next_delivery() {
     on_stack(async |stack| {
         let user = stack.user().await;
         fill(&user).await;
@@ -89,29 +89,27 @@ fn a_deletion_of_everything_killed_at_any_call_is_finished_by_the_next_delivery(
         all_gone(&user, &id, "undisturbed").await;
         assert!(calls.len() >= 9, "{calls:?}");
         let twin = stack.twin("run_job").await;
-        for call in 0..calls.len() {
-            for fault in [Fault::HangBefore, Fault::HangAfter] {
-                let moment = format!("{fault:?} {call} of {calls:?}");
-                let ready = fill(&user).await;
-                let id = delete_all(&user).await;
-                assert!(kill_at(stack, &id, call, fault).await, "{moment}");
-                // What comes now stays, and so does what the job has done.
-                let later = user.pending("Later").await;
-                for _ in 0..2 {
-                    comes_again(&twin, &id, &moment).await;
-                }
-                user.image(&later.id).await;
-                user.delete(format!("/api/images/{}", later.id)).await.is(204);
-                all_gone(&user, &id, &moment).await;
-                stack.no_blobs(&ready).await;
+        for (call, fault) in deaths(calls.len()) {
+            let moment = format!("{fault:?} {call} of {calls:?}");
+            let ready = fill(&user).await;
+            let id = delete_all(&user).await;
+            assert!(kill_at(stack, &id, call, fault).await, "{moment}");
+            // What comes now stays, and so does what the job has done.
+            let later = user.pending("Later").await;
+            for _ in 0..2 {
+                comes_again(&twin, &id, &moment).await;
             }
+            user.image(&later.id).await;
+            user.delete(format!("/api/images/{}", later.id)).await.is(204);
+            all_gone(&user, &id, &moment).await;
+            stack.no_blobs(&ready).await;
         }
         stack.agrees(&user).await;
     });
 }
 
 #[test]
-fn a_job_is_done_once_by_two_at_once_and_by_messages_of_other_jobs_in_between() {
+fn job_runs_once_with_two_workers_and_other_messages() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let (one, other) = tokio::join!(stack.twin("run_job"), stack.twin("run_job"));
@@ -191,7 +189,7 @@ fn a_table_that_fails_for_a_while_delays_a_job_and_nothing_more() {
 }
 
 #[test]
-fn a_job_that_is_given_up_says_so_and_is_finished_when_its_message_is_sent_back() {
+fn failed_job_finishes_after_redrive() {
     on_stack(async |stack| {
         let user = stack.user().await;
         fill(&user).await;
@@ -234,14 +232,13 @@ async fn account_is_gone(user: &User, image: &str, id: &str, moment: &str) {
 }
 
 #[test]
-fn a_deletion_of_an_account_killed_at_any_call_is_finished_by_the_next_delivery() {
+fn account_deletion_killed_at_any_call_finishes_at_next_delivery() {
     on_stack(async |stack| {
         let twin = stack.twin("run_job").await;
         let mut killed = Vec::new();
         for pass in 0..2 {
             // How many calls there are is not certain: a link is gone by then, or not.
-            for at in 0.. {
-                let (call, fault) = (at / 2, if at % 2 == 0 { Fault::HangBefore } else { Fault::HangAfter });
+            for (call, fault) in deaths(usize::MAX) {
                 let moment = format!("pass {pass}: {fault:?} {call}");
                 let (user, image) = account(stack).await;
                 let id = leave(&user).await;
@@ -259,17 +256,17 @@ fn a_deletion_of_an_account_killed_at_any_call_is_finished_by_the_next_delivery(
                 }
                 account_is_gone(&user, &image, &id, &moment).await;
                 if !more {
-                    killed.push(at);
+                    killed.push(call);
                     break;
                 }
             }
         }
-        assert!(killed[0] >= 2 * 12 && killed[1] >= 2 * 6, "{killed:?}");
+        assert!(killed[0] >= 12 && killed[1] >= 6, "{killed:?}");
     });
 }
 
 #[test]
-fn a_request_to_delete_that_dies_anywhere_is_not_made_or_is_a_job_that_runs() {
+fn killed_delete_request_begins_no_job_or_one_that_runs() {
     on_stack(async |stack| {
         for (operation, method, target, body) in [
             ("delete_images", "POST", "/api/images/delete", json!({"all": true})),
@@ -281,26 +278,24 @@ fn a_request_to_delete_that_dies_anywhere_is_not_made_or_is_a_job_that_runs() {
                 twin.call(Some(&user), method, target, Some(body.clone())).await.is(202);
                 twin.proxy.take_calls().len()
             };
-            for call in 0..calls {
-                for fault in [Fault::HangBefore, Fault::HangAfter] {
-                    let moment = format!("{operation}: {fault:?} {call}");
-                    let user = stack.user().await;
-                    user.pending("Harbour").await;
-                    let twin = stack.twin(operation).await;
-                    let event = twin.event(Some(&user), method, target, Some(body.clone()));
-                    twin.kill_at("*", call, fault, event).await.expect("it makes this call");
-                    let begun = stack.everything_of(&user.id).await.iter().any(|key| key.starts_with("JOB#"));
-                    if begun {
-                        // The message went out before it.
-                        crate::harness::eventually(&moment, async || {
-                            stack.claim(&user.id, "Harbour").await.is_none().then_some(())
-                        })
-                        .await;
-                    } else {
-                        assert_eq!(user.pages("/api/images").await.len(), 1, "{moment}");
-                        let answer = stack.call(method.parse().expect("a method"), target).by(&user).json(&body).await;
-                        assert_eq!(answer.status, 202, "{moment}: {answer}");
-                    }
+            for (call, fault) in deaths(calls) {
+                let moment = format!("{operation}: {fault:?} {call}");
+                let user = stack.user().await;
+                user.pending("Harbour").await;
+                let twin = stack.twin(operation).await;
+                let event = twin.event(Some(&user), method, target, Some(body.clone()));
+                twin.kill_at("*", call, fault, event).await.expect("it makes this call");
+                let begun = stack.everything_of(&user.id).await.iter().any(|key| key.starts_with("JOB#"));
+                if begun {
+                    // The message went out before it.
+                    crate::harness::eventually(&moment, async || {
+                        stack.claim(&user.id, "Harbour").await.is_none().then_some(())
+                    })
+                    .await;
+                } else {
+                    assert_eq!(user.pages("/api/images").await.len(), 1, "{moment}");
+                    let answer = stack.call(method.parse().expect("a method"), target).by(&user).json(&body).await;
+                    assert_eq!(answer.status, 202, "{moment}: {answer}");
                 }
             }
         }
@@ -308,7 +303,7 @@ fn a_request_to_delete_that_dies_anywhere_is_not_made_or_is_a_job_that_runs() {
 }
 
 #[test]
-fn images_that_are_added_while_everything_is_deleted_go_or_stay_by_when_they_were_asked_for() {
+fn images_created_during_delete_all_stay_if_requested_later() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for round in 0..3 {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Stack, User, eventually, image_at, number, on_stack, parts, queued, text};
+use crate::harness::{Body, Fault, Stack, User, deaths, eventually, image_at, number, on_stack, parts, queued, text};
 
 /// A message of the queue, in which S3 tells of an upload.
 pub(crate) fn told_of(key: &str) -> Value {
@@ -65,7 +65,7 @@ async fn tell_again(stack: &Stack, key: &str) {
 }
 
 #[test]
-fn a_builder_killed_at_any_call_leaves_what_the_next_one_finishes() {
+fn builder_killed_at_any_call_is_finished_by_the_next() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         let picture = Picture::jpeg(640, 480);
@@ -76,18 +76,16 @@ fn a_builder_killed_at_any_call_leaves_what_the_next_one_finishes() {
         unbuild(stack, &user, id).await;
         let calls = calls_of_a_build(stack, &key).await;
         assert!(calls.len() >= 6, "{calls:?}");
-        for call in 0..calls.len() {
-            for fault in [Fault::HangBefore, Fault::HangAfter] {
-                let moment = format!("{fault:?} {call} of {calls:?}");
-                unbuild(stack, &user, id).await;
-                kill_at(stack, &key, call, fault).await;
-                tell_again(stack, &key).await;
-                let built = user.image(id).await;
-                assert_eq!(built["status"], "ready", "{moment}");
-                assert_eq!(stack.blobs(id).await, blobs, "{moment}");
-                let me = user.get("/api/me").await.gives(200);
-                assert_eq!(me["usage"], json!({"images": 1, "bytes": picture.bytes.len()}), "{moment}");
-            }
+        for (call, fault) in deaths(calls.len()) {
+            let moment = format!("{fault:?} {call} of {calls:?}");
+            unbuild(stack, &user, id).await;
+            kill_at(stack, &key, call, fault).await;
+            tell_again(stack, &key).await;
+            let built = user.image(id).await;
+            assert_eq!(built["status"], "ready", "{moment}");
+            assert_eq!(stack.blobs(id).await, blobs, "{moment}");
+            let me = user.get("/api/me").await.gives(200);
+            assert_eq!(me["usage"], json!({"images": 1, "bytes": picture.bytes.len()}), "{moment}");
         }
     });
 }

@@ -1,7 +1,5 @@
 //! /media/exp: what a link gives, to whom, how often and until when
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, Call, Stack, User, eventually, on_stack};
+use crate::harness::{Answer, BASE32, Body, Call, Stack, User, eventually, on_stack};
 
 async fn owner(stack: &'static Stack) -> User {
     stack.user_on("Enterprise").await
@@ -114,7 +112,7 @@ fn every_link_that_does_not_work_answers_the_same() {
             url.replace(token(&working), "x"),
             url.replace(token(&working), "%00"),
             url.replace(token(&working), &"x".repeat(2000)),
-            url.replace(token(&working), &"A".repeat(43)),
+            url.replace(token(&working), &"a".repeat(52)),
         ]);
         let shape = |answer: Answer| {
             let mut headers: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
@@ -221,18 +219,128 @@ fn a_cookie_serves_its_own_link_for_a_while() {
             resume(&link, &forged).await.is(410);
         }
         let sign = |until: u64| {
-            let mut mac = Hmac::<Sha256>::new_from_slice(stack.client_secret.as_bytes()).expect("any length");
+            let mut mac = Hmac::<Sha256>::new_from_slice(stack.signing_key.as_bytes()).expect("any length");
             let id = link.str("id");
             for part in [b"download", id.as_bytes(), token(&link).as_bytes(), b"", &until.to_be_bytes()] {
                 mac.update(&(part.len() as u64).to_be_bytes());
                 mac.update(part);
             }
-            format!("{name}={until}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+            format!("{name}={until}.{}", BASE32.encode(&mac.finalize().into_bytes()))
         };
         assert_eq!(sign(until), given, "signed as the service signs");
         resume(&link, &sign(until - 901)).await.is(410);
         user.patch(format!("/api/expiring-links/{}", link.str("id")), json!({"rotate": true})).await.is(200);
         resume(&link, &given).await.is(410);
+    });
+}
+
+/// A GET as a browser sends it.
+fn browse(stack: &Stack, link: &Value) -> Call {
+    let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+    stack.get(link.str("link_url")).header("accept", accept)
+}
+
+/// What the page's button sends.
+fn press(stack: &Stack, link: &Value) -> Call {
+    stack.call(Method::POST, link.str("link_url")).header("content-type", "application/x-www-form-urlencoded")
+}
+
+#[test]
+fn a_page_with_a_button_keeps_previews_from_using_up_a_link() {
+    on_stack(async |stack| {
+        let user = owner(stack).await;
+        let picture = Picture::small();
+        let image = user.hide("<b>Harbour</b> & {content}", picture).await;
+        let link = user.link(&image, json!({"max_downloads": 2})).await;
+        for left in [2, 1] {
+            let answer = browse(stack, &link).await.is(200);
+            assert!(answer.must_header("content-type").starts_with("text/html"));
+            assert_eq!(answer.must_header("cache-control"), "no-store");
+            assert_eq!(answer.must_header("referrer-policy"), "no-referrer");
+            answer.must_header("content-security-policy");
+            let page = answer.text();
+            assert!(page.contains("&lt;b&gt;Harbour&lt;/b&gt; &amp; {content}"), "{page}");
+            assert!(page.contains("<button>Download</button>") && page.contains("method=\"post\""), "{page}");
+            assert!(page.contains(&format!("Downloads left: {left} of 2.")), "{page}");
+            assert!(!page.contains("type=\"password\""), "{page}");
+            assert_eq!(downloads(&user, &link).await, 2 - left, "a look does not count");
+            let answer = press(stack, &link).await.is(303);
+            assert!(stack.get(answer.must_header("location")).await.is(200).body == picture.bytes);
+        }
+        browse(stack, &link).await.is(410);
+    });
+}
+
+#[test]
+fn robots_that_show_previews_never_count() {
+    on_stack(async |stack| {
+        let user = owner(stack).await;
+        let image = user.hide("Harbour", Picture::small()).await;
+        let capped = user.link(&image, json!({"max_downloads": 1})).await;
+        let open = user.link(&image, json!({})).await;
+        for robot in [
+            "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+            "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+            "TelegramBot (like TwitterBot)",
+            "WhatsApp/2.23.20.0",
+            "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
+            "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+        ] {
+            let ask =
+                |link: &Value| stack.get(link.str("link_url")).header("user-agent", robot).header("accept", "*/*");
+            assert!(ask(&capped).await.is(200).text().contains("Download"), "{robot}");
+            ask(&open).await.is(302);
+        }
+        assert_eq!((downloads(&user, &capped).await, downloads(&user, &open).await), (0, 0));
+        // Programs that do not ask for HTML get the file as ever.
+        let answer = stack.get(capped.str("link_url")).header("user-agent", "curl/8.5.0").header("accept", "*/*").await;
+        answer.is(302);
+        assert_eq!(downloads(&user, &capped).await, 1);
+    });
+}
+
+#[test]
+fn a_dead_link_is_a_page_for_browsers_and_a_problem_for_programs() {
+    on_stack(async |stack| {
+        let user = owner(stack).await;
+        let image = user.hide("Harbour", Picture::small()).await;
+        let revoked = user.link(&image, json!({})).await;
+        user.delete(format!("/api/expiring-links/{}", revoked.str("id"))).await.is(204);
+        let used_up = user.link(&image, json!({"max_downloads": 1})).await;
+        press(stack, &used_up).await.is(303);
+        let mut unknown = revoked.clone();
+        unknown["link_url"] = json!(format!("{}/media/exp/nothing/original.jpg", stack.url));
+        let mut pages = Vec::new();
+        for link in [&revoked, &used_up, &unknown] {
+            let answer = browse(stack, link).await.is(410);
+            assert!(answer.must_header("content-type").starts_with("text/html"));
+            assert_eq!(answer.must_header("cache-control"), "no-store");
+            answer.must_header("content-security-policy");
+            pages.push(answer.text());
+            stack.get(link.str("link_url")).await.refuses(410, "gone");
+        }
+        assert!(pages[0].contains("<h1>") && pages.iter().all(|page| *page == pages[0]), "{pages:?}");
+
+        let locked = user.link(&image, json!({"password": "right"})).await;
+        join_all((0..10).map(|_| password(stack, &locked, "wrong").send())).await;
+        let answer = password(stack, &locked, "right").header("accept", "text/html").await.is(429);
+        assert!(answer.must_header("content-type").starts_with("text/html"));
+        answer.must_header("retry-after");
+        password(stack, &locked, "right").await.refuses(429, "too_many_requests");
+    });
+}
+
+#[test]
+fn a_password_is_the_same_however_its_letters_are_composed() {
+    on_stack(async |stack| {
+        let user = owner(stack).await;
+        let image = user.hide("Harbour", Picture::small()).await;
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+        for (set, given) in [(composed, "cafe%CC%81"), (decomposed, "caf%C3%A9"), (decomposed, "cafe%CC%81")] {
+            let link = user.link(&image, json!({"password": set})).await;
+            password(stack, &link, given).await.is(303);
+            password(stack, &link, "cafe").await.is(401);
+        }
     });
 }
 
@@ -244,12 +352,14 @@ fn a_password_is_asked_for_by_a_form_and_taken_by_post() {
         let image = user.hide("Harbour", picture).await;
         let link = user.link(&image, json!({"password": "open sesame", "max_downloads": 3})).await;
         let asked = stack.get(link.str("link_url")).await.is(401);
+        let shown = browse(stack, &link).await.is(401).text();
+        assert!(shown.contains("Harbour") && shown.contains("name=\"password\""), "{shown}");
         assert!(asked.must_header("content-type").starts_with("text/html"));
         assert_eq!(asked.must_header("cache-control"), "no-store");
         asked.must_header("content-security-policy");
         let page = asked.text();
         assert!(page.contains("method=\"post\"") && page.contains("name=\"password\""), "{page}");
-        assert!(!page.contains("{note}") && !page.contains("Harbour"), "{page}");
+        assert!(!page.contains("{content}") && !page.contains("Harbour"), "{page}");
         stack.head(link.str("link_url")).await.is(401);
 
         let wrong = password(stack, &link, "open barley").await.is(401);

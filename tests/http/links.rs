@@ -159,7 +159,7 @@ fn links_need_a_plan_that_has_them_but_can_be_revoked_without() {
 }
 
 #[test]
-fn a_change_keeps_the_url_and_restarts_the_clock_where_it_is_about_the_time() {
+fn link_change_keeps_url_and_restarts_lifetime_if_given() {
     on_stack(async |stack| {
         let (user, image) = owner_with_image(stack).await;
         let link = user.link(&image, json!({"description": "First", "max_downloads": 5, "password": "x"})).await;
@@ -204,6 +204,33 @@ fn a_replacement_leaves_nothing_of_before_but_the_url() {
         assert_eq!(replaced["link_url"], link["link_url"]);
         assert_eq!(replaced["created_at"], link["created_at"]);
         assert_eq!(user.get(of(&link)).await.gives(200), replaced);
+    });
+}
+
+#[test]
+fn what_get_returned_of_a_link_can_be_sent_back_with_put() {
+    on_stack(async |stack| {
+        let (user, image) = owner_with_image(stack).await;
+        for more in [json!({}), json!({"description": "First", "max_downloads": 5, "password": "x"})] {
+            let link = user.link(&image, more).await;
+            let put = |body: &Value| stack.call(Method::PUT, of(&link)).by(&user).json(body);
+            let read = user.get(of(&link)).await.gives(200);
+            let mut replaced = put(&read).await.gives(200);
+            replaced["expires_at"] = read["expires_at"].clone();
+            assert_eq!(replaced, read, "nothing changes but the clock");
+            stack.get(link.str("link_url")).await.is(if read["has_password"] == true { 401 } else { 302 });
+
+            // What is read only is passed over whatever it is; the rest is checked.
+            let mut changed = read.clone();
+            for field in ["id", "created_at", "expires_at", "link_url", "downloads"] {
+                changed[field] = json!({"not": "looked at"});
+            }
+            put(&changed).await.is(200);
+            changed["base_image"] = json!("x");
+            changed["has_password"] = json!("x");
+            changed["colour"] = json!("x");
+            assert_eq!(put(&changed).await.invalid_fields(), ["base_image", "colour", "has_password"]);
+        }
     });
 }
 

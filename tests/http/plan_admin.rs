@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Stack, User, on_stack, unique};
+use crate::harness::{Body, Fault, Stack, User, on_stack, unique};
 
 fn plan(name: &str) -> Value {
     json!({
@@ -56,6 +56,21 @@ fn an_admin_makes_a_plan_and_anyone_sees_it() {
 }
 
 #[test]
+fn what_get_returned_of_a_plan_can_be_sent_back_with_put() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let path = format!("/api/plans/{}", new_plan(&admin, |plan| plan).await);
+        let read = stack.get(&path).await.gives(200);
+        let changed = admin.put(&path, read.clone()).await.gives(202);
+        assert_eq!(changed["plan"], read);
+        assert_eq!(stack.get(&path).await.gives(200), read);
+        let wrong = with(read, "thumbnail_heights", json!([100, "x", 5]));
+        let fields = admin.put(&path, wrong).await.invalid_fields();
+        assert_eq!(fields, ["thumbnail_heights[1]", "thumbnail_heights[2]"]);
+    });
+}
+
+#[test]
 fn what_is_wrong_with_a_plan_is_said_all_at_once() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
@@ -64,12 +79,16 @@ fn what_is_wrong_with_a_plan_is_said_all_at_once() {
         });
         assert_eq!(
             admin.post("/api/plans", body).await.invalid_fields(),
-            ["expiring_links", "max_image_bytes", "max_images", "name", "original_link", "thumbnail_heights", "x"]
+            ["expiring_links", "max_image_bytes", "max_images", "name", "original_link", "thumbnail_heights[0]", "x"]
         );
-        for heights in [json!([4097]), json!((1..=9).map(|n| n * 100).collect::<Vec<_>>()), json!("200"), json!([1.5])]
-        {
+        for (heights, field) in [
+            (json!([4097]), "thumbnail_heights[0]"),
+            (json!([100, 1.5]), "thumbnail_heights[1]"),
+            (json!((1..=9).map(|n| n * 100).collect::<Vec<_>>()), "thumbnail_heights"),
+            (json!("200"), "thumbnail_heights"),
+        ] {
             let body = with(plan(&unique()), "thumbnail_heights", heights);
-            assert_eq!(admin.post("/api/plans", body).await.invalid_fields(), ["thumbnail_heights"]);
+            assert_eq!(admin.post("/api/plans", body).await.invalid_fields(), [field]);
         }
     });
 }
@@ -87,7 +106,7 @@ fn whoever_is_no_admin_is_refused_whatever_they_call_themselves() {
             (Method::DELETE, "/api/plans/Premium".to_owned()),
             (Method::DELETE, format!("/api/plans/{}", unique())),
             (Method::GET, "/api/users".to_owned()),
-            (Method::PUT, format!("/api/users/{}/plan", user.id)),
+            (Method::PUT, format!("/api/users/{}/plan", user.api_id)),
         ] {
             stack.call(method.clone(), &path).by(&user).json(&plan("Mine")).await.refuses(403, "not_admin");
             stack.call(method, &path).json(&plan("Mine")).await.is(401);
@@ -120,13 +139,21 @@ fn users_are_found_by_how_their_email_begins() {
         let user = stack.user_on("Premium").await;
         let found = admin.get(format!("/api/users?email_prefix={}", &user.email[..30].to_uppercase())).await.gives(200);
         let [found] = found.list("results") else { panic!("one user: {found}") };
-        assert_eq!(found["id"], user.id);
+        assert_eq!(found["id"], user.api_id);
         assert_eq!(found["email"], user.email);
         assert_eq!(found["name"], user.name);
         assert_eq!(found["plan"], "Premium");
         assert_eq!(found["confirmed"], true);
         assert!(admin.get(format!("/api/users?email_prefix={}", unique())).await.gives(200).list("results").is_empty());
         assert_eq!(admin.get("/api/users?email_prefix=%22").await.invalid_fields(), ["email_prefix"]);
+        for (length, found) in [(128, true), (129, false)] {
+            let answer = admin.get(format!("/api/users?email_prefix={}", "a".repeat(length))).await;
+            if found {
+                assert!(answer.gives(200).list("results").is_empty());
+            } else {
+                assert_eq!(answer.invalid_fields(), ["email_prefix"]);
+            }
+        }
 
         let page = admin.get("/api/users?limit=1").await.gives(200);
         let (first, cursor) = (page.list("results")[0]["id"].clone(), page.str("next_cursor").to_owned());
@@ -136,6 +163,21 @@ fn users_are_found_by_how_their_email_begins() {
             admin.get(format!("/api/users?limit=1&cursor={bad}")).await.refuses(400, "bad_cursor");
         }
         admin.get(format!("/api/users?email_prefix=a&cursor={cursor}")).await.refuses(400, "bad_cursor");
+    });
+}
+
+#[test]
+fn a_cursor_of_users_that_the_pool_no_longer_takes_is_a_bad_cursor() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let cursor = admin.get("/api/users?limit=1").await.gives(200).str("next_cursor").to_owned();
+        let twin = stack.twin("list_users").await;
+        let target = format!("/api/users?limit=1&cursor={cursor}");
+        twin.call(Some(&admin), "GET", &target, None).await.is(200);
+        twin.proxy.rule("ListUsers", 2, Fault::of_the_pool("InvalidParameterException", "Invalid pagination token."));
+        twin.call(Some(&admin), "GET", &target, None).await.refuses(400, "bad_cursor");
+        let prefixed = twin.call(Some(&admin), "GET", "/api/users?email_prefix=a%28", None).await;
+        assert_eq!(prefixed.invalid_fields(), ["email_prefix"]);
     });
 }
 

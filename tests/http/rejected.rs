@@ -3,17 +3,11 @@
 use crate::fixtures::Picture;
 use crate::harness::{Body, Stack, User, on_stack};
 
-async fn is_rejected(stack: &'static Stack, user: &User, picture: &Picture, words: &[&str]) {
+async fn is_rejected(stack: &'static Stack, user: &User, picture: &Picture, reason: &str) {
     let created = user.create("Suspicious", picture).await;
     created.put(stack, &picture.bytes).await.is(200);
     let image = user.rejected(&created.id).await;
-    let reason = image.str("reject_reason");
-    let plain = reason.to_lowercase();
-    assert!(words.iter().any(|word| plain.contains(word)), "{reason:?} says nothing of {words:?}");
-    assert!(
-        !reason.contains("::") && !reason.contains('{') && !plain.contains("error("),
-        "{reason:?} is for programmers"
-    );
+    assert_eq!(image["reject_reason"], reason);
     assert!(image["image_url"].is_null());
     assert!(image.list("thumbnails").is_empty());
     stack.no_blobs(&created.id).await;
@@ -29,7 +23,7 @@ fn what_is_no_image_is_rejected() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for picture in [Picture::text_as_jpeg(), Picture::html_as_png()] {
-            is_rejected(stack, &user, &picture, &["not an image", "no image", "not a"]).await;
+            is_rejected(stack, &user, &picture, "The file is not an image.").await;
         }
     });
 }
@@ -38,13 +32,14 @@ fn what_is_no_image_is_rejected() {
 fn an_image_of_another_type_than_declared_is_rejected() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        for picture in [
-            Picture::png(80, 60).declared_as("image/jpeg", "jpg"),
-            Picture::jpeg(80, 60).declared_as("image/png", "png"),
-            Picture::gif(80, 60).declared_as("image/webp", "webp"),
-            Picture::webp(80, 60).declared_as("image/gif", "gif"),
+        for (picture, found, declared) in [
+            (Picture::png(80, 60).declared_as("image/jpeg", "jpg"), "PNG", "JPEG"),
+            (Picture::jpeg(80, 60).declared_as("image/png", "png"), "JPEG", "PNG"),
+            (Picture::gif(80, 60).declared_as("image/webp", "webp"), "GIF", "WebP"),
+            (Picture::webp(80, 60).declared_as("image/gif", "gif"), "WebP", "GIF"),
         ] {
-            is_rejected(stack, &user, &picture, &["jpeg", "png", "webp", "gif"]).await;
+            let reason = format!("The file was sent as {declared}, but it is {found}.");
+            is_rejected(stack, &user, &picture, &reason).await;
         }
     });
 }
@@ -53,15 +48,9 @@ fn an_image_of_another_type_than_declared_is_rejected() {
 fn an_image_that_was_cut_off_is_rejected() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        for picture in Picture::every_format(320, 240) {
-            let cut = picture.truncated();
-            is_rejected(
-                stack,
-                &user,
-                &cut,
-                &["damaged", "truncated", "incomplete", "cut", "ends", "broken", "corrupt", "decode", "read"],
-            )
-            .await;
+        let (ends, damaged) = ("The file ends before the image does.", "The file is damaged and cannot be decoded.");
+        for (picture, reason) in Picture::every_format(320, 240).into_iter().zip([ends, ends, ends, damaged]) {
+            is_rejected(stack, &user, &picture.truncated(), reason).await;
         }
     });
 }
@@ -70,13 +59,8 @@ fn an_image_that_was_cut_off_is_rejected() {
 fn a_damaged_image_is_rejected() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        is_rejected(
-            stack,
-            &user,
-            &Picture::png(320, 240).scribbled(),
-            &["damaged", "truncated", "incomplete", "broken", "corrupt", "decode", "read"],
-        )
-        .await;
+        let reason = "The file is damaged and cannot be decoded.";
+        is_rejected(stack, &user, &Picture::png(320, 240).scribbled(), reason).await;
     });
 }
 
@@ -84,8 +68,11 @@ fn a_damaged_image_is_rejected() {
 fn an_image_of_too_many_pixels_is_rejected_however_small_its_file() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        for picture in [Picture::png_bomb(), Picture::jpeg_bomb(), Picture::gif_bomb()] {
-            is_rejected(stack, &user, &picture, &["pixel", "large", "big"]).await;
+        for (picture, side) in
+            [(Picture::png_bomb(), 20_000), (Picture::jpeg_bomb(), 65_500), (Picture::gif_bomb(), 65_535)]
+        {
+            let reason = format!("The image has {side} x {side} pixels; at most 100000000 pixels are allowed.");
+            is_rejected(stack, &user, &picture, &reason).await;
         }
     });
 }

@@ -49,7 +49,7 @@ async fn cut_off(stack: &'static Stack, fault: Fault, operation: &'static str, p
 }
 
 #[test]
-fn a_reset_cut_off_after_the_new_password_ends_all_sessions_half_a_minute_later() {
+fn interrupted_reset_ends_all_sessions_after_30_seconds() {
     on_stack(async |stack| {
         for (fault, operation, pass) in
             [(Fault::HangAfter, "ConfirmForgotPassword", 0), (Fault::HangBefore, "UpdateItem", 1)]

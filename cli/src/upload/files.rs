@@ -1,25 +1,42 @@
-//! Files on the disk: which there are, what they are called, and what is in them.
+//! Finds and reads the files to upload.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use sha2::{Digest, Sha256};
 use tintype_model::{ContentType, Title};
-use walkdir::WalkDir;
+use unicode_normalization::UnicodeNormalization;
+use walkdir::{DirEntry, WalkDir};
 
-use crate::journal::{Content, Stamp, half};
-use crate::output::plain;
+use crate::args;
+use crate::error::{Error, reason};
+use crate::journal::{Content, Stamp, first_16};
+use crate::output::escape_control;
 
 /// Bytes read at a time.
 pub(crate) const CHUNK: usize = 128 * 1024;
 
-/// A file changed more recently than this may change again without a difference that one sees from outside.
+/// A file changed more recently than this may change again without another stamp.
 const YOUNG: Duration = Duration::from_secs(2);
 
-/// Where to look: a root, which titles are paths below, and what to look at of it.
+/// Folders that systems and network drives make for themselves: previews, recycle bins, resource forks.
+const SYSTEM_FOLDERS: [&str; 7] =
+    ["@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"];
+
+/// Extensions of images. A file with one of these that cannot be uploaded is a failure, also in a folder.
+const IMAGE_EXTENSIONS: [&str; 27] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "heic", "heif", "hif", "avif", "jxl", "jp2", "tif", "tiff",
+    "bmp", "dng", "cr2", "cr3", "nef", "nrw", "arw", "orf", "rw2", "raf", "pef", "srw",
+];
+
+const NOT_AN_IMAGE: &str = "not an image of a type that the service takes (JPEG, PNG, WebP or GIF)";
+
+/// A path to search. Titles are paths below the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     pub(crate) root: PathBuf,
@@ -32,6 +49,59 @@ impl Place {
     }
 }
 
+/// Which files of a folder to upload, and what to put before their titles.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// Empty: all.
+    include: Globs,
+    exclude: Globs,
+    prefix: String,
+}
+
+/// Patterns for paths below a root.
+#[derive(Debug, Clone)]
+struct Globs {
+    folders: GlobSet,
+    files: GlobSet,
+}
+
+impl Selection {
+    pub(crate) fn new(arguments: &args::Upload) -> Result<Self, Error> {
+        let globs = |patterns: &[String]| {
+            Globs::new(patterns).map_err(|error| Error::Usage(format!("Invalid pattern {error}.")))
+        };
+        Ok(Self {
+            include: globs(&arguments.include)?,
+            exclude: globs(&arguments.exclude)?,
+            prefix: arguments.prefix.clone().unwrap_or_default(),
+        })
+    }
+
+    fn takes(&self, below: &str) -> bool {
+        (self.include.files.is_empty() || self.include.files.is_match(below)) && !self.exclude.files.is_match(below)
+    }
+}
+
+impl Globs {
+    /// A pattern with a slash, other than at its end, is one for the whole path, any other one for a name at any depth.
+    /// What matches a folder matches all files in it.
+    fn new(patterns: &[String]) -> Result<Self, globset::Error> {
+        let (mut folders, mut files) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        let glob = |text: &str| GlobBuilder::new(text).literal_separator(true).build();
+        for pattern in patterns {
+            let pattern: String = pattern.nfc().collect();
+            let path = pattern.trim_end_matches('/').trim_start_matches("./");
+            let path = if path.contains('/') { path.trim_start_matches('/').to_owned() } else { format!("**/{path}") };
+            folders.add(glob(&path)?);
+            files.add(glob(&format!("{path}/**"))?);
+            if !pattern.ends_with('/') {
+                files.add(glob(&path)?);
+            }
+        }
+        Ok(Self { folders: folders.build()?, files: files.build()? })
+    }
+}
+
 /// A file to upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -40,6 +110,8 @@ pub(crate) struct Found {
     /// Bytes.
     pub(crate) size: u64,
     pub(crate) stamp: Stamp,
+    /// The user named this file, not a folder that it is in.
+    pub(crate) named: bool,
 }
 
 /// A file that was read.
@@ -48,7 +120,7 @@ pub(crate) struct Item {
     pub(crate) file: Found,
     pub(crate) kind: ContentType,
     pub(crate) content: Content,
-    /// Whether it may be recognised by its stamp alone.
+    /// True if the stamp alone identifies the content.
     pub(crate) settled: bool,
 }
 
@@ -56,40 +128,59 @@ pub(crate) struct Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) path: String,
-    /// A stable word for programs.
+    /// Stable, for programs.
     pub(crate) code: &'static str,
     pub(crate) reason: String,
+    /// No failure: the file is not an image, or is left out by a rule or an option.
+    pub(crate) skipped: bool,
 }
 
 impl Failure {
     pub(crate) fn new(path: &Path, code: &'static str, reason: impl Into<String>) -> Self {
-        Self { path: plain(&path.to_string_lossy()), code, reason: reason.into() }
+        Self { path: escape_control(&path.to_string_lossy()), code, reason: reason.into(), skipped: false }
     }
 
-    fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self::new(path, "unreadable", format!("it cannot be read: {error}"))
+    pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self::new(path, "unreadable", format!("cannot be read: {}", reason(error)))
+    }
+
+    fn skipped(path: &Path, code: &'static str, reason: &str) -> Self {
+        Self { skipped: true, ..Self::new(path, code, reason) }
+    }
+
+    /// A file whose bytes are not those of an image: skipped, unless the user named it or its name says that it is one.
+    fn no_image(path: &Path, named: bool, code: &'static str, reason: &str) -> Self {
+        Self { skipped: !named && !has_image_extension(path), ..Self::new(path, code, reason) }
     }
 }
 
-/// Gives every file at these places as it is met, in no order, until `give` has had enough. Nothing is kept.
-pub(crate) fn walk(places: &[Place], give: &mut dyn FnMut(Result<Found, Failure>) -> bool) {
+fn has_image_extension(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
+    IMAGE_EXTENSIONS.contains(&extension.as_str())
+}
+
+/// Files and folders of such a name are left out, unless the user names them.
+pub(crate) fn is_left_out(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".") || SYSTEM_FOLDERS.iter().any(|it| name == *it)
+}
+
+/// Calls `give` with every file at these places, in no order, until it returns false. A folder that is left out counts as one
+/// skipped file.
+pub(crate) fn walk(places: &[Place], selection: &Selection, give: &mut dyn FnMut(Result<Found, Failure>) -> bool) {
     for Place { root, path } in places {
-        // Links are followed, but not in circles.
-        let walk = WalkDir::new(path).follow_links(true).into_iter();
-        let shown =
-            |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
-        for entry in walk.filter_entry(shown) {
+        // Symlinks are followed; a loop is an error.
+        let mut walk = WalkDir::new(path).follow_links(true).into_iter();
+        while let Some(entry) = walk.next() {
             let found = match entry {
-                Ok(entry) if entry.file_type().is_dir() => continue,
-                Ok(entry) => look(root, &entry),
-                Err(error) => {
-                    let path = error.path().unwrap_or(root).to_owned();
-                    let reason = match error.io_error() {
-                        Some(error) => format!("it cannot be read: {error}"),
-                        None => "it leads back to a folder above it".to_owned(),
-                    };
-                    Err(Failure::new(&path, "unreadable", reason))
-                }
+                Ok(entry) if entry.file_type().is_dir() => match left_out(root, &entry, &selection.exclude.folders) {
+                    None => continue,
+                    Some(skipped) => {
+                        walk.skip_current_dir();
+                        Err(skipped)
+                    }
+                },
+                Ok(entry) => look(root, selection, &entry),
+                Err(error) => Err(unreadable(error.path().unwrap_or(root), &error)),
             };
             if !give(found) {
                 return;
@@ -98,27 +189,69 @@ pub(crate) fn walk(places: &[Place], give: &mut dyn FnMut(Result<Found, Failure>
     }
 }
 
-fn look(root: &Path, entry: &walkdir::DirEntry) -> Result<Found, Failure> {
-    let path = entry.path();
-    let metadata = match entry.metadata() {
-        Ok(metadata) => metadata,
-        Err(error) => return Err(Failure::new(path, "unreadable", format!("it cannot be read: {error}"))),
-    };
-    if !metadata.is_file() {
-        return Err(Failure::new(path, "no_file", "it is no ordinary file"));
+fn unreadable(path: &Path, error: &walkdir::Error) -> Failure {
+    match error.io_error() {
+        Some(error) => Failure::unreadable(path, error),
+        None => Failure::new(path, "unreadable", "symlink loop"),
     }
-    let below = path.strip_prefix(root).ok().filter(|below| !below.as_os_str().is_empty());
-    let below = below.or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
-    let Some(name) = below.to_str() else {
-        return Err(Failure::new(path, "bad_name", "its name is not in Unicode: rename it"));
-    };
-    let title = Title::parse(name).map_err(|error| {
-        Failure::new(path, "bad_name", format!("its path below the folder, which is its title, {error}"))
-    })?;
-    Ok(Found { path: path.to_owned(), title, size: metadata.len(), stamp: stamp(&metadata) })
 }
 
-/// What a file looks like from outside.
+/// Why an entry of a folder is left out by its name alone.
+fn left_out(root: &Path, entry: &DirEntry, excluded: &GlobSet) -> Option<Failure> {
+    let (path, name) = (entry.path(), entry.file_name());
+    if entry.depth() > 0 && is_left_out(name) {
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        return Some(if hidden {
+            Failure::skipped(path, "hidden", "its name begins with a dot")
+        } else {
+            Failure::skipped(path, "system", "a folder of the system")
+        });
+    }
+    (path != root && excluded.is_match(&*below(root, path))).then(|| Failure::skipped(path, "excluded", "not selected"))
+}
+
+/// A file's path below the root that it was found under, in NFC; of a file that is the root, its name.
+fn below(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).ok().filter(|below| !below.as_os_str().is_empty());
+    let below = below.or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
+    below.to_string_lossy().nfc().collect()
+}
+
+fn look(root: &Path, selection: &Selection, entry: &DirEntry) -> Result<Found, Failure> {
+    let (path, named) = (entry.path(), entry.path() == root);
+    if let Some(skipped) = left_out(root, entry, &GlobSet::empty()) {
+        return Err(skipped);
+    }
+    let name = below(root, path);
+    if !selection.takes(&name) {
+        return Err(Failure::skipped(path, "excluded", "not selected"));
+    }
+    let metadata = entry.metadata().map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(Failure::no_image(path, named, "no_file", "not a regular file"));
+    }
+    let bad_name = |reason: &str| {
+        let mut failure = Failure::no_image(path, named, "bad_name", reason);
+        failure.skipped &= is_no_image(path);
+        failure
+    };
+    if path.to_str().is_none() {
+        return Err(bad_name("its name is not valid Unicode: rename it"));
+    }
+    let title = Title::parse(&format!("{}{name}", selection.prefix))
+        .map_err(|error| bad_name(&format!("its relative path, used as the title, {error}")))?;
+    Ok(Found { path: path.to_owned(), title, size: metadata.len(), stamp: stamp(&metadata), named })
+}
+
+/// True if a file can be read and does not begin as an image does.
+fn is_no_image(path: &Path) -> bool {
+    let mut start = [0; 16];
+    File::open(path)
+        .and_then(|mut file| fill(&mut file, &mut start))
+        .is_ok_and(|count| sniff(&start[..count]).is_none())
+}
+
+/// Returns the stamp of a file.
 pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     let mut hash = Sha256::new();
     for number in [metadata.dev(), metadata.ino(), metadata.size()] {
@@ -127,21 +260,14 @@ pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     for number in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
         hash.update(number.to_le_bytes());
     }
-    half(&hash.finalize())
+    first_16(&hash.finalize())
 }
 
-/// Reads a file once, from beginning to end, in pieces. `most`: bytes that the user's plan takes.
+/// Reads and hashes a file. `most`: the plan's limit in bytes.
 pub(crate) fn read(found: Found, most: u64) -> Result<Item, Failure> {
     let (path, size) = (&found.path, found.size);
-    if size == 0 {
-        return Err(Failure::new(path, "empty", "it is empty"));
-    }
-    if size > most {
-        let most = indicatif::HumanBytes(most);
-        return Err(Failure::new(path, "too_large", format!("it is larger than the {most} that your plan takes")));
-    }
     let unreadable = |error: io::Error| Failure::unreadable(path, &error);
-    let changed = || Failure::new(path, "changed", "it changed while it was read: run the same command again");
+    let changed = || Failure::new(path, "changed", "changed while it was read: run the same command again");
     let mut file = File::open(path).map_err(unreadable)?;
     let mut buffer = vec![0; CHUNK.min(usize::try_from(size).unwrap_or(CHUNK))];
     let mut hash = Sha256::new();
@@ -154,12 +280,18 @@ pub(crate) fn read(found: Found, most: u64) -> Result<Item, Failure> {
         if length == 0 {
             kind = sniff(&buffer[..count]);
             if kind.is_none() {
-                let reason = "it is not an image that the service takes: JPEG, PNG, WebP or GIF";
-                return Err(Failure::new(path, "not_an_image", reason));
+                return Err(Failure::no_image(path, found.named, "not_an_image", NOT_AN_IMAGE));
+            }
+            if size > most {
+                let most = indicatif::HumanBytes(most);
+                return Err(Failure::new(path, "too_large", format!("larger than your plan's limit of {most}")));
             }
         }
         hash.update(&buffer[..count]);
         length += count as u64;
+    }
+    if length == 0 && size == 0 {
+        return Err(Failure::no_image(path, found.named, "empty", "empty"));
     }
     let metadata = file.metadata().map_err(unreadable)?;
     let Some(kind) = kind.filter(|_| length == size && stamp(&metadata) == found.stamp) else { return Err(changed()) };
@@ -181,7 +313,7 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// What a file begins with says what it is, whatever its name. The service looks further.
+/// Detects the type from the first bytes. The service checks the whole file.
 fn sniff(start: &[u8]) -> Option<ContentType> {
     if start.starts_with(&[0xff, 0xd8, 0xff]) {
         Some(ContentType::Jpeg)
@@ -203,10 +335,28 @@ mod tests {
 
     use super::*;
 
+    fn selection(include: &[&str], exclude: &[&str], prefix: &str) -> Selection {
+        let globs = |all: &[&str]| Globs::new(&all.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap();
+        Selection { include: globs(include), exclude: globs(exclude), prefix: prefix.into() }
+    }
+
+    #[test]
+    fn a_pattern_matches_a_name_at_any_depth_or_with_a_slash_a_path() {
+        let takes = |include: &[&str], exclude: &[&str], path: &str| selection(include, exclude, "").takes(path);
+        assert!(takes(&["*.jpg"], &[], "a/b/c.jpg") && !takes(&["*.jpg"], &[], "c.png"));
+        assert!(takes(&["2024"], &[], "2024/c.jpg") && takes(&["2024/"], &[], "a/2024/c.jpg"));
+        assert!(!takes(&["2024/"], &[], "2024"));
+        assert!(takes(&["2024/*"], &[], "2024/c.jpg") && !takes(&["2024/*"], &[], "a/2024/c.jpg"));
+        assert!(takes(&["/*.jpg"], &[], "c.jpg") && !takes(&["/*.jpg"], &[], "a/c.jpg"));
+        assert!(!takes(&["*.jpg"], &["draft*"], "a/draft 1.jpg") && !takes(&[], &["raw"], "a/raw/b/c.jpg"));
+        assert!(takes(&["cafe\u{301}*"], &[], "caf\u{e9}.jpg"));
+        assert!(Globs::new(&["[".into()]).is_err());
+    }
+
     fn found(roots: &[PathBuf]) -> Vec<Result<Found, Failure>> {
         let mut all = Vec::new();
         let places: Vec<Place> = roots.iter().map(|root| Place::root(root)).collect();
-        walk(&places, &mut |one| {
+        walk(&places, &selection(&[], &[], ""), &mut |one| {
             all.push(one);
             true
         });
@@ -219,7 +369,6 @@ mod tests {
         let deep = folder.path().join("Cafe\u{301}/Ω");
         fs::create_dir_all(&deep).unwrap();
         fs::write(deep.join("1.jpg"), b"x").unwrap();
-        fs::write(folder.path().join(".hidden.jpg"), b"x").unwrap();
         let file = deep.join("1.jpg");
         let titles: Vec<String> =
             found(&[folder.path().to_owned(), file]).into_iter().map(|one| one.unwrap().title.to_string()).collect();
@@ -235,11 +384,16 @@ mod tests {
         fs::write(at(b"two\nlines.jpg"), b"x").unwrap();
         std::os::unix::fs::symlink("nowhere", at(b"dangling.jpg")).unwrap();
         std::os::unix::fs::symlink(folder.path(), at(b"circle")).unwrap();
+        fs::write(at(b"two\nlines.txt"), b"text").unwrap();
+        fs::write(at(b".hidden.jpg"), b"x").unwrap();
+        fs::create_dir_all(at(b"@eaDir/good.jpg")).unwrap();
+        fs::write(at(b"@eaDir/good.jpg/SYNOPHOTO_THUMB_XL.jpg"), b"x").unwrap();
         let (good, bad): (Vec<_>, Vec<_>) = found(&[folder.path().to_owned()]).into_iter().partition(Result::is_ok);
         assert_eq!(good.len(), 1);
-        let mut codes: Vec<&str> = bad.into_iter().map(|one| one.unwrap_err().code).collect();
+        let mut codes: Vec<_> = bad.into_iter().map(Result::unwrap_err).map(|one| (one.skipped, one.code)).collect();
         codes.sort_unstable();
-        assert_eq!(codes, ["bad_name", "bad_name", "unreadable", "unreadable"]);
+        let failed = ["bad_name", "bad_name", "unreadable", "unreadable"].map(|code| (false, code));
+        assert_eq!(codes, [&failed[..], &[(true, "bad_name"), (true, "hidden"), (true, "system")]].concat());
     }
 
     #[test]
@@ -257,6 +411,7 @@ mod tests {
         assert_eq!(read_of(b"GIF89a...").map(|read| read.0), Ok(ContentType::Gif));
         assert_eq!(read_of(b"%PDF-1.7"), Err("not_an_image"));
         assert_eq!(read_of(b""), Err("empty"));
-        assert_eq!(read_of(&[0xff; 1001]), Err("too_large"));
+        assert_eq!(read_of(&[&[0xff, 0xd8][..], &[0xff; 999]].concat()), Err("too_large"));
+        assert_eq!(read_of(&[7; 1001]), Err("not_an_image"));
     }
 }

@@ -1,5 +1,5 @@
-//! `upload`: files are read, registered in batches and sent side by side, each step as far ahead of the next as a short
-//! queue allows, so that nothing grows with their number but the journal.
+//! `upload`: reads files, registers them in batches and uploads them concurrently. Short queues connect the steps, so only the
+//! journal grows with the number of files.
 //!
 //! ```text
 //! walk ─▶ read (hash) ─▶ register (batches) ─▶ put (side by side) ─▶ settle (ready or rejected)
@@ -8,12 +8,13 @@
 
 mod files;
 mod progress;
-mod put;
 mod register;
 mod settle;
+mod upload_file;
 mod watch;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -26,37 +27,37 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use crate::api::{self, Upload};
 use crate::args;
 use crate::client::Client;
-use crate::config::{Config, Folder};
+use crate::config::{Config, ConfigDir};
 use crate::error::{Error, Result, exit};
 use crate::images::each;
 use crate::journal::{Content, Journal, State};
-use crate::output::{Output, line, plain};
-use crate::retry::Gate;
+use crate::output::{Output, escape_control, line};
+use crate::retry::RetryGate;
 
-use files::{Failure, Found, Item, Place, read, walk};
+use files::{Failure, Found, Item, Place, Selection, read, walk};
 use progress::Progress;
 
 const CONCURRENCY: usize = 8;
-/// Files that are hashed at the same time.
+/// Files that are hashed concurrently.
 const READERS: usize = 4;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Failures that are told at the end; more are counted.
+/// Failures that are listed at the end; further ones are only counted.
 const TOLD: usize = 1000;
 
-/// How long a service that fails is tried again before an upload gives up, until the next run.
+/// For how long failed requests are retried before the upload stops.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A registered file that is to be sent.
+/// A registered file to upload.
 struct Job {
     file: Found,
     id: ImageId,
-    /// Where to; asked for where it is missing.
+    /// `None`: ask the service for a URL.
     upload: Option<Upload>,
 }
 
 /// A file whose content is known.
 enum Looked {
-    /// It looks as it did when the journal took note of it.
+    /// Its stamp is in the journal.
     Recognised(Found, Content),
     Read(Item),
 }
@@ -66,33 +67,36 @@ struct Run<'a> {
     client: &'a Client,
     out: Output,
     arguments: &'a args::Upload,
+    selection: Selection,
     concurrency: usize,
-    /// Bytes that the plan takes.
+    /// The plan's limit for a file, in bytes.
     most: u64,
-    /// Absent in a dry run of somebody who is not logged in.
+    /// `None` in a dry run without a login.
     journal: Option<Mutex<Journal>>,
     progress: Progress,
     report: Mutex<Report>,
-    /// Uploaded, and not known to be ready.
-    unsettled: Mutex<Vec<ImageId>>,
-    /// The bucket's.
-    gate: Gate,
+    /// The paths of images that are uploaded and not yet ready.
+    unsettled: Mutex<HashMap<ImageId, PathBuf>>,
+    /// For requests to the bucket.
+    gate: RetryGate,
 }
 
-/// What became of the files.
+/// The result of a run.
 #[derive(Debug, Default)]
 struct Report {
     uploaded: u64,
     uploaded_bytes: u64,
-    /// Finished by an earlier run.
+    /// Uploaded by an earlier run.
     already: u64,
-    /// With a content that is there under another title.
+    /// Files whose content has been uploaded under another title.
     copies: u64,
     would: u64,
     would_bytes: u64,
     ready: u64,
-    /// Of the failed, what the service found to be no image after it was uploaded.
+    /// Of the failed, those that the service rejected after they were uploaded.
     rejected: u64,
+    /// Not images, hidden, or not selected.
+    skipped: u64,
     failed: u64,
     failures: Vec<Failure>,
     unsettled: u64,
@@ -100,22 +104,25 @@ struct Report {
 
 pub(crate) async fn run(
     client: &Client,
-    folder: &Folder,
+    folder: &ConfigDir,
     config: &Config,
     out: Output,
     arguments: &args::Upload,
 ) -> Result<u8> {
+    let selection = Selection::new(arguments)?;
     let known = client.is_logged_in().await;
     if !known && !arguments.dry_run {
-        return Err(Error::NotLoggedIn("You are not logged in: `tintype login`.".into()));
+        return Err(Error::NotLoggedIn("You are not logged in. Log in with `tintype login`.".into()));
     }
     let (mut most, mut journal) = (MAX_IMAGE_BYTES, None);
     if known {
-        let me = client.ask(api::GET_ME).send().await?;
-        let plans = client.ask(api::LIST_PLANS).send().await?.results;
+        let me = client.request(api::GET_ME).send().await?;
+        let plans = client.request(api::LIST_PLANS).send().await?.results;
         let plan = plans.into_iter().find(|plan| Some(&plan.name) == me.plan.as_ref());
         let plan = plan.ok_or_else(|| {
-            Error::Other("Your account has no plan, which uploading needs: ask who runs the service for one.".into())
+            Error::Other(
+                "Uploading requires a plan, and your account has no plan: ask who runs the service for one.".into(),
+            )
         })?;
         most = plan.max_image_bytes;
         journal = Some(Mutex::new(Journal::open(folder, &client.url, &me.id, arguments.copies)?));
@@ -124,29 +131,28 @@ pub(crate) async fn run(
         client,
         out,
         arguments,
+        selection,
         concurrency: arguments.concurrency.map(usize::from).or(config.concurrency).unwrap_or(CONCURRENCY).clamp(1, 64),
         most,
         journal,
-        progress: Progress::new(out.quiet || arguments.dry_run),
+        progress: Progress::new(out.quiet || arguments.dry_run, &client.waiting),
         report: Mutex::default(),
         unsettled: Mutex::default(),
-        gate: Gate::default(),
+        gate: RetryGate::default(),
     };
     let result = tokio::select! {
         result = run.all() => result,
         () = interrupted() => {
-            run.progress.clear();
-            run.conclude();
-            out.note("Interrupted. The same command goes on where this one was.");
+            run.conclude(true);
+            out.note("Interrupted. Run the same command again to resume.");
             return Ok(exit::INTERRUPTED);
         }
     };
-    run.progress.clear();
-    let status = run.conclude();
+    let status = run.conclude(result.is_err());
     match result {
         Ok(()) => Ok(status),
         Err(error) => {
-            out.note("The same command goes on where this one was.");
+            out.note("Run the same command again to resume.");
             Err(error)
         }
     }
@@ -179,16 +185,16 @@ impl Run<'_> {
         self.round(self.arguments.paths.iter().map(|path| Place::root(path)).collect()).await?;
         let Some(mut watcher) = watcher else { return Ok(()) };
         loop {
-            self.conclude();
-            self.out.note("Watching for more. Ctrl-C ends it.");
+            self.conclude(false);
+            self.out.note("Watching for more files. Ctrl-C ends it.");
             *self.report() = Report::default();
             let places = watcher.changed().await?;
-            self.journal().forget_met();
+            self.journal().forget_seen();
             self.round(places).await?;
         }
     }
 
-    /// Uploads what is at these places.
+    /// Uploads the files at these places.
     async fn round(&self, places: Vec<Place>) -> Result<()> {
         let (to_register, registering) = mpsc::channel(256);
         let (to_put, putting) = mpsc::channel(64);
@@ -204,29 +210,31 @@ impl Run<'_> {
         };
         tokio::select! {
             result = work => result,
-            () = self.progress.tell() => unreachable!("it tells for ever"),
+            () = self.progress.report() => unreachable!("it never returns"),
         }
     }
 
-    /// How many files there are, and how large they are, for the progress alone.
+    /// Counts files and bytes, for the progress only.
     async fn count(&self, places: &[Place]) -> Result<()> {
         let (send, mut sizes) = mpsc::channel(1024);
-        let places = places.to_owned();
+        let (places, selection) = (places.to_owned(), self.selection.clone());
+        self.progress.counting(true);
         let walking = tokio::task::spawn_blocking(move || {
-            walk(&places, &mut |found| send.blocking_send(found.map_or(0, |found| found.size)).is_ok());
+            walk(&places, &selection, &mut |found| send.blocking_send(found.map_or(0, |found| found.size)).is_ok());
         });
         while let Some(size) = sizes.recv().await {
             self.progress.count(size);
         }
+        self.progress.counting(false);
         walking.await.map_err(|error| Error::Other(error.to_string()))
     }
 
-    /// Walks and reads, and sends each file to what it needs next.
+    /// Finds and reads files, and sends each one to its next step.
     async fn feed(&self, places: &[Place], to_register: Sender<Item>, to_put: Sender<Job>) -> Result<()> {
         let (send, found) = mpsc::channel(64);
-        let places = places.to_owned();
-        // It ends when nobody listens any more.
-        tokio::task::spawn_blocking(move || walk(&places, &mut |found| send.blocking_send(found).is_ok()));
+        let (places, selection) = (places.to_owned(), self.selection.clone());
+        // Ends when the channel is closed.
+        tokio::task::spawn_blocking(move || walk(&places, &selection, &mut |found| send.blocking_send(found).is_ok()));
         let found = stream::unfold(found, async |mut found: Receiver<_>| found.recv().await.map(|one| (one, found)));
         let read = found.map(|found| self.look(found)).buffered(READERS);
         read.map(Ok)
@@ -240,7 +248,7 @@ impl Run<'_> {
             .await
     }
 
-    /// Reads a file, unless it is known from outside.
+    /// Reads a file, unless its stamp is known.
     async fn look(&self, found: std::result::Result<Found, Failure>) -> std::result::Result<Looked, Failure> {
         let found = found?;
         if !self.arguments.recheck
@@ -254,7 +262,7 @@ impl Run<'_> {
         read.unwrap_or_else(|error| Err(Failure::new(&path, "failed", error.to_string()))).map(Looked::Read)
     }
 
-    /// Sends a file to what it needs next, if anything.
+    /// Sends a file to its next step, if it needs one.
     async fn pass_on(&self, looked: Looked, to_register: &Sender<Item>, to_put: &Sender<Job>) -> Result<()> {
         let (file, content, settled) = match &looked {
             Looked::Recognised(file, content) => (file, *content, false),
@@ -275,7 +283,7 @@ impl Run<'_> {
                 Looked::Recognised(..) => unreachable!("what is recognised is known"),
             };
         };
-        let Some(id) = known.image.filter(|&id| known.same_title && !self.journal().meet(id)) else {
+        let Some(id) = known.image.filter(|&id| known.same_title && !self.journal().mark_seen(id)) else {
             self.report().copies += 1;
             self.progress.over(file.size, false);
             self.event("copy", file, known.image);
@@ -288,13 +296,13 @@ impl Run<'_> {
             State::Registered if self.arguments.dry_run => self.would(file),
             State::Registered => return sent(to_put.send(Job { file: file.clone(), id, upload: None }).await),
             State::Rejected => {
-                let reason = known.reason.unwrap_or_else(|| "it is not an image that the service takes".into());
+                let reason = known.reason.unwrap_or_else(|| "not a valid image".into());
                 let reason = format!("the service rejected it before: {reason} (--recheck tries again)");
                 self.fail(Failure::new(&file.path, "rejected", reason), file.size);
             }
             _ => {
                 if known.state == State::Uploaded {
-                    self.unsettled().push(id);
+                    self.unsettled().insert(id, file.path.clone());
                 }
                 self.report().already += 1;
                 self.progress.over(file.size, false);
@@ -313,17 +321,17 @@ impl Run<'_> {
         if self.out.json {
             self.event("would_upload", item, None);
         } else if !self.out.quiet {
-            line(&format!("{}  {}", plain(&item.path.to_string_lossy()), plain(item.title.as_str())));
+            line(&format!("{}  {}", escape_control(&item.path.to_string_lossy()), escape_control(item.title.as_str())));
         }
     }
 
-    /// Notes every image that the service no longer has.
+    /// Marks the images that the service no longer has as gone.
     async fn recheck(&self) -> Result<()> {
         self.progress.note("Asking which images are there ...".into());
         let mut there: HashSet<ImageId> = HashSet::new();
         let ask = async |cursor, limit| {
             let query = api::ListImages { cursor, limit, ..Default::default() };
-            self.client.ask(api::LIST_IMAGES).query(&query).send().await
+            self.client.request(api::LIST_IMAGES).query(&query).send().await
         };
         let all = args::Pages { limit: 0, all: true };
         each(&all, ask, |image| there.extend(image.id.parse::<ImageId>().ok())).await?;
@@ -339,22 +347,27 @@ impl Run<'_> {
         lock(&self.report)
     }
 
-    fn unsettled(&self) -> MutexGuard<'_, Vec<ImageId>> {
+    fn unsettled(&self) -> MutexGuard<'_, HashMap<ImageId, PathBuf>> {
         lock(&self.unsettled)
     }
 
-    /// `size`: of its bytes, those that the progress has not counted yet.
+    /// `size`: bytes that the progress has not counted yet.
     fn fail(&self, failure: Failure, size: u64) {
-        self.progress.over(size, true);
+        self.progress.over(size, !failure.skipped);
         self.tell_failure(failure);
     }
 
     fn tell_failure(&self, failure: Failure) {
         if self.out.json {
-            let Failure { path, code, reason } = &failure;
-            line(&json!({"event": "failed", "path": path, "code": code, "reason": reason}).to_string());
+            let Failure { path, code, reason, skipped } = &failure;
+            let event = if *skipped { "skipped" } else { "failed" };
+            line(&json!({"event": event, "path": path, "code": code, "reason": reason}).to_string());
         }
         let mut report = self.report();
+        if failure.skipped {
+            report.skipped += 1;
+            return;
+        }
         report.failed += 1;
         if report.failures.len() < TOLD {
             report.failures.push(failure);
@@ -369,10 +382,16 @@ impl Run<'_> {
         }
     }
 
-    /// Says what became of the files, and gives the exit status for it.
-    fn conclude(&self) -> u8 {
-        let report = self.report();
-        let took = self.progress.elapsed();
+    /// Prints what became of the files, and returns the exit status for it. `stopped`: before all files were done.
+    fn conclude(&self, stopped: bool) -> u8 {
+        let mut report = self.report();
+        let (took, left) = (self.progress.elapsed(), if stopped { self.progress.left() } else { 0 });
+        if stopped {
+            report.unsettled = self.unsettled().len() as u64;
+        }
+        if !self.arguments.watch || stopped {
+            self.progress.clear();
+        }
         if self.out.json {
             line(
                 &json!({
@@ -384,14 +403,16 @@ impl Run<'_> {
                     "would_upload": report.would,
                     "ready": report.ready,
                     "rejected": report.rejected,
+                    "skipped": report.skipped,
                     "failed": report.failed,
                     "unsettled": report.unsettled,
+                    "left": left,
                     "seconds": took.as_secs_f64(),
                 })
                 .to_string(),
             );
         } else {
-            self.say(&report, took);
+            self.print_summary(&report, stopped.then_some(left), took);
         }
         if report.failed > 0 {
             exit::SOME_FAILED
@@ -402,7 +423,7 @@ impl Run<'_> {
         }
     }
 
-    fn say(&self, report: &Report, took: Duration) {
+    fn print_summary(&self, report: &Report, left: Option<u64>, took: Duration) {
         if !self.out.quiet {
             let mut parts = Vec::new();
             let mut part = |count: u64, text: &str| {
@@ -415,10 +436,17 @@ impl Run<'_> {
             let rate = format!("uploaded ({}, {}/s)", HumanBytes(report.uploaded_bytes), HumanBytes(rate));
             part(report.uploaded.saturating_sub(report.rejected), &rate);
             part(report.already, "there already");
-            part(report.copies, "with the same content as another");
-            part(report.unsettled, "not known to be ready yet");
+            part(report.copies, "duplicates, not uploaded");
+            part(report.unsettled, "uploaded, but not ready yet");
+            part(report.skipped, "skipped");
             part(report.failed, "failed");
-            let text = if parts.is_empty() { "nothing to upload".to_owned() } else { parts.join(", ") };
+            match left {
+                Some(left) if self.progress.is_counting() => part(left.max(1), "or more files left"),
+                Some(left) => part(left, "files left"),
+                None => {}
+            }
+            let nothing = if left.is_some() { "no files left" } else { "nothing to upload" };
+            let text = if parts.is_empty() { nothing.to_owned() } else { parts.join(", ") };
             let took =
                 if took < MINUTE { format!("{:.1} s", took.as_secs_f64()) } else { HumanDuration(took).to_string() };
             line(&format!("{text}, in {took}"));
@@ -428,7 +456,7 @@ impl Run<'_> {
         }
         let untold = report.failed.saturating_sub(report.failures.len() as u64);
         if untold > 0 {
-            eprintln!("and {} more, which --json names all", HumanCount(untold));
+            eprintln!("and {} more (--json lists all)", HumanCount(untold));
         }
     }
 }
@@ -437,7 +465,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic while it is held")
 }
 
-/// Nobody listens any more only where something else has failed, which is what is told then.
+/// A closed channel means that another stage has failed; that error is reported.
 fn sent<T>(result: std::result::Result<(), mpsc::error::SendError<T>>) -> Result<()> {
     result.map_err(|_| Error::Other("The upload was cut off.".into()))
 }

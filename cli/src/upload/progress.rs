@@ -1,14 +1,14 @@
-//! What an upload shows while it runs: bars on a terminal, now and then a line elsewhere.
+//! The progress of an upload: bars on a terminal, otherwise a line every few seconds.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::plain;
+use crate::output::{Waiting, escape_control};
 
-/// Between two plain lines.
+/// Time between two lines.
 const PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Progress {
@@ -16,10 +16,12 @@ pub(crate) struct Progress {
     bars: Option<Bars>,
     lines: bool,
     files: AtomicU64,
+    /// True while the files are being counted.
+    counting: AtomicBool,
     bytes: AtomicU64,
     done: AtomicU64,
     done_bytes: AtomicU64,
-    /// Of these, bytes that went over the wire.
+    /// Of `done_bytes`, those that were sent.
     sent: AtomicU64,
     failed: AtomicU64,
     note: Mutex<String>,
@@ -31,14 +33,14 @@ struct Bars {
     style: ProgressStyle,
 }
 
-/// A file on its way.
+/// A file that is being uploaded.
 pub(crate) struct OneFile<'a> {
     progress: &'a Progress,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    pub(crate) fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool, waiting: &Waiting) -> Self {
         let terminal = console_is_terminal();
         let bars = (terminal && !quiet).then(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
@@ -47,6 +49,7 @@ impl Progress {
             whole.set_style(
                 style("{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}").progress_chars("=> "),
             );
+            waiting.print_above(&all);
             Bars { all, whole, style: style("  {bar:20} {bytes:>10} of {total_bytes:10}  {msg}").progress_chars("=> ") }
         });
         Self {
@@ -54,6 +57,7 @@ impl Progress {
             lines: !terminal && !quiet,
             bars,
             files: AtomicU64::default(),
+            counting: AtomicBool::new(true),
             bytes: AtomicU64::default(),
             done: AtomicU64::default(),
             done_bytes: AtomicU64::default(),
@@ -63,7 +67,21 @@ impl Progress {
         }
     }
 
-    /// There is one more file than was known.
+    /// Says whether files are still being counted.
+    pub(crate) fn counting(&self, counting: bool) {
+        self.counting.store(counting, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_counting(&self) -> bool {
+        self.counting.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many of the files counted so far are not done.
+    pub(crate) fn left(&self) -> u64 {
+        self.files.load(Ordering::Relaxed).saturating_sub(self.done.load(Ordering::Relaxed))
+    }
+
+    /// Adds a file to the total.
     pub(crate) fn count(&self, bytes: u64) {
         self.files.fetch_add(1, Ordering::Relaxed);
         let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -72,7 +90,7 @@ impl Progress {
         }
     }
 
-    /// A file is over, of which so many bytes have not been counted by a [`OneFile`].
+    /// Counts a file as done, with this many bytes.
     pub(crate) fn over(&self, bytes: u64, failed: bool) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let failed = self.failed.fetch_add(u64::from(failed), Ordering::Relaxed) + u64::from(failed);
@@ -83,7 +101,7 @@ impl Progress {
         }
     }
 
-    /// A file that was counted as over has failed after all.
+    /// Counts a file that was done as failed.
     pub(crate) fn failed_late(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -98,14 +116,14 @@ impl Progress {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.all.insert_before(&bars.whole, ProgressBar::new(bytes));
             bar.set_style(bars.style.clone());
-            bar.set_message(plain(title));
+            bar.set_message(escape_control(title));
             bar
         });
         OneFile { progress: self, bar }
     }
 
-    /// Says how far it is, again and again, where there are no bars.
-    pub(crate) async fn tell(&self) {
+    /// Prints lines for ever where there are no bars.
+    pub(crate) async fn report(&self) {
         let mut last = (0, 0);
         loop {
             tokio::time::sleep(PAUSE).await;
@@ -136,7 +154,7 @@ impl Progress {
         self.began.elapsed()
     }
 
-    /// What comes before or after the files; of several since the last line, the last.
+    /// Shows a message; without bars, the latest one since the last line.
     pub(crate) fn note(&self, text: String) {
         match &self.bars {
             Some(bars) => bars.whole.set_message(text),
@@ -157,7 +175,7 @@ fn console_is_terminal() -> bool {
 }
 
 impl OneFile<'_> {
-    /// So many bytes are on their way.
+    /// Moves the bar of this file.
     pub(crate) fn set(&self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);

@@ -1,4 +1,4 @@
-//! Registering files in batches.
+//! Registers files in batches.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,35 +11,35 @@ use uuid::Uuid;
 use super::files::{Failure, Item};
 use super::{Job, Run, sent};
 use crate::api::{self, Paged, Upload};
-use crate::error::{Error, Refusal, Result};
-use crate::journal::{Batch, State, hex, title_hash, unhex};
+use crate::error::{ApiProblem, Error, Result};
+use crate::journal::{Batch, State, hex, title_digest, unhex};
 use crate::retry::Backoff;
 use crate::session::now;
 
-/// The most that the service takes at once.
+/// Files of a batch; the limit of the service.
 const MOST: usize = 1000;
-/// Bytes of a body: 1 MiB, less what is around the items.
+/// Bytes of a body: the limit of 1 MiB, less what surrounds the items.
 const MOST_BODY: usize = 1024 * 1024 - 1024;
-/// Bytes of files: their upload URLs live for 15 minutes.
+/// Bytes of the files of a batch: their upload URLs expire after 15 minutes.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
-/// The first batch, so that uploading begins; each later one may be twice as large.
+/// Files of the first batch, small so that uploading begins early. Each later batch may be twice as large.
 const FIRST: usize = 64;
-/// How long a batch waits for one more.
+/// How long a batch waits for another file.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Files whose titles are taken, before it is looked up by what.
+/// Files with taken titles that are collected before one search for the images that hold them.
 const TAKEN: usize = 4096;
 
 pub(super) enum Outcome {
     Made(ImageId, Upload),
     TitleTaken,
-    /// Another try may do.
+    /// A retry may succeed.
     Busy,
-    /// Code, reason.
+    /// The code and the reason.
     Refused(&'static str, String),
 }
 
 impl Run<'_> {
-    /// Registers files as they come.
+    /// Registers files as they arrive.
     pub(super) async fn register_all(&self, mut items: Receiver<Item>, to_put: Sender<Job>) -> Result<()> {
         let (mut taken, mut most) = (Vec::new(), FIRST);
         loop {
@@ -61,7 +61,7 @@ impl Run<'_> {
     }
 
     fn taken(&self, item: Item) {
-        self.journal().unplan(item.content, &item.file.title);
+        self.journal().abandon(item.content, &item.file.title);
         let reason = format!(
             "you have another image with the title {:?}: rename the file, or remove that image first",
             item.file.title.as_str()
@@ -69,7 +69,7 @@ impl Run<'_> {
         self.fail(Failure::new(&item.file.path, "title_taken", reason), item.file.size);
     }
 
-    /// Registers a batch and passes on what was made. Gives those whose titles are taken.
+    /// Registers a batch, sends the registered files on, and returns those whose titles are taken.
     async fn register_each(&self, mut items: Vec<Item>, to_put: &Sender<Job>) -> Result<Vec<Item>> {
         let mut taken = Vec::new();
         let mut backoff = Backoff::new(super::PATIENCE);
@@ -84,7 +84,7 @@ impl Run<'_> {
                     Outcome::TitleTaken => taken.push(item),
                     Outcome::Busy => busy.push(item),
                     Outcome::Refused(code, reason) => {
-                        self.journal().unplan(item.content, &item.file.title);
+                        self.journal().abandon(item.content, &item.file.title);
                         self.fail(Failure::new(&item.file.path, code, reason), item.file.size);
                     }
                 }
@@ -92,14 +92,16 @@ impl Run<'_> {
             items = busy;
             if !items.is_empty() {
                 let wait = backoff.next(None);
-                let wait = wait.ok_or_else(|| Error::Unreachable("The service stays too busy.".into()))?;
+                let why = "The service is overloaded.";
+                let wait = wait.ok_or_else(|| Error::Unreachable(why.into()))?;
+                self.client.waiting.retrying(why, &backoff, None);
                 tokio::time::sleep(wait).await;
             }
         }
         Ok(taken)
     }
 
-    /// What became of each.
+    /// Registers a batch and returns the outcome of each file.
     pub(super) async fn register(&self, items: &[Item]) -> Result<Vec<Outcome>> {
         let images = items.iter().map(|item| self.draft(item)).collect();
         let batch = Batch {
@@ -122,9 +124,10 @@ impl Run<'_> {
         }
     }
 
-    /// Sends a batch that the journal knows, and notes its answer there.
+    /// Sends a batch from the journal and records the response.
     async fn send_batch(&self, batch: &Batch) -> Result<Vec<api::BatchResult>> {
-        let asked = self.client.ask(api::CREATE_BATCH).body(batch.body.clone()).key(&batch.key).send().await;
+        let asked =
+            self.client.request(api::CREATE_BATCH).body(batch.body.clone()).idempotency_key(&batch.key).send().await;
         let results = match asked {
             Ok(answer) => answer.results,
             Err(error) => {
@@ -142,7 +145,7 @@ impl Run<'_> {
             .filter_map(|(index, (result, image))| {
                 let id: ImageId = result.id.as_deref()?.parse().ok()?;
                 let content = unhex(image.sha256.as_deref()?)?;
-                let title = title_hash(&Title::parse(&image.title).ok()?);
+                let title = title_digest(&Title::parse(&image.title).ok()?);
                 Some((content, title, batch.stamps.get(index).copied().flatten(), id))
             })
             .collect();
@@ -161,13 +164,13 @@ impl Run<'_> {
         }
     }
 
-    /// Repeats what an earlier run sent without seeing the answer: the service gives the first answer again, so the
-    /// journal learns what was registered.
+    /// Repeats the batches of earlier runs that got no response. The service returns the first response again, so the journal
+    /// learns what was registered.
     pub(super) async fn repeat_unanswered(&self) -> Result<()> {
         let unanswered = self.journal().take_unanswered();
         for batch in unanswered {
             match self.send_batch(&batch).await {
-                // A refusal now is as good as one then: its files are met again in a moment.
+                // After a refusal, this run registers the files again.
                 Ok(_) | Err(Error::Refused(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -175,8 +178,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Finds out what holds the titles of these files: the same content, which then is there already, or goes on; a
-    /// file's earlier content that was never uploaded, which gives way; or another image. Gives those to try again.
+    /// Finds the images that hold the titles of these files. An image with the same content is complete or is continued; one
+    /// with an earlier content of the file that was never uploaded is deleted; any other one is a conflict. Returns the files
+    /// to register again.
     async fn look_up(&self, taken: Vec<Item>, to_put: &Sender<Job>) -> Result<Vec<Item>> {
         self.progress.note("Looking up images of the same titles ...".into());
         let mut again = Vec::new();
@@ -187,7 +191,7 @@ impl Run<'_> {
         let mut cursor = None;
         loop {
             let query = api::ListImages { cursor, limit: Some(100), ..Default::default() };
-            let (images, next) = self.client.ask(api::LIST_IMAGES).query(&query).send().await?.split();
+            let (images, next) = self.client.request(api::LIST_IMAGES).query(&query).send().await?.split();
             for image in images.into_iter().filter(|image| image.status != "rejected") {
                 for item in wanted.remove(&image.title).unwrap_or_default() {
                     again.extend(self.meet(item, &image, to_put).await?);
@@ -198,7 +202,7 @@ impl Run<'_> {
                 _ => break,
             }
         }
-        // The title was given back in the meantime.
+        // Their titles have become free.
         again.extend(wanted.into_values().flatten());
         Ok(again)
     }
@@ -216,19 +220,19 @@ impl Run<'_> {
                 self.report().already += 1;
                 self.progress.over(item.file.size, false);
                 self.event("already", &item.file, Some(id));
-                self.unsettled().push(id);
+                self.unsettled().insert(id, item.file.path);
             }
             return Ok(None);
         }
         let gives_way = pending && {
             let journal = self.journal();
-            journal.state_of(id) == Some(State::Registered) && !journal.is_met(id)
+            journal.state_of(id) == Some(State::Registered) && !journal.is_seen(id)
         };
         if !gives_way {
             self.taken(item);
             return Ok(None);
         }
-        match self.client.ask(api::DELETE_IMAGE).at(&image.id).send().await {
+        match self.client.request(api::DELETE_IMAGE).path_param(&image.id).send().await {
             Ok(()) => {}
             Err(error) if error.refused_with("not_found") => {}
             Err(error) => return Err(error),
@@ -238,7 +242,7 @@ impl Run<'_> {
     }
 }
 
-/// The next batch, and whether more may follow.
+/// Collects the next batch. Returns false if none follows.
 async fn gather(items: &mut Receiver<Item>, most: usize) -> (Vec<Item>, bool) {
     let mut batch = Vec::new();
     let (mut body, mut bytes) = (0, 0);
@@ -260,7 +264,7 @@ async fn gather(items: &mut Receiver<Item>, most: usize) -> (Vec<Item>, bool) {
     (batch, true)
 }
 
-/// The same, of what is there already.
+/// Splits files into batches.
 fn batches(items: Vec<Item>) -> Vec<Vec<Item>> {
     let mut batches: Vec<Vec<Item>> = Vec::new();
     let mut body = 0;
@@ -280,12 +284,12 @@ fn batches(items: Vec<Item>) -> Vec<Vec<Item>> {
     batches
 }
 
-/// Bytes of an item in a batch's body, at most: each of a title's bytes may be escaped with two.
+/// The most bytes of an item in a body: JSON may escape each byte of a title with two.
 fn weight(item: &Item) -> usize {
     item.file.title.as_str().len() * 2 + 200
 }
 
-/// Of the item with the longest title.
+/// The same for the longest title.
 const fn weight_most() -> usize {
     Title::MAX_CHARS * 4 * 2 + 200
 }
@@ -296,8 +300,8 @@ fn outcome(result: api::BatchResult, item: &Item) -> Outcome {
         (201, Some(id), Some(upload), _) => Outcome::Made(id, upload),
         (409, ..) => Outcome::TitleTaken,
         (429 | 500.., ..) => Outcome::Busy,
-        (403, _, _, Some(problem)) => Outcome::Refused("refused", Refusal::from(problem).to_string()),
-        (_, _, _, Some(problem)) => Outcome::Refused("invalid", Refusal::from(problem).to_string()),
+        (403, _, _, Some(problem)) => Outcome::Refused("refused", ApiProblem::from(problem).to_string()),
+        (_, _, _, Some(problem)) => Outcome::Refused("invalid", ApiProblem::from(problem).to_string()),
         _ => Outcome::Refused("invalid", format!("the service did not take {:?}", item.file.title.as_str())),
     }
 }
@@ -310,7 +314,13 @@ mod tests {
     use super::*;
 
     fn item(title: &str) -> Item {
-        let file = Found { path: title.into(), title: Title::parse(title).unwrap(), size: u64::MAX, stamp: [7; 16] };
+        let file = Found {
+            path: title.into(),
+            title: Title::parse(title).unwrap(),
+            size: u64::MAX,
+            stamp: [7; 16],
+            named: false,
+        };
         Item { file, kind: ContentType::Jpeg, content: [7; 32], settled: true }
     }
 

@@ -1,8 +1,8 @@
-//! Waiting until uploaded images are ready or rejected.
+//! Waits until uploaded images are ready or rejected.
 //!
-//! Lists are newest first and ids sort by time, so an image stays where it is in the list: one pass goes through it from the
-//! newest to the oldest that is waited for. After it, one page is asked for at a time, the oldest first, as images get ready in
-//! about that order; only where nothing has changed on a page, the next is looked at.
+//! Lists are newest first and ids sort by time, so an image keeps its place in the list. One pass reads the list from the
+//! newest image to the oldest one waited for. Afterwards the client requests one page at a time, the oldest first, because
+//! images become ready in about that order; it goes to the next page only if nothing has changed on this one.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -22,16 +22,16 @@ const PAGE: u64 = 100;
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// A page of the list, and those of its images that are open.
+/// A page of the list, and its images that are neither ready nor rejected.
 struct Page {
     cursor: Option<String>,
     open: Vec<ImageId>,
 }
 
 impl Run<'_> {
-    /// Waits for what was uploaded, as long as there is progress now and then.
+    /// Waits for uploaded images, until none has become ready for the time of `--wait`.
     pub(super) async fn settle(&self) -> Result<()> {
-        let mut open: HashSet<ImageId> = self.unsettled().drain(..).collect();
+        let mut open: HashSet<ImageId> = self.unsettled().keys().copied().collect();
         let Some(&oldest) = open.iter().min() else { return Ok(()) };
         let mut pages = Vec::new();
         let mut cursor = None;
@@ -56,7 +56,7 @@ impl Run<'_> {
                 _ => break,
             }
         }
-        // Not on the list: deleted, or given up by the service.
+        // Not in the list: deleted or expired.
         for id in open {
             self.lost(id)?;
         }
@@ -69,6 +69,7 @@ impl Run<'_> {
             self.progress.note(format!("Waiting for {} images ...", HumanCount(left as u64)));
             if last.elapsed() > self.arguments.wait {
                 self.report().unsettled += left as u64;
+                self.unsettled().clear();
                 return Ok(());
             }
             tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
@@ -93,12 +94,12 @@ impl Run<'_> {
 
     async fn page(&self, cursor: Option<String>) -> Result<(Vec<Image>, Option<String>)> {
         let query = api::ListImages { cursor, limit: Some(PAGE), ..Default::default() };
-        Ok(self.client.ask(api::LIST_IMAGES).query(&query).send().await?.split())
+        Ok(self.client.request(api::LIST_IMAGES).query(&query).send().await?.split())
     }
 
     async fn ask_again(&self, page: &mut Page) -> Result<()> {
         if let [id] = page.open[..] {
-            match self.client.ask(api::GET_IMAGE).at(&id.to_string()).send().await {
+            match self.client.request(api::GET_IMAGE).path_param(&id.to_string()).send().await {
                 Ok(image) if !self.settled(id, &image)? => {}
                 Ok(_) => page.open.clear(),
                 Err(error) if error.refused_with("not_found") => {
@@ -115,7 +116,7 @@ impl Run<'_> {
             match images.iter().find(|image| image.id.parse() == Ok(id)) {
                 Some(image) if self.settled(id, image)? => {}
                 Some(_) => open.push(id),
-                // The cursor of the first page names no place: newer images have pushed it off.
+                // The first page has no cursor: newer images have moved this one to the next page.
                 None if page.cursor.is_none() => open.push(id),
                 None => self.lost(id)?,
             }
@@ -124,37 +125,40 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether it is over with an image.
+    /// True if an image is ready or rejected.
     fn settled(&self, id: ImageId, image: &Image) -> Result<bool> {
         match image.status.as_str() {
             "ready" => {
                 self.journal().became(id, State::Ready, None)?;
                 self.report().ready += 1;
+                let path = self.unsettled().remove(&id).unwrap_or_default();
                 if self.out.json {
-                    line(&json!({"event": "ready", "title": image.title, "id": image.id}).to_string());
+                    let path = path.to_string_lossy();
+                    line(&json!({"event": "ready", "path": path, "title": image.title, "id": image.id}).to_string());
                 }
             }
             "rejected" => {
-                let why = image.reject_reason.as_deref().unwrap_or("it is not an image that the service takes");
+                let why = image.reject_reason.as_deref().unwrap_or("not a valid image");
                 self.journal().became(id, State::Rejected, Some(why))?;
                 self.report().rejected += 1;
-                self.fail_late(&image.title, "rejected", format!("the service rejected it: {why}"));
+                self.fail_late(id, "rejected", format!("the service rejected it: {why}"));
             }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    /// The image is not there any more, for whatever reason.
+    /// The image no longer exists, for whatever reason.
     fn lost(&self, id: ImageId) -> Result<()> {
         self.journal().became(id, State::Gone, None)?;
-        self.fail_late(&id.to_string(), "gone", "the image was deleted before it was ready".to_owned());
+        self.fail_late(id, "gone", "the image was deleted before it was ready".to_owned());
         Ok(())
     }
 
-    /// A file that was taken for uploaded is none.
-    fn fail_late(&self, title: &str, code: &'static str, reason: String) {
-        let failure = Failure::new(std::path::Path::new(title), code, reason);
+    /// Reclassifies an uploaded file as failed.
+    fn fail_late(&self, id: ImageId, code: &'static str, reason: String) {
+        let path = self.unsettled().remove(&id).unwrap_or_default();
+        let failure = Failure::new(&path, code, reason);
         self.progress.failed_late();
         self.tell_failure(failure);
     }

@@ -1,4 +1,4 @@
-//! What changes in folders.
+//! Watches folders for changes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,36 +8,36 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::files::Place;
+use super::files::{Place, is_left_out};
 use crate::error::{Error, Result};
 
-/// A file is taken for complete when nothing has happened to it for so long ...
+/// A file counts as complete after this time without an event ...
 const QUIET: Duration = Duration::from_secs(2);
 
-/// ... or for so long after who wrote it has closed it.
+/// ... or this time after its writer has closed it.
 const CLOSED: Duration = Duration::from_millis(300);
 
-/// Paths that are remembered one by one; where more change at once, everything is looked at anew.
+/// Paths that are remembered one by one. If more change at once, the roots are searched again.
 const MOST: usize = 1000;
 
 pub(super) struct Watcher {
-    /// As they were named, and absolute, as events name them.
+    /// As the user named them, and absolute, as events name them.
     roots: Vec<(PathBuf, PathBuf)>,
-    /// Watches as long as it lives.
+    /// Dropping it ends the watch.
     _watcher: RecommendedWatcher,
     events: UnboundedReceiver<notify::Result<Event>>,
-    /// What has changed, and when it is taken for complete.
+    /// Changed paths, and when each counts as complete.
     waiting: HashMap<Place, Instant>,
 }
 
 impl Watcher {
-    /// Watches from now on.
+    /// Begins to watch.
     pub(super) fn new(roots: &[PathBuf]) -> Result<Self> {
         let (send, events) = unbounded_channel();
         let failed = |error: notify::Error| Error::Other(format!("The folders cannot be watched: {error}."));
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.as_ref().map_or(true, |event| event.need_rescan() || wait_after(&event.kind).is_some()) {
-                // Whoever listened may be gone.
+                // The receiver may have been dropped.
                 send.send(event).ok();
             }
         })
@@ -51,7 +51,7 @@ impl Watcher {
         Ok(Self { roots: known, _watcher: watcher, events, waiting: HashMap::new() })
     }
 
-    /// Waits until something has changed and is complete.
+    /// Waits for changed files that are complete.
     pub(super) async fn changed(&mut self) -> Result<Vec<Place>> {
         loop {
             let now = Instant::now();
@@ -70,13 +70,13 @@ impl Watcher {
                 },
             };
             match event {
-                None => return Err(Error::Other("The folders cannot be watched any more.".into())),
+                None => return Err(Error::Other("The folders can no longer be watched.".into())),
                 Some(Ok(event)) if !event.need_rescan() && self.waiting.len() < MOST => {
                     if let Some(wait) = wait_after(&event.kind) {
                         event.paths.iter().for_each(|path| self.note(path, Instant::now() + wait));
                     }
                 }
-                // Events were lost, or there are too many: everything is looked at.
+                // Events were lost, or there are too many: search the roots.
                 Some(_) => {
                     self.waiting.clear();
                     let at = Instant::now() + QUIET;
@@ -89,7 +89,7 @@ impl Watcher {
     fn note(&mut self, path: &Path, at: Instant) {
         for (root, absolute) in &self.roots {
             let Ok(below) = path.strip_prefix(absolute) else { continue };
-            if below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b".")) {
+            if below.components().any(|part| is_left_out(part.as_os_str())) {
                 continue;
             }
             let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
@@ -98,7 +98,7 @@ impl Watcher {
     }
 }
 
-/// How long after an event nothing more must have happened.
+/// How long after an event the file counts as complete, if no other event follows.
 fn wait_after(kind: &EventKind) -> Option<Duration> {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {

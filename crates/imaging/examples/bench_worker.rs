@@ -1,12 +1,12 @@
-//! The engine as the benchmark runs it. A line in: path, format, directory for the results (or
-//! `-`), `encode` or `pixels` (the pictures before they are encoded, as PNG, for measuring
-//! quality). A line out: the sizes of the results in bytes.
+//! Runs the engine for benchmarks. Each input line: path, format, output directory (or `-`), and `encode`
+//! or `pixels` (the thumbnails before encoding, as PNG, for measuring quality). Each output line: the
+//! sizes of the results in bytes.
 
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufRead, Write};
 
-use tintype_imaging::{DEFAULT_MAX_PIXELS, Format, Request, process, render};
+use tintype_imaging::{DEFAULT_MAX_PIXELS, Format, ThumbnailRequest, process, render};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let [path, format, directory, mode] = line.split('\t').collect::<Vec<_>>()[..] else {
             return Err("four fields are needed".into());
         };
-        let request = Request {
+        let request = ThumbnailRequest {
             declared: Format::from_content_type(&format!("image/{format}")).ok_or("format")?,
             heights: &[400, 200],
             max_pixels: DEFAULT_MAX_PIXELS,

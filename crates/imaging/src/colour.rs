@@ -1,11 +1,11 @@
-//! Every colour space that comes in to sRGB (or grey of the same tone curve), on the small picture.
+//! Converts thumbnails to sRGB, or to gray with the same tone curve.
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
 use crate::picture::{Model, Picture, Samples};
 
-/// The picture in sRGB. A profile that cannot be read or does not fit the picture is passed over:
-/// untagged is how most viewers show such a picture too.
+/// Converts an image to sRGB. Ignores a profile that is invalid or does not fit the color model, as most
+/// viewers do.
 pub(crate) fn to_srgb(picture: Picture, icc_profile: Option<&[u8]>) -> Picture {
     let profile = icc_profile.and_then(|bytes| ColorProfile::new_from_slice(bytes).ok());
     let picture = match picture.model {
@@ -31,7 +31,7 @@ fn rgb_to_srgb(picture: Picture, profile: &ColorProfile) -> Picture {
     let Some(transform) = transform(profile, Layout::Rgb, Layout::Rgb) else {
         return picture;
     };
-    if changes_nothing(&*transform) {
+    if is_identity(&*transform) {
         return picture;
     }
     let picture = ycbcr_to_rgb(picture);
@@ -58,7 +58,7 @@ fn grey_to_srgb(picture: Picture, profile: &ColorProfile) -> Picture {
     let Some(transform) = transform(profile, Layout::Gray, Layout::Rgb) else {
         return picture;
     };
-    // One channel has 256 values: map those, then look up.
+    // A lookup table of the 256 values.
     let ramp: Vec<u8> = (0..=255).collect();
     let mut table = vec![0; 256 * 3];
     if transform.transform(&ramp, &mut table).is_err() {
@@ -110,7 +110,7 @@ fn cmyk_to_srgb(picture: Picture, profile: Option<&ColorProfile>) -> Picture {
     Picture { model: Model::Rgb, planes: vec![Samples { channels: 3, data }], ..picture }
 }
 
-/// JFIF's conversion (ITU-T T.871, section 7), in 16-bit fixed point; other models pass unchanged.
+/// JFIF's conversion (ITU-T T.871, section 7), in 16-bit fixed point; other models are unchanged.
 pub(crate) fn ycbcr_to_rgb(picture: Picture) -> Picture {
     if picture.model != Model::YCbCr {
         return picture;
@@ -130,7 +130,7 @@ pub(crate) fn ycbcr_to_rgb(picture: Picture) -> Picture {
     Picture { model: Model::Rgb, planes: vec![Samples { channels: 3, data }], ..picture }
 }
 
-/// The way back.
+/// The inverse of [`ycbcr_to_rgb`].
 pub(crate) fn rgb_to_ycbcr(picture: &Picture) -> Picture {
     let pixels = picture.planes[0].data.as_chunks::<3>().0;
     let plane = |factors: [i32; 3], zero: i32| {
@@ -154,9 +154,9 @@ fn transform(profile: &ColorProfile, from: Layout, to: Layout) -> Option<std::sy
     profile.create_transform_8bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default()).ok()
 }
 
-/// Whether no colour moves by more than one level: most profiles in the wild are sRGB, and a
-/// picture need not be converted to be the same again.
-fn changes_nothing(transform: &Transform) -> bool {
+/// Returns true if no color changes by more than one level: most profiles are sRGB and need no
+/// conversion.
+fn is_identity(transform: &Transform) -> bool {
     let levels = [0, 16, 64, 128, 200, 255];
     let mut colours = Vec::new();
     for r in levels {
@@ -170,7 +170,7 @@ fn changes_nothing(transform: &Transform) -> bool {
     out.iter().zip(&colours).all(|(a, b)| a.abs_diff(*b) <= 1)
 }
 
-/// The samples transformed, or as they were when the transform fails.
+/// Transforms the samples, or returns them unchanged if the transform fails.
 fn run(transform: &Transform, data: &[u8], channels: usize) -> Vec<u8> {
     debug_assert_eq!(data.len() % channels, 0);
     let mut out = vec![0; data.len()];

@@ -1,4 +1,4 @@
-//! Why no thumbnails were made, by whose fault.
+//! Errors: of the source, and of the image.
 
 use std::io;
 
@@ -7,40 +7,40 @@ use crate::Format;
 /// Why an image was not processed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Reading failed before the end of the file. It says nothing about the image: try again.
+    /// Reading failed before the end of the file; retry.
     #[error("reading the image failed: {0}")]
     Source(#[source] io::Error),
-    /// The image itself cannot be taken, however often it is tried.
+    /// The image was rejected; retrying does not help.
     #[error("{0}")]
     Rejected(#[from] Rejection),
 }
 
-/// What is wrong with an image. [`Display`](std::fmt::Display) is a sentence for the person who
-/// sent it; [`code`](Rejection::code) is stable and for programs.
+/// Why an image was rejected. [`Display`](std::fmt::Display) is a message for the uploader;
+/// [`code`](Rejection::code) is stable and for programs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("The file is not an image.")]
     NotAnImage,
-    /// The bytes are of another type than was declared.
+    /// The format of the file is not the declared one.
     #[error("The file was sent as {declared}, but it is {found}.", declared = .declared.name())]
     TypeMismatch { declared: Format, found: &'static str },
     #[error("The file ends before the image does.")]
     Truncated,
-    /// The decoder's own words are for the log, not for the person.
+    /// `detail` is the decoder's message, for the log only.
     #[error("The file is damaged and cannot be decoded.")]
     Corrupt { detail: String },
     #[error("The image has {width} x {height} pixels; at most {max_pixels} pixels are allowed.")]
     TooManyPixels { width: u32, height: u32, max_pixels: u64 },
     #[error("The image has a side of {side} pixels; at most {max_side} are allowed.")]
     SideTooLong { side: u32, max_side: u32 },
-    /// A kind of image that its format allows and that is not handled.
+    /// A feature of the format that is not supported.
     #[error("The image uses {feature}, which is not supported.")]
     Unsupported { feature: String },
-    /// More of something than any honest image has: scans, chunks, profile bytes.
-    #[error("The image has too many or too large parts: {part}.")]
+    /// Too many scans, chunks, profile bytes or other parts.
+    #[error("The image has too many frames or chunks, or one is too large: {part}.")]
     TooComplex { part: String },
-    #[error("The image takes too long to process.")]
-    TookTooLong,
+    #[error("Processing the image took too long.")]
+    DeadlineExceeded,
 }
 
 impl Rejection {
@@ -56,7 +56,7 @@ impl Rejection {
             Self::SideTooLong { .. } => "side_too_long",
             Self::Unsupported { .. } => "unsupported",
             Self::TooComplex { .. } => "too_complex",
-            Self::TookTooLong => "took_too_long",
+            Self::DeadlineExceeded => "took_too_long",
         }
     }
 

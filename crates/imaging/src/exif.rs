@@ -1,6 +1,6 @@
-//! The one thing that is read from Exif metadata: which way up the picture is.
+//! The orientation from Exif metadata; nothing else is read.
 
-/// How a stored picture is turned to be looked at; values and meaning of Exif tag 0x0112.
+/// The orientation of a stored image, with the values of Exif tag 0x0112.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Orientation {
     #[default]
@@ -31,18 +31,18 @@ impl Orientation {
         })
     }
 
-    /// Whether width and height change places.
+    /// Returns true if width and height are swapped.
     pub(crate) fn swaps_sides(self) -> bool {
         self as u8 >= Self::Transposed as u8
     }
 
-    /// A size as it is once turned, or as it was before.
-    pub(crate) fn turned(self, (width, height): (u32, u32)) -> (u32, u32) {
+    /// Swaps width and height if the orientation does.
+    pub(crate) fn oriented_size(self, (width, height): (u32, u32)) -> (u32, u32) {
         if self.swaps_sides() { (height, width) } else { (width, height) }
     }
 
-    /// The orientation in an Exif block (a TIFF file, with or without the `Exif\0\0` before it).
-    /// Metadata that cannot be read means upright: it is no reason to refuse a picture.
+    /// Reads the orientation from Exif data (a TIFF file, optionally after `Exif\0\0`). Invalid metadata
+    /// means upright.
     pub(crate) fn from_exif(exif: &[u8]) -> Self {
         let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
         find_tag(tiff, 0x0112).and_then(Self::from_tag).unwrap_or_default()

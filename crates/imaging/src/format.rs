@@ -1,6 +1,6 @@
-//! The formats that are read and written, and how bytes tell which one they are.
+//! The supported formats and their detection.
 
-/// An image format that thumbnails are made from and in.
+/// An image format of originals and thumbnails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     Jpeg,
@@ -13,7 +13,7 @@ impl Format {
     pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif];
 
     /// The format of a media type such as `image/png`, in any case; `None` for any other type.
-    /// Parameters (`; charset=…`) are not taken.
+    /// Parameters (`; charset=…`) are not accepted.
     #[must_use]
     pub fn from_content_type(content_type: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.content_type().eq_ignore_ascii_case(content_type))
@@ -41,7 +41,7 @@ impl Format {
         }
     }
 
-    /// What people call it.
+    /// The common name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Format {
         }
     }
 
-    /// The format of a file from its first bytes; twelve are enough.
+    /// Detects the format of a file from its first twelve bytes.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
@@ -69,7 +69,7 @@ impl Format {
     }
 }
 
-/// What people call a kind of file that is not handled but often sent in place of one that is.
+/// The common name of an unsupported format that users often upload.
 pub(crate) fn sniff_foreign(bytes: &[u8]) -> Option<&'static str> {
     let brand = (bytes.get(4..8) == Some(b"ftyp")).then(|| bytes.get(8..12)).flatten();
     match brand {
@@ -89,6 +89,6 @@ pub(crate) fn sniff_foreign(bytes: &[u8]) -> Option<&'static str> {
     if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Some(name);
     }
-    // Two letters prove little: the reserved words of the header must be zero too.
+    // Two letters are weak evidence: the reserved words of the header must be zero too.
     (bytes.starts_with(b"BM") && bytes.get(6..10) == Some(&[0; 4])).then_some("BMP")
 }

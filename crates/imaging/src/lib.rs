@@ -1,10 +1,9 @@
-//! Bytes in, thumbnails out.
+//! Makes thumbnails from image files.
 //!
-//! [`process`] reads an image once, from front to back, decodes it at a reduced size where its
-//! format allows that, and makes every thumbnail from the largest one. What is held in memory
-//! follows the thumbnails, not the original. The steps, in order: tell the real type, check the
-//! size, decode and shrink, resize, convert to sRGB, turn upright, encode. No metadata is carried
-//! over.
+//! [`process`] reads an image once, from start to end, and decodes it at a reduced size if its format
+//! allows that. Memory grows with the thumbnails, not with the original. The steps, in order: check
+//! the format, check the size, decode and reduce, resize, convert to sRGB, apply the orientation,
+//! encode. Thumbnails contain no metadata.
 #![forbid(unsafe_code)]
 
 mod colour;
@@ -13,10 +12,10 @@ mod encode;
 mod error;
 mod exif;
 mod format;
-mod lanes;
 mod picture;
 mod reduce;
 mod resize;
+mod simd;
 mod source;
 
 use std::io::Read;
@@ -25,60 +24,60 @@ use std::time::Instant;
 pub use error::{Error, Rejection};
 pub use format::Format;
 
-use decode::Wanted;
+use decode::DecodeTarget;
 use picture::Picture;
 use source::Source;
 
-/// The pixel limit to use where there is no reason for another: 100 megapixels.
+/// The default pixel limit: 100 megapixels.
 pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
 
-/// The longest side of an image, in pixels; JPEG and GIF can have no longer one.
+/// The longest side of an image, in pixels; the maximum of JPEG and GIF.
 pub const MAX_SIDE: u32 = 65_535;
 
-/// How many times the thumbnail's size is left for the resizer where pixels are averaged first.
+/// The reduced size of an image before the resize, relative to the largest thumbnail.
 const OVERSAMPLE: f64 = 3.0;
 
-/// Height that the placeholder is made from when no thumbnails are asked for.
+/// Height of the image that the placeholder is computed from if no thumbnails are requested.
 const PLACEHOLDER_HEIGHT: u32 = 64;
-/// Longest side of the picture that the placeholder is computed from; ThumbHash allows 100.
+/// Longest side of ThumbHash's input; its maximum is 100.
 const PLACEHOLDER_SIDE: u32 = 32;
 
-/// What to make of an image.
+/// Parameters of [`process`].
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The type that whoever sent the image said it has; another real type is a rejection.
+pub struct ThumbnailRequest<'a> {
+    /// The declared format; an image of another format is rejected.
     pub declared: Format,
-    /// Heights in pixels, in any order; zeros are passed over.
+    /// Heights in pixels, in any order; zeros are ignored.
     pub heights: &'a [u32],
-    /// The most pixels that the image may have, by its header; see [`DEFAULT_MAX_PIXELS`].
+    /// The largest number of pixels, by the image's header; see [`DEFAULT_MAX_PIXELS`].
     pub max_pixels: u64,
-    /// When to give up with [`Rejection::TookTooLong`].
+    /// Processing stops at this time with [`Rejection::DeadlineExceeded`].
     pub deadline: Option<Instant>,
 }
 
-/// What was made.
+/// The thumbnails of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The image's own size in pixels, after its orientation is applied.
+pub struct Thumbnails {
+    /// The size of the image in pixels, after its orientation is applied.
     pub width: u32,
     pub height: u32,
     /// A [ThumbHash](https://evanw.github.io/thumbhash/), some 25 bytes.
     pub placeholder: Vec<u8>,
-    /// Tallest first, no two of one height.
+    /// Tallest first, without duplicate heights.
     pub thumbnails: Vec<Thumbnail>,
 }
 
-/// A thumbnail in the format of its source: upright, in sRGB, without metadata, of an animation
+/// A thumbnail in the format of its source: upright, in sRGB, without metadata. Of an animation it shows
 /// the first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// In pixels: the height asked for, or the image's own if that is less.
+    /// In pixels: the requested height, or the image's height if that is less.
     pub height: u32,
     pub width: u32,
     pub bytes: Vec<u8>,
 }
 
-/// A thumbnail that is not encoded yet.
+/// A thumbnail before encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rgba {
     pub width: u32,
@@ -90,10 +89,9 @@ pub struct Rgba {
 /// Reads an image and makes its thumbnails.
 ///
 /// # Errors
-/// [`Error::Source`] if reading failed, which is worth another try, and [`Error::Rejected`] if the
-/// image is at fault, which is not. A file that ends early is rejected, however much of it could
-/// be shown.
-pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome, Error> {
+/// [`Error::Source`] if reading failed, which may be retried; [`Error::Rejected`] if the image is
+/// invalid, which is final. A truncated file is rejected.
+pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result<Thumbnails, Error> {
     let mut source = Source::new(&mut source, request.deadline);
     let ((width, height), pictures) = pictures(&mut source, request)?;
     let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
@@ -108,14 +106,14 @@ pub fn process<R: Read>(mut source: R, request: &Request<'_>) -> Result<Outcome,
             });
         }
     }
-    Ok(Outcome { width, height, placeholder, thumbnails })
+    Ok(Thumbnails { width, height, placeholder, thumbnails })
 }
 
-/// The thumbnails that [`process`] would encode, as pixels: for measuring and testing.
+/// Returns the pixels of the thumbnails that [`process`] would encode, for measurements and tests.
 ///
 /// # Errors
-/// As [`process`], but for encoding.
-pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>, Error> {
+/// As [`process`], except those of encoding.
+pub fn render<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result<Vec<Rgba>, Error> {
     let mut source = Source::new(&mut source, request.deadline);
     let (_, pictures) = pictures(&mut source, request)?;
     Ok(pictures
@@ -128,29 +126,29 @@ pub fn render<R: Read>(mut source: R, request: &Request<'_>) -> Result<Vec<Rgba>
         .collect())
 }
 
-/// The image's own size, upright, and its thumbnails, tallest first; one of a height of our choice
-/// where none is asked for.
-fn pictures(source: &mut Source<'_>, request: &Request<'_>) -> Result<((u32, u32), Vec<Picture>), Error> {
-    tell_type(source, request.declared)?;
-    let wanted =
-        Wanted { height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT), max_pixels: request.max_pixels };
+/// Returns the oriented size of the image and its thumbnails, tallest first; one of
+/// [`PLACEHOLDER_HEIGHT`] if none is requested.
+fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<((u32, u32), Vec<Picture>), Error> {
+    check_format(source, request.declared)?;
+    let target =
+        DecodeTarget { height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT), max_pixels: request.max_pixels };
     let decoded = match request.declared {
-        Format::Jpeg => decode::jpeg::decode(source, wanted),
-        Format::Png => decode::png::decode(source, wanted),
-        Format::WebP => decode::webp::decode(source, wanted),
-        Format::Gif => decode::gif::decode(source, wanted),
+        Format::Jpeg => decode::jpeg::decode(source, target),
+        Format::Png => decode::png::decode(source, target),
+        Format::WebP => decode::webp::decode(source, target),
+        Format::Gif => decode::gif::decode(source, target),
     }?;
     source.check_deadline()?;
     let orientation = decoded.orientation;
-    let size = orientation.turned((decoded.width, decoded.height));
+    let size = orientation.oriented_size((decoded.width, decoded.height));
     let mut heights = distinct(request.heights, size.1);
     if heights.is_empty() {
-        heights.push(wanted.height);
+        heights.push(target.height);
     }
-    // Each from what was decoded: one from another would be resized twice, which shows.
+    // Each is resized from the decoded image: resizing twice would be visible.
     let picture = |height| {
-        let resized = decoded.resize(orientation.turned(fit(size, height)));
-        colour::to_srgb(resized, decoded.icc_profile.as_deref()).turn(orientation)
+        let resized = decoded.resize(orientation.oriented_size(fit(size, height)));
+        colour::to_srgb(resized, decoded.icc_profile.as_deref()).orient(orientation)
     };
     Ok((size, heights.into_iter().map(picture).collect()))
 }
@@ -159,7 +157,7 @@ fn tallest(heights: &[u32]) -> Option<u32> {
     heights.iter().copied().max().filter(|&height| height > 0)
 }
 
-fn tell_type(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {
+fn check_format(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {
     let start = source.peek(16)?;
     let found = match Format::sniff(start) {
         Some(found) if found == declared => return Ok(()),
@@ -173,7 +171,7 @@ fn tell_type(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {
     .into())
 }
 
-/// The heights that are made, tallest first: none above the image's own, and none twice.
+/// The heights to make, tallest first: at most the image's height, without duplicates.
 fn distinct(heights: &[u32], most: u32) -> Vec<u32> {
     let mut distinct: Vec<u32> = heights.iter().filter(|&&height| height > 0).map(|&height| height.min(most)).collect();
     distinct.sort_unstable_by(|a, b| b.cmp(a));
@@ -181,7 +179,7 @@ fn distinct(heights: &[u32], most: u32) -> Vec<u32> {
     distinct
 }
 
-/// The size of a thumbnail: never larger than the image, aspect kept to the nearest pixel.
+/// The size of a thumbnail: not larger than the image, with its aspect ratio to the nearest pixel.
 fn fit((width, height): (u32, u32), wanted_height: u32) -> (u32, u32) {
     if wanted_height >= height {
         return (width, height);

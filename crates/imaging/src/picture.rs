@@ -1,26 +1,26 @@
-//! Pictures between the decoder and the encoder: small already, resized, turned, recoloured.
+//! Decoded images between decoder and encoder: resizing, orientation, alpha.
 
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::exif::Orientation;
-use crate::resize::{Known, Level, View, rounded};
+use crate::resize::{FilterCache, PlaneView, Sample, rounded};
 
-/// What the samples mean. Alpha is always premultiplied.
+/// The color model of the samples. Alpha is always premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Model {
     Grey,
     GreyAlpha,
     Rgb,
     Rgba,
-    /// Full-range BT.601, as JFIF has it.
+    /// Full-range BT.601, as in JFIF.
     YCbCr,
-    /// BT.601 with the levels of video, 16 to 235 and 16 to 240; only before it is resized.
-    VideoYCbCr,
+    /// Limited-range BT.601 (16 to 235 and 16 to 240); only before the resize.
+    LimitedRangeYCbCr,
     /// Three planes.
     PlanarRgb,
-    /// Four planes of ink: 255 is full cover.
+    /// Four planes of ink; 255 is full coverage.
     Cmyk,
-    /// The same, the first three as YCbCr.
+    /// CMYK with the first three planes as YCbCr.
     Ycck,
 }
 
@@ -31,23 +31,22 @@ pub(crate) struct Samples {
     pub(crate) data: Vec<u8>,
 }
 
-/// A decoded plane, or all of them interleaved.
+/// A decoded plane, or all planes interleaved.
 #[derive(Debug)]
 pub(crate) struct Plane {
     pub(crate) width: u32,
     pub(crate) height: u32,
     /// Samples from a row to the next.
     pub(crate) stride: usize,
-    /// The part that shows the image, in fractions of a pixel: the last box or block may be partly
-    /// outside of it.
+    /// The size of the image in fractional pixels: the last box or block may be partly outside of it.
     pub(crate) view_width: f64,
     pub(crate) view_height: f64,
-    /// See [`View::spread`].
+    /// See [`PlaneView::spread`].
     pub(crate) spread: (f64, f64),
     pub(crate) samples: Samples,
 }
 
-/// What a decoder gives: the image at a reduced size, as it is stored, in its own colours.
+/// The result of a decoder: the image at a reduced size, before orientation, in its own color space.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     /// The size of the image in the file.
@@ -56,11 +55,11 @@ pub(crate) struct Decoded {
     pub(crate) orientation: Orientation,
     pub(crate) icc_profile: Option<Vec<u8>>,
     pub(crate) model: Model,
-    /// One for interleaved samples, one a component otherwise.
+    /// One if interleaved, otherwise one for each component.
     pub(crate) planes: Vec<Plane>,
 }
 
-/// A picture whose planes all have its size.
+/// An image whose planes all have the same size.
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
     pub(crate) width: u32,
@@ -70,8 +69,8 @@ pub(crate) struct Picture {
 }
 
 impl Plane {
-    fn resize<L: Level>(&self, (width, height): (u32, u32), known: &mut Known) -> Vec<L> {
-        let view = View {
+    fn resize<L: Sample>(&self, (width, height): (u32, u32), filters: &mut FilterCache) -> Vec<L> {
+        let view = PlaneView {
             samples: &self.samples.data,
             channels: self.samples.channels,
             width: self.width as usize,
@@ -81,28 +80,29 @@ impl Plane {
             down: self.view_height,
             spread: self.spread,
         };
-        view.resize((width as usize, height as usize), known)
+        view.resize((width as usize, height as usize), filters)
     }
 }
 
 impl Decoded {
-    /// The picture at another size, before it is turned.
+    /// Resizes the image, before orientation.
     pub(crate) fn resize(&self, size: (u32, u32)) -> Picture {
         let (width, height) = size;
-        let mut known = Known::default();
-        if self.model == Model::VideoYCbCr {
-            let [y, cb, cr] = [0, 1, 2].map(|plane: usize| self.planes[plane].resize::<f32>(size, &mut known));
-            let data = video_to_rgb(&y, &cb, &cr);
+        let mut filters = FilterCache::default();
+        if self.model == Model::LimitedRangeYCbCr {
+            let [y, cb, cr] = [0, 1, 2].map(|plane: usize| self.planes[plane].resize::<f32>(size, &mut filters));
+            let data = limited_range_to_rgb(&y, &cb, &cr);
             return Picture { width, height, model: Model::Rgb, planes: vec![Samples { channels: 3, data }] };
         }
-        let resize = |plane: &Plane| Samples { channels: plane.samples.channels, data: plane.resize(size, &mut known) };
+        let resize =
+            |plane: &Plane| Samples { channels: plane.samples.channels, data: plane.resize(size, &mut filters) };
         Picture { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
 }
 
-/// ITU-R BT.601 with the levels of video, as WebP has it (RFC 9649, section 2.5 by way of RFC 6386,
-/// section 9.2), rounded once.
-fn video_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
+/// Converts limited-range ITU-R BT.601, the color space of lossy WebP (RFC 9649, section 2.5, and RFC
+/// 6386, section 9.2), rounding once.
+fn limited_range_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
     let mut data = Vec::with_capacity(y.len() * 3);
     for ((&y, &cb), &cr) in y.iter().zip(cb).zip(cr) {
         let y = (y - 16.0) * (255.0 / 219.0);
@@ -114,11 +114,11 @@ fn video_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
 }
 
 impl Picture {
-    /// The same picture at another size.
+    /// Resizes the image.
     pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Self {
-        let mut known = Known::default();
+        let mut filters = FilterCache::default();
         let resize = |samples: &Samples| {
-            let view = View {
+            let view = PlaneView {
                 samples: &samples.data,
                 channels: samples.channels,
                 width: self.width as usize,
@@ -128,18 +128,18 @@ impl Picture {
                 down: f64::from(self.height),
                 spread: (0.0, 0.0),
             };
-            Samples { channels: samples.channels, data: view.resize((width as usize, height as usize), &mut known) }
+            Samples { channels: samples.channels, data: view.resize((width as usize, height as usize), &mut filters) }
         };
         Self { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
 
-    /// The picture as it is meant to be looked at.
-    pub(crate) fn turn(self, orientation: Orientation) -> Self {
+    /// Applies the orientation.
+    pub(crate) fn orient(self, orientation: Orientation) -> Self {
         if orientation == Orientation::Upright {
             return self;
         }
         let (width, height) = (self.width as usize, self.height as usize);
-        let planes = self.planes.iter().map(|samples| turn_samples(samples, width, height, orientation)).collect();
+        let planes = self.planes.iter().map(|samples| orient_samples(samples, width, height, orientation)).collect();
         let (width, height) =
             if orientation.swaps_sides() { (self.height, self.width) } else { (self.width, self.height) };
         Self { width, height, model: self.model, planes }
@@ -151,8 +151,8 @@ impl Picture {
         let pixels = straight.width as usize * straight.height as usize;
         let mut out = Vec::with_capacity(pixels * 4);
         match straight.model {
-            Model::YCbCr | Model::VideoYCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
-                unreachable!("the colour step has made these RGB")
+            Model::YCbCr | Model::LimitedRangeYCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
+                unreachable!("converted to RGB by the color step")
             }
             Model::Grey => {
                 for &grey in &straight.planes[0].data {
@@ -174,8 +174,7 @@ impl Picture {
         out
     }
 
-    /// Divides colour by alpha; a no-op without alpha. Alpha must not be premultiplied twice, so
-    /// this is only for leaving the pipeline.
+    /// Divides colors by alpha; no effect without alpha. The result must not be unpremultiplied again.
     pub(crate) fn unpremultiply(mut self) -> Self {
         let channels = match self.model {
             Model::GreyAlpha => 2,
@@ -199,12 +198,12 @@ impl Picture {
     }
 }
 
-/// Multiplies colour by alpha in a row of pixels whose last sample is alpha.
+/// Multiplies colors by alpha, the last sample of each pixel.
 pub(crate) fn premultiply(row: &mut [u8], channels: usize) {
     Arch::new().dispatch(Premultiply { row, channels });
 }
 
-/// Compiled for any processor and for AVX2.
+/// Compiled for every processor and for AVX2.
 struct Premultiply<'a> {
     row: &'a mut [u8],
     channels: usize,
@@ -229,13 +228,13 @@ fn multiply<const CHANNELS: usize>(row: &mut [u8]) {
         factors[CHANNELS - 1] = 255;
         for channel in 0..CHANNELS {
             let product = u16::from(pixel[channel]) * factors[channel] + 127;
-            // A division by 255, exact for all products of two samples.
+            // Division by 255, exact for all products of two samples.
             pixel[channel] = ((product + 1 + (product >> 8)) >> 8) as u8;
         }
     }
 }
 
-fn turn_samples(samples: &Samples, width: usize, height: usize, orientation: Orientation) -> Samples {
+fn orient_samples(samples: &Samples, width: usize, height: usize, orientation: Orientation) -> Samples {
     let channels = samples.channels;
     let (out_width, out_height) = if orientation.swaps_sides() { (height, width) } else { (width, height) };
     let mut data = Vec::with_capacity(samples.data.len());
@@ -263,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_level_times_every_alpha_is_rounded() {
+    fn premultiplication_is_exact() {
         for alpha in 0..=255_u8 {
             let mut row: Vec<u8> = (0..=255).flat_map(|level| [level, alpha]).collect();
             premultiply(&mut row, 2);

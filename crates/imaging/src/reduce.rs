@@ -1,17 +1,17 @@
-//! Rows in, a picture of a few times the thumbnail's size out: the mean over boxes of whole pixels.
+//! Reduces an image row by row to a few times the thumbnail's size, with a box filter of whole pixels.
 //!
-//! A box is a poor filter but a cheap one, and it never sees the last step: enough pixels are left
-//! for the resizer, whose Lanczos window removes what the box let through.
+//! A box filter is fast but lets aliasing through. The final resize uses a Lanczos filter, and enough
+//! pixels are left for it to remove that aliasing.
 
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::picture::{Plane, Samples};
 use crate::resize::rounded;
 
-/// The most source pixels that are averaged in one direction; sums fit 32 bits well below it.
+/// The most source pixels averaged in one direction; sums fit 32 bits.
 const MAX_FACTOR: u32 = 4096;
 
-/// How many source pixels make one, in each direction.
+/// Source pixels for one reduced pixel, in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Factor {
     pub(crate) x: u32,
@@ -19,7 +19,7 @@ pub(crate) struct Factor {
 }
 
 impl Factor {
-    /// The largest that leaves `oversample` times the target in both directions.
+    /// The largest factor that leaves `oversample` times the target in both directions.
     pub(crate) fn leaving(oversample: f64, source: (u32, u32), target: (u32, u32)) -> Self {
         let one = |source: u32, target: u32| {
             ((f64::from(source) / (f64::from(target) * oversample)) as u32).clamp(1, MAX_FACTOR)
@@ -28,20 +28,20 @@ impl Factor {
     }
 }
 
-/// Averages an image that arrives as rows of interleaved 8-bit samples, in any order.
+/// Averages rows of interleaved 8-bit samples.
 pub(crate) struct Reducer {
     channels: usize,
-    /// Channels of the result: the first ones.
+    /// Channels of the result, the first ones.
     kept: usize,
     width: u32,
     height: u32,
     factor: Factor,
-    /// Sums of the rows of one box, before they are averaged across.
+    /// Sums of the rows of a box, before averaging across.
     sums: Vec<u32>,
     rows_summed: u32,
     out_width: usize,
     out: Vec<u8>,
-    /// Only for rows that come out of order: sums of whole boxes.
+    /// Only for rows out of order: sums of boxes.
     scattered: Vec<u32>,
 }
 
@@ -50,7 +50,7 @@ impl Reducer {
         Self::keeping(channels, channels, width, height, factor)
     }
 
-    /// One that leaves out the last channels, where rows have more than matter: `kept` is 3 of 4, or all.
+    /// Drops the channels after the first `kept`, which is 3 of 4, or all.
     pub(crate) fn keeping(kept: usize, channels: usize, width: u32, height: u32, factor: Factor) -> Self {
         let out_width = width.div_ceil(factor.x) as usize;
         let out_height = height.div_ceil(factor.y) as usize;
@@ -68,7 +68,7 @@ impl Reducer {
         }
     }
 
-    /// Takes the next row, `width * channels` samples.
+    /// Adds the next row, `width * channels` samples.
     pub(crate) fn push(&mut self, row: &[u8]) {
         debug_assert_eq!(row.len(), self.sums.len());
         if self.factor == (Factor { x: 1, y: 1 }) {
@@ -97,11 +97,11 @@ impl Reducer {
     fn finish_row(&mut self) {
         let Self { sums, out, rows_summed, .. } = self;
         let (across, rows, channels, kept) = (self.factor.x as usize, *rows_summed, self.channels, self.kept);
-        Arch::new().dispatch(Across { sums, out, across, rows, channels, kept });
+        Arch::new().dispatch(AverageAcross { sums, out, across, rows, channels, kept });
         self.rows_summed = 0;
     }
 
-    /// To be called before the first [`scatter`](Self::scatter). What never comes stays zero.
+    /// Must be called before the first [`scatter`](Self::scatter). Missing pixels stay zero.
     pub(crate) fn expect_scattered(&mut self) {
         let height = self.height.div_ceil(self.factor.y) as usize;
         let samples = self.out_width * height * self.channels;
@@ -112,8 +112,8 @@ impl Reducer {
         }
     }
 
-    /// Adds pixels of row `y` at columns `x`, `x + step`, …: for interlaced images, where every
-    /// pixel comes exactly once but in no simple order.
+    /// Adds the pixels of row `y` at the columns `x`, `x + step`, …, for interlaced images. Each pixel must
+    /// be added once.
     pub(crate) fn scatter(&mut self, y: u32, x: u32, step: u32, pixels: &[u8]) {
         let row = (y / self.factor.y) as usize * self.out_width;
         let mut column = x;
@@ -130,7 +130,7 @@ impl Reducer {
         }
     }
 
-    /// The reduced picture. Rows that never came are missing from it: the caller counts them.
+    /// Returns the reduced image. The caller must have added all rows.
     pub(crate) fn finish(mut self) -> Plane {
         if self.rows_summed > 0 {
             self.finish_row();
@@ -163,8 +163,8 @@ impl Reducer {
     }
 }
 
-/// Averages sums of rows across. Compiled for any processor and for AVX2.
-struct Across<'a> {
+/// Averages sums of rows across. Compiled for every processor and for AVX2.
+struct AverageAcross<'a> {
     sums: &'a [u32],
     out: &'a mut Vec<u8>,
     across: usize,
@@ -173,7 +173,7 @@ struct Across<'a> {
     kept: usize,
 }
 
-impl NullaryFnOnce for Across<'_> {
+impl NullaryFnOnce for AverageAcross<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -188,8 +188,8 @@ impl NullaryFnOnce for Across<'_> {
     }
 }
 
-impl Across<'_> {
-    /// The usual sizes of boxes are known to the compiler.
+impl AverageAcross<'_> {
+    /// Specialized for the usual box sizes.
     #[inline(always)]
     fn average<const CHANNELS: usize, const KEPT: usize>(self) {
         match self.across {
@@ -203,7 +203,7 @@ impl Across<'_> {
     #[inline(always)]
     fn boxes<const CHANNELS: usize, const KEPT: usize>(self, across: usize) {
         let (sums, rows) = (self.sums, self.rows);
-        // Made room for first: pushed one by one, they would not be made several at once.
+        // Resized first: pushing one by one would prevent vectorization.
         let start = self.out.len();
         self.out.resize(start + sums.len().div_ceil(across * CHANNELS) * KEPT, 0);
         let out = self.out[start..].as_chunks_mut::<KEPT>().0;
@@ -226,7 +226,7 @@ fn mean<const CHANNELS: usize, const KEPT: usize>(pixels: &[u32], across: usize,
             total[channel] += pixels[pixel * CHANNELS + channel];
         }
     }
-    // Rounded division by a multiplication; exact enough for sums of whole samples.
+    // Rounded division by multiplication, exact enough for sums of samples.
     let scale = 1.0 / (across as u32 * rows) as f32;
     let mut mean = [0; KEPT];
     for channel in 0..KEPT {

@@ -1,33 +1,31 @@
-//! Resizing with a Lanczos window of three lobes, in single precision.
+//! Resizes with a Lanczos filter of three lobes, in single precision.
 //!
-//! Samples are rounded once, by whoever takes the result: eight bits between the two directions, or
-//! between one thumbnail and the next, cost up to 1.5 dB. Down comes before across, as rows are
-//! added up without moving anything between lanes, and fewer of them are left for the other
-//! direction.
+//! Samples are rounded once, at the end: rounding to eight bits between the two directions, or between
+//! one thumbnail and the next, costs up to 1.5 dB. The vertical pass comes first, because it needs no
+//! moves between lanes and leaves fewer rows for the horizontal pass.
 
 use std::f32::consts::PI;
 
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::lanes::{LANES, Plain, Turn};
+use crate::simd::{LANES, Scalar, Transpose};
 
-/// How far the window reaches, in samples of the smaller of the two pictures.
+/// The radius of the filter, in samples of the smaller image.
 const LOBES: f64 = 3.0;
-/// Where decoders show a sample of subsampled colour, in its own widths, and how much of it: three
-/// parts in the two pixels that it covers, one in those beside them. A full decode does this before
-/// it is made small; here the window is that much softer.
+/// Decoders interpolate subsampled chroma: 3/8 of a sample in each of the two pixels that it covers, 1/8
+/// in each of those beside them. These are the shifts, in widths of the sample, and the weights. Because
+/// chroma is resized without interpolation here, the filter includes it.
 const SPREAD: [(f32, f32); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
-/// Columns that are added up at once.
+/// Columns summed at once.
 const WIDE: usize = 32;
-/// Rows of the result that are made at once. What they are made of, [`WIDE`] columns of it, is held
-/// as floats in the fastest cache.
+/// Rows of the result computed at once. Their source rows, [`WIDE`] columns of floats, fit the L1 cache.
 const BAND: usize = 16;
-/// Neighbouring samples of the result that are written at once.
+/// Neighboring samples of the result written at once.
 const FEW: usize = 4;
 
 /// A plane of samples, or several interleaved.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a, T> {
+pub(crate) struct PlaneView<'a, T> {
     pub(crate) samples: &'a [T],
     pub(crate) channels: usize,
     /// In pixels.
@@ -35,28 +33,28 @@ pub(crate) struct View<'a, T> {
     pub(crate) height: usize,
     /// Samples from a row to the next.
     pub(crate) stride: usize,
-    /// The part from top left that is resized, in fractions of a pixel.
+    /// The size of the resized part, from the top left, in fractional pixels.
     pub(crate) across: f64,
     pub(crate) down: f64,
-    /// How many samples each of the file's own is wide and high, where these are to be spread as
-    /// decoders spread subsampled colour over the pixels (see [`SPREAD`]); 0 where not.
+    /// The width and height, in samples of this plane, of a subsampled chroma sample of the file, which
+    /// decoders interpolate (see [`SPREAD`]); 0 if not subsampled.
     pub(crate) spread: (f64, f64),
 }
 
-/// What a result is rounded to.
-pub(crate) trait Level: Copy + Default {
-    /// Writes a few neighbouring samples of each row, from `start` on, as many as the row has.
+/// The sample type of a result.
+pub(crate) trait Sample: Copy + Default {
+    /// Writes up to [`FEW`] neighboring samples of each row, from `start` on.
     fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize);
 }
 
-/// As a level of eight bits.
+/// Rounds to eight bits.
 #[inline(always)]
 pub(crate) fn rounded(value: f32) -> u32 {
-    // Adding 2^23 leaves the integer in the low bits of the number.
+    // Adding 2^23 leaves the integer in the low bits.
     (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() & 255
 }
 
-impl Level for u8 {
+impl Sample for u8 {
     #[inline(always)]
     fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
         let mut words = [0; BAND];
@@ -75,8 +73,8 @@ impl Level for u8 {
     }
 }
 
-/// Not rounded, and not held to any range.
-impl Level for f32 {
+/// Neither rounded nor clamped.
+impl Sample for f32 {
     #[inline(always)]
     fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
         for (index, row) in rows.enumerate() {
@@ -87,30 +85,31 @@ impl Level for f32 {
     }
 }
 
-impl<T: Copy + Into<f32>> View<'_, T> {
-    /// At another size, with the same channels.
-    pub(crate) fn resize<L: Level>(&self, target: (usize, usize), known: &mut Known) -> Vec<L> {
-        self.resize_on(Arch::new(), target, known)
+impl<T: Copy + Into<f32>> PlaneView<'_, T> {
+    /// Resizes to `target`, with the same channels.
+    pub(crate) fn resize<L: Sample>(&self, target: (usize, usize), filters: &mut FilterCache) -> Vec<L> {
+        self.resize_on(Arch::new(), target, filters)
     }
 
-    fn resize_on<L: Level>(&self, arch: Arch, target: (usize, usize), known: &mut Known) -> Vec<L> {
+    fn resize_on<L: Sample>(&self, arch: Arch, target: (usize, usize), filters: &mut FilterCache) -> Vec<L> {
         let mut out = vec![L::default(); target.0 * target.1 * self.channels];
-        let [across, down] = known.windows(self, target);
+        let [across, down] = filters.weights_for(self, target);
         match arch {
             #[cfg(target_arch = "x86_64")]
-            Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, turn: simd }),
-            other => other.dispatch(Resize { view: self, across, down, out: &mut out, turn: Plain }),
+            Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, transpose: simd }),
+            other => other.dispatch(Resize { view: self, across, down, out: &mut out, transpose: Scalar }),
         }
         out
     }
 
-    /// Rows from `first` on, in the columns from `start` on, as floats; anything past the last column.
+    /// Converts the rows from `first` and the columns from `start` to floats; columns past the last one are
+    /// undefined.
     #[inline(always)]
     fn convert(&self, first: usize, start: usize, out: &mut [[f32; WIDE]]) {
         let length = self.width * self.channels;
         for (index, out) in out.iter_mut().enumerate() {
             let row = &self.samples[(first + index) * self.stride..][..length];
-            // By value: the compiler need not fear that the two are in one place.
+            // By value, so that the compiler need not assume aliasing.
             let samples = match row[start..].first_chunk::<WIDE>() {
                 Some(samples) => *samples,
                 None => {
@@ -126,7 +125,7 @@ impl<T: Copy + Into<f32>> View<'_, T> {
     }
 }
 
-/// The weighted sum of neighbours.
+/// The weighted sum of neighbors.
 #[inline(always)]
 fn add<'a, const COUNT: usize>(neighbours: impl Iterator<Item = &'a [f32; COUNT]>, weights: &[f32]) -> [f32; COUNT] {
     let mut sums = [0.0; COUNT];
@@ -138,26 +137,26 @@ fn add<'a, const COUNT: usize>(neighbours: impl Iterator<Item = &'a [f32; COUNT]
     sums
 }
 
-/// Compiled once for every processor and once for those with AVX2. A closure would not be: its body
-/// ends in a function of its own.
+/// Compiled for every processor and for AVX2. Not a closure, because the body of a closure would not be
+/// compiled for AVX2.
 struct Resize<'a, T, L, S> {
-    view: &'a View<'a, T>,
-    across: &'a Windows,
-    down: &'a Windows,
+    view: &'a PlaneView<'a, T>,
+    across: &'a FilterWeights,
+    down: &'a FilterWeights,
     out: &'a mut [L],
-    turn: S,
+    transpose: S,
 }
 
-impl<T: Copy + Into<f32>, L: Level, S: Turn> NullaryFnOnce for Resize<'_, T, L, S> {
+impl<T: Copy + Into<f32>, L: Sample, S: Transpose> NullaryFnOnce for Resize<'_, T, L, S> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let Self { view, across, down, out, turn } = self;
+        let Self { view, across, down, out, transpose } = self;
         let (width, height) = (across.firsts.len(), down.firsts.len());
         let samples = view.width * view.channels;
         let mut rows = Vec::new();
-        // Rows are lanes here.
+        // Each lane is a row.
         let mut columns = vec![[0.0; BAND]; samples.next_multiple_of(WIDE)];
         let mut strip_rows = [[0.0; WIDE]; BAND];
         for start in (0..height).step_by(BAND) {
@@ -177,7 +176,7 @@ impl<T: Copy + Into<f32>, L: Level, S: Turn> NullaryFnOnce for Resize<'_, T, L, 
                         for lane in 0..LANES {
                             square[lane] = rows[lane].as_chunks::<LANES>().0[column];
                         }
-                        let square = turn.turn(square);
+                        let square = transpose.transpose(square);
                         for lane in 0..LANES {
                             columns[column * LANES + lane].as_chunks_mut::<LANES>().0[eight] = square[lane];
                         }
@@ -195,34 +194,35 @@ impl<T: Copy + Into<f32>, L: Level, S: Turn> NullaryFnOnce for Resize<'_, T, L, 
     }
 }
 
-/// The windows of the last resizing: planes of colour come in pairs of one size.
+/// The weights of the last resize, reused because chroma planes come in pairs of one size.
 #[derive(Default)]
-pub(crate) struct Known(Vec<(Dimension, Windows)>);
+pub(crate) struct FilterCache(Vec<(Dimension, FilterWeights)>);
 
-/// Length, view, target and spread.
+/// Length, visible length, target length and spread.
 type Dimension = (usize, f64, usize, f64);
 
-impl Known {
-    fn windows<T>(&mut self, view: &View<'_, T>, (width, height): (usize, usize)) -> [&Windows; 2] {
-        let wanted = [(view.width, view.across, width, view.spread.0), (view.height, view.down, height, view.spread.1)];
-        if !self.0.iter().map(|(dimension, _)| dimension).eq(&wanted) {
-            self.0 = wanted.map(|dimension| (dimension, Windows::new(dimension))).into();
+impl FilterCache {
+    fn weights_for<T>(&mut self, view: &PlaneView<'_, T>, (width, height): (usize, usize)) -> [&FilterWeights; 2] {
+        let dimensions =
+            [(view.width, view.across, width, view.spread.0), (view.height, view.down, height, view.spread.1)];
+        if !self.0.iter().map(|(dimension, _)| dimension).eq(&dimensions) {
+            self.0 = dimensions.map(|dimension| (dimension, FilterWeights::new(dimension))).into();
         }
         [0, 1].map(|index| &self.0[index].1)
     }
 }
 
-/// What each sample of the result is made of.
-struct Windows {
-    /// Weights that there is room for, of each.
+/// The source samples and weights of each sample of the result.
+struct FilterWeights {
+    /// Allocated weights for each.
     taps: usize,
     firsts: Vec<usize>,
     counts: Vec<usize>,
     weights: Vec<f32>,
 }
 
-impl Windows {
-    /// `target` windows over `view` of `length` samples.
+impl FilterWeights {
+    /// `target` filters over the visible part `view` of `length` samples.
     fn new((length, view, target, spread): Dimension) -> Self {
         let scale = view / target as f64;
         let stretch = scale.max(1.0);
@@ -252,9 +252,9 @@ impl Windows {
         (self.firsts[index], &self.weights[index * self.taps..][..self.counts[index]])
     }
 
-    /// Makes rows of the result, `width` pixels each, of columns that hold a lane a row.
+    /// Computes rows of the result, `width` pixels each, from columns with one lane for each row.
     #[inline(always)]
-    fn apply<const CHANNELS: usize, L: Level>(&self, columns: &[[f32; BAND]], out: &mut [L], width: usize) {
+    fn apply<const CHANNELS: usize, L: Sample>(&self, columns: &[[f32; BAND]], out: &mut [L], width: usize) {
         let length = width * CHANNELS;
         for start in (0..length).step_by(FEW) {
             let mut samples = [[0.0; BAND]; FEW];
@@ -268,11 +268,11 @@ impl Windows {
     }
 }
 
-/// Fills in the weights, from the place of the first tap of each window on. Compiled like [`Resize`].
+/// Computes the weights from the position of the first tap of each filter. Compiled like [`Resize`].
 struct Weigh<'a> {
     nearest: &'a [f32],
     counts: &'a [usize],
-    /// From a tap to the next.
+    /// Distance from a tap to the next.
     step: f32,
     spread: f32,
     taps: usize,
@@ -307,8 +307,8 @@ impl NullaryFnOnce for Weigh<'_> {
     }
 }
 
-/// sinc(x) sinc(x/3), in terms of the latter's own u: u² (3 - 4 sin²(πx/3)) / 3. Its series is the
-/// same on every machine, which sines of C libraries are not.
+/// sinc(x) sinc(x/3) = u² (3 - 4 sin²(πx/3)) / 3, with u = sinc(x/3) as a series, which is the same on
+/// every machine, unlike the sine of C libraries.
 #[inline(always)]
 fn lanczos(x: f32) -> f32 {
     let square = x * x * (PI * PI / 9.0);
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_is_lanczos() {
+    fn filter_is_lanczos() {
         for step in -400..=400 {
             let x = f64::from(step) / 100.0;
             assert!((f64::from(lanczos(x as f32)) - exact_lanczos(x)).abs() < 5e-7, "{x}");
@@ -342,8 +342,8 @@ mod tests {
         if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
     }
 
-    /// The same by its definition, without any lanes.
-    fn plainly(view: &View<'_, u8>, (width, height): (usize, usize), channel: usize) -> Vec<f64> {
+    /// Resizes by the definition, without vectors.
+    fn plainly(view: &PlaneView<'_, u8>, (width, height): (usize, usize), channel: usize) -> Vec<f64> {
         let window = |length: usize, view: f64, target: usize, index: usize, spread: f64| -> Vec<f64> {
             let scale = view / target as f64;
             let middle = (index as f64 + 0.5) * scale;
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn every_size_and_every_number_of_channels_follows_the_definition() {
+    fn resize_matches_definition_at_every_size_and_channel_count() {
         let mut state = 1_u32;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -387,10 +387,10 @@ mod tests {
                 for (target, part) in [((1, 1), 0.0), ((7, 5), 0.4), ((50, 20), 0.125), ((16, 16), 0.0)] {
                     let (across, down) = (width as f64 - part, height as f64 - part);
                     let spread = if channels == 1 { (0.75, 0.0) } else { (0.0, 1.0) };
-                    let view = View { samples: &samples, channels, width, height, stride, across, down, spread };
-                    let exact: Vec<f32> = view.resize(target, &mut Known::default());
-                    let rounded: Vec<u8> = view.resize(target, &mut Known::default());
-                    assert_eq!(rounded, view.resize_on::<u8>(Arch::Scalar, target, &mut Known::default()));
+                    let view = PlaneView { samples: &samples, channels, width, height, stride, across, down, spread };
+                    let exact: Vec<f32> = view.resize(target, &mut FilterCache::default());
+                    let rounded: Vec<u8> = view.resize(target, &mut FilterCache::default());
+                    assert_eq!(rounded, view.resize_on::<u8>(Arch::Scalar, target, &mut FilterCache::default()));
                     for channel in 0..channels {
                         let expected = plainly(&view, target, channel);
                         let found = exact.iter().zip(&rounded).skip(channel).step_by(channels);

@@ -1,5 +1,5 @@
-//! The reader that every decoder gets: buffered, watched for the deadline, and remembering whether
-//! it was the reading that failed and not the image.
+//! The buffered reader of all decoders. It checks the deadline and records read errors, so that they are
+//! not mistaken for errors of the image.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::time::Instant;
@@ -27,25 +27,25 @@ impl<'a> Source<'a> {
         Self { inner, buffer: vec![0; BUFFER], start: 0, end: 0, deadline, failure: None }
     }
 
-    /// The first bytes, without taking them: `count` unless the file is shorter.
+    /// The first `count` bytes (fewer if the file is shorter), without consuming them.
     pub(crate) fn peek(&mut self, count: usize) -> Result<&[u8], Error> {
         assert!(self.start == 0 && count <= BUFFER, "peek comes first");
         while self.end < count {
             match self.read_more() {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(error) => return Err(self.blame(Rejection::corrupt(error))),
+                Err(error) => return Err(self.or_io_error(Rejection::corrupt(error))),
             }
         }
         Ok(&self.buffer[..self.end.min(count)])
     }
 
-    /// The error to report when a decoder gave up with `rejection`: what stopped the reading, if
-    /// anything did, else the decoder's complaint.
-    pub(crate) fn blame(&mut self, rejection: Rejection) -> Error {
+    /// The error to report for a decoder's `rejection`: a recorded read error or the deadline, otherwise
+    /// the rejection.
+    pub(crate) fn or_io_error(&mut self, rejection: Rejection) -> Error {
         match self.failure.take() {
             Some(Failure::Io(error)) => Error::Source(error),
-            Some(Failure::Deadline) => Rejection::TookTooLong.into(),
+            Some(Failure::Deadline) => Rejection::DeadlineExceeded.into(),
             None => rejection.into(),
         }
     }
@@ -56,7 +56,7 @@ impl<'a> Source<'a> {
 
     pub(crate) fn check_deadline(&self) -> Result<(), Rejection> {
         match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => Err(Rejection::TookTooLong),
+            Some(deadline) if Instant::now() >= deadline => Err(Rejection::DeadlineExceeded),
             _ => Ok(()),
         }
     }
@@ -107,7 +107,7 @@ impl Read for Source<'_> {
     }
 }
 
-/// `png` asks for this bound and never seeks.
+/// `png` requires this bound but does not seek.
 impl Seek for Source<'_> {
     fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())

@@ -1,8 +1,8 @@
-"""Holds the engine to Pillow, and through it to LittleCMS, libjpeg-turbo, libpng and libwebp, on what is seldom in test
-pictures: all eight orientations, sides of one pixel, and Adobe RGB.
+"""Compares the engine with Pillow, and through it with LittleCMS, libjpeg-turbo, libpng and libwebp, on unusual
+images: all eight orientations, sides of one pixel, and Adobe RGB.
 
-Usage: against_pillow.py EXAMPLE, the built `bench_worker`. Pillow writes each file, turns or converts what it reads
-from it, and makes it small in one Lanczos step; the engine's pixels are compared with that, in levels."""
+Usage: against_pillow.py EXAMPLE, the built `bench_worker`. Pillow writes each file, reads it,
+applies orientation and profile, and resizes it in one Lanczos step; the engine's pixels are compared with that, in levels."""
 
 import io
 import pathlib
@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 HEIGHTS = (400, 200)
-# How a kind is written, and the most levels that a sample may be off: at the picture's own size, and made small.
-# JPEG and lossy WebP are decoded as planes and converted after they were made small, unlike by Pillow.
+# Options of each kind, and the largest difference of a sample in levels: at the original size, and resized.
+# Unlike Pillow, the engine resizes JPEG and lossy WebP before the color conversion.
 KINDS = {
     "jpeg": ({"format": "jpeg", "quality": 97, "subsampling": 0}, 3, 4),
     "jpeg progressive": ({"format": "jpeg", "quality": 97, "subsampling": 0, "progressive": True}, 3, 4),
@@ -33,7 +33,7 @@ class Engine:
         self.directory = directory
 
     def pictures(self, data, form):
-        """The thumbnails of a file before they are encoded, as arrays of RGB."""
+        """The thumbnails of a file before encoding, as RGB arrays."""
         path = self.directory / "source"
         path.write_bytes(data)
         self.process.stdin.write(f"{path}\t{form}\t{self.directory}\tpixels\n")

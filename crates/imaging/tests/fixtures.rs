@@ -1,4 +1,4 @@
-//! Files of every kind, made by other tools (`fixtures/make.py`), give the picture that is in them.
+//! Decodes files of every kind made by other tools (`fixtures/make.py`).
 
 mod support;
 
@@ -27,7 +27,7 @@ fn fixtures() -> Vec<(String, Format, Vec<u8>)> {
     found
 }
 
-/// What a file with such a name shows, by quadrants.
+/// The expected colors of the quadrants of a file, by its name.
 fn expected(name: &str) -> [[u8; 4]; 4] {
     let mut colours = if name.contains("grey") { GREYS } else { COLOURS };
     if name.contains("gif-transparent") {
@@ -40,7 +40,7 @@ fn expected(name: &str) -> [[u8; 4]; 4] {
 }
 
 #[test]
-fn every_fixture_shows_its_quadrants_at_every_size() {
+fn fixtures_have_expected_colors_at_every_size() {
     for (name, format, file) in fixtures() {
         for height in [32, 16, 9] {
             let outcome = thumbnails(&file, format, &[height]).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -52,7 +52,7 @@ fn every_fixture_shows_its_quadrants_at_every_size() {
             let picture = look(format, &thumbnail.bytes);
             let colours = quadrant_colours(&picture);
             for (colour, expected) in colours.iter().zip(expected(&name)) {
-                // Quality 80 with halved chrominance, or 256 colours, at a height of nine pixels.
+                // Quality 80 with subsampled chroma, or 256 colors, at a height of nine pixels.
                 let tolerance = match (format, height) {
                     (Format::Png, _) => 8,
                     (_, 9) => 60,
@@ -70,7 +70,7 @@ fn every_fixture_shows_its_quadrants_at_every_size() {
 }
 
 #[test]
-fn a_thumbnail_holds_no_metadata() {
+fn thumbnails_have_no_metadata() {
     for (name, format, file) in fixtures() {
         let outcome = thumbnails(&file, format, &[16]).unwrap();
         let bytes = &outcome.thumbnails[0].bytes;
@@ -82,12 +82,12 @@ fn a_thumbnail_holds_no_metadata() {
 }
 
 #[test]
-fn a_fixture_cut_at_every_64th_byte_is_its_picture_or_a_clear_error() {
+fn truncated_fixtures_decode_fully_or_fail() {
     for (name, format, file) in fixtures() {
         let whole = thumbnails(&file, format, &[16]).unwrap();
         for end in (0..file.len()).step_by(64) {
             match thumbnails(&file[..end], format, &[16]) {
-                // Of an animation the first frame is enough.
+                // Animations need only their first frame.
                 Ok(outcome) => assert_eq!(outcome.thumbnails, whole.thumbnails, "{name} at {end}"),
                 error => {
                     let code = code(error);
@@ -100,7 +100,7 @@ fn a_fixture_cut_at_every_64th_byte_is_its_picture_or_a_clear_error() {
 }
 
 #[test]
-fn damage_anywhere_never_panics() {
+fn damage_never_panics() {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = move || {
         state ^= state << 13;
@@ -112,7 +112,7 @@ fn damage_anywhere_never_panics() {
         for _ in 0..60 {
             let mut damaged = file.clone();
             for _ in 0..=next() % 4 {
-                // Not the first bytes: they only decide which decoder refuses.
+                // The first bytes only select the decoder.
                 let at = 12 + next() as usize % (damaged.len() - 12);
                 match next() % 3 {
                     0 => damaged[at] = next() as u8,
@@ -134,7 +134,7 @@ fn damage_anywhere_never_panics() {
 }
 
 #[test]
-fn an_interlaced_frame_wholly_outside_of_its_canvas_leaves_it_bare() {
+fn interlaced_gif_frame_outside_of_canvas_is_transparent() {
     let mut file =
         fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gif-interlaced.gif")).unwrap();
     let frame = file.windows(9).position(|bytes| bytes == [0x2C, 0, 0, 0, 0, 48, 0, 32, 0]).unwrap();
@@ -145,8 +145,8 @@ fn an_interlaced_frame_wholly_outside_of_its_canvas_leaves_it_bare() {
 }
 
 #[test]
-fn adobe_rgb_and_ycck_come_out_as_what_they_show() {
-    // 2.2 is the exponent of Adobe RGB, and grey is grey in it: only the tone changes.
+fn adobe_rgb_and_ycck_are_converted_to_srgb() {
+    // Adobe RGB has the exponent 2.2, and gray stays gray: only the tone changes.
     let profile = moxcms::ColorProfile::new_adobe_rgb().encode().unwrap();
     let rgb = [60_u8, 180, 80].repeat(48 * 32);
     let file = jpeg_with(&rgb, 48, 32, |encoder| encoder.add_icc_profile(&profile).unwrap());
@@ -165,7 +165,7 @@ fn adobe_rgb_and_ycck_come_out_as_what_they_show() {
 }
 
 #[test]
-fn alpha_of_colours_that_a_palette_does_not_have_is_ignored_as_browsers_do() {
+fn alpha_beyond_palette_is_ignored() {
     let file = png_with(&[0, 1], 2, 1, png::ColorType::Indexed, png::BitDepth::Eight, |info| {
         info.palette = Some((&[200, 10, 10, 10, 10, 200]).into());
         info.trns = Some((&[0, 0, 0]).into());
@@ -177,7 +177,7 @@ fn alpha_of_colours_that_a_palette_does_not_have_is_ignored_as_browsers_do() {
 
 /// Found by fuzzing: its palette has 28 bytes.
 #[test]
-fn a_palette_that_ends_within_a_colour_is_refused() {
+fn palette_with_incomplete_color_is_rejected() {
     let file = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x001\x00\x00\x00 \x02\x03\x00\x00\x00)\xba\
         \x13\x8f\x00\x00\x00\x1cPLTE\xc8<(<\xb4P2F\xbe\xdc\xd2\xc8eY\x12\x06\x00\x00\x00\x04tRN\xf6\xff\
         \x80\x00\xff\xa1\xa1\x94f\x00\x00\x00\x22IDATx\x9c\xdd\xcf\xb1\x01\x00\x00\x04\xc0\xb0\xf0\xa3']\

@@ -1,4 +1,4 @@
-//! What costs too much is refused early, and says what it has too much of.
+//! Images beyond the limits are rejected early, with the limit in the message.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use support::*;
 use tintype_imaging::{Error, Format, Rejection, process};
 
-/// A source without end that counts what is taken from it.
+/// An endless source that counts the bytes read from it.
 struct Endless<'a> {
     start: &'a [u8],
     then: &'a [u8],
@@ -36,7 +36,7 @@ impl Read for Endless<'_> {
     }
 }
 
-fn rejection(result: Result<tintype_imaging::Outcome, Error>) -> Rejection {
+fn rejection(result: Result<tintype_imaging::Thumbnails, Error>) -> Rejection {
     match result {
         Err(Error::Rejected(rejection)) => rejection,
         Err(error) => panic!("{error}"),
@@ -44,7 +44,7 @@ fn rejection(result: Result<tintype_imaging::Outcome, Error>) -> Rejection {
     }
 }
 
-/// The first bytes of files that say they have 30,000 x 30,000 pixels, or 16,000 where 14 bits are all there is.
+/// The first bytes of files with 30,000 x 30,000 pixels by their headers, or 16,000 if the size has 14 bits.
 fn bombs() -> Vec<(Format, Vec<u8>)> {
     let side = 30_000_u16;
     let jpeg = |progressive| {
@@ -80,7 +80,7 @@ fn bombs() -> Vec<(Format, Vec<u8>)> {
 }
 
 #[test]
-fn bombs_are_refused_by_their_first_kilobytes() {
+fn decompression_bombs_are_rejected_by_their_first_kilobytes() {
     for (format, start) in bombs() {
         let mut source = Endless::new(&start, &[0]);
         let rejection = rejection(process(&mut source, &request(format, &[100])));
@@ -90,31 +90,31 @@ fn bombs_are_refused_by_their_first_kilobytes() {
 }
 
 #[track_caller]
-fn assert_too_complex(result: Result<tintype_imaging::Outcome, Error>, wanted: &str) {
+fn assert_too_complex(result: Result<tintype_imaging::Thumbnails, Error>, wanted: &str) {
     let rejection = rejection(result);
     assert_eq!(rejection.code(), "too_complex", "{rejection:?}");
     assert!(rejection.to_string().contains(wanted), "{rejection}");
 }
 
-/// A JPEG with `segment` put in after its first two bytes.
+/// A JPEG with `segments` inserted after SOI.
 fn with_segments(segments: &[u8]) -> Vec<u8> {
     let file = jpeg(&quadrants(16, 16), 16, 16);
     [&file[..2], segments, &file[2..]].concat()
 }
 
 #[test]
-fn a_jpeg_of_many_segments_scans_or_profile_bytes_is_told_which() {
+fn jpeg_limits_are_named_in_rejections() {
     let comment = b"\xFF\xFE\x00\x04ab";
     assert_too_complex(thumbnails(&with_segments(&comment.repeat(1000)), Format::Jpeg, &[8]), "segments");
 
     let part = [&b"\xFF\xE2\xFF\xFFICC_PROFILE\0\x01\x01"[..], &vec![0; 65_535 - 2 - 14]].concat();
-    assert_too_complex(thumbnails(&with_segments(&part.repeat(130)), Format::Jpeg, &[8]), "colour profile");
+    assert_too_complex(thumbnails(&with_segments(&part.repeat(130)), Format::Jpeg, &[8]), "color profile");
 
     let mut file = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut file, 90);
     encoder.set_progressive(true);
     encoder.encode(&quadrants(16, 16), 16, 16, jpeg_encoder::ColorType::Rgb).unwrap();
-    // The first scan again and again: it says nothing that is not allowed to be said twice.
+    // Repeats the first scan, which is valid.
     let scans: Vec<usize> = (0..file.len() - 1).filter(|&at| file[at..at + 2] == [0xFF, 0xDA]).collect();
     let scan = file[scans[0]..scans[1]].repeat(101);
     let many = [&file[..scans[0]], &scan, &file[scans[0]..]].concat();
@@ -133,7 +133,7 @@ fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_png_with_a_chunk_too_large_to_hold_is_told_so() {
+fn oversized_png_chunk_is_rejected() {
     let file = png(&quadrants(16, 16), 16, 16);
     let large = chunk(b"eXIf", &vec![0; 33 << 20]);
     let many = [&file[..33], &large, &file[33..]].concat();
@@ -141,7 +141,7 @@ fn a_png_with_a_chunk_too_large_to_hold_is_told_so() {
 }
 
 #[test]
-fn a_webp_of_many_chunks_or_bytes_is_told_which() {
+fn webp_limits_are_named_in_rejections() {
     let file = webp(&quadrants(16, 16), 16, 16);
     let mut many = [&file[..], &b"ABCD\0\0\0\0".repeat(4096)].concat();
     let size = many.len() as u32 - 8;
@@ -156,7 +156,7 @@ fn a_webp_of_many_chunks_or_bytes_is_told_which() {
 }
 
 #[test]
-fn the_deadline_ends_what_has_no_end() {
+fn deadline_stops_endless_sources() {
     let png = png(&quadrants(16, 16), 16, 16);
     let text = chunk(b"tEXt", b"a\0b");
     let sources: [(Format, &[u8], &[u8]); 3] = [
@@ -168,6 +168,6 @@ fn the_deadline_ends_what_has_no_end() {
         let mut request = request(format, &[8]);
         request.deadline = Some(Instant::now() + Duration::from_millis(30));
         let rejection = rejection(process(Endless::new(start, then), &request));
-        assert!(matches!(rejection, Rejection::TookTooLong), "{format:?}: {rejection:?}");
+        assert!(matches!(rejection, Rejection::DeadlineExceeded), "{format:?}: {rejection:?}");
     }
 }

@@ -1,4 +1,4 @@
-"""Holds the engine's memory to its bounds: a picture of 100 megapixels of each kind in a process of its own, for
+"""Checks the engine's peak memory: an image of 100 megapixels of each kind, each in its own process, with
 thumbnails of 400 and 200 pixels.
 
 Usage: memory.py EXAMPLE, the built `bench_worker`."""
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 WIDTH, HEIGHT = 12_247, 8_165
-# In bytes. JPEG, PNG and WebP are shrunk as they come; an interlaced PNG or a progressive JPEG comes several times.
+# In bytes. Sequential JPEG, PNG and WebP are reduced while reading; interlaced PNG and progressive JPEG have several passes.
 LOW, HIGH = 64 << 20, 512 << 20
 # First column and row, and distances, of the passes of an interlaced PNG (PNG specification, section 8.2).
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))

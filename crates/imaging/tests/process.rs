@@ -1,4 +1,4 @@
-//! What `process` promises for every format.
+//! The contract of `process` for every format.
 
 mod support;
 
@@ -8,7 +8,7 @@ use support::*;
 use tintype_imaging::{Error, Format, Rejection, process};
 
 #[test]
-fn thumbnails_have_the_heights_that_were_asked_for_and_keep_the_aspect() {
+fn thumbnails_have_requested_heights_and_aspect_ratio() {
     for format in Format::ALL {
         let file = make(format, &quadrants(300, 200), 300, 200);
         let outcome = thumbnails(&file, format, &[40, 100]).unwrap();
@@ -28,7 +28,7 @@ fn thumbnails_have_the_heights_that_were_asked_for_and_keep_the_aspect() {
 }
 
 #[test]
-fn a_small_image_is_not_enlarged_and_equal_heights_are_made_once() {
+fn small_images_are_not_enlarged_and_heights_are_deduplicated() {
     for format in Format::ALL {
         let file = make(format, &quadrants(60, 50), 60, 50);
         let outcome = thumbnails(&file, format, &[400, 200, 50, 20]).unwrap();
@@ -38,7 +38,7 @@ fn a_small_image_is_not_enlarged_and_equal_heights_are_made_once() {
 }
 
 #[test]
-fn without_heights_there_is_still_a_placeholder() {
+fn placeholder_is_made_without_heights() {
     let file = png(&quadrants(300, 200), 300, 200);
     let outcome = thumbnails(&file, Format::Png, &[]).unwrap();
     assert!(outcome.thumbnails.is_empty());
@@ -47,7 +47,7 @@ fn without_heights_there_is_still_a_placeholder() {
 }
 
 #[test]
-fn a_placeholder_shows_the_colours_where_they_are() {
+fn placeholder_shows_colors_of_quadrants() {
     for format in Format::ALL {
         let file = make(format, &quadrants(120, 120), 120, 120);
         let outcome = thumbnails(&file, format, &[80]).unwrap();
@@ -61,7 +61,7 @@ fn a_placeholder_shows_the_colours_where_they_are() {
 }
 
 #[test]
-fn another_type_than_declared_is_named_in_the_reason() {
+fn type_mismatch_names_real_type() {
     for real in Format::ALL {
         let file = make(real, &quadrants(16, 16), 16, 16);
         for declared in Format::ALL.into_iter().filter(|&format| format != real) {
@@ -77,7 +77,7 @@ fn another_type_than_declared_is_named_in_the_reason() {
 }
 
 #[test]
-fn what_is_no_image_is_refused_and_known_strangers_are_named() {
+fn non_images_are_rejected_and_known_types_named() {
     for file in [&b""[..], b"\xFF", b"hello, this is text", &[0; 100]] {
         assert_eq!(code(thumbnails(file, Format::Jpeg, &[8])), "not_an_image");
     }
@@ -86,14 +86,14 @@ fn what_is_no_image_is_refused_and_known_strangers_are_named() {
 }
 
 #[test]
-fn too_many_pixels_are_refused_by_the_header_alone() {
+fn too_many_pixels_are_rejected_by_header() {
     for format in Format::ALL {
         let file = make(format, &quadrants(40, 30), 40, 30);
         let mut request = request(format, &[8]);
         request.max_pixels = 40 * 30;
         assert!(process(&file[..], &request).is_ok());
         request.max_pixels -= 1;
-        // With nothing after the first part of the file, only the header can have told.
+        // The rest of the file is missing, so only the header was used.
         let error = process(&file[..file.len() * 9 / 10], &request).unwrap_err();
         assert!(
             matches!(
@@ -109,7 +109,7 @@ fn too_many_pixels_are_refused_by_the_header_alone() {
 }
 
 #[test]
-fn a_source_that_fails_is_not_the_fault_of_the_image() {
+fn source_errors_are_not_rejections() {
     for format in Format::ALL {
         let file = make(format, &quadrants(64, 64), 64, 64);
         for cut in [0, 5, file.len() / 2, file.len() - 3] {
@@ -123,7 +123,7 @@ fn a_source_that_fails_is_not_the_fault_of_the_image() {
 }
 
 #[test]
-fn a_deadline_in_the_past_stops_at_once() {
+fn past_deadline_stops_at_once() {
     for format in Format::ALL {
         let file = make(format, &quadrants(64, 64), 64, 64);
         let mut request = request(format, &[8]);
@@ -133,10 +133,10 @@ fn a_deadline_in_the_past_stops_at_once() {
 }
 
 #[test]
-fn every_orientation_of_a_jpeg_is_turned_upright() {
+fn jpeg_orientation_is_applied() {
     let (width, height) = (120, 80);
     let upright = [RED, GREEN, BLUE, WHITE];
-    // Which quadrant of the stored picture is seen at each place, by rows, for Exif 1 to 8.
+    // The stored quadrant at each position, by rows, for the Exif orientations 1 to 8.
     let seen = [
         [0, 1, 2, 3],
         [1, 0, 3, 2],

@@ -1,4 +1,4 @@
-//! WebP containers of every kind, put together by hand around what libwebp encodes.
+//! WebP containers of every kind, built around libwebp's output.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn riff(chunks: &[Chunk]) -> Vec<u8> {
     [&b"RIFF"[..], &(body.len() as u32 + 4).to_le_bytes(), b"WEBP", &body].concat()
 }
 
-/// The chunks of what libwebp writes.
+/// The chunks of a file written by libwebp.
 fn chunks(file: &[u8]) -> Vec<Chunk> {
     let mut rest = &file[12..];
     let mut chunks = Vec::new();
@@ -47,13 +47,13 @@ fn extended(flags: u8, width: u32, height: u32) -> Chunk {
     (b"VP8X", [&[flags, 0, 0, 0][..], &u24(width - 1), &u24(height - 1)].concat())
 }
 
-/// The header of a frame at that place, as an animation has it.
+/// An `ANMF` chunk with the frame at this position.
 fn frame(left: u32, top: u32, width: u32, height: u32, chunks: &[Chunk]) -> Chunk {
     let place = [u24(left / 2), u24(top / 2), u24(width - 1), u24(height - 1)].concat();
     (b"ANMF", [&place[..], &[0; 4], &put(chunks)].concat())
 }
 
-/// Smooth colours; alpha is all or nothing, so that multiplying it in and out loses nothing.
+/// Smooth colors; alpha is 0 or 255, so that premultiplication is lossless.
 fn picture(width: u32, height: u32, opaque: bool) -> Vec<u8> {
     let mut rgba = Vec::new();
     for y in 0..height {
@@ -73,12 +73,12 @@ fn exact() -> EncoderConfig {
     EncoderConfig::new_lossless().exact(true)
 }
 
-/// The picture at its own size.
+/// The image at its own size.
 fn whole(file: &[u8], height: u32) -> Vec<u8> {
     render(file, &request(Format::WebP, &[height])).unwrap().remove(0).pixels
 }
 
-/// Colours do not matter where nothing shows.
+/// Clears the colors of transparent pixels.
 fn without_hidden(mut rgba: Vec<u8>) -> Vec<u8> {
     for pixel in rgba.as_chunks_mut::<4>().0 {
         if pixel[3] == 0 {
@@ -89,7 +89,7 @@ fn without_hidden(mut rgba: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn lossy_pictures_with_alpha_have_the_pixels_that_libwebp_gives_them() {
+fn lossy_images_with_alpha_match_libwebp() {
     for (width, height) in [(1, 1), (2, 1), (1, 2), (3, 3), (16, 16), (17, 33), (40, 31), (64, 18), (33, 40)] {
         for quality in [30.0, 90.0] {
             let file = encode(&picture(width, height, false), width, height, &EncoderConfig::new().quality(quality));
@@ -104,7 +104,7 @@ fn lossy_pictures_with_alpha_have_the_pixels_that_libwebp_gives_them() {
 }
 
 #[test]
-fn frames_are_at_their_place_on_the_canvas() {
+fn frames_are_placed_on_canvas() {
     let (width, height, canvas) = (20_u32, 10_u32, (31_u32, 22_u32));
     for opaque in [true, false] {
         for (left, top) in [(0, 0), (4, 6), (10, 12)] {
@@ -121,7 +121,7 @@ fn frames_are_at_their_place_on_the_canvas() {
                     .filter(|chunk| chunk.0 != b"VP8X")
                     .collect();
                 let frame = frame(left, top, width, height, &still);
-                // Another frame after the first changes nothing.
+                // Later frames are ignored.
                 let file = riff(&[extended(0x12, canvas.0, canvas.1), frame.clone(), frame]);
                 let found = whole(&file, canvas.1);
                 assert_eq!(found.len(), expected.len());
@@ -138,8 +138,8 @@ fn frames_are_at_their_place_on_the_canvas() {
 }
 
 #[test]
-fn a_frame_between_the_boxes_of_a_smaller_picture_is_not_moved() {
-    // Reduced to a third before it is resized: the frame begins within a box.
+fn frame_position_is_kept_when_reduced() {
+    // Reduced to a third before the resize: the frame starts within a box.
     let (width, height) = (300, 300);
     let white = vec![255; 100 * 100 * 4];
     let still = chunks(&encode(&white, 100, 100, &exact()));
@@ -155,14 +155,14 @@ fn a_frame_between_the_boxes_of_a_smaller_picture_is_not_moved() {
 }
 
 #[test]
-fn metadata_counts_before_and_after_the_pixels() {
+fn metadata_is_read_before_and_after_pixels() {
     let (width, height) = (240_u32, 120_u32);
     let rgb = quadrants(width as usize, height as usize);
     let rgba: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
     for config in [exact(), EncoderConfig::new().quality(95.0)] {
         let picture = chunks(&encode(&rgba, width, height, &config)).pop().unwrap();
         let turned: Chunk = (b"EXIF", exif(6));
-        // The flag that tells of Exif, and whether it is set.
+        // The Exif flag of VP8X, set or not.
         for (flags, exif_first) in [(8, true), (8, false), (0, true), (0, false)] {
             let mut parts = vec![extended(flags, width, height), picture.clone()];
             parts.insert(if exif_first { 1 } else { 2 }, turned.clone());
@@ -178,8 +178,8 @@ fn metadata_counts_before_and_after_the_pixels() {
 }
 
 #[test]
-fn what_turns_a_picture_may_come_late_without_harm() {
-    // Upright, half as much would be kept of it.
+fn late_orientation_keeps_resolution() {
+    // An upright image would keep half as many pixels.
     let (width, height) = (120, 240);
     let mut noise = 1_u32;
     let mut next = || {
@@ -197,7 +197,7 @@ fn what_turns_a_picture_may_come_late_without_harm() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_refused_and_what_follows_it_is_ignored() {
+fn truncated_files_are_rejected_and_trailing_data_is_ignored() {
     for config in [exact(), EncoderConfig::new().quality(60.0)] {
         for opaque in [true, false] {
             let mut parts = chunks(&encode(&picture(21, 13, opaque), 21, 13, &config));
@@ -217,7 +217,7 @@ fn a_file_cut_anywhere_is_refused_and_what_follows_it_is_ignored() {
 }
 
 #[test]
-fn padding_may_be_missing_at_the_end() {
+fn final_padding_may_be_missing() {
     for height in 5..25 {
         let file = encode(&picture(20, height, true), 20, height, &exact());
         let payload = &chunks(&file)[0].1;
@@ -232,7 +232,7 @@ fn padding_may_be_missing_at_the_end() {
 }
 
 #[test]
-fn a_file_without_a_picture_or_with_one_of_no_pixels_is_refused() {
+fn file_without_image_or_pixels_is_rejected() {
     assert_eq!(code(thumbnails(&riff(&[extended(0, 20, 20)]), Format::WebP, &[8])), "truncated");
     let mut lossy = chunks(&encode(&picture(20, 20, true), 20, 20, &EncoderConfig::new())).pop().unwrap();
     lossy.1[6..8].fill(0);

@@ -1,5 +1,5 @@
-//! For comparisons with other decoders. A line in: eighths for each component, a tab, a path. Out:
-//! a line with width and height of each plane, then the samples of all of them.
+//! Decodes files for comparison with other decoders. Each input line: eighths for each component, a tab,
+//! a path. Output: a line with the width and height of each plane, then the samples of all planes.
 
 use std::error::Error;
 use std::fs::File;

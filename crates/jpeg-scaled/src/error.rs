@@ -3,22 +3,22 @@ use std::io;
 /// Why a file was not decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The reader failed; the file itself may be sound.
+    /// The reader failed; the file may be valid.
     #[error("reading failed: {0}")]
     Io(#[from] io::Error),
-    /// The file ends before its picture does.
-    #[error("the file ends before the picture does")]
+    /// The file ends before the image does.
+    #[error("the file ends before the image does")]
     Truncated,
-    /// The file breaks the standard in a way that leaves no picture.
+    /// The file is invalid.
     #[error("{0}")]
     Corrupt(&'static str),
-    /// A kind of JPEG that the standard has and this decoder has not.
+    /// A feature of the standard that this decoder does not support.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
-    /// One of the [`Limits`](crate::Limits) was reached.
-    #[error("too much of something: {0}")]
+    /// Decoding would exceed one of the [`Limits`](crate::Limits).
+    #[error("limit exceeded: {0}")]
     Limit(&'static str),
-    /// The deadline among the [`Limits`](crate::Limits) has passed.
+    /// The deadline of the [`Limits`](crate::Limits) has passed.
     #[error("the deadline has passed")]
     Deadline,
 }

@@ -1,22 +1,22 @@
-//! Marker segments: everything in a file that is not entropy-coded.
+//! Marker segments (ITU-T T.81, section B.2).
 
 use std::io::Read;
 
 use crate::error::{Error, Result};
-use crate::huffman::Code;
+use crate::huffman::HuffmanSpec;
 use crate::input::Input;
-use crate::{Colour, Component, Limits};
+use crate::{Colour, Component, Limits, marker};
 
-/// Segments before the first scan; cameras write some dozens, profiles at most 255.
+/// The most segments of a file; cameras write some dozens, ICC profiles at most 255.
 const MAX_SEGMENTS: u32 = 1000;
 
-/// What the segments read so far have said.
-pub(crate) struct Tables {
-    /// Quantisers in the order of the file.
-    pub(crate) quantisers: [Option<[u16; 64]>; 4],
-    pub(crate) dc: [Option<Code>; 4],
-    pub(crate) ac: [Option<Code>; 4],
-    /// Counts the definitions, to tell whether what was built of them still holds.
+/// The contents of the segments read so far.
+pub(crate) struct DecoderTables {
+    /// Quantization tables in zigzag order (section B.2.4.1).
+    pub(crate) quantization: [Option<[u16; 64]>; 4],
+    pub(crate) dc: [Option<HuffmanSpec>; 4],
+    pub(crate) ac: [Option<HuffmanSpec>; 4],
+    /// Number of tables defined so far.
     pub(crate) definitions: u32,
     pub(crate) restart_interval: u32,
     pub(crate) frame: Option<Frame>,
@@ -36,26 +36,34 @@ pub(crate) struct Frame {
     pub(crate) components: Vec<Component>,
 }
 
-/// The header of a scan.
+/// A scan header (section B.2.3).
 pub(crate) struct Scan {
-    /// Index of the component, of its DC and its AC table.
-    pub(crate) parts: Vec<(usize, usize, usize)>,
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-    pub(crate) high: u32,
-    pub(crate) low: u32,
+    pub(crate) components: Vec<ScanComponent>,
+    /// Spectral selection (`Ss`, `Se`) and successive approximation (`Ah`, `Al`).
+    pub(crate) ss: u32,
+    pub(crate) se: u32,
+    pub(crate) ah: u32,
+    pub(crate) al: u32,
 }
 
-/// What ended a run of segments.
-pub(crate) enum Next {
+/// A component of a scan and its Huffman tables, by index.
+#[derive(Clone, Copy)]
+pub(crate) struct ScanComponent {
+    pub(crate) component: usize,
+    pub(crate) dc_table: usize,
+    pub(crate) ac_table: usize,
+}
+
+/// What follows a run of segments.
+pub(crate) enum NextSegment {
     Scan(Scan),
     EndOfImage,
 }
 
-impl Tables {
+impl DecoderTables {
     pub(crate) fn new() -> Self {
         Self {
-            quantisers: [None; 4],
+            quantization: [None; 4],
             dc: [None, None, None, None],
             ac: [None, None, None, None],
             definitions: 0,
@@ -71,16 +79,16 @@ impl Tables {
         }
     }
 
-    /// Reads segments up to and with the next scan header or the end of the image. `marker` is one
-    /// that was read already.
+    /// Reads segments up to and including the next scan header or EOI. `pending` is a marker that was
+    /// read already.
     pub(crate) fn read<R: Read>(
         &mut self,
         input: &mut Input<R>,
-        mut marker: Option<u8>,
+        mut pending: Option<u8>,
         limits: &Limits,
-    ) -> Result<Next> {
+    ) -> Result<NextSegment> {
         loop {
-            let code = match marker.take() {
+            let code = match pending.take() {
                 Some(code) => code,
                 None => input.marker()?,
             };
@@ -89,36 +97,38 @@ impl Tables {
                 return Err(Error::Limit("segments"));
             }
             match code {
-                0xC0..=0xC2 => self.frame(input, code)?,
-                0xC3 => return Err(Error::Unsupported("lossless JPEG")),
-                0xC5..=0xC7 | 0xDE | 0xDF => return Err(Error::Unsupported("hierarchical JPEG")),
-                0xC9..=0xCC => return Err(Error::Unsupported("arithmetic coding")),
-                0xCD..=0xCF => return Err(Error::Unsupported("hierarchical arithmetic coding")),
-                0xC4 => self.huffman(input)?,
-                0xDB => self.quantisers(input)?,
-                0xDD => {
-                    segment(input, 2)?;
+                marker::SOF0..=marker::SOF2 => self.read_frame_header(input, code)?,
+                marker::SOF3 => return Err(Error::Unsupported("lossless JPEG")),
+                marker::SOF5..=marker::SOF7 | marker::DHP | marker::EXP => {
+                    return Err(Error::Unsupported("hierarchical JPEG"));
+                }
+                marker::SOF9..=marker::DAC => return Err(Error::Unsupported("arithmetic coding")),
+                marker::SOF13..=marker::SOF15 => return Err(Error::Unsupported("hierarchical arithmetic coding")),
+                marker::DHT => self.read_dht(input)?,
+                marker::DQT => self.read_dqt(input)?,
+                marker::DRI => {
+                    segment_length(input, 2)?;
                     self.restart_interval = u32::from(input.u16()?);
                 }
-                0xDA => return Ok(Next::Scan(self.scan(input)?)),
-                0xD9 => return Ok(Next::EndOfImage),
-                0xDC => return Err(Error::Unsupported("a height given after the picture (DNL)")),
-                0xE0..=0xEF => self.application(input, code, limits)?,
-                // Markers alone: restarts out of place, start of image, temporary.
-                0xD0..=0xD8 | 0x01 => {}
+                marker::SOS => return Ok(NextSegment::Scan(self.read_scan_header(input)?)),
+                marker::EOI => return Ok(NextSegment::EndOfImage),
+                marker::DNL => return Err(Error::Unsupported("a height defined after the first scan (DNL)")),
+                marker::APP0..=marker::APP15 => self.read_app(input, code, limits)?,
+                // Markers without a segment.
+                marker::RST0..=marker::RST7 | marker::SOI | marker::TEM => {}
                 _ => {
-                    let length = segment(input, 0)?;
+                    let length = segment_length(input, 0)?;
                     input.bytes(length, |_| {})?;
                 }
             }
         }
     }
 
-    fn frame<R: Read>(&mut self, input: &mut Input<R>, code: u8) -> Result<()> {
+    fn read_frame_header<R: Read>(&mut self, input: &mut Input<R>, code: u8) -> Result<()> {
         if self.frame.is_some() {
             return Err(Error::Corrupt("a second frame"));
         }
-        let length = segment(input, 6)?;
+        let length = segment_length(input, 6)?;
         let precision = input.byte()?;
         let height = u32::from(input.u16()?);
         let width = u32::from(input.u16()?);
@@ -126,16 +136,16 @@ impl Tables {
         match precision {
             8 => {}
             12 => return Err(Error::Unsupported("12-bit JPEG")),
-            _ => return Err(Error::Corrupt("a precision that no JPEG has")),
+            _ => return Err(Error::Corrupt("invalid sample precision")),
         }
         if height == 0 {
-            return Err(Error::Unsupported("a height given after the picture (DNL)"));
+            return Err(Error::Unsupported("a height defined after the first scan (DNL)"));
         }
         if width == 0 || length != 6 + 3 * count {
-            return Err(Error::Corrupt("a frame header that makes no sense"));
+            return Err(Error::Corrupt("invalid frame header"));
         }
         if !matches!(count, 1 | 3 | 4) {
-            return Err(Error::Unsupported("a number of colour components other than 1, 3 and 4"));
+            return Err(Error::Unsupported("a number of color components other than 1, 3 and 4"));
         }
         let mut components = Vec::with_capacity(count);
         for _ in 0..count {
@@ -144,24 +154,24 @@ impl Tables {
             let (horizontal, vertical) = (sampling >> 4, sampling & 15);
             let table = input.byte()?;
             if !(1..=4).contains(&horizontal) || !(1..=4).contains(&vertical) || table > 3 {
-                return Err(Error::Corrupt("a component that makes no sense"));
+                return Err(Error::Corrupt("invalid component"));
             }
             if components.iter().any(|other: &Component| other.id == id) {
-                return Err(Error::Corrupt("two components of one name"));
+                return Err(Error::Corrupt("two components with the same id"));
             }
             components.push(Component { id, horizontal, vertical, table });
         }
-        // A single component is never interleaved, so its sampling says nothing.
+        // A single component is not interleaved, so its sampling factors have no effect (section A.2.2).
         if let [only] = &mut components[..] {
             only.horizontal = 1;
             only.vertical = 1;
         }
-        self.frame = Some(Frame { progressive: code == 0xC2, width, height, components });
+        self.frame = Some(Frame { progressive: code == marker::SOF2, width, height, components });
         Ok(())
     }
 
-    fn huffman<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
-        let mut left = segment(input, 0)?;
+    fn read_dht<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
+        let mut left = segment_length(input, 0)?;
         while left > 0 {
             let kind = input.byte()?;
             let mut counts = [0; 16];
@@ -172,41 +182,41 @@ impl Tables {
             })?;
             let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
             if total > 256 || left < 17 + total || kind & 0xEC != 0 {
-                return Err(Error::Corrupt("a Huffman table that makes no sense"));
+                return Err(Error::Corrupt("invalid Huffman table"));
             }
             left -= 17 + total;
             let mut symbols = Vec::with_capacity(total);
             input.bytes(total, |part| symbols.extend_from_slice(part))?;
             let table = if kind & 0x10 == 0 { &mut self.dc } else { &mut self.ac };
-            table[usize::from(kind & 3)] = Some(Code { counts, symbols });
+            table[usize::from(kind & 3)] = Some(HuffmanSpec { bits: counts, huffval: symbols });
             self.definitions += 1;
         }
         Ok(())
     }
 
-    fn quantisers<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
-        let mut left = segment(input, 0)?;
+    fn read_dqt<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
+        let mut left = segment_length(input, 0)?;
         while left > 0 {
             let kind = input.byte()?;
             let wide = kind >> 4 == 1;
             let size = if wide { 129 } else { 65 };
             if left < size || kind & 0xEC != 0 {
-                return Err(Error::Corrupt("a quantisation table that makes no sense"));
+                return Err(Error::Corrupt("invalid quantization table"));
             }
             left -= size;
             let mut table = [0; 64];
             for entry in &mut table {
                 *entry = if wide { input.u16()? } else { u16::from(input.byte()?) };
             }
-            self.quantisers[usize::from(kind & 3)] = Some(table);
+            self.quantization[usize::from(kind & 3)] = Some(table);
             self.definitions += 1;
         }
         Ok(())
     }
 
-    fn application<R: Read>(&mut self, input: &mut Input<R>, code: u8, limits: &Limits) -> Result<()> {
-        let length = segment(input, 0)?;
-        let wanted = matches!(code, 0xE0..=0xE2 | 0xEE);
+    fn read_app<R: Read>(&mut self, input: &mut Input<R>, code: u8, limits: &Limits) -> Result<()> {
+        let length = segment_length(input, 0)?;
+        let wanted = matches!(code, marker::APP0..=marker::APP2 | marker::APP14);
         let mut payload = Vec::new();
         input.bytes(length, |part| {
             if wanted {
@@ -214,59 +224,62 @@ impl Tables {
             }
         })?;
         match code {
-            0xE0 => self.jfif |= payload.starts_with(b"JFIF\0"),
-            0xE1 if self.exif.is_none() => {
+            marker::APP0 => self.jfif |= payload.starts_with(b"JFIF\0"),
+            marker::APP1 if self.exif.is_none() => {
                 if let Some(exif) = payload.strip_prefix(b"Exif\0\0") {
                     self.exif = Some(exif.to_vec());
                 }
             }
-            0xE2 => {
+            marker::APP2 => {
                 if let Some([number, parts, rest @ ..]) = payload.strip_prefix(b"ICC_PROFILE\0") {
                     self.profile_bytes += rest.len();
                     if self.profile_bytes > limits.max_profile_bytes {
-                        return Err(Error::Limit("bytes of colour profile"));
+                        return Err(Error::Limit("bytes of color profile"));
                     }
                     self.profile_parts = *parts;
                     self.profile.push((*number, rest.to_vec()));
                 }
             }
-            0xEE if payload.starts_with(b"Adobe") => self.adobe = payload.get(11).copied(),
+            marker::APP14 if payload.starts_with(b"Adobe") => self.adobe = payload.get(11).copied(),
             _ => {}
         }
         Ok(())
     }
 
-    fn scan<R: Read>(&self, input: &mut Input<R>) -> Result<Scan> {
+    fn read_scan_header<R: Read>(&self, input: &mut Input<R>) -> Result<Scan> {
         let frame = self.frame.as_ref().ok_or(Error::Corrupt("a scan before the frame"))?;
-        let length = segment(input, 4)?;
+        let length = segment_length(input, 4)?;
         let count = usize::from(input.byte()?);
         if !(1..=4).contains(&count) || length != 4 + 2 * count {
-            return Err(Error::Corrupt("a scan header that makes no sense"));
+            return Err(Error::Corrupt("invalid scan header"));
         }
-        let mut parts: Vec<(usize, usize, usize)> = Vec::with_capacity(count);
+        let mut components: Vec<ScanComponent> = Vec::with_capacity(count);
         for _ in 0..count {
             let id = input.byte()?;
-            let tables = input.byte()?;
-            let index = frame
+            let table_ids = input.byte()?;
+            let component = frame
                 .components
                 .iter()
                 .position(|component| component.id == id)
                 .ok_or(Error::Corrupt("a scan of a component that the frame does not have"))?;
-            if parts.iter().any(|&(other, ..)| other == index) {
-                return Err(Error::Corrupt("a scan that names a component twice"));
+            if components.iter().any(|other| other.component == component) {
+                return Err(Error::Corrupt("a scan with a repeated component"));
             }
-            parts.push((index, usize::from(tables >> 4 & 3), usize::from(tables & 3)));
+            components.push(ScanComponent {
+                component,
+                dc_table: usize::from(table_ids >> 4 & 3),
+                ac_table: usize::from(table_ids & 3),
+            });
         }
-        let (start, end) = (u32::from(input.byte()?), u32::from(input.byte()?));
+        let (ss, se) = (u32::from(input.byte()?), u32::from(input.byte()?));
         let approximation = input.byte()?;
-        let scan = Scan { parts, start, end, high: u32::from(approximation >> 4), low: u32::from(approximation & 15) };
-        // At most ten blocks make an MCU (ITU-T T.81, B.2.3); more would be an unusual stride only,
-        // but no encoder writes them.
+        let scan = Scan { components, ss, se, ah: u32::from(approximation >> 4), al: u32::from(approximation & 15) };
+        // The standard allows 10 blocks in an MCU (section B.2.3); some encoders write more.
         let blocks: u32 = scan
-            .parts
+            .components
             .iter()
-            .map(|&(index, ..)| {
-                let component = &frame.components[index];
+            .map(|part| {
+                let component = &frame.components[part.component];
                 u32::from(component.horizontal) * u32::from(component.vertical)
             })
             .sum();
@@ -274,21 +287,21 @@ impl Tables {
             return Err(Error::Corrupt("a scan with too many blocks in an MCU"));
         }
         if frame.progressive {
-            let dc = scan.start == 0;
-            if scan.end > 63
-                || scan.start > scan.end
-                || dc && scan.end != 0
-                || !dc && scan.parts.len() != 1
-                || scan.low > 13
-                || scan.high != 0 && scan.high != scan.low + 1
+            let dc = scan.ss == 0;
+            if scan.se > 63
+                || scan.ss > scan.se
+                || dc && scan.se != 0
+                || !dc && scan.components.len() != 1
+                || scan.al > 13
+                || scan.ah != 0 && scan.ah != scan.al + 1
             {
-                return Err(Error::Corrupt("a progressive scan that makes no sense"));
+                return Err(Error::Corrupt("invalid progressive scan"));
             }
         }
         Ok(scan)
     }
 
-    /// What the samples mean (ITU-T T.872, section 6; and what encoders do without its markers).
+    /// The color space (ITU-T T.872, section 6, and the practice of encoders that write no APP segments).
     pub(crate) fn colour(&self) -> Colour {
         let components = self.frame.as_ref().map_or(&[][..], |frame| &frame.components);
         match (components.len(), self.adobe) {
@@ -304,7 +317,7 @@ impl Tables {
         }
     }
 
-    /// The colour profile, if every part of it came.
+    /// The color profile, if all its segments were read.
     pub(crate) fn take_profile(&mut self) -> Option<Vec<u8>> {
         let mut parts = std::mem::take(&mut self.profile);
         parts.sort_by_key(|&(number, _)| number);
@@ -313,8 +326,8 @@ impl Tables {
     }
 }
 
-/// The length of a segment's payload, at least `least`.
-fn segment<R: Read>(input: &mut Input<R>, least: usize) -> Result<usize> {
+/// Reads the length of a segment without the length field itself (section B.1.1.4); at least `least`.
+fn segment_length<R: Read>(input: &mut Input<R>, least: usize) -> Result<usize> {
     usize::from(input.u16()?)
         .checked_sub(2)
         .filter(|&length| length >= least)

@@ -1,75 +1,75 @@
-//! Huffman tables (ITU-T T.81, annexes C and F), arranged for taking as much as possible at once.
+//! Huffman decoding (ITU-T T.81, annexes C and F) with tables that decode several symbols at once.
 
 use crate::error::{Error, Result};
-use crate::input::Window;
+use crate::input::BitReader;
 
-/// Bits that index [`Table::fast`].
-const FAST: u32 = 10;
-/// Bits that index [`Table::pairs`].
-const PAIR: u32 = 11;
-/// Bits that index [`Table::skip`].
-const SKIP: u32 = 12;
+/// Bits that index [`HuffmanDecoder::fast`].
+const FAST_BITS: u32 = 10;
+/// Bits that index [`HuffmanDecoder::pairs`].
+const PAIR_BITS: u32 = 11;
+/// Bits that index [`HuffmanDecoder::skip`].
+const SKIP_BITS: u32 = 12;
 
-/// The most bits that a lookup takes: of the last symbol that is passed over the value need not be
-/// known.
-const MOST: u32 = 14;
-/// Lookups after one refill.
-pub(crate) const LOOKUPS: u32 = 56 / MOST;
+/// The most bits that a lookup consumes. This may exceed its index: the value bits of the last skipped
+/// symbol need not be known.
+const MAX_LOOKUP_BITS: u32 = 14;
+/// Lookups that one refill is enough for.
+pub(crate) const LOOKUPS: u32 = 56 / MAX_LOOKUP_BITS;
 
-/// A run that no block has: the block ends, or the band, after this symbol.
-pub(crate) const END: u32 = 64;
+/// A run longer than any block: the symbol is EOB, or in progressive scans EOBn.
+pub(crate) const EOB: u32 = 64;
 
-/// Code lengths and symbols as a DHT segment gives them.
+/// BITS and HUFFVAL of a DHT segment (sections B.2.4.2 and C.2).
 #[derive(Clone)]
-pub(crate) struct Code {
-    pub(crate) counts: [u8; 16],
-    pub(crate) symbols: Vec<u8>,
+pub(crate) struct HuffmanSpec {
+    pub(crate) bits: [u8; 16],
+    pub(crate) huffval: Vec<u8>,
 }
 
-/// What the symbols mean.
+/// The meaning of the symbols.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The size of a difference.
+pub(crate) enum SymbolKind {
+    /// SSSS of a DC difference.
     Dc,
-    /// Run and size; a size of zero ends the block.
+    /// RRRRSSSS; SSSS of 0 ends the block, except in ZRL.
     Ac,
-    /// The same, but a size of zero may end a run of blocks.
+    /// RRRRSSSS; SSSS of 0 starts an EOB run, except in ZRL.
     ProgressiveAc,
 }
 
-pub(crate) struct Table {
-    /// By the next bits: bits 0 to 4, the length of the code and, where it fits too, the value;
-    /// bits 5 to 11, the run of zeros, or [`END`] and more; bits 12 to 15, the size of a value
-    /// that did not fit; bits 16 to 31, the value that did. Zero where the code is longer.
-    fast: Box<[u32; 1 << FAST]>,
-    /// By the next bits, as many whole symbols as they hold: see [`Passed`].
-    skip: Box<[u16; 1 << SKIP]>,
-    /// By the next bits, one or two symbols with their values: see [`Pair`].
-    pairs: Box<[u64; 1 << PAIR]>,
-    /// The first code of each length that is too large for it, at the top of 16 bits.
-    ends: [u32; 17],
-    /// What to add to a code of each length to get the index of its symbol.
-    offsets: [i32; 17],
-    symbols: [u8; 256],
-    kind: Kind,
+pub(crate) struct HuffmanDecoder {
+    /// One symbol by the next bits. Bits 0 to 4: length of the code, including the value if it fits;
+    /// bits 5 to 11: run of zeros, or [`EOB`] and more; bits 12 to 15: size of a value that does not
+    /// fit; bits 16 to 31: a value that fits. 0 if the code is longer.
+    fast: Box<[u32; 1 << FAST_BITS]>,
+    /// As many symbols as the next bits hold: see [`SkipEntry`].
+    skip: Box<[u16; 1 << SKIP_BITS]>,
+    /// One or two symbols with their values by the next bits: see [`Pair`].
+    pairs: Box<[u64; 1 << PAIR_BITS]>,
+    /// MAXCODE + 1 of each length, in the high bits of 16.
+    max_code: [u32; 17],
+    /// VALPTR - MINCODE of each length.
+    val_offset: [i32; 17],
+    huffval: [u8; 256],
+    kind: SymbolKind,
 }
 
-/// A symbol: its run, and its value or the value's size.
+/// A symbol: the run of zeros and the value after it.
 #[derive(Clone, Copy)]
 pub(crate) struct Symbol {
     pub(crate) run: u32,
     pub(crate) value: i32,
 }
 
-/// Symbols that are passed over. Bits 0 to 7, their length in bits; bits 8 to 15, how many
-/// coefficients they are, and [`END`] if the last ends the block. Zero where not even one is known.
+/// Skipped symbols. Bits 0 to 7: their length; bits 8 to 15: their number of coefficients, plus [`EOB`]
+/// if the last one ends the block. 0 if the first symbol is longer than the index.
 #[derive(Clone, Copy)]
-struct Passed(u16);
+struct SkipEntry(u16);
 
-/// Up to two coefficients and where they are. Bits 0 to 7, the length of their symbols; then, eight
-/// bits each, how far on the first is, how far on the second, and how far to go on, with [`END`] if
-/// the block ends; then their values, 16 bits each. A coefficient that is not there is a zero where
-/// nothing is yet. Zero where not even one symbol is known.
+/// Up to two coefficients. Bits 0 to 7: length of their symbols; then, eight bits each, the distances to
+/// the first, to the second, and to the next symbol, plus [`EOB`] if the block ends; then their values,
+/// 16 bits each. A missing coefficient is a zero at a position not yet set. 0 if the first symbol is
+/// longer than the index.
 #[derive(Clone, Copy)]
 pub(crate) struct Pair(u64);
 
@@ -79,110 +79,111 @@ impl Pair {
         self.0 == 0
     }
 
-    /// How far on each of the two is, and its value.
+    /// Distance and value of each coefficient.
     #[inline(always)]
     pub(crate) fn values(self) -> [(u32, i16); 2] {
         [((self.0 >> 8) as u8, (self.0 >> 32) as i16), ((self.0 >> 16) as u8, (self.0 >> 48) as i16)]
             .map(|(distance, value)| (u32::from(distance), value))
     }
 
-    /// How far to go on: [`END`] or more at the end of the block.
+    /// Distance to the next symbol: [`EOB`] or more at the end of the block.
     #[inline(always)]
     pub(crate) fn distance(self) -> u32 {
         u32::from((self.0 >> 24) as u8)
     }
 }
 
-impl Table {
-    pub(crate) fn new(code: &Code, kind: Kind) -> Result<Self> {
+impl HuffmanDecoder {
+    pub(crate) fn new(code: &HuffmanSpec, kind: SymbolKind) -> Result<Self> {
         let mut table = Self {
-            fast: vec![0; 1 << FAST].try_into().expect("the size is right"),
-            skip: vec![0; 1 << SKIP].try_into().expect("the size is right"),
-            pairs: vec![0; 1 << PAIR].try_into().expect("the size is right"),
-            ends: [0; 17],
-            offsets: [0; 17],
-            symbols: [0; 256],
+            fast: vec![0; 1 << FAST_BITS].try_into().expect("the size is right"),
+            skip: vec![0; 1 << SKIP_BITS].try_into().expect("the size is right"),
+            pairs: vec![0; 1 << PAIR_BITS].try_into().expect("the size is right"),
+            max_code: [0; 17],
+            val_offset: [0; 17],
+            huffval: [0; 256],
             kind,
         };
-        table.symbols[..code.symbols.len()].copy_from_slice(&code.symbols);
+        table.huffval[..code.huffval.len()].copy_from_slice(&code.huffval);
         let (mut next, mut index) = (0_u32, 0_u32);
         for length in 1..=16 {
             next <<= 1;
-            let count = u32::from(code.counts[length - 1]);
-            table.offsets[length] = index as i32 - next as i32;
+            let count = u32::from(code.bits[length - 1]);
+            table.val_offset[length] = index as i32 - next as i32;
             index += count;
             next += count;
             if next > 1 << length {
                 return Err(Error::Corrupt("a Huffman table has too many codes"));
             }
-            table.ends[length] = next << (16 - length);
+            table.max_code[length] = next << (16 - length);
         }
-        for bits in 0..1 << FAST {
+        for bits in 0..1 << FAST_BITS {
             table.fast[bits as usize] = table.fast_entry(bits);
         }
-        if kind == Kind::Ac {
-            for bits in 0..1 << SKIP {
+        if kind == SymbolKind::Ac {
+            for bits in 0..1 << SKIP_BITS {
                 table.skip[bits as usize] = table.skip_entry(bits);
             }
-            for bits in 0..1 << PAIR {
+            for bits in 0..1 << PAIR_BITS {
                 table.pairs[bits as usize] = table.pair_entry(bits);
             }
         }
         Ok(table)
     }
 
-    /// Length and symbol of the code at the top of 16 bits.
-    fn find(&self, bits: u32) -> Option<(u32, u8)> {
-        (1..=16).find(|&length| bits < self.ends[length]).map(|length| {
+    /// DECODE (section F.2.2.3) of the high bits of 16: length of the code, and its symbol.
+    fn decode_code(&self, bits: u32) -> Option<(u32, u8)> {
+        (1..=16).find(|&length| bits < self.max_code[length]).map(|length| {
             let code = (bits >> (16 - length)) as i32;
-            let index = code + self.offsets[length];
-            (length as u32, self.symbols[index as usize & 255])
+            let index = code + self.val_offset[length];
+            (length as u32, self.huffval[index as usize & 255])
         })
     }
 
     fn run_and_size(&self, symbol: u8) -> (u32, u32) {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         match (self.kind, run, size) {
-            (Kind::Dc, ..) => (0, size),
+            (SymbolKind::Dc, ..) => (0, size),
             (_, 15, 0) => (15, 0),
-            (_, run, 0) => (END + run, 0),
+            (_, run, 0) => (EOB + run, 0),
             _ => (run, size),
         }
     }
 
     fn fast_entry(&self, bits: u32) -> u32 {
-        let Some((length, symbol)) = self.find(bits << (16 - FAST)) else {
+        let Some((length, symbol)) = self.decode_code(bits << (16 - FAST_BITS)) else {
             return 0;
         };
-        if length > FAST {
+        if length > FAST_BITS {
             return 0;
         }
         let (run, size) = self.run_and_size(symbol);
-        if size == 0 || length + size > FAST {
+        if size == 0 || length + size > FAST_BITS {
             return length | run << 5 | size << 12;
         }
-        let magnitude = (bits >> (FAST - length - size)) & ((1 << size) - 1);
+        let magnitude = (bits >> (FAST_BITS - length - size)) & ((1 << size) - 1);
         let value = if magnitude >> (size - 1) == 0 { magnitude as i32 - (1 << size) + 1 } else { magnitude as i32 };
         (length + size) | run << 5 | (value as u32) << 16
     }
 
     fn skip_entry(&self, bits: u32) -> u16 {
         let (mut used, mut passed) = (0, 0);
-        while used < SKIP {
-            let known = SKIP - used;
-            let Some((length, symbol)) = self.find((bits << used & ((1 << SKIP) - 1)) << (16 - SKIP)) else {
+        while used < SKIP_BITS {
+            let known = SKIP_BITS - used;
+            let Some((length, symbol)) = self.decode_code((bits << used & ((1 << SKIP_BITS) - 1)) << (16 - SKIP_BITS))
+            else {
                 break;
             };
             let (run, size) = self.run_and_size(symbol);
             if length > known {
                 break;
             }
-            if run >= END {
+            if run >= EOB {
                 used += length;
-                passed += END;
+                passed += EOB;
                 break;
             }
-            if passed + run + 1 > 63 || used + length + size > MOST {
+            if passed + run + 1 > 63 || used + length + size > MAX_LOOKUP_BITS {
                 break;
             }
             used += length + size;
@@ -191,9 +192,9 @@ impl Table {
         (used | passed << 8) as u16
     }
 
-    /// Length, run and value of the symbol at the top of so many known bits, if it is there whole.
+    /// Length, run and value of a symbol within `known` bits, or `None` if it is longer.
     fn whole_symbol(&self, bits: u32, known: u32) -> Option<(u32, u32, i32)> {
-        let (length, symbol) = self.find(bits << (16 - known))?;
+        let (length, symbol) = self.decode_code(bits << (16 - known))?;
         let (run, size) = self.run_and_size(symbol);
         if length + size > known {
             return None;
@@ -205,7 +206,7 @@ impl Table {
     }
 
     fn pair_entry(&self, bits: u32) -> u64 {
-        let Some((length, run, value)) = self.whole_symbol(bits, PAIR) else {
+        let Some((length, run, value)) = self.whole_symbol(bits, PAIR_BITS) else {
             return 0;
         };
         let entry = |length: u32, first: u32, second: u32, on: u32, values: [i32; 2]| {
@@ -216,68 +217,68 @@ impl Table {
                 | u64::from(values[0] as u16) << 32
                 | u64::from(values[1] as u16) << 48
         };
-        if run >= END {
-            return entry(length, 0, 0, END, [0, 0]);
+        if run >= EOB {
+            return entry(length, 0, 0, EOB, [0, 0]);
         }
         let next = run + 1;
-        let known = PAIR - length;
+        let known = PAIR_BITS - length;
         match self.whole_symbol(bits & ((1 << known) - 1), known) {
             None => entry(length, run, next, next, [value, 0]),
-            Some((more, run_2, _)) if run_2 >= END => entry(length + more, run, next, next + END, [value, 0]),
+            Some((more, run_2, _)) if run_2 >= EOB => entry(length + more, run, next, next + EOB, [value, 0]),
             Some((more, run_2, value_2)) => entry(length + more, run, next + run_2, next + run_2 + 1, [value, value_2]),
         }
     }
 
-    /// The next one or two symbols of a sequential block, if they are short, and not taken yet. It
-    /// needs [`PAIR`] bits in the window.
+    /// The next one or two symbols of a sequential block, if they are short, without consuming them.
+    /// The reader must hold [`PAIR_BITS`] bits.
     #[inline(always)]
-    pub(crate) fn pair(&self, window: &Window<'_>) -> Pair {
-        Pair(self.pairs[window.peek::<PAIR>()])
+    pub(crate) fn pair(&self, reader: &BitReader<'_>) -> Pair {
+        Pair(self.pairs[reader.peek::<PAIR_BITS>()])
     }
 
     #[inline(always)]
-    pub(crate) fn take_pair(window: &mut Window<'_>, pair: Pair) {
-        window.consume(pair.0 as u32);
+    pub(crate) fn take_pair(reader: &mut BitReader<'_>, pair: Pair) {
+        reader.consume(pair.0 as u32);
     }
 
-    /// The next symbol with its value; `None` if its code is not in the table. The window is
-    /// refilled before, and holds at least 25 bits after it.
+    /// Reads a symbol and its value; `None` if the table does not have the code. Refills the reader
+    /// first, which then holds at least 25 bits.
     #[inline(always)]
-    pub(crate) fn symbol(&self, window: &mut Window<'_>) -> Option<Symbol> {
-        window.refill();
-        let entry = self.fast[window.peek::<FAST>()];
+    pub(crate) fn decode(&self, reader: &mut BitReader<'_>) -> Option<Symbol> {
+        reader.refill();
+        let entry = self.fast[reader.peek::<FAST_BITS>()];
         let (length, run, size) = if entry == 0 {
-            self.long(window.peek::<16>() as u32)?
+            self.decode_long(reader.peek::<16>() as u32)?
         } else {
             (entry & 31, entry >> 5 & 127, entry >> 12 & 15)
         };
-        window.consume(length);
-        Some(Symbol { run, value: if size == 0 { entry as i32 >> 16 } else { window.extend(size) } })
+        reader.consume(length);
+        Some(Symbol { run, value: if size == 0 { entry as i32 >> 16 } else { reader.extend(size) } })
     }
 
-    /// Length, run and size of a symbol whose code is long.
+    /// Length, run and size of a symbol with a long code.
     #[cold]
     #[inline(never)]
-    fn long(&self, bits: u32) -> Option<(u32, u32, u32)> {
-        let (length, symbol) = self.find(bits)?;
+    fn decode_long(&self, bits: u32) -> Option<(u32, u32, u32)> {
+        let (length, symbol) = self.decode_code(bits)?;
         let (run, size) = self.run_and_size(symbol);
         Some((length, run, size))
     }
 
-    /// Passes over the coefficients from `index` to the end of the block, whatever they are; `None`
-    /// at a code that is not in the table.
+    /// Skips the coefficients from `index` to the end of the block; `None` if the table does not have a
+    /// code.
     #[inline(always)]
-    pub(crate) fn skip_block(&self, window: &mut Window<'_>, mut index: u32) -> Option<()> {
+    pub(crate) fn skip_block(&self, reader: &mut BitReader<'_>, mut index: u32) -> Option<()> {
         while index < 64 {
-            window.refill();
+            reader.refill();
             for _ in 0..LOOKUPS {
-                let entry = Passed(self.skip[window.peek::<SKIP>()]);
+                let entry = SkipEntry(self.skip[reader.peek::<SKIP_BITS>()]);
                 // Past the 63rd coefficient the bits belong to the next block.
                 if entry.0 == 0 || index + entry.coefficients() > 63 {
-                    index += self.symbol(window)?.run + 1;
+                    index += self.decode(reader)?.run + 1;
                     break;
                 }
-                window.consume(u32::from(entry.0));
+                reader.consume(u32::from(entry.0));
                 index += entry.distance();
                 if index > 63 {
                     break;
@@ -288,8 +289,8 @@ impl Table {
     }
 }
 
-impl Passed {
-    /// How far to go on: [`END`] or more at the end of the block.
+impl SkipEntry {
+    /// Distance to the next symbol: [`EOB`] or more at the end of the block.
     #[inline(always)]
     fn distance(self) -> u32 {
         u32::from(self.0 >> 8)

@@ -1,119 +1,95 @@
-//! The inverse cosine transform of the low corner of a block: `N` x `N` samples from `N` x `N`
-//! coefficients.
+//! The scaled inverse DCT: `N` x `N` samples from the `N` x `N` lowest coefficients of a block.
 //!
 //! With F the dequantised coefficients of an 8 x 8 block, a sample of the scaled block is
 //!
 //! f(x, y) = 1/4 Σ C(u) C(v) F(u, v) cos((2x+1)uπ/2N) cos((2y+1)vπ/2N), u and v from 0 to N-1,
 //!
-//! with C(0) = 1/√2 and C = 1 otherwise, plus 128, rounded and held to 0..255. Arithmetic is in
-//! single precision, and the result is that of exact arithmetic but where this lies within a
-//! few thousandths of halfway between two levels.
+//! with C(0) = 1/√2 and C = 1 otherwise (for N = 8, ITU-T T.81, section A.3.3), plus 128, rounded and
+//! clamped to 0..255. Arithmetic is in single precision. The result equals exact arithmetic, except
+//! within a few thousandths of the middle between two levels.
 //!
-//! Eight neighbouring blocks are transformed at once, one in each lane: nothing needs to be moved
-//! between lanes until the samples are written.
-#![expect(clippy::needless_range_loop, reason = "loops over lanes are what the compiler makes vectors of")]
+//! Eight neighboring blocks are transformed at once, one in each lane, so that nothing moves between
+//! lanes until the samples are written.
+#![expect(clippy::needless_range_loop, reason = "the compiler vectorizes loops over lanes")]
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use std::ops::{Add, Mul, Sub};
 use std::sync::LazyLock;
 
-/// Row and column of each coefficient in the order of the file (ITU-T T.81, figure A.6).
-pub(crate) const ZIGZAG: [(u8, u8); 64] = zigzag();
+use crate::zigzag::ZIGZAG;
 
-const fn zigzag() -> [(u8, u8); 64] {
-    let mut order = [(0, 0); 64];
-    let (mut row, mut column) = (0_u8, 0_u8);
-    let mut index = 0;
-    while index < 64 {
-        order[index] = (row, column);
-        let up = (row + column) % 2 == 0;
-        if up && column == 7 || !up && row == 7 {
-            if up {
-                row += 1;
-            } else {
-                column += 1;
-            }
-        } else if up && row == 0 {
-            column += 1;
-        } else if !up && column == 0 {
-            row += 1;
-        } else if up {
-            row -= 1;
-            column += 1;
-        } else {
-            row += 1;
-            column -= 1;
-        }
-        index += 1;
-    }
-    order
-}
-
-/// Blocks that are transformed at once.
+/// Blocks transformed at once.
 pub(crate) const LANES: usize = 8;
 
-/// The coefficients of as many neighbouring blocks, by their place in the corner ([`Corner::slot`])
-/// and then by block.
+/// The coefficients of [`LANES`] neighboring blocks, by [`LowFrequencyBlock::slot`] and then by block.
 pub(crate) type Group = [[i16; LANES]];
 
-/// Where what lies outside of a corner is put, and nobody reads it.
+/// The slot of unused coefficients; it is never read.
 pub(crate) const OUTSIDE: usize = 64;
 
-/// What a scale needs to know of the order of coefficients.
-pub(crate) struct Corner {
-    /// Index of the last coefficient within the corner.
+/// The coefficients that a scale uses, by their index in zigzag order.
+pub(crate) struct LowFrequencyBlock {
+    /// Index of the last one used.
     pub(crate) last: u32,
-    /// Which coefficients are within the corner, a bit each.
+    /// Mask of those used.
     pub(crate) inside: u64,
-    /// Where each is in a group; [`OUTSIDE`] also for indices that no block has.
+    /// Slot of each in a group; [`OUTSIDE`] for unused and invalid indices.
     slot: [u8; 128],
 }
 
-impl Corner {
+impl LowFrequencyBlock {
     #[inline(always)]
     pub(crate) fn slot(&self, index: u32) -> usize {
         usize::from(self.slot[index as usize & 127])
     }
 }
 
-pub(crate) static CORNERS: [Corner; 9] =
-    [corner(1), corner(1), corner(2), corner(3), corner(4), corner(5), corner(6), corner(7), corner(8)];
+pub(crate) static LOW_FREQUENCY_BLOCKS: [LowFrequencyBlock; 9] = [
+    low_frequency(1),
+    low_frequency(1),
+    low_frequency(2),
+    low_frequency(3),
+    low_frequency(4),
+    low_frequency(5),
+    low_frequency(6),
+    low_frequency(7),
+    low_frequency(8),
+];
 
-const fn corner(size: u8) -> Corner {
-    let mut corner = Corner { last: 0, inside: 0, slot: [OUTSIDE as u8; 128] };
+const fn low_frequency(size: u8) -> LowFrequencyBlock {
+    let mut low_frequency = LowFrequencyBlock { last: 0, inside: 0, slot: [OUTSIDE as u8; 128] };
     let mut index = 0;
     while index < 64 {
         let (row, column) = ZIGZAG[index];
         if row < size && column < size {
-            corner.last = index as u32;
-            corner.slot[index] = column * size + row;
-            corner.inside |= 1 << index;
+            low_frequency.last = index as u32;
+            low_frequency.slot[index] = column * size + row;
+            low_frequency.inside |= 1 << index;
         }
         index += 1;
     }
-    corner
+    low_frequency
 }
 
-/// What each coefficient is multiplied by on its way into the transform, by its place in a group:
-/// the quantiser, the constants of the formula and those that the transform of this size leaves
-/// out.
-pub(crate) fn factors(quantisers: &[u16; 64], size: usize) -> [f32; 64] {
+/// The factor of each coefficient before the transform, by slot: the quantization step, the constants of
+/// the formula, and [`aan_scale`].
+pub(crate) fn factors(quantization: &[u16; 64], size: usize) -> [f32; 64] {
     let weight = |index: u8| -> f64 {
         let normal = if index == 0 { FRAC_1_SQRT_2 } else { 1.0 };
-        normal * left_out(size, usize::from(index))
+        normal * aan_scale(size, usize::from(index))
     };
     let mut factors = [0.0; 64];
     for (index, &(row, column)) in ZIGZAG.iter().enumerate() {
         if usize::from(row.max(column)) < size {
-            let factor = f64::from(quantisers[index]) / 4.0 * weight(row) * weight(column);
-            factors[CORNERS[size].slot(index as u32)] = factor as f32;
+            let factor = f64::from(quantization[index]) / 4.0 * weight(row) * weight(column);
+            factors[LOW_FREQUENCY_BLOCKS[size].slot(index as u32)] = factor as f32;
         }
     }
     factors
 }
 
-/// Factors of one dimension that the transforms of sizes 2 to 4 and 8 expect in the coefficients.
-fn left_out(size: usize, index: usize) -> f64 {
+/// The factors of one dimension that the transforms of sizes 2 to 4 and 8 leave to the coefficients.
+fn aan_scale(size: usize, index: usize) -> f64 {
     match (size, index) {
         (2, 1) | (4, 2) => FRAC_1_SQRT_2,
         (3, 1) => (PI / 6.0).cos(),
@@ -136,7 +112,7 @@ static COSINES: LazyLock<[[[f32; 8]; 8]; 9]> = LazyLock::new(|| {
     cosines
 });
 
-/// A number of each block.
+/// One number for each block.
 #[derive(Clone, Copy)]
 pub(crate) struct Lanes([f32; LANES]);
 
@@ -177,8 +153,8 @@ impl Mul<f32> for Lanes {
 }
 
 impl Lanes {
-    /// Rounded, halves up as other decoders do, and held to 0..255, in the low eight bits. Adding
-    /// 2^23 leaves the integer there; 4B is what it leaves in the high ones.
+    /// Rounds (halves up, as other decoders do) and clamps to 0..255. Adding 2^23 leaves the integer in
+    /// the low eight bits and 4B in the high ones.
     #[inline(always)]
     fn levels(self) -> [u32; LANES] {
         let mut levels = [0; LANES];
@@ -192,7 +168,7 @@ impl Lanes {
     }
 }
 
-/// One dimension of the transform.
+/// The transform in one dimension.
 #[inline(always)]
 fn line<const N: usize>(input: [Lanes; N]) -> [Lanes; N] {
     let mut out = input;
@@ -232,7 +208,7 @@ fn line<const N: usize>(input: [Lanes; N]) -> [Lanes; N] {
     out
 }
 
-/// Arai, Agui and Nakajima's transform: five multiplications, the others are in the [`factors`].
+/// The transform of Arai, Agui and Nakajima (AAN): five multiplications; the others are in [`factors`].
 #[inline(always)]
 fn eight(input: [Lanes; 8]) -> [Lanes; 8] {
     const SQRT_2: f32 = std::f32::consts::SQRT_2;
@@ -308,7 +284,7 @@ pub(crate) fn transform<const N: usize>(
             }
         } else if N > 4 {
             let high = packer.pack(high);
-            // Whole words overlap to the right, where the next block comes.
+            // Words overlap into the next block, which is written after this one.
             for lane in 0..LANES {
                 let bytes = (u64::from(high[lane]) << 32 | u64::from(low[lane])).to_le_bytes();
                 write(row, lane * N, bytes, N);
@@ -321,16 +297,16 @@ pub(crate) fn transform<const N: usize>(
     }
 }
 
-/// Puts up to four neighbouring samples of each block into a word, the first lowest.
+/// Packs up to four neighboring samples of each block into a word, the first lowest.
 pub(crate) trait Pack: Copy {
     fn pack(self, samples: &[Lanes]) -> [u32; LANES];
 }
 
-/// For any processor.
+/// For every processor.
 #[derive(Clone, Copy)]
-pub(crate) struct Plain;
+pub(crate) struct Scalar;
 
-impl Pack for Plain {
+impl Pack for Scalar {
     #[inline(always)]
     fn pack(self, samples: &[Lanes]) -> [u32; LANES] {
         let mut words = [0; LANES];
@@ -353,12 +329,12 @@ impl Pack for Plain {
     }
 }
 
-/// The same by narrowing instructions, which hold levels to their range themselves.
+/// With narrowing instructions, which saturate.
 #[cfg(target_arch = "x86_64")]
 impl Pack for pulp::x86::V3 {
     #[inline(always)]
     fn pack(self, samples: &[Lanes]) -> [u32; LANES] {
-        // Bytes come by sample and then by block, of four blocks in each half.
+        // In each half, bytes are ordered by sample and then by block (four blocks).
         const BY_BLOCK: [u8; 32] = [
             0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
         ];
@@ -366,7 +342,7 @@ impl Pack for pulp::x86::V3 {
         let (half, most) = (avx._mm256_set1_ps(128.0 + 1.0 / 512.0), avx._mm256_set1_ps(255.0));
         let mut whole = [avx._mm256_setzero_si256(); 4];
         for (whole, sample) in whole.iter_mut().zip(samples) {
-            // What is too large for an integer would turn negative.
+            // Values too large for an integer would become negative.
             let level = avx._mm256_min_ps(avx._mm256_add_ps(pulp::cast(sample.0), half), most);
             *whole = avx._mm256_cvtps_epi32(level);
         }
@@ -385,7 +361,7 @@ fn add_levels<const SHIFT: u32>(words: &mut [u32; LANES], samples: &Lanes) {
     }
 }
 
-/// Writes the first `count` bytes, and the others where there is room for all.
+/// Writes the first `count` bytes, or all if there is room.
 #[inline(always)]
 fn write<const WIDTH: usize>(row: &mut [u8], at: usize, bytes: [u8; WIDTH], count: usize) {
     if let Some(place) = row.get_mut(at..at + WIDTH) {
@@ -401,7 +377,7 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn both_ways_of_packing_give_the_same() {
+    fn scalar_and_simd_packing_are_equal() {
         let Some(simd) = pulp::x86::V3::try_new() else {
             return;
         };
@@ -411,7 +387,7 @@ mod tests {
                 |index: usize| Lanes(std::array::from_fn(|lane| hard[(start + index * 5 + lane) % hard.len()]));
             let samples = [0, 1, 2, 3].map(sample);
             for count in 1..=4 {
-                assert_eq!(simd.pack(&samples[..count])[..], Plain.pack(&samples[..count])[..]);
+                assert_eq!(simd.pack(&samples[..count])[..], Scalar.pack(&samples[..count])[..]);
             }
         }
     }

@@ -1,12 +1,13 @@
-//! Bytes from the reader: single ones for markers, unstuffed runs for entropy-coded data.
+//! Buffered input: bytes of marker segments, and unstuffed entropy-coded segments.
 
 use std::io::Read;
 
 use crate::error::{Error, Result};
+use crate::marker;
 
 const CHUNK: usize = 16 * 1024;
 
-/// A chunk of the file at a time.
+/// The file, one chunk at a time.
 pub(crate) struct Input<R> {
     reader: R,
     chunk: Vec<u8>,
@@ -19,7 +20,7 @@ impl<R: Read> Input<R> {
         Self { reader, chunk: vec![0; CHUNK], start: 0, end: 0 }
     }
 
-    /// What is left of the chunk, or the next one; empty only at the end of the file.
+    /// The rest of the chunk, or the next one; empty at the end of the file.
     fn available(&mut self) -> Result<&[u8]> {
         if self.start == self.end {
             self.start = 0;
@@ -48,7 +49,7 @@ impl<R: Read> Input<R> {
         Ok(u16::from_be_bytes([self.byte()?, self.byte()?]))
     }
 
-    /// The next `count` bytes, handed to `take` in pieces.
+    /// Passes the next `count` bytes to `take` in pieces.
     pub(crate) fn bytes(&mut self, mut count: usize, mut take: impl FnMut(&[u8])) -> Result<()> {
         while count > 0 {
             let available = self.available()?;
@@ -63,17 +64,17 @@ impl<R: Read> Input<R> {
         Ok(())
     }
 
-    /// The marker that ends a scan that is not decoded.
+    /// Skips a scan without decoding it; returns the marker after it.
     pub(crate) fn skip_scan(&mut self) -> Result<u8> {
         loop {
             let code = self.marker()?;
-            if !(0xD0..=0xD7).contains(&code) {
+            if !marker::RST.contains(&code) {
                 return Ok(code);
             }
         }
     }
 
-    /// The next marker, past whatever stands before it.
+    /// Skips to the next marker and returns it.
     pub(crate) fn marker(&mut self) -> Result<u8> {
         loop {
             let available = self.available()?;
@@ -97,59 +98,58 @@ impl<R: Read> Input<R> {
     }
 }
 
-/// More bytes than any block takes: 64 symbols of at most 16 bits of code and 15 of value, as many
-/// corrections, and a word.
+/// More bytes than a block can have: 64 symbols of at most 16 bits of code and 15 of value, 64 correction
+/// bits, and a word.
 const SPAN: usize = 512 + 8;
 
-/// Entropy-coded data up to the next marker, without its stuffing, and a place in it by the bit.
-pub(crate) struct Bits {
+/// An entropy-coded segment (section B.1.1.5) without its stuffed bytes, and a position in bits.
+pub(crate) struct EntropyCodedSegment {
     clean: Vec<u8>,
-    /// Bytes of `clean` that came from the file; zeros follow once `ended`. Negative where some of
-    /// the zeros are in the word already.
+    /// Bytes of `clean` that came from the file; zeros follow once `ended`. Negative if some of the
+    /// zeros are in the word already.
     real: isize,
-    /// The last byte taken from the file was 0xFF, and what it means is not known yet.
+    /// The last byte read was 0xFF, and the next one decides its meaning.
     half: bool,
-    /// The data ends here: at a marker, or with the file if there is none.
+    /// The segment has ended, at `marker` or at the end of the file.
     ended: bool,
     marker: Option<u8>,
-    place: Place,
+    place: BitPosition,
 }
 
-/// Where reading is: the next byte, and the bits already taken from those before it, at the top
-/// of a word.
+/// The next byte, and the unread bits of the bytes before it, in the high bits of a word.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct BitPosition {
     next: usize,
     word: u64,
     count: u32,
 }
 
-impl Bits {
+impl EntropyCodedSegment {
     pub(crate) fn new() -> Self {
-        Self { clean: Vec::new(), real: 0, half: false, ended: false, marker: None, place: Place::default() }
+        Self { clean: Vec::new(), real: 0, half: false, ended: false, marker: None, place: BitPosition::default() }
     }
 
-    /// Forgets what is left and begins anew after the marker that ended the data.
+    /// Drops the rest of the segment and starts the next one after the marker.
     pub(crate) fn restart(&mut self) {
         self.clean.clear();
         self.real = 0;
         self.half = false;
         self.ended = false;
         self.marker = None;
-        self.place = Place::default();
+        self.place = BitPosition::default();
     }
 
-    /// A reader of the bits of one block.
+    /// A reader for the bits of one block.
     ///
     /// # Errors
-    /// [`Error::Truncated`] or [`Error::Corrupt`] once more was read than there is.
+    /// [`Error::Truncated`] or [`Error::Corrupt`] after an overrun.
     #[inline(always)]
-    pub(crate) fn block<R: Read>(&mut self, input: &mut Input<R>) -> Result<Window<'_>> {
+    pub(crate) fn block<R: Read>(&mut self, input: &mut Input<R>) -> Result<BitReader<'_>> {
         if self.clean.len() - self.place.next < SPAN {
             self.fill(input)?;
         }
         let data = self.clean[self.place.next..].first_chunk().expect("there is a span");
-        Ok(Window { data, at: 0, word: self.place.word, count: self.place.count, home: &mut self.place })
+        Ok(BitReader { data, at: 0, word: self.place.word, count: self.place.count, home: &mut self.place })
     }
 
     #[cold]
@@ -158,7 +158,7 @@ impl Bits {
         if self.overrun() {
             return Err(self.end_error());
         }
-        // Bits in the word were taken from bytes before `next`, so those bytes can go.
+        // The bytes before `next` are in the word already.
         self.clean.copy_within(self.place.next.., 0);
         self.clean.truncate(self.clean.len() - self.place.next);
         self.real -= self.place.next as isize;
@@ -173,7 +173,7 @@ impl Bits {
         Ok(())
     }
 
-    /// Takes one chunk of the file, or what there is of it before a marker.
+    /// Reads one chunk of the file, or the part of it before a marker.
     fn unstuff<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
         let available = input.available()?;
         if available.is_empty() {
@@ -188,7 +188,7 @@ impl Bits {
                         self.clean.push(0xFF);
                         self.half = false;
                     }
-                    // Fill bytes may stand before a marker.
+                    // Fill bytes may precede a marker (section B.1.1.2).
                     0xFF => {}
                     &code => {
                         self.half = false;
@@ -214,17 +214,17 @@ impl Bits {
         Ok(())
     }
 
-    /// Whether bits were read that the file does not have.
+    /// Returns true if bits past the end of the segment were read.
     pub(crate) fn overrun(&self) -> bool {
         self.ended && self.unread() < 0
     }
 
-    /// Bits of the file that were unstuffed and not read.
+    /// Unstuffed bits not yet read.
     fn unread(&self) -> isize {
         (self.real - self.place.next as isize) * 8 + self.place.count as isize
     }
 
-    /// What it means that the data ended too soon.
+    /// The error for a segment that ended too soon.
     pub(crate) fn end_error(&self) -> Error {
         match self.marker {
             None if self.ended => Error::Truncated,
@@ -232,15 +232,15 @@ impl Bits {
         }
     }
 
-    /// Goes to the marker that ends the data and gives it; `None` at the end of the file. The
-    /// flag tells whether whole bytes of data were passed over.
+    /// Skips to the marker that ends the segment and returns it; `None` at the end of the file. The flag
+    /// is true if whole bytes of data were skipped.
     pub(crate) fn skip_to_marker<R: Read>(&mut self, input: &mut Input<R>) -> Result<(Option<u8>, bool)> {
         let mut passed = self.ended && self.unread() >= 8;
         while !self.ended {
             self.unstuff(input)?;
             if !self.ended {
                 self.clean.clear();
-                self.place = Place::default();
+                self.place = BitPosition::default();
                 passed = true;
             } else {
                 self.real = self.clean.len() as isize;
@@ -251,23 +251,23 @@ impl Bits {
     }
 }
 
-/// Reads bits of one block; what it took is gone once it is [`done`](Window::done).
-pub(crate) struct Window<'a> {
+/// Reads the bits of one block; [`commit`](Self::commit) consumes them.
+pub(crate) struct BitReader<'a> {
     data: &'a [u8; SPAN],
     at: usize,
     word: u64,
     count: u32,
-    home: &'a mut Place,
+    home: &'a mut BitPosition,
 }
 
-impl Window<'_> {
-    /// Keeps the place for the next block.
+impl BitReader<'_> {
+    /// Saves the position for the next block.
     #[inline(always)]
-    pub(crate) fn done(self) {
-        *self.home = Place { next: self.home.next + self.at, word: self.word, count: self.count };
+    pub(crate) fn commit(self) {
+        *self.home = BitPosition { next: self.home.next + self.at, word: self.word, count: self.count };
     }
 
-    /// At least 56 bits in the word.
+    /// Fills the word with at least 56 bits.
     #[inline(always)]
     pub(crate) fn refill(&mut self) {
         let bytes = self.data[self.at & 511..].first_chunk::<8>().expect("eight bytes");
@@ -276,7 +276,7 @@ impl Window<'_> {
         self.count |= 56;
     }
 
-    /// The next `COUNT` bits, which stay.
+    /// The next `COUNT` bits, without consuming them.
     #[inline(always)]
     pub(crate) fn peek<const COUNT: u32>(&self) -> usize {
         (self.word >> (64 - COUNT)) as usize
@@ -289,19 +289,19 @@ impl Window<'_> {
         self.count -= count & 63;
     }
 
-    /// The next `count` bits, 1 to 48, after a refill.
+    /// RECEIVE (section F.2.2.4): the next `count` bits, 1 to 48, after a refill.
     #[inline(always)]
-    pub(crate) fn take(&mut self, count: u32) -> u64 {
+    pub(crate) fn receive(&mut self, count: u32) -> u64 {
         let bits = self.word >> ((64 - count) & 63);
         self.consume(count);
         bits
     }
 
-    /// A value of `size` bits, 1 to 15, as ITU-T T.81 F.2.2.1 extends it to a signed one.
+    /// RECEIVE and EXTEND (section F.2.2.1): a signed value of `size` bits, 1 to 15.
     #[inline(always)]
     pub(crate) fn extend(&mut self, size: u32) -> i32 {
         let negative = self.word as i64 >= 0;
-        let bits = self.take(size) as i32;
+        let bits = self.receive(size) as i32;
         bits - if negative { (1 << size) - 1 } else { 0 }
     }
 }

@@ -1,14 +1,13 @@
-//! A JPEG decoder for thumbnails: it decodes only as far as a smaller picture needs.
+//! A JPEG decoder (ITU-T T.81) for thumbnails: it decodes only what a smaller image needs.
 //!
-//! A picture at N/8 of its size needs only the N x N lowest coefficients of each 8 x 8 block. The
-//! rest is passed over, several symbols at a time; progressive scans that only hold the rest are
-//! not even read symbol by symbol. Samples come as planes, each component at its own resolution,
-//! in the colour space of the file.
+//! An image at N/8 of its size needs only the N x N lowest coefficients of each 8 x 8 block. The others
+//! are skipped, several symbols at a time; progressive scans of other coefficients only are skipped
+//! without decoding symbols. The result is one plane for each component, at the component's own
+//! resolution, in the color space of the file.
 //!
 //! Baseline, extended sequential and progressive files with Huffman coding and 8 bits a sample are
-//! decoded, with any sampling factors, restart markers, and one or several scans. Arithmetic
-//! coding, 12 bits, lossless and hierarchical files are refused with an [`Error::Unsupported`] that
-//! names them.
+//! supported, with any sampling factors, restart markers, and one or several scans. Arithmetic coding,
+//! 12 bits, lossless and hierarchical files return an [`Error::Unsupported`] that names the feature.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), jpeg_scaled::Error> {
@@ -27,34 +26,37 @@ mod header;
 mod huffman;
 mod idct;
 mod input;
+pub mod marker;
 mod progressive;
 mod scan;
 mod sequential;
+mod zigzag;
 
 use std::io::Read;
 use std::time::Instant;
 
 pub use error::Error;
+pub use zigzag::ZIGZAG;
 
 use error::Result;
-use header::{Next, Tables};
+use header::{DecoderTables, NextSegment};
 use input::Input;
 use scan::Canvas;
 
-/// What a file may cost before it is refused.
+/// Limits on a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Scans; encoders write some ten. Each costs a pass over all blocks.
+    /// Scans; encoders write about ten. Each is a pass over all blocks.
     pub max_scans: u32,
     /// Bytes of planes and coefficients.
     pub max_memory: usize,
     /// Bytes of embedded colour profile.
     pub max_profile_bytes: usize,
-    /// When to stop.
+    /// Decoding stops at this time with [`Error::Deadline`].
     pub deadline: Option<Instant>,
-    /// Whether a progressive file's last scan of luminance may be passed over at 4/8 and less where
-    /// the file is quantised so finely (some 6 levels a coefficient, root mean square) that what it adds is
-    /// lost in any smaller picture. It is a third of such a file. Otherwise every sample is exact.
+    /// Allows skipping the last luma refinement scan of a progressive file at 4/8 and less, if the
+    /// quantization is so fine (root mean square of the steps at most 6) that the scan does not matter
+    /// in a smaller image. It is a third of such a file. If false, every sample is exact.
     pub approximate: bool,
 }
 
@@ -65,67 +67,66 @@ impl Default for Limits {
     }
 }
 
-/// What the samples of a file mean, component by component.
+/// The color space of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
     Grey,
-    /// Full-range BT.601, as JFIF has it.
+    /// Full-range BT.601, as in JFIF.
     YCbCr,
     Rgb,
-    /// Four inks; inverted (0 is full cover) if [`Header::adobe`].
+    /// Four inks; inverted (0 is full coverage) if [`Header::adobe`].
     Cmyk,
-    /// YCbCr of the first three inks, or of their inverses if [`Header::adobe`], and the fourth.
+    /// YCbCr of the first three inks (of their inverses if [`Header::adobe`]), and the fourth.
     Ycck,
 }
 
-/// A component as the frame header has it.
+/// A component of the frame header (section B.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Component {
     pub id: u8,
-    /// Sampling factors, 1 to 4, relative to the largest of the frame.
+    /// Sampling factors H and V, 1 to 4, relative to the largest of the frame.
     pub horizontal: u8,
     pub vertical: u8,
     table: u8,
 }
 
-/// What is known before the first scan.
+/// The segments before the first scan.
 #[derive(Clone, Debug)]
 pub struct Header {
-    /// In pixels, as stored: no orientation is applied.
+    /// In pixels, before orientation.
     pub width: u32,
     pub height: u32,
     pub progressive: bool,
     pub colour: Colour,
-    /// Whether there is a marker of Adobe's, which inverts inks.
+    /// Whether there is an Adobe segment; Adobe inverts inks.
     pub adobe: bool,
     pub components: Vec<Component>,
-    /// The Exif block, a TIFF file.
+    /// The Exif data, a TIFF file.
     pub exif: Option<Vec<u8>>,
-    /// The ICC profile, put together from its parts.
+    /// The ICC profile, joined from its segments.
     pub profile: Option<Vec<u8>>,
 }
 
 /// A decoded component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plane {
-    /// In samples, rounded up: the last column and row may lie partly outside of the picture.
+    /// In samples, rounded up: the last column and row may be partly outside of the image.
     pub width: u32,
     pub height: u32,
-    /// Eighths of a sample that the picture really covers.
+    /// The size of the image in eighths of a sample.
     pub eighths_across: u32,
     pub eighths_down: u32,
-    /// From the beginning of a row to that of the next, in samples; at least `width`.
+    /// Samples from a row to the next; at least `width`.
     pub stride: usize,
-    /// `stride * height` samples by rows. What is right of the picture has no meaning.
+    /// `stride * height` samples by rows. Samples beyond `width` are padding.
     pub samples: Vec<u8>,
 }
 
-/// A decoded picture.
+/// A decoded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     pub planes: Vec<Plane>,
-    /// Restart intervals that were damaged and left grey (where the file has restart markers;
-    /// without them any damage is an error).
+    /// Damaged restart intervals, which are left gray. Without restart markers any damage is an error.
     pub damaged_intervals: u32,
 }
 
@@ -133,27 +134,26 @@ pub struct Picture {
 pub struct Decoder<R> {
     input: Input<R>,
     limits: Limits,
-    tables: Tables,
+    tables: DecoderTables,
     first_scan: Option<header::Scan>,
 }
 
 impl<R: Read> Decoder<R> {
-    /// A decoder of the file that `reader` gives from here on. It is read in pieces of 16 KiB; a
-    /// buffer of one's own is not needed.
+    /// Creates a decoder. `reader` is read in pieces of 16 KiB and needs no buffer.
     pub fn new(reader: R, limits: Limits) -> Self {
-        Self { input: Input::new(reader), limits, tables: Tables::new(), first_scan: None }
+        Self { input: Input::new(reader), limits, tables: DecoderTables::new(), first_scan: None }
     }
 
-    /// Reads up to the first scan. To be called once, before [`decode`](Self::decode).
+    /// Reads up to the first scan. Must be called once before [`decode`](Self::decode).
     ///
     /// # Errors
-    /// Every kind of [`Error`] but a passed deadline.
+    /// Every kind of [`Error`] except [`Error::Deadline`].
     pub fn read_header(&mut self) -> Result<Header> {
-        if (self.input.byte()?, self.input.byte()?) != (0xFF, 0xD8) {
-            return Err(Error::Corrupt("no JPEG signature"));
+        if (self.input.byte()?, self.input.byte()?) != (0xFF, marker::SOI) {
+            return Err(Error::Corrupt("missing JPEG signature"));
         }
-        let Next::Scan(scan) = self.tables.read(&mut self.input, None, &self.limits)? else {
-            return Err(Error::Corrupt("a file without a picture"));
+        let NextSegment::Scan(scan) = self.tables.read(&mut self.input, None, &self.limits)? else {
+            return Err(Error::Corrupt("a file without a scan"));
         };
         self.first_scan = Some(scan);
         let colour = self.tables.colour();
@@ -171,20 +171,17 @@ impl<R: Read> Decoder<R> {
         })
     }
 
-    /// Decodes the picture, each component at as many eighths of its own size, 1 to 8, as `scales`
-    /// has for it.
+    /// Decodes the image. `scales` holds the scale of each component in eighths of its size, 1 to 8.
     ///
-    /// A sequential file is done when every component is complete, whatever follows, even nothing;
-    /// a progressive one only at its end-of-image marker, as nothing else tells that no scan is
-    /// missing.
+    /// A sequential file ends when every component is complete; the data after that is ignored. A
+    /// progressive file ends at its EOI marker, because only that shows that no scan is missing.
     ///
     /// # Errors
-    /// Every kind of [`Error`]; [`Error::Corrupt`] without a call of
-    /// [`read_header`](Self::read_header) before.
+    /// Every kind of [`Error`]; [`Error::Corrupt`] if [`read_header`](Self::read_header) was not called.
     ///
     /// # Panics
-    /// If a scale is not within 1 to 8 or there are fewer than components.
-    pub fn decode(mut self, scales: &[u8]) -> Result<Picture> {
+    /// If a scale is not within 1 to 8, or there are fewer scales than components.
+    pub fn decode(mut self, scales: &[u8]) -> Result<Image> {
         let mut scan = self.first_scan.take().ok_or(Error::Corrupt("the header was not read"))?;
         let frame = self.tables.frame.as_ref().ok_or(Error::Corrupt("no frame"))?;
         let progressive = frame.progressive;
@@ -204,14 +201,14 @@ impl<R: Read> Decoder<R> {
                 break;
             }
             match self.tables.read(&mut self.input, marker, &self.limits)? {
-                Next::Scan(next) => scan = next,
-                Next::EndOfImage if canvas.all_seen() => break,
-                Next::EndOfImage => return Err(Error::Truncated),
+                NextSegment::Scan(next) => scan = next,
+                NextSegment::EndOfImage if canvas.all_seen() => break,
+                NextSegment::EndOfImage => return Err(Error::Truncated),
             }
         }
         if progressive {
             canvas.finish()?;
         }
-        Ok(canvas.into_picture())
+        Ok(canvas.into_image())
     }
 }

@@ -1,28 +1,29 @@
-//! Scans of progressive files (ITU-T T.81, annex G): each adds to the coefficients of all blocks.
+//! Scans of progressive files (ITU-T T.81, section G.2), each of which adds to the coefficients of all
+//! blocks.
 //!
-//! Of a block only the coefficients that the scale needs are kept, with a map of all that are not
-//! zero, without which the scans that refine them could not be read.
+//! Only the coefficients that the scale needs are kept, with a mask of all non-zero coefficients, which
+//! refinement scans need for decoding.
 
 use std::io::Read;
 use std::mem::take;
 
 use crate::error::{Error, Result};
-use crate::header::{Scan, Tables};
-use crate::huffman::{END, Kind, Table};
-use crate::idct::{CORNERS, Corner, LANES};
-use crate::input::{Input, Window};
-use crate::scan::{Canvas, Coefficients, ScanTables, State, walk};
+use crate::header::{DecoderTables, Scan, ScanComponent};
+use crate::huffman::{EOB, HuffmanDecoder, SymbolKind};
+use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
+use crate::input::{BitReader, Input};
+use crate::scan::{Canvas, Coefficients, RestartState, ScanTables, for_each_mcu};
 
-const UNKNOWN: Error = Error::Corrupt("a code that its Huffman table does not have");
+const UNKNOWN: Error = Error::Corrupt("an undefined Huffman code");
 
 pub(crate) fn scan<R: Read>(
     canvas: &mut Canvas,
     input: &mut Input<R>,
-    tables: &Tables,
+    tables: &DecoderTables,
     scan: &Scan,
 ) -> Result<Option<u8>> {
-    for &(component, ..) in &scan.parts {
-        if canvas.see(component, tables)? {
+    for &ScanComponent { component, .. } in &scan.components {
+        if canvas.latch_quantization(component, tables)? {
             let part = &canvas.components[component];
             let blocks = part.stride * part.rows;
             let (rows, row_bytes) = (part.rows, part.row_bytes());
@@ -33,33 +34,32 @@ pub(crate) fn scan<R: Read>(
             part.nonzero = vec![0; mapped];
         }
     }
-    if scan.start == 0 {
+    if scan.ss == 0 {
         return with_coefficients(canvas, scan, |canvas, groups| dc_scan(canvas, groups, input, tables, scan));
     }
-    let size = canvas.components[scan.parts[0].0].size;
-    // Coefficients beyond the corner only count as long as a later scan may refine them together
-    // with those within it.
-    if size == 1 || (scan.start > CORNERS[size].last && scan.low == 0) {
+    let size = canvas.components[scan.components[0].component].size;
+    // Unused coefficients matter only while a later scan may refine them together with used ones.
+    if size == 1 || (scan.ss > LOW_FREQUENCY_BLOCKS[size].last && scan.al == 0) {
         return Ok(Some(input.skip_scan()?));
     }
-    if canvas.limits.approximate && scan.high == 1 && canvas.components[scan.parts[0].0].fine {
-        canvas.components[scan.parts[0].0].unrefined = true;
+    if canvas.limits.approximate && scan.ah == 1 && canvas.components[scan.components[0].component].finely_quantized {
+        canvas.components[scan.components[0].component].last_bit_skipped = true;
         return Ok(Some(input.skip_scan()?));
     }
     with_coefficients(canvas, scan, |canvas, groups| ac_scan(canvas, groups[0], input, tables, scan))
 }
 
-/// Runs a scan with the coefficients of its components beside the canvas. They are gone if it fails.
+/// Runs a scan with the coefficients of its components moved out of the canvas. An error drops them.
 fn with_coefficients(
     canvas: &mut Canvas,
     scan: &Scan,
     run: impl FnOnce(&mut Canvas, &mut [&mut [[i16; LANES]]]) -> Result<Option<u8>>,
 ) -> Result<Option<u8>> {
-    let take = |&(component, ..): &(usize, usize, usize)| take(&mut canvas.components[component].coefficients);
-    let mut taken: Vec<Coefficients> = scan.parts.iter().map(take).collect();
+    let take = |&ScanComponent { component, .. }: &ScanComponent| take(&mut canvas.components[component].coefficients);
+    let mut taken: Vec<Coefficients> = scan.components.iter().map(take).collect();
     let mut groups: Vec<_> = taken.iter_mut().map(Coefficients::groups).collect();
     let end = run(canvas, &mut groups)?;
-    for (&(component, ..), coefficients) in scan.parts.iter().zip(taken) {
+    for (&ScanComponent { component, .. }, coefficients) in scan.components.iter().zip(taken) {
         canvas.components[component].coefficients = coefficients;
     }
     Ok(end)
@@ -69,47 +69,47 @@ fn dc_scan<R: Read>(
     canvas: &mut Canvas,
     groups: &mut [&mut [[i16; LANES]]],
     input: &mut Input<R>,
-    tables: &Tables,
+    tables: &DecoderTables,
     scan: &Scan,
 ) -> Result<Option<u8>> {
-    let low = scan.low;
-    if scan.high > 0 {
-        return walk(
+    let al = scan.al;
+    if scan.ah > 0 {
+        return for_each_mcu(
             canvas,
             input,
             tables.restart_interval,
             scan,
             #[inline(always)]
             |canvas, bits, input, _, place| {
-                let mut window = bits.block(input)?;
-                window.refill();
-                let bit = window.take(1) as i16;
-                window.done();
+                let mut reader = bits.block(input)?;
+                reader.refill();
+                let bit = reader.receive(1) as i16;
+                reader.commit();
                 let part = &canvas.components[place.component];
-                let at = part.number(place) * part.area();
-                groups[place.part][at][place.column % LANES] |= bit << low;
+                let at = part.group_index(place) * part.area();
+                groups[place.scan_index][at][place.column % LANES] |= bit << al;
                 Ok(())
             },
         );
     }
-    let codes = ScanTables::new(tables, scan, Kind::ProgressiveAc)?;
+    let codes = ScanTables::new(tables, scan, SymbolKind::ProgressiveAc)?;
     let dc =
         codes.dc.into_iter().collect::<Option<Vec<_>>>().ok_or(Error::Corrupt("a scan without its Huffman tables"))?;
-    walk(
+    for_each_mcu(
         canvas,
         input,
         tables.restart_interval,
         scan,
         #[inline(always)]
         |canvas, bits, input, state, place| {
-            let mut window = bits.block(input)?;
-            let difference = dc[place.part].symbol(&mut window).ok_or(UNKNOWN)?;
-            window.done();
-            let prediction = &mut state.predictions[place.part];
+            let mut reader = bits.block(input)?;
+            let difference = dc[place.scan_index].decode(&mut reader).ok_or(UNKNOWN)?;
+            reader.commit();
+            let prediction = &mut state.predictions[place.scan_index];
             *prediction = prediction.wrapping_add(difference.value);
             let part = &canvas.components[place.component];
-            let at = part.number(place) * part.area();
-            groups[place.part][at][place.column % LANES] = (*prediction << low) as i16;
+            let at = part.group_index(place) * part.area();
+            groups[place.scan_index][at][place.column % LANES] = (*prediction << al) as i16;
             Ok(())
         },
     )
@@ -119,76 +119,76 @@ fn ac_scan<R: Read>(
     canvas: &mut Canvas,
     groups: &mut [[i16; LANES]],
     input: &mut Input<R>,
-    tables: &Tables,
+    tables: &DecoderTables,
     scan: &Scan,
 ) -> Result<Option<u8>> {
-    let codes = ScanTables::new(tables, scan, Kind::ProgressiveAc)?;
+    let codes = ScanTables::new(tables, scan, SymbolKind::ProgressiveAc)?;
     let [Some(table)] = &codes.ac[..] else {
         return Err(Error::Corrupt("a scan without its Huffman table"));
     };
-    let refines = scan.high > 0;
-    walk(
+    let refines = scan.ah > 0;
+    for_each_mcu(
         canvas,
         input,
         tables.restart_interval,
         scan,
         #[inline(always)]
         |canvas, bits, input, state, place| {
-            if !refines && state.ended_blocks > 0 {
-                state.ended_blocks -= 1;
+            if !refines && state.eob_run > 0 {
+                state.eob_run -= 1;
                 return Ok(());
             }
             let part = &mut canvas.components[place.component];
             let block = place.row * part.stride + place.column;
-            let at = part.number(place) * part.area();
-            let mut window = bits.block(input)?;
+            let at = part.group_index(place) * part.area();
+            let mut reader = bits.block(input)?;
             let mut band = Band {
-                window: &mut window,
+                reader: &mut reader,
                 table,
-                corner: &CORNERS[part.size],
+                low_frequency: &LOW_FREQUENCY_BLOCKS[part.size],
                 group: &mut groups[at..],
                 lane: place.column % LANES,
                 nonzero: &mut part.nonzero[block],
-                start: scan.start,
-                end: scan.end,
-                low: scan.low,
+                ss: scan.ss,
+                se: scan.se,
+                al: scan.al,
             };
             if refines {
                 band.refine(state)?;
             } else {
                 band.first(state)?;
             }
-            window.done();
+            reader.commit();
             Ok(())
         },
     )
 }
 
-/// The coefficients of one block that a scan is about.
+/// The band of one block (section G.1.1.1.1).
 struct Band<'a, 'b> {
-    window: &'a mut Window<'b>,
-    table: &'a Table,
-    corner: &'a Corner,
+    reader: &'a mut BitReader<'b>,
+    table: &'a HuffmanDecoder,
+    low_frequency: &'a LowFrequencyBlock,
     group: &'a mut [[i16; LANES]],
     lane: usize,
     nonzero: &'a mut u64,
-    start: u32,
-    end: u32,
-    low: u32,
+    ss: u32,
+    se: u32,
+    al: u32,
 }
 
 impl Band<'_, '_> {
     #[inline(always)]
-    fn first(&mut self, state: &mut State) -> Result<()> {
-        let mut index = self.start;
-        while index <= self.end {
-            let symbol = self.table.symbol(self.window).ok_or(UNKNOWN)?;
-            if symbol.run >= END {
-                state.ended_blocks = self.ended_blocks(symbol.run - END) - 1;
+    fn first(&mut self, state: &mut RestartState) -> Result<()> {
+        let mut index = self.ss;
+        while index <= self.se {
+            let symbol = self.table.decode(self.reader).ok_or(UNKNOWN)?;
+            if symbol.run >= EOB {
+                state.eob_run = self.eob_run(symbol.run - EOB) - 1;
                 break;
             }
             index += symbol.run;
-            if index > self.end {
+            if index > self.se {
                 return Err(Error::Corrupt("a run past the end of a band"));
             }
             self.set(index, symbol.value);
@@ -198,18 +198,18 @@ impl Band<'_, '_> {
     }
 
     #[inline(always)]
-    fn refine(&mut self, state: &mut State) -> Result<()> {
-        let mut index = self.start;
-        // Below the end of the band, and no further.
-        let within = u64::MAX >> (63 - self.end);
-        if state.ended_blocks == 0 {
-            while index <= self.end {
-                let symbol = self.table.symbol(self.window).ok_or(UNKNOWN)?;
-                if symbol.run >= END {
-                    state.ended_blocks = self.ended_blocks(symbol.run - END);
+    fn refine(&mut self, state: &mut RestartState) -> Result<()> {
+        let mut index = self.ss;
+        // The coefficients up to the end of the band.
+        let within = u64::MAX >> (63 - self.se);
+        if state.eob_run == 0 {
+            while index <= self.se {
+                let symbol = self.table.decode(self.reader).ok_or(UNKNOWN)?;
+                if symbol.run >= EOB {
+                    state.eob_run = self.eob_run(symbol.run - EOB);
                     break;
                 }
-                // The run counts zeros only; what is not zero on the way gets its correction.
+                // The run counts zero-history coefficients only; the others get a correction bit (section G.1.2.3).
                 let mut zeros = !*self.nonzero & within & u64::MAX << index;
                 for _ in 0..symbol.run {
                     zeros &= zeros.wrapping_sub(1);
@@ -219,7 +219,7 @@ impl Band<'_, '_> {
                         return Err(Error::Corrupt("a run past the end of a band"));
                     }
                     self.correct(within & u64::MAX << index);
-                    index = self.end + 1;
+                    index = self.se + 1;
                     break;
                 }
                 let target = zeros.trailing_zeros();
@@ -228,56 +228,56 @@ impl Band<'_, '_> {
                 index = target + 1;
             }
         }
-        if state.ended_blocks > 0 {
-            if index <= self.end {
+        if state.eob_run > 0 {
+            if index <= self.se {
                 self.correct(within & u64::MAX << index);
             }
-            state.ended_blocks -= 1;
+            state.eob_run -= 1;
         }
         Ok(())
     }
 
-    /// How many blocks end with this one included.
-    fn ended_blocks(&mut self, size: u32) -> u32 {
-        let more = if size > 0 { self.window.take(size) as u32 } else { 0 };
+    /// The number of blocks in an EOB run, including this one (section G.1.2.2).
+    fn eob_run(&mut self, size: u32) -> u32 {
+        let more = if size > 0 { self.reader.receive(size) as u32 } else { 0 };
         (1 << size) + more
     }
 
-    /// A coefficient that was zero.
+    /// Sets a coefficient that was zero.
     #[inline(always)]
     fn set(&mut self, index: u32, value: i32) {
         if value == 0 {
             return;
         }
         *self.nonzero |= 1 << index;
-        if self.corner.inside >> index & 1 == 1 {
-            self.group[self.corner.slot(index)][self.lane & (LANES - 1)] = (value << self.low) as i16;
+        if self.low_frequency.inside >> index & 1 == 1 {
+            self.group[self.low_frequency.slot(index)][self.lane & (LANES - 1)] = (value << self.al) as i16;
         }
     }
 
-    /// Reads one bit for each coefficient among `range` that is not zero, and adds it to those that
-    /// are kept.
+    /// Reads a correction bit for each non-zero coefficient of `range`, and applies it to those that are
+    /// kept (section G.1.2.3).
     #[inline(always)]
     fn correct(&mut self, range: u64) {
         let mut known = *self.nonzero & range;
         while known != 0 {
-            // No more at once than a refill gives; no block of a sane file has as many.
+            // At most 48 bits a refill; valid files rarely need more.
             let mut part = known;
             while part.count_ones() > 48 {
                 part &= !(1 << (63 - part.leading_zeros()));
             }
             known &= !part;
             let count = part.count_ones();
-            self.window.refill();
-            let bits = self.window.take(count);
-            let mut kept = part & self.corner.inside;
+            self.reader.refill();
+            let bits = self.reader.receive(count);
+            let mut kept = part & self.low_frequency.inside;
             while kept != 0 {
                 let index = kept.trailing_zeros();
                 kept &= kept - 1;
                 let rank = (part & ((1 << index) - 1)).count_ones();
                 if bits >> (count - 1 - rank) & 1 == 1 {
-                    let coefficient = &mut self.group[self.corner.slot(index)][self.lane & (LANES - 1)];
-                    let step = 1_i16 << self.low;
+                    let coefficient = &mut self.group[self.low_frequency.slot(index)][self.lane & (LANES - 1)];
+                    let step = 1_i16 << self.al;
                     *coefficient =
                         if *coefficient < 0 { coefficient.wrapping_sub(step) } else { coefficient.wrapping_add(step) };
                 }

@@ -1,49 +1,49 @@
-//! Scans of baseline and extended sequential files: each block is complete and decoded at once.
+//! Scans of baseline and extended sequential files (ITU-T T.81, section F.2): each block is complete.
 
 use std::io::Read;
 
 use crate::error::{Error, Result};
-use crate::header::{Scan, Tables};
-use crate::huffman::{Kind, LOOKUPS, Table};
-use crate::idct::{CORNERS, LANES};
-use crate::input::{Input, Window};
-use crate::scan::{Canvas, OpenGroup, ScanTables, walk};
+use crate::header::{DecoderTables, Scan, ScanComponent};
+use crate::huffman::{HuffmanDecoder, LOOKUPS, SymbolKind};
+use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS};
+use crate::input::{BitReader, Input};
+use crate::scan::{ActiveCoefficients, Canvas, ScanTables, for_each_mcu};
 
 pub(crate) fn scan<R: Read>(
     canvas: &mut Canvas,
     input: &mut Input<R>,
-    tables: &Tables,
+    tables: &DecoderTables,
     scan: &Scan,
 ) -> Result<Option<u8>> {
-    let codes = ScanTables::new(tables, scan, Kind::Ac)?;
+    let codes = ScanTables::new(tables, scan, SymbolKind::Ac)?;
     let missing = Error::Corrupt("a scan without its Huffman tables");
     let (Some(dc), Some(ac)) =
         (codes.dc.into_iter().collect::<Option<Vec<_>>>(), codes.ac.into_iter().collect::<Option<Vec<_>>>())
     else {
         return Err(missing);
     };
-    for &(component, ..) in &scan.parts {
-        if !canvas.see(component, tables)? {
+    for &ScanComponent { component, .. } in &scan.components {
+        if !canvas.latch_quantization(component, tables)? {
             return Err(Error::Corrupt("a sequential component with two scans"));
         }
         canvas.components[component].open();
     }
-    let end = walk(
+    let end = for_each_mcu(
         canvas,
         input,
         tables.restart_interval,
         scan,
         #[inline(always)]
         |canvas, bits, input, state, place| {
-            let mut window = bits.block(input)?;
+            let mut reader = bits.block(input)?;
             let part = &mut canvas.components[place.component];
             let size = part.size;
             let group = part.group(place);
             let mut job = Block {
-                window: &mut window,
-                dc: &dc[place.part],
-                ac: &ac[place.part],
-                prediction: &mut state.predictions[place.part],
+                reader: &mut reader,
+                dc: &dc[place.scan_index],
+                ac: &ac[place.scan_index],
+                prediction: &mut state.predictions[place.scan_index],
                 group,
                 lane: place.column % LANES,
             };
@@ -57,57 +57,57 @@ pub(crate) fn scan<R: Read>(
                 7 => job.decode::<7>(),
                 _ => job.decode::<8>(),
             }
-            .ok_or(Error::Corrupt("a code that its Huffman table does not have"))?;
-            window.done();
+            .ok_or(Error::Corrupt("an undefined Huffman code"))?;
+            reader.commit();
             Ok(())
         },
     )?;
-    for &(component, ..) in &scan.parts {
+    for &ScanComponent { component, .. } in &scan.components {
         canvas.components[component].close();
     }
     Ok(end)
 }
 
 struct Block<'a, 'b> {
-    window: &'a mut Window<'b>,
-    dc: &'a Table,
-    ac: &'a Table,
+    reader: &'a mut BitReader<'b>,
+    dc: &'a HuffmanDecoder,
+    ac: &'a HuffmanDecoder,
     prediction: &'a mut i32,
-    group: &'a mut OpenGroup,
+    group: &'a mut ActiveCoefficients,
     lane: usize,
 }
 
 impl Block<'_, '_> {
-    /// `None` at a code that no table has.
+    /// `None` if a table does not have a code.
     #[inline(always)]
     fn decode<const N: usize>(&mut self) -> Option<()> {
-        let corner = &CORNERS[N];
-        let difference = self.dc.symbol(self.window)?;
+        let low_frequency = &LOW_FREQUENCY_BLOCKS[N];
+        let difference = self.dc.decode(self.reader)?;
         *self.prediction = self.prediction.wrapping_add(difference.value);
         self.set(0, *self.prediction as i16);
         let mut index = 1;
-        while index <= corner.last {
-            self.window.refill();
+        while index <= low_frequency.last {
+            self.reader.refill();
             for _ in 0..LOOKUPS {
-                let pair = self.ac.pair(self.window);
+                let pair = self.ac.pair(self.reader);
                 // Past the 63rd coefficient the bits belong to the next block.
-                if pair.is_none() || (corner.last > 31 && index + pair.distance() % 64 > 63) {
-                    let symbol = self.ac.symbol(self.window)?;
-                    self.set(corner.slot(index + symbol.run), symbol.value as i16);
+                if pair.is_none() || (low_frequency.last > 31 && index + pair.distance() % 64 > 63) {
+                    let symbol = self.ac.decode(self.reader)?;
+                    self.set(low_frequency.slot(index + symbol.run), symbol.value as i16);
                     index += symbol.run + 1;
                     break;
                 }
-                Table::take_pair(self.window, pair);
+                HuffmanDecoder::take_pair(self.reader, pair);
                 for (distance, value) in pair.values() {
-                    self.set(corner.slot(index + distance), value);
+                    self.set(low_frequency.slot(index + distance), value);
                 }
                 index += pair.distance();
-                if index > corner.last {
+                if index > low_frequency.last {
                     break;
                 }
             }
         }
-        self.ac.skip_block(self.window, index)
+        self.ac.skip_block(self.reader, index)
     }
 
     #[inline(always)]

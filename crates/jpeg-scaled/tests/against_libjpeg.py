@@ -1,13 +1,13 @@
-"""Holds the decoder to libjpeg-turbo, through Pillow, on hundreds of small JPEGs: sizes 1 to 40 both ways, qualities
+"""Compares the decoder with libjpeg-turbo, through Pillow, on hundreds of small JPEGs: sizes 1 to 40 both ways, qualities
 1 to 100, all samplings that Pillow writes, sequential and progressive, with and without restart markers.
 
 Usage: against_libjpeg.py EXAMPLE, the built `planes`. In levels, sample by sample:
 
 - at 8/8 and 1/8, libjpeg-turbo's samples, to one (two transforms, rounded apart);
-- at 2/8 and 4/8, where libjpeg-turbo takes means of samples instead of the lowest coefficients: the scaled transform
-  of libjpeg-turbo's full decode, computed here, to five quarters (its samples are rounded before). For this no picture reaches
-  0 or 255, where decoders cut off;
-- at 2/8 and 4/8 of smooth pictures, libjpeg-turbo's own small ones, to twelve."""
+- at 2/8 and 4/8, where libjpeg-turbo averages samples instead of using the lowest coefficients: the scaled transform
+  of libjpeg-turbo's full decode, computed here, to 1.25 levels (its samples are rounded). Only for images that do not
+  reach 0 or 255, where decoders clamp;
+- at 2/8 and 4/8 of smooth images, libjpeg-turbo's own scaled decode, to 12 levels."""
 
 import pathlib
 import subprocess
@@ -44,8 +44,8 @@ class Decoder:
 
 
 def pillow(path, mode, scale):
-    """The samples as libjpeg-turbo decodes them at `scale` eighths, by component; none where a side would be less than
-    a sample, as Pillow does not ask for that."""
+    """The samples as libjpeg-turbo decodes them at `scale` eighths, by component; None if a side would be shorter than
+    a sample, which Pillow does not support."""
     with Image.open(path) as image:
         width, height = image.size
         image.draft(mode, (max(1, width * scale // 8), max(1, height * scale // 8)))
@@ -65,7 +65,7 @@ def cosines(size):
 
 
 def scaled(plane, size):
-    """What `size` eighths of whole blocks are by the formula."""
+    """Whole blocks at `size` eighths by the formula."""
     rows, columns = plane.shape[0] // 8, plane.shape[1] // 8
     blocks = plane[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)
     forward, backward = cosines(8), cosines(size)
@@ -75,7 +75,7 @@ def scaled(plane, size):
 
 
 def picture(random, width, height, mode, smooth):
-    """Levels from 70 to 185, so that no decoder has to cut off much even at low qualities."""
+    """Levels from 70 to 185, so that decoders clamp little even at low qualities."""
     channels = 1 if mode == "L" else 3
     cells = (2, 2) if smooth else (height, width)
     data = random.integers(70, 186, (*cells, channels)).astype(np.uint8)
@@ -98,7 +98,7 @@ def check(decoder, path, mode, sampling, smooth, largest):
     if mode == "RGB" and sampling == "4:4:4":
         for ours, theirs in zip(full, pillow(path, "YCbCr", 8), strict=True):
             compare("colour 8/8", ours, theirs, 1)
-    # At half size libjpeg-turbo takes halved components at their full one.
+    # At half size libjpeg-turbo decodes subsampled components at their full size.
     if mode == "RGB" and sampling == "4:2:0" and (halves := pillow(path, "YCbCr", 4)):
         for ours, theirs in zip(full[1:], halves[1:], strict=True):
             compare("colour 8/8 of 4:2:0", ours, theirs, 1)

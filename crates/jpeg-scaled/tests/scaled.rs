@@ -1,17 +1,17 @@
-//! The decoder against the formula of the scaled transform, on files whose coefficients are known.
+//! Compares the decoder with the formula of the scaled transform, on files with known coefficients.
 
 mod support;
 
-use jpeg_scaled::{Decoder, Error, Limits, Picture};
+use jpeg_scaled::{Decoder, Error, Image, Limits, marker};
 use support::{File, Numbers, scan};
 
-fn decode(file: &[u8], scales: &[u8]) -> Result<Picture, Error> {
+fn decode(file: &[u8], scales: &[u8]) -> Result<Image, Error> {
     let mut decoder = Decoder::new(file, Limits::default());
     decoder.read_header()?;
     decoder.decode(scales)
 }
 
-/// Rows and columns of coefficients in the order of the file, written down anew.
+/// The zigzag sequence, computed independently of the crate.
 fn zigzag() -> Vec<(usize, usize)> {
     let mut order: Vec<(usize, usize)> = (0..64).map(|index| (index / 8, index % 8)).collect();
     order.sort_by_key(|&(row, column)| {
@@ -21,7 +21,7 @@ fn zigzag() -> Vec<(usize, usize)> {
     order
 }
 
-/// A sample of the formula in the crate's `idct` module, not rounded.
+/// A sample by the formula of the `idct` module, not rounded.
 fn sample(
     block: &[i32; 64],
     quantisers: &[u16; 64],
@@ -44,7 +44,7 @@ fn sample(
     (sum + 128.0).clamp(0.0, 255.0)
 }
 
-/// Every sample is the formula's, rounded, or either neighbour where it lies halfway between.
+/// Checks that every sample is the rounded result of the formula; halves may round either way.
 #[track_caller]
 fn check(file: &File, scale: u8) {
     let bytes = file.write();
@@ -84,7 +84,7 @@ const SAMPLINGS: [&[(usize, usize)]; 10] = [
 ];
 
 #[test]
-fn every_size_sampling_and_scale_follows_the_formula() {
+fn samples_match_formula_at_every_size_sampling_and_scale() {
     let mut numbers = Numbers(1);
     for width in 1..=40 {
         let height = 1 + numbers.below(40) as usize;
@@ -100,7 +100,7 @@ fn every_size_sampling_and_scale_follows_the_formula() {
 }
 
 #[test]
-fn restart_intervals_change_nothing() {
+fn restart_intervals_do_not_change_samples() {
     let mut numbers = Numbers(2);
     for interval in [1, 2, 3, 7, 100] {
         for sampling in SAMPLINGS {
@@ -118,7 +118,7 @@ fn restart_intervals_change_nothing() {
 }
 
 #[test]
-fn scans_of_single_components_are_put_together() {
+fn single_component_scans_are_decoded() {
     let mut numbers = Numbers(3);
     for sampling in SAMPLINGS {
         let mut file = File::noise(&mut numbers, (45, 29), sampling, 3);
@@ -130,7 +130,7 @@ fn scans_of_single_components_are_put_together() {
 }
 
 #[test]
-fn progressive_scripts_of_all_kinds_give_the_same_picture() {
+fn progressive_scripts_match_formula() {
     let mut numbers = Numbers(4);
     let sampling: &[(usize, usize)] = &[(2, 2), (1, 1), (1, 1)];
     let scripts = [
@@ -143,7 +143,7 @@ fn progressive_scripts_of_all_kinds_give_the_same_picture() {
             scan(&[1], 1, 63, 0, 0),
             scan(&[2], 1, 63, 0, 0),
         ],
-        // A bit at a time, bands refined apart and together.
+        // Bit by bit, with bands refined separately and together.
         vec![
             scan(&[0], 0, 0, 0, 3),
             scan(&[1], 0, 0, 0, 0),
@@ -173,7 +173,7 @@ fn progressive_scripts_of_all_kinds_give_the_same_picture() {
 }
 
 #[test]
-fn a_file_cut_anywhere_gives_its_picture_or_an_error_and_never_half() {
+fn truncated_file_decodes_fully_or_fails() {
     let mut numbers = Numbers(5);
     let sequential = File::noise(&mut numbers, (40, 30), &[(2, 2), (1, 1), (1, 1)], 3);
     let mut restarts = sequential.clone();
@@ -190,7 +190,7 @@ fn a_file_cut_anywhere_gives_its_picture_or_an_error_and_never_half() {
                     Err(error) => panic!("cut at {end}: {error}"),
                 }
             }
-            // A marker is no part of the picture; what follows it even less.
+            // A sequential image does not need EOI; data after it is ignored.
             let without_end = decode(&bytes[..bytes.len() - 2], &[scale; 3]);
             assert_eq!(without_end.is_ok(), !file.progressive);
             let followed = [&bytes[..], b"\xFF\xD8 and more"].concat();
@@ -200,20 +200,20 @@ fn a_file_cut_anywhere_gives_its_picture_or_an_error_and_never_half() {
 }
 
 #[test]
-fn damage_between_restart_markers_stays_between_them() {
+fn damage_is_confined_to_restart_intervals() {
     let mut numbers = Numbers(6);
     let mut file = File::noise(&mut numbers, (256, 16), &[(1, 1)], 3);
     file.restart_interval = 4;
     let bytes = file.write();
     let whole = decode(&bytes, &[8]).unwrap();
     let markers: Vec<usize> =
-        (0..bytes.len() - 1).filter(|&at| bytes[at] == 0xFF && (0xD0..=0xD7).contains(&bytes[at + 1])).collect();
+        (0..bytes.len() - 1).filter(|&at| bytes[at] == 0xFF && marker::RST.contains(&bytes[at + 1])).collect();
     assert_eq!(markers.len(), 15);
 
-    // A lost marker: two intervals become one that is too long.
+    // A missing marker: two intervals become one that is too long.
     let mut lost = bytes.clone();
     lost.drain(markers[5]..markers[5] + 2);
-    // An interval that is gone but for its marker.
+    // An interval without data.
     let mut empty = bytes.clone();
     empty.drain(markers[3] + 2..markers[4]);
     for (damaged, first, last) in [(lost, 5, 6), (empty, 4, 4)] {
@@ -229,7 +229,7 @@ fn damage_between_restart_markers_stays_between_them() {
 }
 
 #[test]
-fn limits_are_kept() {
+fn limits_apply() {
     let mut numbers = Numbers(7);
     let file = File::noise(&mut numbers, (64, 64), &[(1, 1), (1, 1), (1, 1)], 3);
     let with = |bytes: &[u8], limits: Limits| {
@@ -250,13 +250,18 @@ fn limits_are_kept() {
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn unsupported_features_are_named() {
     let mut numbers = Numbers(8);
     let bytes = File::noise(&mut numbers, (8, 8), &[(1, 1)], 3).write();
-    let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC1]).unwrap();
-    for (marker, name) in [(0xC3, "lossless"), (0xC5, "hierarchical"), (0xC9, "arithmetic"), (0xCA, "arithmetic")] {
+    let frame = bytes.windows(2).position(|pair| pair == [0xFF, marker::SOF1]).unwrap();
+    for (code, name) in [
+        (marker::SOF3, "lossless"),
+        (marker::SOF5, "hierarchical"),
+        (marker::SOF9, "arithmetic"),
+        (marker::SOF10, "arithmetic"),
+    ] {
         let mut changed = bytes.clone();
-        changed[frame + 1] = marker;
+        changed[frame + 1] = code;
         let error = decode(&changed, &[8]).unwrap_err();
         assert!(matches!(error, Error::Unsupported(_)) && error.to_string().contains(name));
     }

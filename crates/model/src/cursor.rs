@@ -1,17 +1,15 @@
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use crate::{ImageKey, SigningKey};
+use crate::{ImageKey, SigningKeys, encoding};
 
-/// A place in a list that goes from the newest to the oldest: the last key that was looked at. It stays right
-/// while items come and go, because it names a place and not an item.
+/// A position in a list, newest first: the last key that was read. It stays valid while items are created and deleted,
+/// because it names a position, not an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub after: ImageKey,
 }
 
-/// Not a cursor that was given for this list.
+/// The cursor was not issued for this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this list")]
 pub struct BadCursor;
@@ -19,16 +17,15 @@ pub struct BadCursor;
 const TAG: usize = 16;
 
 impl Cursor {
-    /// `list` names the list and whose it is: a cursor of one is refused by every other.
-    pub fn seal(self, key: &SigningKey, list: &str) -> String {
+    /// `list` names the list and its owner; a cursor is valid for one list only.
+    pub fn seal(self, key: &SigningKeys, list: &str) -> String {
         let place = self.after.uuid().into_bytes();
         let tag = key.sign("cursor", &[list.as_bytes(), &place]);
-        URL_SAFE_NO_PAD.encode([&place[..], &tag[..TAG]].concat())
+        encoding::encode(&[&place[..], &tag[..TAG]].concat())
     }
 
-    pub fn open(text: &str, key: &SigningKey, list: &str) -> Result<Self, BadCursor> {
-        let bytes: [u8; 16 + TAG] =
-            URL_SAFE_NO_PAD.decode(text).ok().and_then(|b| b.try_into().ok()).ok_or(BadCursor)?;
+    pub fn open(text: &str, key: &SigningKeys, list: &str) -> Result<Self, BadCursor> {
+        let bytes: [u8; 16 + TAG] = encoding::decode_array(text).ok_or(BadCursor)?;
         let (place, tag) = bytes.split_at(16);
         if !key.verify("cursor", &[list.as_bytes(), place], tag) {
             return Err(BadCursor);
@@ -46,7 +43,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_cursor_opens_for_its_own_list_alone(place: u128) {
-            let key = SigningKey::new("k");
+            let key = SigningKeys::new("k");
             let cursor = Cursor { after: ImageKey::from_uuid(Uuid::from_u128(place)) };
             let text = cursor.seal(&key, "explore");
             prop_assert_eq!(Cursor::open(&text, &key, "explore"), Ok(cursor));
@@ -54,8 +51,8 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_cursor_is_refused(place: u128, at in 0usize..43, with in "[A-Za-z0-9_-]") {
-            let key = SigningKey::new("k");
+        fn a_changed_cursor_is_refused(place: u128, at in 0usize..52, with in "[A-Za-z0-9_-]") {
+            let key = SigningKeys::new("k");
             let text = Cursor { after: ImageKey::from_uuid(Uuid::from_u128(place)) }.seal(&key, "explore");
             let mut changed = text.clone();
             changed.replace_range(at..=at, &with);
@@ -65,7 +62,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,80}") {
-            let _ = Cursor::open(&text, &SigningKey::new("k"), "explore");
+            let _ = Cursor::open(&text, &SigningKeys::new("k"), "explore");
         }
     }
 }

@@ -1,18 +1,18 @@
-use crate::{ImageKey, SigningKey, Timestamp, UserId};
+use crate::{ImageKey, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 
-/// A request that its client may repeat: the same key and body mean the same request.
+/// A request with an idempotency key: the same key and body mean the same request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Names the caller, the route and the client's key.
+    /// Identifies the caller, the route and the key of the client.
     id: [u8; 32],
     body: [u8; 32],
 }
 
-/// What is kept of the first request with a key: never its answer, which is made again.
+/// The record of the first request with a key. It does not include the response, which is computed again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstRequest {
-    /// SHA-256, hexadecimal.
+    /// The SHA-256 of the body, in hexadecimal.
     pub body: String,
     pub started_at: Timestamp,
 }
@@ -22,14 +22,18 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Idempotency {
-    pub fn new(signing: &SigningKey, user: UserId, operation: &str, key: &str, body: &[u8]) -> Self {
-        Self {
-            id: signing.sign("idempotency", &[user.uuid().as_bytes(), operation.as_bytes(), key.as_bytes()]),
-            body: Sha256::digest(body).into(),
+    /// No key signs it: a request that is repeated after the keys were changed is the same request.
+    pub fn new(user: UserId, operation: &str, key: &str, body: &[u8]) -> Self {
+        let mut id = Sha256::new();
+        let user = user.uuid();
+        for part in [user.as_bytes().as_slice(), operation.as_bytes(), key.as_bytes()] {
+            id.update((part.len() as u64).to_be_bytes());
+            id.update(part);
         }
+        Self { id: id.finalize().into(), body: Sha256::digest(body).into() }
     }
 
-    /// What the table knows it by.
+    /// The id of its record in the table.
     pub fn id(&self) -> String {
         hex(&self.id)
     }
@@ -38,8 +42,8 @@ impl Idempotency {
         hex(&self.body)
     }
 
-    /// The key of the image at `index` of a request that started at `started_at`: the same whenever it is asked, so
-    /// that a repetition after a crash finds what it had made.
+    /// The key of the image at `index` of a request that started at `started_at`. It is always the same, so a retry
+    /// after a crash finds the images that exist.
     pub fn image_key(&self, started_at: Timestamp, index: u64) -> ImageKey {
         let random = Sha256::digest([&self.id[..], &index.to_be_bytes()].concat());
         let mut bytes = [0; 10];
@@ -57,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_repetition_has_the_same_keys_and_another_request_has_others() {
-        let (signing, user) = (SigningKey::new("k"), UserId::from_uuid(Uuid::from_u128(1)));
-        let of = |operation, key| Idempotency::new(&signing, user, operation, key, b"{}");
+        let user = UserId::from_uuid(Uuid::from_u128(1));
+        let of = |operation, key| Idempotency::new(user, operation, key, b"{}");
         let now = Timestamp::from_millis(1_700_000_000_123);
         let first = of("create_image", "a").image_key(now, 0);
         assert_eq!(first, of("create_image", "a").image_key(now, 0));

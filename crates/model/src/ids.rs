@@ -1,16 +1,15 @@
-//! Identifiers. An image's id is its key: it names the owner and the image, so that whoever holds one can
-//! read the item with a single consistent read, and knows whose it is before reading anything.
+//! Identifiers. The id of an image contains its owner, so the owner is known before anything is read, and one
+//! consistent read finds the image.
 
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use crate::Timestamp;
+use crate::{Timestamp, encoding};
 
-/// A user: the `sub` that the user pool gave.
+/// A user: the `sub` of the user pool. Keys and media URLs contain it as a UUID; the API [encodes](encoding) it, like
+/// all ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Uuid);
 
@@ -22,14 +21,24 @@ impl UserId {
     pub const fn uuid(self) -> Uuid {
         self.0
     }
+
+    /// The id in the API.
+    pub fn to_api(self) -> String {
+        encoding::encode(self.0.as_bytes())
+    }
+
+    /// Parses an id of the API.
+    pub fn from_api(text: &str) -> Result<Self, BadId> {
+        encoding::decode_array(text).map(|bytes| Self(Uuid::from_bytes(bytes))).ok_or(BadId)
+    }
 }
 
-/// One image of an owner: a UUIDv7, so that keys sort by the time they were made.
+/// An image of an owner: a UUIDv7, so that keys sort by creation time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageKey(Uuid);
 
 impl ImageKey {
-    /// A new key, greater than every key this process made before.
+    /// Generates a key that is greater than all earlier keys of this process.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
@@ -42,30 +51,42 @@ impl ImageKey {
         self.0
     }
 
-    /// The moment that the key carries: keys sort by it.
+    /// The creation time in the key.
     pub fn made_at(self) -> Timestamp {
         let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
         Timestamp::from_millis(secs as i64 * 1000 + i64::from(nanos / 1_000_000))
     }
 }
 
-/// An image as the API names it: base64url of the owner's UUID and the image's, 43 characters.
+/// An image's id in the API: the [encoded](encoding) UUIDs of the owner and of the image, 52 characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageId {
     pub owner: UserId,
     pub key: ImageKey,
 }
 
-/// Not an id that this system could have given.
+/// The text is not an id of this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id")]
 pub struct BadId;
 
-/// Accepts the hyphenated lower-case form alone, so that one user has one spelling.
+/// Accepts only the hyphenated lower-case form, so that a user has one spelling.
 fn parse_uuid(text: &str) -> Result<Uuid, BadId> {
     let uuid = Uuid::try_parse(text).map_err(|_| BadId)?;
     let mut buffer = Uuid::encode_buffer();
     (uuid.as_hyphenated().encode_lower(&mut buffer) == text).then_some(uuid).ok_or(BadId)
+}
+
+/// Formats the id of an object of `owner` with this `key`.
+pub(crate) fn format_pair(owner: UserId, key: Uuid) -> String {
+    encoding::encode(&[*owner.0.as_bytes(), *key.as_bytes()].concat())
+}
+
+/// Parses the output of [`format_pair`].
+pub(crate) fn parse_pair(text: &str) -> Result<(UserId, Uuid), BadId> {
+    let bytes: [u8; 32] = encoding::decode_array(text).ok_or(BadId)?;
+    let half = |range: std::ops::Range<usize>| Uuid::from_slice(&bytes[range]).map_err(|_| BadId);
+    Ok((UserId(half(0..16)?), half(16..32)?))
 }
 
 impl FromStr for UserId {
@@ -88,9 +109,8 @@ impl FromStr for ImageId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|b| b.try_into().ok()).ok_or(BadId)?;
-        let half = |range: std::ops::Range<usize>| Uuid::from_slice(&bytes[range]).map_err(|_| BadId);
-        Ok(Self { owner: UserId(half(0..16)?), key: ImageKey(half(16..32)?) })
+        let (owner, key) = parse_pair(text)?;
+        Ok(Self { owner, key: ImageKey(key) })
     }
 }
 
@@ -108,10 +128,7 @@ impl fmt::Display for ImageKey {
 
 impl fmt::Display for ImageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = [0; 32];
-        bytes[..16].copy_from_slice(self.owner.0.as_bytes());
-        bytes[16..].copy_from_slice(self.key.0.as_bytes());
-        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+        f.write_str(&format_pair(self.owner, self.key.0))
     }
 }
 
@@ -124,7 +141,13 @@ macro_rules! serialize_as_text {
         }
     )+};
 }
-serialize_as_text!(UserId, ImageKey, ImageId);
+serialize_as_text!(ImageKey, ImageId);
+
+impl serde::Serialize for UserId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_api())
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -140,13 +163,13 @@ mod tests {
                 key: ImageKey(Uuid::from_u128(key)),
             };
             let text = id.to_string();
-            prop_assert!(text.len() <= 64);
-            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+            prop_assert_eq!(text.len(), 52);
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric()));
             prop_assert_eq!(text.parse::<ImageId>(), Ok(id));
         }
 
         #[test]
-        fn what_parses_as_an_id_is_spelled_in_one_way(text in "[A-Za-z0-9_=-]{42,44}") {
+        fn what_parses_as_an_id_is_spelled_in_one_way(text in "[A-Za-z0-9_=-]{51,53}|[0-9a-hjkmnp-tv-z]{52}") {
             if let Ok(id) = text.parse::<ImageId>() {
                 prop_assert_eq!(id.to_string(), text);
             }
@@ -160,6 +183,14 @@ mod tests {
         assert!(text.to_uppercase().parse::<UserId>().is_err());
         assert!(text.replace('-', "").parse::<UserId>().is_err());
         assert!(format!("{{{text}}}").parse::<UserId>().is_err());
+    }
+
+    #[test]
+    fn a_users_id_in_the_api_reads_back() {
+        let user = UserId(Uuid::from_u128(0x7d44_4840_9dc0_41d1_b245_5ffd_ce74_fad2));
+        assert_eq!(user.to_api(), "fn24gg4xr10x3cj5bzywwx7tt8");
+        assert_eq!(UserId::from_api("fn24gg4xr10x3cj5bzywwx7tt8"), Ok(user));
+        assert_eq!(UserId::from_api(&user.to_string()), Err(BadId));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::{Description, ImageId, Plan, Timestamp, Title};
 
-/// The largest upload that any plan admits, in bytes.
+/// The largest upload of any plan, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 /// An image as it is stored.
@@ -14,15 +14,15 @@ pub struct Image {
     pub visibility: Visibility,
     pub blob: Blob,
     pub state: State,
-    /// The owner's epoch when it was made.
+    /// The owner's deletion epoch at its creation.
     pub epoch: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Raised by every change.
+    /// Increases with every change.
     pub version: u64,
 }
 
-/// What the owner said they would upload; the presigned URL admits nothing else.
+/// The declared upload; the presigned URL accepts nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blob {
     pub content_type: ContentType,
@@ -33,22 +33,22 @@ pub struct Blob {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Waits for its upload, and is gone at `expires_at`.
+    /// Waits for its upload; expires at `expires_at`.
     Pending {
         expires_at: Timestamp,
     },
-    /// Uploaded; its thumbnails are being made. Gone at `expires_at` unless that succeeds.
+    /// Uploaded; its thumbnails are being built. Expires at `expires_at` if that does not succeed.
     Processing {
         expires_at: Timestamp,
     },
     Ready(Ready),
-    /// What was uploaded is not what was declared. Holds no title and no blob.
+    /// The upload is not a valid image of the declared type. Has no title claim and no blob.
     Rejected {
         reason: String,
     },
 }
 
-/// What was found out about a decoded image.
+/// The properties of a decoded image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
     /// Pixels, after orientation.
@@ -61,8 +61,8 @@ pub struct Ready {
     pub built_for: BuiltFor,
 }
 
-/// What a set of thumbnails was built for. It names their keys too, so that sets built at the same time for different
-/// plans never share a blob, and sets built twice for the same share all.
+/// Identifies a set of thumbnails by the plan that it was built for. It is part of their keys: sets for different plans
+/// share no blob, and two builds for the same plan share all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BuiltFor(String);
 
@@ -96,7 +96,7 @@ pub enum ContentType {
     Gif,
 }
 
-/// A media type that is no image this system keeps.
+/// The media type is not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of image/jpeg, image/png, image/webp, image/gif")]
 pub struct UnknownContentType;
@@ -119,17 +119,17 @@ impl Image {
         matches!(self.state, State::Ready(_))
     }
 
-    /// Whether its thumbnails are of this set.
+    /// Returns true if its thumbnails belong to this set.
     pub fn has_set(&self, set: &BuiltFor) -> bool {
         matches!(&self.state, State::Ready(ready) if ready.built_for == *set)
     }
 
-    /// Whether anyone may see it.
+    /// Returns true if everyone can see the image.
     pub fn is_published(&self) -> bool {
         self.is_ready() && self.visibility == Visibility::Public
     }
 
-    /// Until when it waits for what would make it ready.
+    /// The time when the image expires unless it becomes ready.
     pub fn expires_at(&self) -> Option<Timestamp> {
         match self.state {
             State::Pending { expires_at } | State::Processing { expires_at } => Some(expires_at),
@@ -137,20 +137,21 @@ impl Image {
         }
     }
 
-    /// An abandoned upload is gone from the moment it expires, whenever its item is removed.
+    /// An abandoned upload counts as deleted when it expires, even if its item still exists.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at().is_some_and(|at| at.secs() <= now.secs())
     }
 
-    /// Whether it holds its title.
+    /// Returns true if it holds a claim on its title.
     pub fn holds_claim(&self) -> bool {
         !matches!(self.state, State::Rejected { .. })
     }
 }
 
 impl BuiltFor {
-    /// `plan`: the owner's; without one, images have no thumbnails. `revision`: [`Profile::plan_revision`](crate::Profile).
-    /// Every edit of the plan and every assignment gives another value: a set that is being deleted is never built anew.
+    /// `plan`: the plan of the owner; without a plan, images have no thumbnails. `revision`:
+    /// [`Profile::plan_revision`](crate::Profile). Every change and every assignment of a plan results in another
+    /// value, so a set that is being deleted is never built again.
     pub fn plan(plan: Option<&Plan>, revision: u64) -> Self {
         let stamp = plan.map_or_else(String::new, |plan| format!("{}#{}", plan.name, plan.version));
         let stamp = format!("{stamp}#{revision}");
@@ -209,7 +210,7 @@ impl ContentType {
         }
     }
 
-    /// Without the dot. URLs are made and matched with this spelling alone.
+    /// Without the dot. URLs have only this spelling.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Jpeg => "jpg",
@@ -219,8 +220,19 @@ impl ContentType {
         }
     }
 
+    /// The registered media type.
     pub fn parse(text: &str) -> Result<Self, UnknownContentType> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownContentType)
+    }
+
+    /// Parses the media type of a client: in any case, with parameters, or an alias that programs use.
+    pub fn parse_declared(text: &str) -> Result<Self, UnknownContentType> {
+        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "image/jpg" | "image/pjpeg" => Ok(Self::Jpeg),
+            "image/x-png" => Ok(Self::Png),
+            registered => Self::parse(registered),
+        }
     }
 }
 
@@ -262,7 +274,7 @@ macro_rules! serialize_as_str {
 serialize_as_str!(Status, Visibility, ContentType);
 
 impl Ready {
-    /// Whether its thumbnails are those that a plan with these heights gives.
+    /// Returns true if its thumbnails have the heights of the plan.
     pub fn has_heights(&self, heights: &[u32]) -> bool {
         let mut wanted: Vec<u32> = heights.iter().map(|height| *height.min(&self.height)).collect();
         wanted.sort_unstable();

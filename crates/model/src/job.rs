@@ -1,17 +1,15 @@
-//! Work that outlasts a request, done a page at a time.
+//! Work that takes longer than a request, done in pages.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+use crate::ids::{format_pair, parse_pair};
 use crate::{BadId, ImageKey, PlanName, Timestamp, UserId};
 
-/// A job as the API names it: base64url of the owner's UUID and the job's, 43 characters, so that it is found with one
-/// read.
+/// The id of a job, formatted like the id of an image, so that one read finds the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JobId {
     pub owner: UserId,
@@ -19,7 +17,7 @@ pub struct JobId {
 }
 
 impl JobId {
-    /// A new id that nobody can guess: whoever holds an account deletion's may read it.
+    /// Generates an id that cannot be guessed: anyone with the id of an account deletion can read that job.
     pub fn generate(owner: UserId) -> Self {
         Self { owner, key: Uuid::new_v4() }
     }
@@ -31,28 +29,28 @@ pub struct Job {
     pub work: Work,
     pub status: JobStatus,
     pub place: Place,
-    /// Images that it deleted, or found to have or gave the thumbnails they should have.
+    /// Images that were deleted, or whose thumbnails were checked or built.
     pub done: u64,
     pub started_at: Timestamp,
-    /// When it began or last came to another place.
+    /// The time of its start, or of its last page.
     pub moved_at: Timestamp,
     pub finished_at: Option<Timestamp>,
 }
 
-/// What a job does.
+/// The task of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
-    /// Deletes the images of its owner that are of a lower epoch.
+    /// Deletes the images of its owner with a lower epoch.
     DeleteImages { below_epoch: u64 },
-    /// Deletes all that its owner has.
+    /// Deletes the images and the account of its owner.
     DeleteAccount,
-    /// Gives the images of a user the thumbnails of the plan that the user has now.
+    /// Rebuilds the thumbnails of a user for their current plan.
     AssignPlan(UserId),
-    /// Gives them to the images of all users of a plan.
+    /// Rebuilds the thumbnails of all users of a plan.
     ChangePlan(PlanName),
 }
 
-/// How far a job has come: which time it goes through the images, whose if not the owner's, and the last it looked at.
+/// A job's cursor: the pass, the user (if not the owner) and the last image that was processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
     pub pass: u32,
@@ -73,12 +71,12 @@ pub enum JobStatus {
     Queued,
     Running,
     Done,
-    /// Given up after several tries; its message waits in the queue of failed jobs.
+    /// Failed after several attempts; its message is in the dead-letter queue.
     Failed,
 }
 
 impl Job {
-    /// A job that has not begun.
+    /// Creates a queued job.
     pub fn new(id: JobId, work: Work, now: Timestamp) -> Self {
         Self {
             id,
@@ -92,8 +90,8 @@ impl Job {
         }
     }
 
-    /// Whether it waits for a message that must have been lost: it goes on every few minutes, a message that failed is
-    /// delivered again within half an hour, and one that failed for good makes the job [`JobStatus::Failed`].
+    /// Returns true if its message must be lost: a running job saves its cursor every few minutes, a failed message is
+    /// redelivered within half an hour, and one that failed for good makes the job [`JobStatus::Failed`].
     pub fn is_stalled(&self, now: Timestamp) -> bool {
         const PATIENCE: Duration = Duration::from_secs(3600);
         matches!(self.status, JobStatus::Queued | JobStatus::Running) && self.moved_at + PATIENCE <= now
@@ -147,15 +145,13 @@ impl FromStr for JobId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|b| b.try_into().ok()).ok_or(BadId)?;
-        let half = |range: std::ops::Range<usize>| Uuid::from_slice(&bytes[range]).map_err(|_| BadId);
-        Ok(Self { owner: UserId::from_uuid(half(0..16)?), key: half(16..32)? })
+        parse_pair(text).map(|(owner, key)| Self { owner, key })
     }
 }
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode([*self.owner.uuid().as_bytes(), *self.key.as_bytes()].concat()))
+        f.write_str(&format_pair(self.owner, self.key))
     }
 }
 
@@ -177,7 +173,7 @@ impl serde::Serialize for JobStatus {
     }
 }
 
-/// `<pass>#<user>#<image>`, without the image before the first, and without the user where that is the owner.
+/// `<pass>#<user>#<image>`; the image is absent before the first, the user if it is the owner.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#", self.pass)?;

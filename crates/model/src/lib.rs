@@ -1,7 +1,8 @@
-//! The domain: what an image, a title, an owner, a plan and a page are, and the rules that hold between
-//! them. Nothing here knows AWS, HTTP or a clock: times come in as values.
+//! The domain: images, titles, owners, plans, links and jobs, and their rules. Nothing here depends on AWS or HTTP, or
+//! reads a clock: times are parameters.
 
 mod cursor;
+pub mod encoding;
 mod idempotency;
 mod ids;
 mod image;
@@ -27,6 +28,6 @@ pub use link::{Lifetime, Link, LinkId, LinkKey, LinkToken};
 pub use plan::{Heights, Plan, PlanName};
 pub use profile::{Profile, Usage};
 pub use session::{BadRefreshToken, Claims, RefreshToken};
-pub use signing::SigningKey;
+pub use signing::SigningKeys;
 pub use text::{Description, Email, PersonName, TextError, Title};
 pub use time::Timestamp;

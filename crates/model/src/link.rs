@@ -1,24 +1,25 @@
-//! Expiring links: what gives anyone an original for a while.
+//! Expiring links, which give anyone access to an original until they expire.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{BadId, ContentType, Description, ImageId, ImageKey, Sha256 as Hash, SigningKey, Timestamp, UserId};
+use crate::ids::{format_pair, parse_pair};
+use crate::{
+    BadId, ContentType, Description, ImageId, ImageKey, Sha256 as Hash, SigningKeys, Timestamp, UserId, encoding,
+};
 
-/// A link as the API names it, spelled as image ids are: it says whose it is before anything is read.
+/// The id of a link, formatted like the id of an image: it contains the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId {
     pub owner: UserId,
     pub key: LinkKey,
 }
 
-/// One link of an owner: a UUIDv7, so that keys sort by the time they were made.
+/// A link of an owner: a UUIDv7, so that keys sort by creation time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkKey(Uuid);
 
@@ -27,29 +28,31 @@ pub struct LinkKey(Uuid);
 pub struct Link {
     pub id: LinkId,
     pub image: ImageKey,
-    /// The image's, which never changes.
+    /// The content type of the image, which never changes.
     pub content_type: ContentType,
     pub description: Description,
     pub lifetime: Lifetime,
-    /// In whole seconds. From here on the link is gone.
+    /// In whole seconds. The link does not work from this time on.
     pub expires_at: Timestamp,
-    /// Raised when the link gets another URL.
+    /// Increases when the link gets another URL.
     pub rotation: u32,
+    /// What the table knows the URL's token by; none before the link is stored.
+    pub token_hash: Option<Hash>,
     pub max_downloads: Option<u32>,
     pub downloads: u64,
-    /// argon2id in PHC form.
+    /// An argon2id hash in PHC string format.
     pub password_hash: Option<String>,
     pub created_at: Timestamp,
-    /// Raised by every change but a download.
+    /// Increases with every change, but not with downloads.
     pub version: u64,
 }
 
-/// How long a link lives, in seconds: 300 to 30,000.
+/// The lifetime of a link in seconds: 300 to 30,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime(u32);
 
-/// What a link's URL has in it. It follows from the link and the deployment's key, so that the table need hold no more
-/// than its hash.
+/// The token in the URL of a link. It is derived from the link and the signing key, so that the table stores only its
+/// hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkToken(String);
 
@@ -71,7 +74,7 @@ impl Lifetime {
     pub const MIN: u32 = 300;
     pub const MAX: u32 = 30_000;
 
-    /// `None` outside the bounds.
+    /// Returns `None` outside of the bounds.
     pub fn from_secs(secs: u64) -> Option<Self> {
         u32::try_from(secs).ok().filter(|secs| (Self::MIN..=Self::MAX).contains(secs)).map(Self)
     }
@@ -80,7 +83,7 @@ impl Lifetime {
         self.0
     }
 
-    /// When what begins now ends.
+    /// The end of a lifetime that begins now.
     pub fn end(self, now: Timestamp) -> Timestamp {
         now.floor_to(1) + Duration::from_secs(self.0.into())
     }
@@ -91,28 +94,37 @@ impl Link {
         ImageId { owner: self.id.owner, key: self.image }
     }
 
-    pub fn token(&self, key: &SigningKey) -> LinkToken {
-        LinkToken::new(key, self.id, self.rotation)
+    /// Returns the token of the link's URL. It was signed by the key that signed when the link got the URL; a new link's, or
+    /// one whose key is no longer accepted, is signed by the current one.
+    pub fn token(&self, keys: &SigningKeys) -> LinkToken {
+        let mut tokens = LinkToken::by_each(keys, self.id, self.rotation);
+        let current = tokens.next().expect("there is a key");
+        match self.token_hash {
+            Some(hash) if current.hash() != hash => tokens.find(|token| token.hash() == hash).unwrap_or(current),
+            _ => current,
+        }
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.secs() <= now.secs()
     }
 
-    /// Whether as many downloads as it allows have been counted.
+    /// Returns true if its downloads are used up.
     pub fn is_used_up(&self) -> bool {
         self.max_downloads.is_some_and(|most| self.downloads >= most.into())
     }
 }
 
 impl LinkToken {
-    /// Of 256 bits, kept whole.
-    fn new(key: &SigningKey, id: LinkId, rotation: u32) -> Self {
-        let tag = key.sign("link", &[id.owner.uuid().as_bytes(), id.key.0.as_bytes(), &rotation.to_be_bytes()]);
-        Self(URL_SAFE_NO_PAD.encode(tag))
+    /// 256 bits, not truncated; that of the current key first.
+    fn by_each(keys: &SigningKeys, id: LinkId, rotation: u32) -> impl Iterator<Item = Self> {
+        let (owner, rotation) = (id.owner.uuid(), rotation.to_be_bytes());
+        let parts = [owner.as_bytes().as_slice(), id.key.0.as_bytes(), &rotation];
+        let tags: Vec<_> = keys.signatures("link", &parts).collect();
+        tags.into_iter().map(|tag| Self(encoding::encode(&tag)))
     }
 
-    /// Whatever stands where a token should: what is none is looked for all the same.
+    /// Accepts any text; an invalid token is still looked up, so that timing reveals nothing.
     pub fn given(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -121,7 +133,7 @@ impl LinkToken {
         &self.0
     }
 
-    /// What the table knows it by.
+    /// The key of its pointer in the table.
     pub fn hash(&self) -> Hash {
         Hash(Sha256::digest(&self.0).into())
     }
@@ -137,14 +149,13 @@ impl FromStr for LinkId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let ImageId { owner, key } = text.parse()?;
-        Ok(Self { owner, key: LinkKey(key.uuid()) })
+        parse_pair(text).map(|(owner, key)| Self { owner, key: LinkKey(key) })
     }
 }
 
 impl fmt::Display for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ImageId { owner: self.owner, key: ImageKey::from_uuid(self.key.0) }.fmt(f)
+        f.write_str(&format_pair(self.owner, self.key.0))
     }
 }
 
@@ -178,15 +189,11 @@ mod tests {
 
     #[test]
     fn a_token_belongs_to_one_link_one_rotation_and_one_deployment() {
-        let key = SigningKey::new("k");
-        let token = LinkToken::new(&key, id(2), 0);
-        assert_eq!(token, LinkToken::new(&key, id(2), 0));
-        assert_eq!(token.as_str().len(), 43);
-        for other in [
-            LinkToken::new(&key, id(2), 1),
-            LinkToken::new(&key, id(3), 0),
-            LinkToken::new(&SigningKey::new("other"), id(2), 0),
-        ] {
+        let of = |key: &str, id, rotation| LinkToken::by_each(&SigningKeys::new(key), id, rotation).next().unwrap();
+        let token = of("k", id(2), 0);
+        assert_eq!(token, of("k", id(2), 0));
+        assert_eq!(token.as_str().len(), 52);
+        for other in [of("k", id(2), 1), of("k", id(3), 0), of("other", id(2), 0)] {
             assert_ne!(token, other);
             assert_ne!(token.hash(), other.hash());
         }

@@ -2,19 +2,19 @@ use std::fmt;
 
 use crate::Image;
 
-/// What its users may have.
+/// The limits and rights of its users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub name: PlanName,
     /// Heights of thumbnails in pixels, ascending, each once.
     pub thumbnail_heights: Vec<u32>,
-    /// Whether its users and their visitors get the original.
+    /// True if its users and their visitors can get the original.
     pub original_link: bool,
     pub expiring_links: bool,
     /// Bytes.
     pub max_image_bytes: u64,
     pub max_images: u64,
-    /// Raised by every change.
+    /// Increases with every change.
     pub version: u64,
 }
 
@@ -30,7 +30,7 @@ impl Heights {
     pub const MAX: u32 = 4096;
     pub const MAX_COUNT: usize = 8;
 
-    /// `None`: one is out of bounds, or they are too many.
+    /// Returns `None` if a height is out of bounds, or there are too many.
     pub fn new(mut heights: Vec<u32>) -> Option<Self> {
         heights.sort_unstable();
         heights.dedup();
@@ -46,7 +46,7 @@ impl Heights {
 impl PlanName {
     pub const MAX_CHARS: usize = 64;
 
-    /// Letters, digits, `_` and `-`: it stands in paths.
+    /// Letters, digits, `_` and `-`, because it is part of paths.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         (plain && (1..=Self::MAX_CHARS).contains(&text.len())).then(|| Self(text.to_owned()))

@@ -1,4 +1,4 @@
-//! How the domain's types look in JSON: the one place that documents and clients learn it from.
+//! The JSON schemas of the domain types, for the OpenAPI document and its clients.
 
 use std::borrow::Cow;
 
@@ -29,19 +29,19 @@ macro_rules! schemas {
 
 schemas! {
     UserId => {
-        "type": "string", "format": "uuid", "description": "A user's id.",
-        "examples": ["7d444840-9dc0-41d1-b245-5ffdce74fad2"]
+        "type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{26}$", "description": "A user's id.",
+        "examples": ["fn24gg4xr10x3cj5bzywwx7tt8"]
     };
     ImageKey => {
         "type": "string", "format": "uuid", "examples": ["0198c0de-7a5b-7c3d-8e9f-0123456789ab"]
     };
     ImageId => {
-        "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "An image's id.",
-        "examples": ["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]
+        "type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{52}$", "description": "An image's id.",
+        "examples": ["fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng"]
     };
     JobId => {
-        "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "A job's id.",
-        "examples": ["fURIQJ3AQdGyRV_9znT60uZAjdY3m0tLkq1wXz5c0hM"]
+        "type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{52}$", "description": "A job's id.",
+        "examples": ["fn24gg4xr10x3cj5bzywwx7tt8zjq30xks3mmtwd41e7x7r1795g"]
     };
     JobKind => { "type": "string", "enum": (JobKind::ALL.map(JobKind::as_str)) };
     JobStatus => { "type": "string", "enum": ["queued", "running", "done", "failed"], "examples": ["running"] };
@@ -65,23 +65,23 @@ schemas! {
         "items": {"type": "integer", "minimum": (Heights::MIN), "maximum": (Heights::MAX)}
     };
     LinkId => {
-        "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "A link's id.",
-        "examples": ["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]
+        "type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{52}$", "description": "A link's id.",
+        "examples": ["fn24gg4xr10x3cj5bzywwx7tt80shg713g17n451pb1x9sfp0wc0"]
     };
     Lifetime => {
         "type": "integer", "minimum": (Lifetime::MIN), "maximum": (Lifetime::MAX), "description": "Seconds.",
         "examples": [3600]
     };
     Timestamp => {
-        "type": "string", "format": "date-time", "description": "RFC 3339, in UTC.",
-        "examples": ["2030-01-02T03:04:05.678Z"]
+        "type": "string", "format": "date-time", "description": "RFC 3339, in UTC."
     };
     Sha256 => {
         "type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the file, in lower-case hexadecimal.",
         "examples": ["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
     };
     ContentType => {
-        "type": "string", "enum": (ContentType::ALL.map(ContentType::as_str)), "examples": ["image/jpeg"]
+        "type": "string", "enum": (ContentType::ALL.map(ContentType::as_str)), "examples": ["image/jpeg"],
+        "description": "The registered media type. A request may use an alias (image/jpg, image/pjpeg), any case and parameters."
     };
     Status => { "type": "string", "enum": (Status::ALL.map(Status::as_str)), "examples": ["ready"] };
     Visibility => { "type": "string", "enum": ["public", "private"], "examples": ["public"] };

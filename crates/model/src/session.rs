@@ -1,19 +1,17 @@
-//! Sessions. The user pool's access tokens stay valid wherever they are checked offline, so the end of a session
-//! is ours to keep: see [`Claims::ended_by`].
+//! Sessions. An access token of the user pool stays valid wherever it is verified offline, so this service records the
+//! end of sessions itself: see [`Claims::ended_by`].
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use crate::{Profile, SigningKey, Timestamp, UserId};
+use crate::{Profile, SigningKeys, Timestamp, UserId, encoding};
 
-/// What a verified access token says.
+/// The claims of a verified access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     pub user: UserId,
-    /// The session: the same in every token that descends from one login.
+    /// The session id, the same in all tokens of one login.
     pub origin_jti: Uuid,
-    /// When the password was last given, in whole seconds.
+    /// The time of the last login with the password, in whole seconds.
     pub auth_time: Timestamp,
     pub groups: Vec<String>,
 }
@@ -25,14 +23,14 @@ impl Claims {
         self.groups.iter().any(|group| group == Self::ADMINS)
     }
 
-    /// Whether the profile says that all sessions as old as this one are over.
+    /// Returns true if the profile ends all sessions that began when this one did.
     pub fn ended_by(&self, profile: &Profile, now: Timestamp) -> bool {
         profile.sessions_over_since(now).is_some_and(|before| self.auth_time.secs() <= before.secs())
     }
 }
 
-/// The user pool's refresh token, bound to whose session it is and when that began: the pool wants the user's name
-/// with a refresh, and a session that ended must not be refreshed, whatever the pool thinks.
+/// A refresh token of the user pool with its user, session and start. The pool needs the user name for a refresh, and
+/// an ended session must not be refreshed even if the pool accepts its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshToken {
     pub user: UserId,
@@ -41,7 +39,7 @@ pub struct RefreshToken {
     pub pool_token: String,
 }
 
-/// Not a refresh token that this system gave.
+/// The token was not issued by this service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a refresh token")]
 pub struct BadRefreshToken;
@@ -55,17 +53,16 @@ impl RefreshToken {
         head
     }
 
-    /// `<head>.<pool's token>` where head is base64url of user, session, start and a signature over all four.
-    pub fn seal(&self, key: &SigningKey) -> String {
+    /// `<head>.<pool's token>` where head is the [encoded](encoding) user, session, start and a signature over all four.
+    pub fn seal(&self, key: &SigningKeys) -> String {
         let head = self.head();
         let tag = key.sign("refresh", &[&head, self.pool_token.as_bytes()]);
-        format!("{}.{}", URL_SAFE_NO_PAD.encode([&head[..], &tag[..]].concat()), self.pool_token)
+        format!("{}.{}", encoding::encode(&[&head[..], &tag[..]].concat()), self.pool_token)
     }
 
-    pub fn open(text: &str, key: &SigningKey) -> Result<Self, BadRefreshToken> {
+    pub fn open(text: &str, key: &SigningKeys) -> Result<Self, BadRefreshToken> {
         let (head, pool_token) = text.split_once('.').ok_or(BadRefreshToken)?;
-        let head: [u8; 72] =
-            URL_SAFE_NO_PAD.decode(head).ok().and_then(|b| b.try_into().ok()).ok_or(BadRefreshToken)?;
+        let head: [u8; 72] = encoding::decode_array(head).ok_or(BadRefreshToken)?;
         let (head, tag) = head.split_at(40);
         if !key.verify("refresh", &[head, pool_token.as_bytes()], tag) {
             return Err(BadRefreshToken);
@@ -87,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_refresh_token_reads_back_and_nothing_in_it_can_be_changed() {
-        let key = SigningKey::new("k");
+        let key = SigningKeys::new("k");
         let token = RefreshToken {
             user: UserId::from_uuid(Uuid::from_u128(1)),
             origin_jti: Uuid::from_u128(2),

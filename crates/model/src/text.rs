@@ -1,10 +1,10 @@
-//! Texts that people write, parsed once into types that keep their rules.
+//! Texts of users, parsed once into types that ensure their rules.
 
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Why a text was refused; `Display` is fit to show to the one who wrote it.
+/// Why a text is invalid; `Display` is a message for its writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     #[error("must not be empty")]
@@ -13,24 +13,26 @@ pub enum TextError {
     TooLong(usize),
     #[error("must not contain control characters")]
     Control,
+    #[error("must not contain the character U+0000")]
+    Nul,
     #[error("is not an e-mail address")]
     NotAnEmail,
 }
 
-/// An image's title: NFC, without white space around it, 1 to 256 characters. Two titles of one owner
-/// are the same title exactly when these are equal.
+/// The title of an image: NFC, trimmed, 1 to 256 characters. Titles of one owner are unique by this form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Title(String);
 
-/// NFC, trimmed; up to 1,024 characters, possibly none.
+/// NFC, trimmed, 0 to 1,024 characters without U+0000.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Description(String);
 
-/// What a user is called: NFC, trimmed, 1 to 256 characters.
+/// The name of a user: NFC, trimmed, 1 to 256 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonName(String);
 
-/// An e-mail address, in lower case (the pool compares without case); its deliverability is shown by the confirmation code.
+/// An e-mail address in lower case, because the pool compares without case. The confirmation code proves that it
+/// exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email(String);
 
@@ -45,7 +47,7 @@ fn line(text: &str, max: usize) -> Result<String, TextError> {
     Ok(text)
 }
 
-/// Trims again after NFC, which can bring a space to an end.
+/// Trims again after NFC, which can move a space to an end.
 fn bounded(text: &str, max: usize) -> Result<String, TextError> {
     let text = text.trim().nfc().collect::<String>();
     let text = text.trim();
@@ -67,7 +69,8 @@ impl Description {
     pub const MAX_CHARS: usize = 1024;
 
     pub fn parse(text: &str) -> Result<Self, TextError> {
-        bounded(text, Self::MAX_CHARS).map(Self)
+        let text = bounded(text, Self::MAX_CHARS)?;
+        if text.contains('\0') { Err(TextError::Nul) } else { Ok(Self(text)) }
     }
 }
 
@@ -80,8 +83,9 @@ impl PersonName {
 }
 
 impl Email {
-    /// RFC 5321, 4.5.3.1.3: a path of 256 octets, less its two angle brackets.
-    pub const MAX_CHARS: usize = 254;
+    /// Cognito's limit for a user name, which the address is (`Username` in Cognito's API reference). RFC 5321, 4.5.3.1.3
+    /// would allow 254.
+    pub const MAX_CHARS: usize = 128;
 
     pub fn parse(text: &str) -> Result<Self, TextError> {
         let text = line(text, Self::MAX_CHARS)?.to_lowercase();
@@ -98,7 +102,7 @@ impl Email {
 macro_rules! text {
     ($($name:ident),+) => {$(
         impl $name {
-            /// Takes back what was parsed before it was stored.
+            /// Wraps a stored value without parsing it again.
             pub fn from_stored(text: String) -> Self {
                 Self(text)
             }
@@ -150,6 +154,13 @@ mod tests {
         assert!(Title::parse(&"\u{1f5bc}".repeat(256)).is_ok());
         assert_eq!(Title::parse(&"a".repeat(257)), Err(TextError::TooLong(256)));
         assert_eq!(Title::parse("a\nb"), Err(TextError::Control));
+    }
+
+    #[test]
+    fn a_description_has_lines_but_no_nul() {
+        assert!(Description::parse("one\ntwo\tthree").is_ok());
+        assert_eq!(Description::parse("a\0b"), Err(TextError::Nul));
+        assert_eq!(Title::parse("a\0b"), Err(TextError::Control));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ::time::OffsetDateTime;
 use ::time::macros::format_description;
 
-/// A moment in milliseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 in UTC with milliseconds.
+/// A time in milliseconds since 1970-01-01T00:00:00Z. Displayed as RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The machine's clock. Called at the edge of a request; everything below takes the value.
+    /// Reads the clock. Called once at the start of a request.
     pub fn now() -> Self {
         SystemTime::now().into()
     }
@@ -31,7 +31,7 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// The last multiple of `step` seconds that is not after this moment.
+    /// The last multiple of `step` seconds at or before this time.
     #[must_use]
     pub const fn floor_to(self, step: i64) -> Self {
         Self::from_secs(self.secs().div_euclid(step) * step)

@@ -11,15 +11,17 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tintype_model::{Claims, Email, PersonName, Timestamp, UserId};
+use tokio::sync::OnceCell;
 
+use crate::retries::LogRetries;
 use crate::{StoreError, keyset};
 
-#[derive(Clone)]
 pub struct Accounts {
     client: Client,
     pool: String,
     client_id: String,
-    client_secret: String,
+    /// Read from the pool when first needed. It is in no environment: `lambda:GetFunctionConfiguration` shows those.
+    client_secret: OnceCell<String>,
 }
 
 /// A user as the pool has them.
@@ -65,6 +67,15 @@ pub enum AccountError {
     PasswordChangeRequired,
     #[error("too many tries")]
     TooMany,
+    /// The address has a form that the pool does not take.
+    #[error("not an address that the pool takes")]
+    BadEmail,
+    /// The pool sends no mail at the moment, to anybody: its daily limit is reached, or its mailer fails.
+    #[error("mail not sent: {0}")]
+    MailNotSent(String),
+    /// The pool refused a parameter; each call knows which ones come from the client.
+    #[error("invalid parameter: {0}")]
+    InvalidParameter(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -78,26 +89,32 @@ pub struct NotReset {
 }
 
 impl Accounts {
-    pub fn new(
-        config: &aws_config::SdkConfig,
-        pool: impl Into<String>,
-        client_id: impl Into<String>,
-        client_secret: impl Into<String>,
-    ) -> Self {
+    pub fn new(config: &aws_config::SdkConfig, pool: impl Into<String>, client_id: impl Into<String>) -> Self {
+        let config = aws_sdk_cognitoidentityprovider::config::Builder::from(config).interceptor(LogRetries).build();
         Self {
-            client: Client::new(config),
+            client: Client::from_conf(config),
             pool: pool.into(),
             client_id: client_id.into(),
-            client_secret: client_secret.into(),
+            client_secret: OnceCell::new(),
         }
     }
 
+    async fn client_secret(&self) -> Result<&str, StoreError> {
+        let read = async || {
+            let call = self.client.describe_user_pool_client().user_pool_id(&self.pool).client_id(&self.client_id);
+            let answer = call.send().await.map_err(|e| StoreError::from_sdk("DescribeUserPoolClient", e))?;
+            let secret = answer.user_pool_client.and_then(|client| client.client_secret);
+            secret.ok_or_else(|| StoreError::Internal("an app client without a secret".into()))
+        };
+        self.client_secret.get_or_try_init(read).await.map(String::as_str)
+    }
+
     /// The app client's proof that it speaks for `username`.
-    fn secret_hash(&self, username: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret.as_bytes()).expect("any length");
+    async fn secret_hash(&self, username: &str) -> Result<String, StoreError> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret().await?.as_bytes()).expect("any length");
         mac.update(username.as_bytes());
         mac.update(self.client_id.as_bytes());
-        STANDARD.encode(mac.finalize().into_bytes())
+        Ok(STANDARD.encode(mac.finalize().into_bytes()))
     }
 
     /// Makes an unconfirmed user and mails a code.
@@ -106,7 +123,7 @@ impl Accounts {
             .client
             .sign_up()
             .client_id(&self.client_id)
-            .secret_hash(self.secret_hash(email.as_str()))
+            .secret_hash(self.secret_hash(email.as_str()).await?)
             .username(email.as_str())
             .password(password)
             .user_attributes(attribute("email", email.as_str())?)
@@ -115,39 +132,52 @@ impl Accounts {
             .config_override(once())
             .send()
             .await
-            .map_err(|e| sort("SignUp", e))?;
+            .map_err(|e| match sort("SignUp", e) {
+                AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
+                AccountError::InvalidParameter(message) if names_email(&message) => AccountError::BadEmail,
+                error => error,
+            })?;
         user_id(&answer.user_sub)
     }
 
     pub async fn confirm(&self, email: &Email, code: &str) -> Result<(), AccountError> {
         let call = self.client.confirm_sign_up().client_id(&self.client_id).username(email.as_str());
-        let call = call.secret_hash(self.secret_hash(email.as_str())).confirmation_code(code);
+        let call = call.secret_hash(self.secret_hash(email.as_str()).await?).confirmation_code(code);
         call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| match sort("ConfirmSignUp", e) {
-            // An unknown user, or one who is confirmed already: told apart from a wrong code they would be an oracle.
-            AccountError::BadCredentials => AccountError::BadCode,
+            // An unknown user, or one who is confirmed already: told apart from a wrong code they would be an oracle. A
+            // code with other characters than the pool's pattern allows is an invalid parameter.
+            AccountError::BadCredentials | AccountError::InvalidParameter(_) => AccountError::BadCode,
             error => error,
         })
     }
 
+    /// Mails another code. `BadCredentials` where no sign-up waits for one: the pool calls a user who is confirmed an
+    /// invalid parameter.
     pub async fn resend_code(&self, email: &Email) -> Result<(), AccountError> {
         let call = self.client.resend_confirmation_code().client_id(&self.client_id).username(email.as_str());
-        let call = call.secret_hash(self.secret_hash(email.as_str()));
-        call.send().await.map(|_| ()).map_err(|e| sort("ResendConfirmationCode", e))
+        let call = call.secret_hash(self.secret_hash(email.as_str()).await?);
+        call.send().await.map(|_| ()).map_err(|e| no_user(sort("ResendConfirmationCode", e)))
     }
 
+    /// Mails a code to reset the password with. `BadCredentials` where nobody can have one: the pool calls a user whose
+    /// e-mail is not verified an invalid parameter.
     pub async fn forgot_password(&self, email: &Email) -> Result<(), AccountError> {
         let call = self.client.forgot_password().client_id(&self.client_id).username(email.as_str());
-        let call = call.secret_hash(self.secret_hash(email.as_str()));
-        call.send().await.map(|_| ()).map_err(|e| sort("ForgotPassword", e))
+        let call = call.secret_hash(self.secret_hash(email.as_str()).await?);
+        call.send().await.map(|_| ()).map_err(|e| no_user(sort("ForgotPassword", e)))
     }
 
     pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), NotReset> {
         let call = self.client.confirm_forgot_password().client_id(&self.client_id).username(email.as_str());
-        let call = call.secret_hash(self.secret_hash(email.as_str())).confirmation_code(code).password(new_password);
+        // The pool has not heard of it yet.
+        let unheard = |error: StoreError| NotReset { error: error.into(), refused: true };
+        let hash = self.secret_hash(email.as_str()).await.map_err(unheard)?;
+        let call = call.secret_hash(hash).confirmation_code(code).password(new_password);
         call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| {
             let refused = e.raw_response().is_some_and(|answer| answer.status().is_client_error());
             let error = match sort("ConfirmForgotPassword", e) {
-                AccountError::BadCredentials => AccountError::BadCode,
+                AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
+                AccountError::BadCredentials | AccountError::InvalidParameter(_) => AccountError::BadCode,
                 error => error,
             };
             NotReset { error, refused }
@@ -182,10 +212,16 @@ impl Accounts {
             .auth_flow(AuthFlowType::AdminUserPasswordAuth)
             .auth_parameters("USERNAME", email.as_str())
             .auth_parameters("PASSWORD", password)
-            .auth_parameters("SECRET_HASH", self.secret_hash(email.as_str()))
+            .auth_parameters("SECRET_HASH", self.secret_hash(email.as_str()).await?)
             .send()
             .await
-            .map_err(|e| sort("AdminInitiateAuth", e))?;
+            .map_err(|e| match sort("AdminInitiateAuth", e) {
+                // What no user can have is no user's. Other messages speak of the deployment.
+                AccountError::InvalidParameter(message) if message.contains("validation error") => {
+                    AccountError::BadCredentials
+                }
+                error => error,
+            })?;
         if let Some(tokens) = answer.authentication_result {
             return logged_in(tokens);
         }
@@ -195,7 +231,11 @@ impl Accounts {
         let Some(new_password) = new_password else { return Err(AccountError::PasswordChangeRequired) };
         let username = answer.challenge_parameters.as_ref().and_then(|p| p.get("USER_ID_FOR_SRP"));
         let username = username.map_or(email.as_str(), String::as_str);
-        let answer = self
+        // The pool requires a name, which a user who was made in the console may lack.
+        let required = answer.challenge_parameters.as_ref().and_then(|p| p.get("requiredAttributes"));
+        let name =
+            required.is_some_and(|names| names.contains("\"userAttributes.name\"")).then(|| name_of(None, email));
+        let call = self
             .client
             .admin_respond_to_auth_challenge()
             .user_pool_id(&self.pool)
@@ -203,11 +243,16 @@ impl Accounts {
             .challenge_name(ChallengeNameType::NewPasswordRequired)
             .challenge_responses("USERNAME", username)
             .challenge_responses("NEW_PASSWORD", new_password)
-            .challenge_responses("SECRET_HASH", self.secret_hash(username))
-            .set_session(answer.session)
-            .send()
-            .await
-            .map_err(|e| sort("AdminRespondToAuthChallenge", e))?;
+            .challenge_responses("SECRET_HASH", self.secret_hash(username).await?)
+            .set_session(answer.session);
+        let call = match &name {
+            Some(name) => call.challenge_responses("userAttributes.name", name.as_str()),
+            None => call,
+        };
+        let answer = call.send().await.map_err(|e| match sort("AdminRespondToAuthChallenge", e) {
+            AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
+            error => error,
+        })?;
         logged_in(answer.authentication_result.ok_or_else(|| internal("no tokens after the new password"))?)
     }
 
@@ -220,7 +265,7 @@ impl Accounts {
             .client_id(&self.client_id)
             .auth_flow(AuthFlowType::RefreshTokenAuth)
             .auth_parameters("REFRESH_TOKEN", pool_token)
-            .auth_parameters("SECRET_HASH", self.secret_hash(&user.to_string()))
+            .auth_parameters("SECRET_HASH", self.secret_hash(&user.to_string()).await?)
             .send()
             .await
             .map_err(|e| sort("AdminInitiateAuth", e))?;
@@ -229,7 +274,7 @@ impl Accounts {
 
     /// Makes the pool refuse a refresh token and the access tokens that came from it.
     pub async fn revoke(&self, pool_token: &str) -> Result<(), AccountError> {
-        let call = self.client.revoke_token().client_id(&self.client_id).client_secret(&self.client_secret);
+        let call = self.client.revoke_token().client_id(&self.client_id).client_secret(self.client_secret().await?);
         call.token(pool_token).send().await.map(|_| ()).map_err(|e| sort("RevokeToken", e))
     }
 
@@ -244,14 +289,21 @@ impl Accounts {
         let user = match answer {
             Ok(user) => user,
             Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => return Ok(None),
-            Err(e) => return Err(sort("AdminGetUser", e)),
+            Err(e) => {
+                return match sort("AdminGetUser", e) {
+                    // A name that no user can have.
+                    AccountError::InvalidParameter(_) => Ok(None),
+                    error => Err(error),
+                };
+            }
         };
         let created_at = user.user_create_date.map_or(0, |at| at.secs());
         pool_user(user.user_attributes(), user.user_status.as_ref(), created_at).map(Some)
     }
 
     /// At most `limit` users whose e-mail begins so, in the pool's own order, and the token of the page after them. The
-    /// pool gives 60 at most. `prefix` has neither quotation marks nor backslashes.
+    /// pool gives 60 at most. `prefix` has neither quotation marks nor backslashes. `InvalidParameter` where the pool does
+    /// not take the token, which expires after an hour, or the prefix.
     pub async fn list(
         &self,
         prefix: &str,
@@ -298,6 +350,13 @@ fn attribute(name: &str, value: &str) -> Result<AttributeType, AccountError> {
     AttributeType::builder().name(name).value(value).build().map_err(internal)
 }
 
+/// Returns the name that the pool has, or the part of the address before the `@` for a user who was made without one, as
+/// the console allows although the pool requires it.
+fn name_of(known: Option<&str>, email: &Email) -> PersonName {
+    let local = || email.as_str().split('@').next().unwrap_or_default();
+    PersonName::from_stored(known.filter(|name| !name.is_empty()).unwrap_or_else(local).to_owned())
+}
+
 /// `created_at`: seconds since 1970.
 fn pool_user(
     attributes: &[AttributeType],
@@ -308,10 +367,11 @@ fn pool_user(
         let attribute = attributes.iter().find(|attribute| attribute.name() == name);
         attribute.and_then(|a| a.value()).ok_or_else(|| internal(format!("a user without {name}")))
     };
+    let email = Email::from_stored(value("email")?.to_lowercase());
     Ok(PoolUser {
         id: user_id(value("sub")?)?,
-        email: Email::from_stored(value("email")?.to_lowercase()),
-        name: PersonName::from_stored(value("name")?.to_owned()),
+        name: name_of(value("name").ok(), &email),
+        email,
         confirmed: status != Some(&UserStatusType::Unconfirmed),
         created_at: Timestamp::from_secs(created_at),
     })
@@ -334,12 +394,13 @@ fn logged_in(tokens: AuthenticationResultType) -> Result<LoggedIn, AccountError>
         keyset::claims(&payload(&access_token)?).ok_or_else(|| internal("an access token without its claims"))?;
     let id = payload(&id_token)?;
     let value = |name: &str| id[name].as_str().ok_or_else(|| internal(format!("an ID token without {name}")));
+    let email = Email::from_stored(value("email")?.to_lowercase());
     Ok(LoggedIn {
         claims,
         expires_in: u32::try_from(tokens.expires_in).unwrap_or_default(),
         refresh_token: tokens.refresh_token,
-        email: Email::from_stored(value("email")?.to_lowercase()),
-        name: PersonName::from_stored(value("name")?.to_owned()),
+        name: name_of(value("name").ok(), &email),
+        email,
         access_token,
     })
 }
@@ -347,6 +408,29 @@ fn logged_in(tokens: AuthenticationResultType) -> Result<LoggedIn, AccountError>
 fn payload(token: &str) -> Result<serde_json::Value, AccountError> {
     let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     payload.and_then(|json| serde_json::from_slice(&json).ok()).ok_or_else(|| internal("a token that is no JWT"))
+}
+
+/// Takes a refused parameter for a user whom the pool does not have.
+fn no_user(error: AccountError) -> AccountError {
+    match error {
+        AccountError::InvalidParameter(_) => AccountError::BadCredentials,
+        error => error,
+    }
+}
+
+/// Returns true if the message of an `InvalidParameterException` speaks of the password that was sent: it breaks the pool's
+/// hard bounds (a length over 256, white space at an end), which come before the pool's policy.
+fn names_password(message: &str) -> bool {
+    message.contains("'password'") || message.contains("'newPassword'") || message.contains("Password ")
+}
+
+fn names_email(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("email") || message.contains("'username'") || message.contains("'userattributes")
+}
+
+fn broken_bounds() -> AccountError {
+    AccountError::WeakPassword("Use 8 to 256 characters, without white space at either end.".into())
 }
 
 /// What the pool's exceptions mean here.
@@ -360,15 +444,18 @@ where
     match service.err().code().unwrap_or_default() {
         "UsernameExistsException" | "AliasExistsException" => AccountError::EmailTaken,
         "InvalidPasswordException" => AccountError::WeakPassword(password_rule(message)),
-        // The pool answers so too when a password breaks its hard bounds (a length over 256, white space at an end).
-        "InvalidParameterException" if message.to_lowercase().contains("password") => {
-            AccountError::WeakPassword("Use 8 to 256 characters, without white space at either end.".into())
-        }
+        "InvalidParameterException" => AccountError::InvalidParameter(format!("{call}: {message}")),
         "CodeMismatchException" => AccountError::BadCode,
         "ExpiredCodeException" => AccountError::ExpiredCode,
         "UserNotConfirmedException" => AccountError::NotConfirmed,
         "PasswordResetRequiredException" => AccountError::PasswordChangeRequired,
         "NotAuthorizedException" | "UserNotFoundException" => AccountError::BadCredentials,
+        // "Exceeded daily email limit for the operation or the account": 50 mails a day without SES ("Quotas in Amazon
+        // Cognito"). The same exception bounds one user's tries ("Attempt limit exceeded").
+        "LimitExceededException" if message.to_lowercase().contains("email") => {
+            AccountError::MailNotSent(format!("{call}: {message}"))
+        }
+        "CodeDeliveryFailureException" => AccountError::MailNotSent(format!("{call}: {message}")),
         // Bounds on one user. What bounds the pool as a whole is no fault of theirs, and passes.
         "LimitExceededException" | "TooManyFailedAttemptsException" => AccountError::TooMany,
         _ => StoreError::from_sdk(call, error).into(),

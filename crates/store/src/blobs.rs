@@ -1,5 +1,6 @@
-//! Originals and thumbnails: two private buckets. Keys are made of ids alone.
+//! The two private buckets, of originals and of thumbnails. Keys consist of ids only.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tintype_model::{Blob, BuiltFor, ContentType, Image, ImageId, ImageKey, Ready
 use tokio::io::AsyncBufRead;
 
 use crate::StoreError;
+use crate::retries::LogRetries;
 
 #[derive(Debug, Clone)]
 pub struct Blobs {
@@ -22,7 +24,7 @@ pub struct Blobs {
     thumbnails: String,
 }
 
-/// The upload that S3 will admit: `PUT` to `url` with exactly these headers.
+/// The upload that S3 accepts: a `PUT` to `url` with exactly these headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     pub url: String,
@@ -30,47 +32,47 @@ pub struct Upload {
     pub expires_at: Timestamp,
 }
 
-/// A URL to read with, until `expires_at`.
+/// A URL for reading, valid until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     pub url: String,
     pub expires_at: Timestamp,
 }
 
-/// One of the two.
+/// One of the two buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bucket {
     Originals,
     Thumbnails,
 }
 
-/// A blob as a list has it.
+/// An entry of a bucket listing.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) key: String,
     pub(crate) written_at: Timestamp,
 }
 
-/// What a signed URL may be used for; S3 refuses the one for the other.
+/// The method that a signed URL is valid for; S3 refuses the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     Get,
     Head,
 }
 
-/// What reading a small blob gave.
+/// The result of reading a small blob.
 #[derive(Debug)]
 pub enum Fetched {
     Bytes {
         bytes: Vec<u8>,
         etag: String,
     },
-    /// The caller's copy, named by its ETag, is the same.
+    /// The caller's copy has the same ETag.
     NotModified,
     Missing,
 }
 
-/// How long an upload URL lives.
+/// The lifetime of an upload URL.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 fn prefix(id: ImageId) -> String {
@@ -85,7 +87,7 @@ fn thumbnails_prefix(id: ImageId, set: &BuiltFor) -> String {
     format!("thumbnails/{}{}/", prefix(id), set.as_str())
 }
 
-/// A thumbnail, named by its image, the set that it belongs to and its height.
+/// The key of a thumbnail: its image, its set and its height.
 #[derive(Debug, Clone, Copy)]
 pub struct ThumbnailKey<'a> {
     pub image: ImageId,
@@ -104,7 +106,7 @@ impl ThumbnailKey<'_> {
     }
 }
 
-/// The image that a blob of either bucket belongs to, by its key.
+/// Returns the image that a key of either bucket belongs to.
 pub fn blob_owner(key: &str) -> Option<ImageId> {
     let mut parts = key.split('/');
     let (Some("originals" | "thumbnails"), Some(owner), Some(image)) = (parts.next(), parts.next(), parts.next())
@@ -117,13 +119,15 @@ pub fn blob_owner(key: &str) -> Option<ImageId> {
 impl Blobs {
     pub fn new(config: &aws_config::SdkConfig, originals: impl Into<String>, thumbnails: impl Into<String>) -> Self {
         let config = aws_sdk_s3::config::Builder::from(config)
-            // A presigned PUT carries the checksum that its owner declared, or none.
+            // A presigned PUT has the checksum that the owner declared, or none.
             .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
+            .interceptor(LogRetries)
             .build();
         Self { client: Client::from_conf(config), originals: originals.into(), thumbnails: thumbnails.into() }
     }
 
-    /// Signs the upload of an original: its key, size, type and, where declared, hash; and only while there is none.
+    /// Signs the upload of an original for its key, size, type and, if declared, hash. S3 accepts it only if the key
+    /// does not exist.
     pub async fn sign_upload(&self, id: ImageId, blob: &Blob, now: Timestamp) -> Result<Upload, StoreError> {
         let put = self
             .client
@@ -139,7 +143,7 @@ impl Blobs {
         Ok(Upload { url: request.uri().to_owned(), headers, expires_at: now + UPLOAD_LIFETIME })
     }
 
-    /// Signs a read of an original as `kind` under the file name `name`, from `start` on for `lasting`.
+    /// Signs a URL for reading an original as `kind` with the file name `name`, valid from `start` for `lasting`.
     pub async fn sign_original(
         &self,
         id: ImageId,
@@ -152,7 +156,7 @@ impl Blobs {
         self.sign_read(&self.originals, original_key(id), method, kind, name, start, lasting).await
     }
 
-    /// Signs a read of a thumbnail; see [`Self::sign_original`].
+    /// Signs a URL for reading a thumbnail; see [`Self::sign_original`].
     pub async fn sign_thumbnail(
         &self,
         thumbnail: ThumbnailKey<'_>,
@@ -192,7 +196,7 @@ impl Blobs {
         Ok(Signed { url: request.uri().to_owned(), expires_at: start + lasting })
     }
 
-    /// An original as it arrives, with its size in bytes; `None` where there is none.
+    /// Reads an original as a stream, with its size in bytes. `None` if it does not exist.
     pub async fn open_original(
         &self,
         id: ImageId,
@@ -207,7 +211,7 @@ impl Blobs {
         }
     }
 
-    /// A thumbnail's bytes. `if_none_match`: the ETags that the caller has, as the header spells them.
+    /// Reads a thumbnail. `if_none_match`: the value of that header, the ETags of the caller's copies.
     pub async fn fetch_thumbnail(
         &self,
         thumbnail: ThumbnailKey<'_>,
@@ -248,7 +252,7 @@ impl Blobs {
         self.delete_under(&self.thumbnails, &thumbnails_prefix(id, set)).await
     }
 
-    /// Deletes everything that an image has in both buckets.
+    /// Deletes all blobs of an image in both buckets.
     pub async fn delete_all(&self, id: ImageId) -> Result<(), StoreError> {
         let (originals, thumbnails) = (format!("originals/{}", prefix(id)), format!("thumbnails/{}", prefix(id)));
         tokio::try_join!(
@@ -262,7 +266,7 @@ impl Blobs {
         original_key(id)
     }
 
-    /// Where the thumbnails that a ready image records lie.
+    /// The keys of the thumbnails of a ready image.
     pub(crate) fn thumbnail_keys(image: &Image, ready: &Ready) -> impl Iterator<Item = String> {
         let (id, kind) = (image.id, image.blob.content_type);
         ready.thumbnails.iter().map(move |thumbnail| {
@@ -277,7 +281,7 @@ impl Blobs {
         }
     }
 
-    /// A page of everything in a bucket, by key, with the last key where more follow.
+    /// Lists a page of a bucket by key. Returns the last key if more follow.
     pub(crate) async fn list(
         &self,
         bucket: Bucket,
@@ -299,7 +303,7 @@ impl Blobs {
         Ok((listed, last))
     }
 
-    /// The keys of the blobs of an owner's images from `first` to `last`.
+    /// Lists the keys of the blobs of an owner's images from `first` to `last`.
     pub(crate) async fn list_run(
         &self,
         bucket: Bucket,
@@ -318,7 +322,7 @@ impl Blobs {
             let found = page.contents.into_iter().flatten().filter_map(|object| object.key);
             let count = keys.len();
             keys.extend(found.filter(|key| *key < end || key.starts_with(&end)));
-            // Keys come in order: the first page without one of the run is past it.
+            // Keys are sorted: a page without a key of the range is behind it.
             if keys.len() == count {
                 break;
             }
@@ -366,8 +370,25 @@ fn lifetime(lasting: Duration, start: Timestamp) -> Result<PresigningConfig, Sto
     PresigningConfig::builder().expires_in(lasting).start_time(start.into()).build().map_err(unsigned)
 }
 
-/// `Content-Disposition` (RFC 6266) that shows the image in place and names its file, in UTF-8 (RFC 8187).
+/// Bytes. File systems take no longer names, and the name is in a signed URL with five characters a byte: 256 characters of
+/// four bytes each would make it 5 kB, and S3 refuses a request whose head has more than 8 kB (`RequestHeaderSectionTooLarge`
+/// in S3's list of error codes).
+const MAX_FILE_NAME: usize = 255;
+
+/// Returns the name cut to [`MAX_FILE_NAME`] bytes between two characters, with its extension kept.
+fn file_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_FILE_NAME {
+        return name.into();
+    }
+    let extension = name.rfind('.').map(|at| &name[at..]).filter(|extension| extension.len() <= 16).unwrap_or_default();
+    let stem = &name[..name.len() - extension.len()];
+    let end = (0..=MAX_FILE_NAME - extension.len()).rev().find(|at| stem.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}{extension}", &stem[..end]).into()
+}
+
+/// `Content-Disposition` (RFC 6266) that displays the image inline, with a UTF-8 file name (RFC 8187).
 fn disposition(name: &str) -> String {
+    let name = file_name(name);
     let plain: String = name
         .chars()
         .map(|c| if c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\' | '/') { c } else { '_' })
@@ -398,6 +419,17 @@ mod tests {
         for stranger in ["", "originals/x/y", "other/a/b", "originals"] {
             assert_eq!(blob_owner(stranger), None);
         }
+    }
+
+    #[test]
+    fn a_long_file_name_is_cut_between_characters_and_keeps_its_extension() {
+        let name = format!("{}.jpeg", "\u{1f5bc}".repeat(256));
+        let cut = file_name(&name);
+        assert_eq!(cut, format!("{}.jpeg", "\u{1f5bc}".repeat(62)));
+        assert!(disposition(&name).len() < 1024);
+        assert_eq!(file_name(&name[..248]), name[..248]);
+        let dots = format!("{}.{}", "a".repeat(300), "b".repeat(300));
+        assert_eq!(file_name(&dots), "a".repeat(255));
     }
 
     #[test]

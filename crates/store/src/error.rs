@@ -1,18 +1,23 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// Why the store could not do what it was asked.
+/// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A service that was throttled, slow or out of reach; the same call may succeed later.
+    /// A service was throttled, slow or unreachable; the same call may succeed later.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// A stored item or an answer that is not as it must be, or a refusal that a retry will not change.
+    /// A stored item or a response is invalid, or the service refused the call for good.
     #[error("{0}")]
     Internal(String),
 }
 
 impl StoreError {
-    /// Sorts an SDK error by whether a later try may succeed. Keeps the service's code, never a request's content.
+    pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
+        Self::Internal(error.to_string())
+    }
+
+    /// Converts an SDK error: [`Self::Unavailable`] if a retry may succeed. The text has the service's error code and no
+    /// content of the request.
     pub(crate) fn from_sdk<E, R>(call: &'static str, error: SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -23,11 +28,12 @@ impl StoreError {
         };
         let code = service.err().code().unwrap_or("unknown");
         let text = format!("{call}: {code}: {}", service.err().message().unwrap_or_default());
-        const PASSING: [&str; 16] = [
+        const TRANSIENT: [&str; 17] = [
             "InternalError",
             "InternalErrorException",
             "InternalFailure",
             "InternalServerError",
+            "InternalServiceError",
             "LimitExceededException",
             "ProvisionedThroughputExceededException",
             "RequestLimitExceeded",
@@ -41,6 +47,6 @@ impl StoreError {
             "TransactionConflictException",
             "TransactionInProgressException",
         ];
-        if PASSING.contains(&code) || code == "unknown" { Self::Unavailable(text) } else { Self::Internal(text) }
+        if TRANSIENT.contains(&code) || code == "unknown" { Self::Unavailable(text) } else { Self::Internal(text) }
     }
 }

@@ -1,46 +1,37 @@
-//! The public feed: an index over all ready public images, spread over shards, because one partition takes a
-//! thousand writes a second and a throttled index throttles the table. Keys are UUIDv7, so their order is the order
-//! of making over all shards, and one key is a place in every shard.
+//! The public feed: an index of all ready public images. It has several partitions (shards), because one partition takes
+//! a thousand writes a second, and a throttled index throttles the table. Keys are UUIDv7, so they sort by creation
+//! time in all shards, and one key is a cursor for every shard.
 
 use std::collections::VecDeque;
 
 use tintype_model::{Cursor, ImageId};
 
 use crate::item::{self, s};
-use crate::{StoreError, Table};
+use crate::{StoreError, Table, key};
 
 pub(crate) const INDEX: &str = "feed";
 
-pub(crate) fn partition(shard: u8) -> String {
-    format!("PUBLIC#{shard}")
-}
-
-/// The last byte of a UUIDv7 is random.
-pub(crate) fn shard_of(id: ImageId, shards: u8) -> u8 {
-    id.key.uuid().as_bytes()[15] % shards
-}
-
-/// What one shard gave: newest first, and whether it has more.
+/// A page of one shard, newest first, and whether more follow.
 struct Part {
     ids: VecDeque<ImageId>,
     more: bool,
 }
 
-/// At most `limit` ids, newest first: one query a shard, at once. The index lags: read each image before it is shown.
-/// A shard whose part was too small ends the page early, so that nothing behind it is passed over.
+/// Reads at most `limit` ids, newest first, with one concurrent query of each shard. The index lags behind the table: read
+/// each image before showing it. The page ends early where a shard was not read far enough, so that no image is skipped.
 pub(crate) async fn page(
     table: &Table,
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<(Vec<ImageId>, Option<Cursor>), StoreError> {
     let shards = usize::from(table.feed_shards);
-    // Ids fall on shards by chance: three standard deviations above the mean leave few pages short.
+    // Ids are spread over the shards at random: with three standard deviations above the mean, few pages are short.
     let mean = limit as f64 / shards as f64;
     let part = (limit + 1).min((mean + 3.0 * mean.sqrt()).ceil() as usize + 1);
     let queries = (0..table.feed_shards).map(|shard| query(table.clone(), shard, after, part)).map(tokio::spawn);
     let mut parts = Vec::with_capacity(shards);
     for query in queries.collect::<Vec<_>>() {
-        parts.push(query.await.map_err(|e| StoreError::Internal(e.to_string()))??);
+        parts.push(query.await.map_err(StoreError::internal)??);
     }
 
     let (ids, ended) = merge(parts, limit);
@@ -48,7 +39,7 @@ pub(crate) async fn page(
     Ok((ids, next))
 }
 
-/// The newest `limit` of all parts, as far as they are known to be that, and whether that is the whole feed.
+/// Merges the parts: returns the newest `limit` ids, or those before the first gap, and true at the end of the feed.
 fn merge(mut parts: Vec<Part>, limit: usize) -> (Vec<ImageId>, bool) {
     let mut ids = Vec::with_capacity(limit);
     loop {
@@ -73,7 +64,7 @@ async fn query(table: Table, shard: u8, after: Option<Cursor>, limit: usize) -> 
         .index_name(INDEX)
         .scan_index_forward(false)
         .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-        .expression_attribute_values(":pk", s(partition(shard)));
+        .expression_attribute_values(":pk", s(key::feed_partition(shard)));
     query = match after {
         Some(cursor) => query
             .key_condition_expression("feed_pk = :pk AND feed_sk < :after")

@@ -1,19 +1,22 @@
-//! Items to domain values and back. An item that does not read is an [`StoreError::Internal`] naming its key.
+//! Converts items to domain values and back. An invalid item is a [`StoreError::Internal`] that names its key.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
-    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobId, JobKind,
-    JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status,
-    Thumbnail, Timestamp, Title, Usage, UserId, Visibility, Work,
+    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobKind, JobStatus,
+    Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status, Thumbnail,
+    Timestamp, Title, Usage, Visibility, Work,
 };
 
-use crate::key::Key;
-use crate::{StoreError, feed};
+use crate::StoreError;
+use crate::key::{self, Key};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The attribute that names the set of thumbnails that the last change of an image replaced.
+pub const REPLACED: &str = "replaced";
 
 pub(crate) fn s(text: impl ToString) -> AttributeValue {
     AttributeValue::S(text.to_string())
@@ -27,13 +30,13 @@ pub(crate) fn n(number: impl ToString) -> AttributeValue {
 struct Fields<'a>(&'a Item);
 
 impl<'a> Fields<'a> {
-    fn broken(&self, name: &str) -> StoreError {
+    fn invalid(&self, name: &str) -> StoreError {
         let key = |part| self.0.get(part).and_then(|v| v.as_s().ok()).map_or("?", String::as_str);
         StoreError::Internal(format!("item {} {}: attribute {name}", key("pk"), key("sk")))
     }
 
     fn text(&self, name: &str) -> Result<&'a str, StoreError> {
-        self.opt_text(name).ok_or_else(|| self.broken(name))
+        self.opt_text(name).ok_or_else(|| self.invalid(name))
     }
 
     fn opt_text(&self, name: &str) -> Option<&'a str> {
@@ -41,37 +44,37 @@ impl<'a> Fields<'a> {
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, StoreError> {
-        self.opt_number(name)?.ok_or_else(|| self.broken(name))
+        self.opt_number(name)?.ok_or_else(|| self.invalid(name))
     }
 
     fn opt_number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
-        value.as_n().ok().and_then(|n| n.parse().ok()).map(Some).ok_or_else(|| self.broken(name))
+        value.as_n().ok().and_then(|n| n.parse().ok()).map(Some).ok_or_else(|| self.invalid(name))
     }
 
     fn flag(&self, name: &str) -> Result<bool, StoreError> {
-        self.0.get(name).and_then(|v| v.as_bool().ok()).copied().ok_or_else(|| self.broken(name))
+        self.0.get(name).and_then(|v| v.as_bool().ok()).copied().ok_or_else(|| self.invalid(name))
     }
 
     fn list(&self, name: &str) -> Result<&'a [AttributeValue], StoreError> {
-        self.0.get(name).and_then(|v| v.as_l().ok()).map(Vec::as_slice).ok_or_else(|| self.broken(name))
+        self.0.get(name).and_then(|v| v.as_l().ok()).map(Vec::as_slice).ok_or_else(|| self.invalid(name))
     }
 
     fn bytes(&self, name: &str) -> Result<&'a [u8], StoreError> {
-        self.0.get(name).and_then(|v| v.as_b().ok()).map(Bytes::as_ref).ok_or_else(|| self.broken(name))
+        self.0.get(name).and_then(|v| v.as_b().ok()).map(Bytes::as_ref).ok_or_else(|| self.invalid(name))
     }
 
     fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
-        self.opt_text(name).and_then(parse).ok_or_else(|| self.broken(name))
+        self.opt_text(name).and_then(parse).ok_or_else(|| self.invalid(name))
     }
 }
 
-/// An attribute that is a text.
+/// A string attribute.
 pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     Fields(item).opt_text(name)
 }
 
-/// When an item's time is over, if it has one.
+/// The time when the item expires, if it does.
 pub(crate) fn expires_at(item: &Item) -> Option<Timestamp> {
     Fields(item).opt_number("expires_at").ok().flatten().map(Timestamp::from_secs)
 }
@@ -81,7 +84,7 @@ pub(crate) fn key(item: &Item) -> Result<Key, StoreError> {
     Ok(Key { pk: fields.text("pk")?.to_owned(), sk: fields.text("sk")?.to_owned() })
 }
 
-/// `feed_shards` decides where in the feed a published image stands.
+/// `feed_shards` determines the shard of a published image.
 pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
     let mut item = Key::image(image.id).attributes();
     let mut set = |name: &str, value| {
@@ -112,7 +115,7 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
         }
     }
     if image.is_published() {
-        set("feed_pk", s(feed::partition(feed::shard_of(image.id, feed_shards))));
+        set("feed_pk", s(key::feed_partition(key::feed_shard(image.id, feed_shards))));
         set("feed_sk", s(image.id.key));
     }
     item
@@ -137,7 +140,7 @@ fn thumbnail(value: &AttributeValue) -> Option<Thumbnail> {
 
 pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     let fields = Fields(item);
-    let id: ImageId = key(item)?.as_image().ok_or_else(|| fields.broken("sk"))?;
+    let id: ImageId = key(item)?.as_image().ok_or_else(|| fields.invalid("sk"))?;
     let expires_at = || fields.number("expires_at").map(Timestamp::from_secs);
     let state = match fields.parsed("state", Status::parse)? {
         Status::Pending => State::Pending { expires_at: expires_at()? },
@@ -152,7 +155,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
                 .iter()
                 .map(thumbnail)
                 .collect::<Option<_>>()
-                .ok_or_else(|| fields.broken("thumbnails"))?,
+                .ok_or_else(|| fields.invalid("thumbnails"))?,
             built_for: BuiltFor::from_stored(fields.text("built_for")?.to_owned()),
         }),
     };
@@ -174,11 +177,6 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     })
 }
 
-/// Where the users of a plan stand in the index by plan.
-pub(crate) fn plan_partition(plan: &PlanName) -> String {
-    format!("PLAN#{plan}")
-}
-
 pub(crate) fn from_profile(profile: &Profile) -> Item {
     let mut item = Key::profile(profile.id).attributes();
     let mut set = |name: &str, value| {
@@ -188,7 +186,7 @@ pub(crate) fn from_profile(profile: &Profile) -> Item {
     set("name", s(&profile.name));
     if let Some(plan) = &profile.plan {
         set("plan", s(plan));
-        set("plan_pk", s(plan_partition(plan)));
+        set("plan_pk", s(key::plan_partition(plan)));
     }
     set("plan_revision", n(profile.plan_revision));
     set("epoch", n(profile.epoch));
@@ -205,9 +203,8 @@ pub(crate) fn from_profile(profile: &Profile) -> Item {
 
 pub(crate) fn profile(item: &Item) -> Result<Profile, StoreError> {
     let fields = Fields(item);
-    let id: Option<UserId> = fields.text("pk")?.strip_prefix("PROFILE#").and_then(|id| id.parse().ok());
     Ok(Profile {
-        id: id.ok_or_else(|| fields.broken("pk"))?,
+        id: key(item)?.as_profile().ok_or_else(|| fields.invalid("pk"))?,
         email: Email::from_stored(fields.text("email")?.to_owned()),
         name: PersonName::from_stored(fields.text("name")?.to_owned()),
         plan: fields.opt_text("plan").map(PlanName::from_stored),
@@ -225,7 +222,7 @@ pub(crate) fn usage(item: &Item) -> Result<Usage, StoreError> {
     Ok(Usage { images: fields.number("images")?, bytes: fields.number("bytes")? })
 }
 
-/// When a user was last put on a plan.
+/// The time of the last assignment of a plan to a user.
 pub(crate) fn assigned_at(plan: &Item) -> Result<Option<Timestamp>, StoreError> {
     Ok(Fields(plan).opt_number("assigned_at")?.map(Timestamp::from_millis))
 }
@@ -248,7 +245,7 @@ pub(crate) fn from_plan(plan: &Plan) -> Item {
 pub(crate) fn plan(item: &Item) -> Result<Plan, StoreError> {
     let fields = Fields(item);
     let heights = fields.list("thumbnail_heights")?.iter().map(|v| v.as_n().ok().and_then(|n| n.parse().ok()));
-    let mut heights = heights.collect::<Option<Vec<u32>>>().ok_or_else(|| fields.broken("thumbnail_heights"))?;
+    let mut heights = heights.collect::<Option<Vec<u32>>>().ok_or_else(|| fields.invalid("thumbnail_heights"))?;
     heights.sort_unstable();
     heights.dedup();
     Ok(Plan {
@@ -262,7 +259,7 @@ pub(crate) fn plan(item: &Item) -> Result<Plan, StoreError> {
     })
 }
 
-/// Who holds a title: the image's key, and until when if it is not ready yet.
+/// The holder of a title; `expires_at` until the image is ready.
 pub(crate) struct Claim {
     pub(crate) image: ImageKey,
     pub(crate) expires_at: Option<Timestamp>,
@@ -309,10 +306,8 @@ pub(crate) fn from_job(job: &Job) -> Item {
 
 pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
     let fields = Fields(item);
-    let owner = fields.text("pk")?.strip_prefix("USER#").and_then(|id| id.parse().ok());
-    let key = fields.text("sk")?.strip_prefix("JOB#").and_then(|key| key.parse().ok());
     Ok(Job {
-        id: JobId { owner: owner.ok_or_else(|| fields.broken("pk"))?, key: key.ok_or_else(|| fields.broken("sk"))? },
+        id: key(item)?.as_job().ok_or_else(|| fields.invalid("sk"))?,
         work: match fields.parsed("kind", JobKind::parse)? {
             JobKind::DeleteImages => Work::DeleteImages { below_epoch: fields.number("below_epoch")? },
             JobKind::DeleteAccount => Work::DeleteAccount,
@@ -328,15 +323,15 @@ pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
     })
 }
 
-/// Whether this is a job that is to bring images into line with a plan, and is not done.
-pub(crate) fn is_plan_at_work(item: &Item) -> bool {
+/// Returns true for an unfinished job that rebuilds thumbnails after a change of plans.
+pub(crate) fn is_unfinished_plan_job(item: &Item) -> bool {
     let fields = Fields(item);
     let kind = fields.opt_text("kind").and_then(JobKind::parse);
     matches!(kind, Some(JobKind::AssignPlan | JobKind::ChangePlan))
         && fields.opt_text("status").and_then(JobStatus::parse) != Some(JobStatus::Done)
 }
 
-/// `token`: the hash of the one that the link has now.
+/// `token`: the hash of the current token.
 pub(crate) fn from_link(link: &Link, token: Sha256) -> Item {
     let mut item = Key::link(link.id).attributes();
     let mut set = |name: &str, value| {
@@ -364,13 +359,14 @@ pub(crate) fn from_link(link: &Link, token: Sha256) -> Item {
 pub(crate) fn link(item: &Item) -> Result<Link, StoreError> {
     let fields = Fields(item);
     Ok(Link {
-        id: key(item)?.as_link().ok_or_else(|| fields.broken("sk"))?,
+        id: key(item)?.as_link().ok_or_else(|| fields.invalid("sk"))?,
         image: fields.parsed("image", |text| text.parse().ok())?,
         content_type: fields.parsed("content_type", |text| ContentType::parse(text).ok())?,
         description: Description::from_stored(fields.text("description")?.to_owned()),
-        lifetime: Lifetime::from_secs(fields.number("lifetime")?).ok_or_else(|| fields.broken("lifetime"))?,
+        lifetime: Lifetime::from_secs(fields.number("lifetime")?).ok_or_else(|| fields.invalid("lifetime"))?,
         expires_at: Timestamp::from_secs(fields.number("expires_at")?),
         rotation: fields.number("rotation")?,
+        token_hash: Some(fields.parsed("token", Sha256::parse)?),
         max_downloads: fields.opt_number("max_downloads")?,
         downloads: fields.number("downloads")?,
         password_hash: fields.opt_text("password_hash").map(str::to_owned),
@@ -379,7 +375,7 @@ pub(crate) fn link(item: &Item) -> Result<Link, StoreError> {
     })
 }
 
-/// What a token leads to: the link and its image, so that one more read finds all that a visit needs.
+/// The target of a token: its link and image, so that one more read loads all that a visit needs.
 pub(crate) fn pointer(item: &Item) -> Result<(LinkId, ImageId), StoreError> {
     let fields = Fields(item);
     let owner = fields.parsed("owner", |text| text.parse().ok())?;

@@ -1,33 +1,32 @@
-//! Work that outlasts a request. A job's item keeps its place; a page of work is one transaction with a step of that
-//! place. So a message that comes twice, or two workers on one job, do no page twice, and the counts are exact.
+//! Jobs: work that takes longer than a request. The item of a job has a cursor; each page of work is one transaction
+//! with a step of that cursor. So a duplicate message or a second worker repeats no page, and the counts are exact.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use tintype_model::{Image, Job, JobId, JobStatus, Place, Plan, PlanName, Profile, Timestamp, UserId, Work};
 
-use crate::images::{Refusal, Step, broken};
 use crate::item::{self, n, s};
-use crate::key::Key;
+use crate::key::{self, Key};
 use crate::many::REMOVED_AT_ONCE;
+use crate::transaction::ImageChange;
 use crate::{StoreError, Table};
 
-/// What became of a page of a job.
+/// The result of a page of a job.
 #[derive(Debug)]
 pub enum Advanced {
-    /// The page is done, and the job at its next place.
+    /// The page is done, and the cursor is saved.
     Saved,
-    /// Nothing is left in this pass.
+    /// No image is left in this pass.
     End,
-    /// The job, or an image of the page, is not any more as it was read: read the job again.
+    /// The job, or an image of the page, has changed since it was read: read the job again.
     Overtaken,
 }
 
-/// How long a job can be read after its end.
+/// For how long a job can be read after its end.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-/// Images that one step looks at, at most, before it saves its place.
+/// The most images that are read before the cursor is saved.
 const LOOKED_AT: usize = 4000;
 
 impl Table {
@@ -35,7 +34,7 @@ impl Table {
         self.read([Key::job(id)]).await?.job(id)
     }
 
-    /// The jobs of a user that are still to be read: a few.
+    /// Reads the jobs of a user that have not expired.
     pub(crate) async fn jobs_of(&self, user: UserId) -> Result<Vec<Job>, StoreError> {
         let query = self
             .client
@@ -49,8 +48,8 @@ impl Table {
         answer.items.unwrap_or_default().iter().map(item::job).collect()
     }
 
-    /// Accepts the deletion of all images of a user: raises the epoch, so that what is made from now on stays. False
-    /// where the profile is not any more as it was read.
+    /// Begins the deletion of all images of a user. Raises the deletion epoch, so that later images stay. Returns false
+    /// if the profile has changed since it was read.
     pub async fn begin_deleting_images(&self, owner: &Profile, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
         let raise = Update::builder()
             .table_name(&self.name)
@@ -59,28 +58,28 @@ impl Table {
             .condition_expression("epoch = :epoch")
             .expression_attribute_values(":epoch", n(owner.epoch))
             .expression_attribute_values(":next", n(owner.epoch + 1));
-        let raise = TransactWriteItem::builder().update(raise.build().map_err(broken)?).build();
+        let raise = TransactWriteItem::builder().update(raise.build().map_err(StoreError::internal)?).build();
         let job = Job::new(id, Work::DeleteImages { below_epoch: owner.epoch + 1 }, now);
-        Ok(self.transact(&[raise, self.put_new(item::from_job(&job))?]).await?.is_ok())
+        Ok(self.transact(&[raise, self.put(item::from_job(&job), true)?]).await?.is_committed())
     }
 
-    /// Accepts the deletion of an account. Without its profile every token of it is refused, and nothing of it is
-    /// shown; the mark that stands there instead keeps a login that is under way from making a new one. False where
-    /// the account is gone already.
+    /// Begins the deletion of an account. Without a profile, all tokens of the account are refused, and nothing of it
+    /// is visible. The item [`Key::deleted_account`] prevents a concurrent login from creating a profile again. Returns
+    /// false if the account is deleted already.
     pub async fn begin_deleting_account(&self, user: UserId, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
         let end = Delete::builder()
             .table_name(&self.name)
             .set_key(Some(Key::profile(user).attributes()))
             .condition_expression("attribute_exists(pk)");
-        let end = TransactWriteItem::builder().delete(end.build().map_err(broken)?).build();
+        let end = TransactWriteItem::builder().delete(end.build().map_err(StoreError::internal)?).build();
         let mut mark = Key::deleted_account(user).attributes();
         mark.insert("expires_at".into(), n((now + KEPT).secs()));
         let job = Job::new(id, Work::DeleteAccount, now);
-        Ok(self.transact(&[end, self.put_new(mark)?, self.put_new(item::from_job(&job))?]).await?.is_ok())
+        Ok(self.transact(&[end, self.put(mark, true)?, self.put(item::from_job(&job), true)?]).await?.is_committed())
     }
 
-    /// Puts a user, as their profile was read, on a plan or on none, and begins the job that gives their images its
-    /// thumbnails. False where the profile has changed since, or the plan is no more.
+    /// Assigns a plan to a user, or none, and begins the job that rebuilds the thumbnails of their images. Returns
+    /// false if the profile has changed since it was read, or the plan was deleted.
     pub async fn assign_plan(
         &self,
         user: &Profile,
@@ -103,29 +102,29 @@ impl Table {
                     "SET #plan = :plan, plan_pk = :partition, plan_revision = :revision, #version = :next",
                 )
                 .expression_attribute_values(":plan", s(plan))
-                .expression_attribute_values(":partition", s(item::plan_partition(plan))),
+                .expression_attribute_values(":partition", s(key::plan_partition(plan))),
             None => assign.update_expression("SET plan_revision = :revision, #version = :next REMOVE #plan, plan_pk"),
         };
         let job = Job::new(id, Work::AssignPlan(user.id), now);
         let mut actions = vec![
-            TransactWriteItem::builder().update(assign.build().map_err(broken)?).build(),
-            self.put_new(item::from_job(&job))?,
+            TransactWriteItem::builder().update(assign.build().map_err(StoreError::internal)?).build(),
+            self.put(item::from_job(&job), true)?,
         ];
         if let Some(plan) = plan {
-            // See `delete_plan`.
+            // Read by `delete_plan`.
             let mark = Update::builder()
                 .table_name(&self.name)
                 .set_key(Some(Key::plan(plan).attributes()))
                 .update_expression("SET assigned_at = :now")
                 .condition_expression("attribute_exists(pk)")
                 .expression_attribute_values(":now", n(now.millis()));
-            actions.push(TransactWriteItem::builder().update(mark.build().map_err(broken)?).build());
+            actions.push(TransactWriteItem::builder().update(mark.build().map_err(StoreError::internal)?).build());
         }
-        Ok(self.transact(&actions).await?.is_ok())
+        Ok(self.transact(&actions).await?.is_committed())
     }
 
-    /// Changes a plan to `plan`, whose version is the one that was read, and begins the job that brings the images of
-    /// its users into line. The plan as it is then; `None` where it has changed since, or is no more.
+    /// Changes a plan, and begins the job that rebuilds the thumbnails of its users. `plan.version`: the version that
+    /// was read. Returns the new plan, or `None` if it has changed since, or was deleted.
     pub async fn change_plan(&self, plan: Plan, id: JobId, now: Timestamp) -> Result<Option<Plan>, StoreError> {
         let next = Plan { version: plan.version + 1, ..plan };
         let change = Update::builder()
@@ -134,7 +133,7 @@ impl Table {
             .condition_expression("#version = :was")
             .expression_attribute_names("#version", "version")
             .expression_attribute_values(":was", n(plan.version));
-        // Not written anew: what marks its last assignment stays.
+        // An update instead of a put, because it keeps the time of the last assignment.
         let key = Key::plan(&next.name).attributes();
         let fields = item::from_plan(&next).into_iter().filter(|(name, _)| !key.contains_key(name));
         let (mut change, mut sets) = (change, Vec::new());
@@ -144,20 +143,14 @@ impl Table {
                 .expression_attribute_names(format!("#f{index}"), name)
                 .expression_attribute_values(format!(":f{index}"), value);
         }
-        let change = change.update_expression(format!("SET {}", sets.join(", "))).build().map_err(broken)?;
+        let change =
+            change.update_expression(format!("SET {}", sets.join(", "))).build().map_err(StoreError::internal)?;
         let job = Job::new(id, Work::ChangePlan(next.name.clone()), now);
-        let actions = [TransactWriteItem::builder().update(change).build(), self.put_new(item::from_job(&job))?];
-        Ok(self.transact(&actions).await?.is_ok().then_some(next))
+        let actions = [TransactWriteItem::builder().update(change).build(), self.put(item::from_job(&job), true)?];
+        Ok(self.transact(&actions).await?.is_committed().then_some(next))
     }
 
-    fn put_new(&self, item: HashMap<String, AttributeValue>) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder().table_name(&self.name).set_item(Some(item));
-        let put = put.condition_expression("attribute_not_exists(pk)").build().map_err(broken)?;
-        Ok(TransactWriteItem::builder().put(put).build())
-    }
-
-    /// Deletes the next images of a job's owner, oldest first, that are of a lower epoch than `below`; the job is as it
-    /// was read.
+    /// Deletes the next images of the owner, oldest first, with an epoch lower than `below`.
     pub async fn delete_page(&self, job: &Job, below: u64, now: Timestamp) -> Result<Advanced, StoreError> {
         let mut after = job.place.after;
         for _ in 0..LOOKED_AT.div_ceil(REMOVED_AT_ONCE) {
@@ -168,9 +161,11 @@ impl Table {
             after = Some(last);
             let doomed: Vec<Image> = images.into_iter().filter(|image| image.epoch < below).collect();
             if !doomed.is_empty() {
-                let steps: Vec<Step<'_>> = doomed.iter().map(|image| Step { old: Some(image), new: None }).collect();
+                let changes: Vec<ImageChange<'_>> =
+                    doomed.iter().map(|image| ImageChange { before: Some(image), after: None }).collect();
                 let step = self.step(job, Place { after, ..job.place }, doomed.len(), now)?;
-                return self.transit(&steps, now, Some(step)).await.map(advanced);
+                let conflicts = self.apply_all(&changes, now, Some(step)).await?;
+                return Ok(if conflicts.is_empty() { Advanced::Saved } else { Advanced::Overtaken });
             }
             if !more {
                 return Ok(Advanced::End);
@@ -179,13 +174,11 @@ impl Table {
         self.move_on(job, Place { after, ..job.place }, 0, now).await
     }
 
-    /// Takes a job, as it was read, to another place, with `done` images more.
+    /// Saves the cursor of a job, and adds `done` to its number of images.
     pub async fn move_on(&self, job: &Job, place: Place, done: usize, now: Timestamp) -> Result<Advanced, StoreError> {
         let step = self.step(job, place, done, now)?;
-        Ok(match self.transact(&[step]).await? {
-            Ok(()) => Advanced::Saved,
-            Err(_) => Advanced::Overtaken,
-        })
+        let committed = self.transact(&[step]).await?.is_committed();
+        Ok(if committed { Advanced::Saved } else { Advanced::Overtaken })
     }
 
     fn step(&self, job: &Job, place: Place, done: usize, now: Timestamp) -> Result<TransactWriteItem, StoreError> {
@@ -201,10 +194,10 @@ impl Table {
             .expression_attribute_values(":running", s(JobStatus::Running.as_str()))
             .expression_attribute_values(":over", s(JobStatus::Done.as_str()))
             .expression_attribute_values(":done", n(done));
-        Ok(TransactWriteItem::builder().update(step.build().map_err(broken)?).build())
+        Ok(TransactWriteItem::builder().update(step.build().map_err(StoreError::internal)?).build())
     }
 
-    /// Ends a job, as it was read; it can be read for seven days more.
+    /// Ends a job. It can be read for seven days.
     pub async fn finish_job(&self, job: &Job, now: Timestamp) -> Result<(), StoreError> {
         let end = Update::builder()
             .table_name(&self.name)
@@ -216,12 +209,12 @@ impl Table {
             .expression_attribute_values(":over", s(JobStatus::Done.as_str()))
             .expression_attribute_values(":now", n(now.millis()))
             .expression_attribute_values(":forget", n((now + KEPT).secs()));
-        let end = TransactWriteItem::builder().update(end.build().map_err(broken)?).build();
-        // Refused: another worker ended it, or is at a later place and will.
+        let end = TransactWriteItem::builder().update(end.build().map_err(StoreError::internal)?).build();
+        // Cancelled: another worker ended the job, or has a later cursor and will.
         self.transact(&[end]).await.map(|_| ())
     }
 
-    /// Says that a job is given up; whoever takes it up again says otherwise.
+    /// Marks a job as failed. A worker that continues it marks it as running.
     pub async fn fail_job(&self, id: JobId) -> Result<(), StoreError> {
         let fail = Update::builder()
             .table_name(&self.name)
@@ -231,12 +224,13 @@ impl Table {
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":failed", s(JobStatus::Failed.as_str()))
             .expression_attribute_values(":over", s(JobStatus::Done.as_str()));
-        let fail = TransactWriteItem::builder().update(fail.build().map_err(broken)?).build();
+        let fail = TransactWriteItem::builder().update(fail.build().map_err(StoreError::internal)?).build();
         self.transact(&[fail]).await.map(|_| ())
     }
 
-    /// Deletes what is left of a deleted account beside its images: counters, ended sessions, other jobs. The mark of
-    /// the deletion and the job `but` stay until they expire, as do an admin's jobs that others' images wait for.
+    /// Deletes the remaining items of a deleted account: counters, ended sessions and other jobs. The mark of the
+    /// deletion and the job `but` expire by themselves. Unfinished jobs of an administrator stay, because they change
+    /// images of others.
     pub async fn delete_records(&self, user: UserId, but: JobId) -> Result<(), StoreError> {
         let kept = [Key::deleted_account(user), Key::job(but)];
         for pk in [Key::profile(user).pk, Key::images_of(user)] {
@@ -257,8 +251,8 @@ impl Table {
                     .map_err(|e| StoreError::from_sdk("Query", e))?;
                 for item in answer.items.unwrap_or_default() {
                     let key = item::key(&item)?;
-                    // An image goes with its claim, or not at all.
-                    if kept.contains(&key) || key.as_image().is_some() || item::is_plan_at_work(&item) {
+                    // An image is deleted with its claim, by the job.
+                    if kept.contains(&key) || key.as_image().is_some() || item::is_unfinished_plan_job(&item) {
                         continue;
                     }
                     let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
@@ -278,8 +272,4 @@ impl crate::Items {
     pub fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.get(&Key::job(id)).map(item::job).transpose()
     }
-}
-
-fn advanced(page: Result<(), Vec<(usize, Refusal)>>) -> Advanced {
-    if page.is_ok() { Advanced::Saved } else { Advanced::Overtaken }
 }

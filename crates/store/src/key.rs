@@ -1,10 +1,12 @@
+//! All keys of the table and of its indexes.
+
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tintype_model::{Idempotency, ImageId, JobId, LinkId, LinkToken, PlanName, Sha256, Title, UserId};
+use tintype_model::{Idempotency, ImageId, JobId, LinkId, LinkKey, LinkToken, PlanName, Sha256, Title, UserId};
 use uuid::Uuid;
 
-/// Where an item stands in the table. The one place that formats primary keys.
+/// The primary key of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub(crate) pk: String,
@@ -14,17 +16,32 @@ pub struct Key {
 /// A user's counters are spread over this many items, so that a bulk upload does not queue at one.
 pub(crate) const USAGE_SHARDS: u8 = 16;
 
+/// The partition of a shard in the index `feed`.
+pub(crate) fn feed_partition(shard: u8) -> String {
+    format!("PUBLIC#{shard}")
+}
+
+/// The shard of an image in the index `feed`: the last byte of a UUIDv7 is random.
+pub(crate) fn feed_shard(id: ImageId, shards: u8) -> u8 {
+    id.key.uuid().as_bytes()[15] % shards
+}
+
+/// The partition of a plan's users in the index `by_plan`.
+pub(crate) fn plan_partition(plan: &PlanName) -> String {
+    format!("PLAN#{plan}")
+}
+
 impl Key {
     pub fn profile(user: UserId) -> Self {
         Self { pk: format!("PROFILE#{user}"), sk: "PROFILE".into() }
     }
 
-    /// There is an item here exactly when the session was ended.
+    /// Exists if the session was ended.
     pub fn ended_session(user: UserId, origin_jti: Uuid) -> Self {
         Self { pk: format!("PROFILE#{user}"), sk: format!("SESSION#{origin_jti}") }
     }
 
-    /// The hash of the password of a sign-up that waits for its confirmation.
+    /// The password hash of an unconfirmed sign-up.
     pub fn sign_up(user: UserId) -> Self {
         Self { pk: format!("PROFILE#{user}"), sk: "SIGNUP".into() }
     }
@@ -33,7 +50,7 @@ impl Key {
         Self { pk: format!("PROFILE#{user}"), sk: format!("USAGE#{shard}") }
     }
 
-    /// The counter that `image` is counted on.
+    /// The counter that includes `image`.
     pub(crate) fn usage_of(image: ImageId) -> Self {
         Self::usage(image.owner, image.key.uuid().as_bytes()[15] % USAGE_SHARDS)
     }
@@ -56,7 +73,7 @@ impl Key {
         Self { pk: Self::images_of(id.owner), sk: format!("LINK#{}", id.key) }
     }
 
-    /// What names the link that a token is of.
+    /// The link of a token.
     pub fn token(token: &LinkToken) -> Self {
         Self::token_hash(token.hash())
     }
@@ -65,7 +82,7 @@ impl Key {
         Self { pk: format!("TOKEN#{hash}"), sk: "TOKEN".into() }
     }
 
-    /// What says that `image` has the link `id`.
+    /// The entry of a link in the list of its image.
     pub(crate) fn link_of(image: ImageId, id: LinkId) -> Self {
         Self { pk: Self::links_of(image), sk: format!("LINK#{}", id.key) }
     }
@@ -75,7 +92,7 @@ impl Key {
         format!("LINKS#{}#{}", image.owner, image.key)
     }
 
-    /// The wrong passwords that came from `address` to a link.
+    /// The number of wrong passwords from `address` for a link.
     pub(crate) fn misses(id: LinkId, address: &str) -> Self {
         Self { pk: format!("MISSES#{id}"), sk: format!("FROM#{address}") }
     }
@@ -89,35 +106,49 @@ impl Key {
         Self { pk: Self::images_of(id.owner), sk: format!("JOB#{}", id.key) }
     }
 
-    /// There is an item here exactly when the account was deleted, and a while longer than its sessions could last.
+    /// Exists if the account was deleted, for longer than its sessions could last.
     pub fn deleted_account(user: UserId) -> Self {
         Self { pk: format!("PROFILE#{user}"), sk: "DELETED".into() }
     }
 
+    /// The partition of all plans.
+    pub(crate) const PLANS: &str = "PLANS";
+
     pub fn plan(name: &PlanName) -> Self {
-        Self { pk: "PLANS".into(), sk: format!("PLAN#{name}") }
+        Self { pk: Self::PLANS.into(), sk: format!("PLAN#{name}") }
     }
 
-    /// The key of an item that was read, or that a stream tells of.
+    /// The key of an item that was read, or that is in a stream record.
     pub fn stored(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self { pk: pk.into(), sk: sk.into() }
     }
 
-    /// The image that stands here, if one does.
+    /// The id if this is the key of an image.
     pub fn as_image(&self) -> Option<ImageId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
         Some(ImageId { owner, key: self.sk.strip_prefix("IMAGE#")?.parse().ok()? })
     }
 
-    /// The user whose profile stands here, if one does.
+    /// The user if this is the key of a profile.
     pub(crate) fn as_profile(&self) -> Option<UserId> {
         (self.sk == "PROFILE").then(|| self.pk.strip_prefix("PROFILE#")?.parse().ok()).flatten()
     }
 
-    /// The link that stands here, if one does.
+    /// The id if this is the key of a link.
     pub fn as_link(&self) -> Option<LinkId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
-        Some(LinkId { owner, key: self.sk.strip_prefix("LINK#")?.parse().ok()? })
+        Some(LinkId { owner, key: self.link_key()? })
+    }
+
+    /// The link's key if this is the key of a link, or of its entry in a list.
+    pub(crate) fn link_key(&self) -> Option<LinkKey> {
+        self.sk.strip_prefix("LINK#")?.parse().ok()
+    }
+
+    /// The id if this is the key of a job.
+    pub(crate) fn as_job(&self) -> Option<JobId> {
+        let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
+        Some(JobId { owner, key: self.sk.strip_prefix("JOB#")?.parse().ok()? })
     }
 
     pub(crate) fn attributes(&self) -> HashMap<String, AttributeValue> {

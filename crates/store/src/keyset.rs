@@ -16,6 +16,7 @@ use tintype_model::{Claims, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::StoreError;
+use crate::retries::LogRetries;
 
 /// The user pool's keys, fetched when first needed and again for an unknown one, at most once a minute.
 pub struct KeySet {
@@ -33,11 +34,11 @@ pub struct BadToken;
 const REFETCH: Duration = Duration::from_secs(60);
 
 impl KeySet {
-    pub fn new(config: &SdkConfig, pool: &str, client_id: impl Into<String>) -> Self {
-        let region = config.region().map_or_else(|| "us-east-1".into(), ToString::to_string);
-        let issuer = format!("https://cognito-idp.{region}.amazonaws.com/{pool}");
-        let base = format!("https://cognito-idp.{region}.amazonaws.com");
-        let base = config.endpoint_url().unwrap_or(&base);
+    /// `issuer`: the pool's URL, as its tokens have it: the service's origin and the pool's id.
+    pub fn new(config: &SdkConfig, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
+        let issuer = issuer.into();
+        let (origin, pool) = issuer.rsplit_once('/').unwrap_or((&issuer, ""));
+        let base = config.endpoint_url().unwrap_or(origin);
         let path = format!("/{pool}/.well-known/jwks.json");
         Self { get: get(config, base, path), issuer, client_id: client_id.into(), keys: Mutex::default() }
     }
@@ -92,6 +93,7 @@ fn get(config: &SdkConfig, base: &str, path: String) -> Operation<(), Vec<u8>, I
         .operation_name("keys")
         .endpoint_url(base)
         .no_auth()
+        .interceptor(LogRetries)
         .standard_retry(&RetryConfig::standard());
     if let Some(http) = config.http_client() {
         operation = operation.http_client(http);

@@ -1,9 +1,9 @@
-//! The table, the buckets and the user pool. AWS SDK types, key layouts and the order in which things are
-//! written stop at this crate's surface.
+//! The table, the buckets, the queue and the user pool. No other crate knows AWS SDK types of these, key layouts or the
+//! order of writes.
 //!
-//! Every change of an image is one transaction over the image and what must agree with it: the claim on its title and
-//! the owner's usage. So a reader, a retry or a crash meets either all of a change or none of it. Blobs follow the
-//! table: they are deleted after the item that names them, and what is never named is found by prefix.
+//! Each change of an image is one transaction over the image, the claim on its title and the usage of its owner. So a
+//! reader, a retry or a crash sees all of a change or none of it. Blobs follow the table: they are deleted after the
+//! item that names them, and blobs without an item are found by prefix.
 
 mod accounts;
 mod audit;
@@ -21,17 +21,21 @@ mod plans;
 mod profiles;
 mod queue;
 mod requests;
+mod retries;
+mod signing;
 mod table;
+mod transaction;
 
 use std::time::Duration;
 
 pub use accounts::{AccountError, Accounts, LoggedIn, NotReset, PoolUser};
-pub use audit::{Audit, Finding, Fix, Looked, Mend, Place};
+pub use audit::{Audit, AuditCursor, AuditPage, Finding, Repair, RepairAction};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 pub use blobs::{Blobs, Fetched, Method, Signed, ThumbnailKey, Upload, blob_owner};
 pub use error::StoreError;
-pub use images::{Built, Change, Changed, Created, ImageFilter, Page, REPLACED};
+pub use images::{Built, Change, Changed, Created, ImageFilter, Page};
+pub use item::REPLACED;
 pub use jobs::Advanced;
 pub use key::Key;
 pub use keyset::{BadToken, KeySet};
@@ -39,16 +43,16 @@ pub use links::{LinkChange, LinkChanged, LinkCreated, LinkPage, Password, Try};
 pub use plans::{INDEX_LAG, PlanCreated, PlanDeleted, Plans};
 pub use queue::{JobMessage, JobQueue};
 pub use requests::Begun;
+pub use signing::KeyRing;
 pub use table::{Items, Table};
 
-/// How long a read or write may take, retries included, before the caller hears that the service is unavailable. API
-/// Gateway gives an answer 30 s.
+/// The timeout of a call, retries included, after which the service counts as unavailable. API Gateway waits 30 s.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// TCP sends a lost first packet again after one second, and after three.
+/// TCP retransmits a lost SYN after one second, and after three.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
 
-/// The configuration that all clients of one process share, from the environment that Lambda gives.
+/// Loads the configuration for all clients of a process from the environment of Lambda.
 pub async fn aws_config() -> aws_config::SdkConfig {
     let timeouts = aws_config::timeout::TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

@@ -1,82 +1,77 @@
-//! Expiring links. A link is three items, written together: the link itself, beside its owner's images; a pointer to it
-//! under the hash of its token; and an entry in its image's list of links. They expire together, and who finds only one
-//! of them finds nothing: the link itself decides.
+//! Expiring links. A link has three items, written together: the link itself, beside the images of its owner; a pointer
+//! to it under the hash of its token; and an entry in the list of links of its image. They expire together. The link
+//! itself decides: without it, the others are ignored.
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{
-    ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use tintype_model::{
     Cursor, Description, FirstRequest, Idempotency, ImageId, ImageKey, Lifetime, Link, LinkId, LinkKey, LinkToken,
-    Sha256, SigningKey, Status, Timestamp, UserId,
+    Sha256, SigningKeys, Status, Timestamp, UserId,
 };
 
 use crate::item::{self, Item, n, s};
 use crate::key::Key;
+use crate::table::{TransactOutcome, read_page};
 use crate::{Items, StoreError, Table};
 
-/// What became of a new link.
+/// The result of creating a link.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LinkCreated {
     Created,
-    /// The image is not there any more, or not ready.
+    /// The image was deleted, or is not ready.
     NotReady,
-    /// The idempotency key was used before, for this request.
+    /// A request with this idempotency key was performed before.
     Repeated(FirstRequest),
 }
 
-/// What an owner may change of a link; nothing where `None`.
+/// The fields that an owner can change. `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct LinkChange {
-    /// Begins anew.
+    /// Restarts the lifetime.
     pub lifetime: Option<Lifetime>,
     pub description: Option<Description>,
     pub max_downloads: Option<Option<u32>>,
     pub password: Option<Password>,
-    /// Another URL instead of the one it has.
+    /// Replaces the URL.
     pub rotate: bool,
 }
 
 #[derive(Debug, Clone)]
 pub enum Password {
     None,
-    /// argon2id in PHC form.
+    /// An argon2id hash in PHC string format.
     Hash(String),
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug)]
 pub enum LinkChanged {
     Changed(Link),
-    /// The link is not any more as it was read: read it again.
+    /// The link has changed since it was read: read it again.
     Stale,
 }
 
-/// A part of a list, newest first. Of one image's links it may be short, or empty, while more follow.
+/// A page of a list, newest first. A page of one image's links can be short, or empty, even if more follow.
 #[derive(Debug, Default)]
 pub struct LinkPage {
     pub links: Vec<Link>,
     pub next: Option<Cursor>,
 }
 
-/// Whether a password may be tried.
+/// The result of asking for an attempt at a password.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Try {
-    /// It counts as a miss until [`Table::forgive_try`] says that it was none.
+    /// The attempt counts as failed until [`Table::forgive_try`] is called.
     Admitted,
-    /// Not before then.
+    /// The next attempt is possible at this time.
     TooMany { until: Timestamp },
 }
 
-/// Wrong passwords that one address may give to one link ...
+/// The failed attempts at one link that an address has ...
 const MAX_MISSES: u32 = 10;
-/// ... within this time from the first.
+/// ... in this time, which starts at the first.
 const MISSES_WINDOW: Duration = Duration::from_secs(15 * 60);
-
-fn broken(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Internal(error.to_string())
-}
 
 fn place(link: LinkKey) -> Cursor {
     Cursor { after: ImageKey::from_uuid(link.uuid()) }
@@ -98,18 +93,18 @@ impl LinkChange {
         }
         if self.rotate {
             next.rotation += 1;
+            next.token_hash = None;
         }
         next
     }
 }
 
 impl Table {
-    /// Writes a new link of an image that is there and ready and, where the request can be repeated, the note that it
-    /// was made.
+    /// Creates a link of a ready image and, with an idempotency key, the record of the request.
     pub async fn create_link(
         &self,
         link: &Link,
-        key: &SigningKey,
+        key: &SigningKeys,
         idempotency: Option<&Idempotency>,
         now: Timestamp,
     ) -> Result<LinkCreated, StoreError> {
@@ -121,36 +116,33 @@ impl Table {
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":ready", s(Status::Ready.as_str()))
             .build()
-            .map_err(broken)?;
+            .map_err(StoreError::internal)?;
         let mut actions = vec![
             TransactWriteItem::builder().condition_check(image).build(),
             self.put(item::from_link(link, token.hash()), true)?,
-            self.put(pointer(link, &token), false)?,
+            self.put(pointer(link, token.hash()), false)?,
             self.put(entry(link), false)?,
         ];
-        let note = actions.len();
+        let record = actions.len();
         if let Some(request) = idempotency {
-            actions.push(self.note_first_request(request, None, now)?);
+            actions.push(self.put_idempotency_record(request, None, now)?);
         }
         match self.transact(&actions).await? {
-            Ok(()) => Ok(LinkCreated::Created),
-            Err(refused) if refused.contains(&note) => {
-                let key = idempotency.map(Key::first_request).ok_or_else(|| broken("a repetition of nothing"))?;
-                let first = self.read([key.clone()]).await?.get(&key).map(item::first_request).transpose()?;
-                // Expired and deleted in between: as good as new, for the client's next try.
-                first.map(LinkCreated::Repeated).ok_or_else(|| StoreError::Unavailable("an expired key".into()))
+            TransactOutcome::Committed => Ok(LinkCreated::Created),
+            TransactOutcome::Cancelled(cancelled) if cancelled.contains(&record) => {
+                self.idempotency_record(idempotency).await.map(LinkCreated::Repeated)
             }
-            Err(refused) if refused.contains(&0) => Ok(LinkCreated::NotReady),
-            Err(_) => Err(broken("a new link's id was taken")),
+            TransactOutcome::Cancelled(cancelled) if cancelled.contains(&0) => Ok(LinkCreated::NotReady),
+            _ => Err(StoreError::internal("a new link's id was taken")),
         }
     }
 
-    /// Applies `change` to `link` as it was read. Downloads are counted on meanwhile.
+    /// Changes a link if its version is still the one that was read. Downloads continue to be counted meanwhile.
     pub async fn change_link(
         &self,
         link: &Link,
         change: LinkChange,
-        key: &SigningKey,
+        key: &SigningKeys,
         now: Timestamp,
     ) -> Result<LinkChanged, StoreError> {
         let mut next = change.apply(link, now);
@@ -158,7 +150,9 @@ impl Table {
             return Ok(LinkChanged::Changed(next));
         }
         next.version += 1;
-        let (before, after) = (link.token(key), next.token(key));
+        let before = stored_token(link)?;
+        let after = next.token_hash.unwrap_or_else(|| next.token(key).hash());
+        next.token_hash = Some(after);
 
         let mut set = "SET description = :description, lifetime = :lifetime, expires_at = :expires_at, \
                        #rotation = :rotation, #token = :token, #version = :next"
@@ -193,26 +187,24 @@ impl Table {
             .expression_attribute_values(":lifetime", n(next.lifetime.secs()))
             .expression_attribute_values(":expires_at", n(next.expires_at.secs()))
             .expression_attribute_values(":rotation", n(next.rotation))
-            .expression_attribute_values(":token", s(after.hash()))
+            .expression_attribute_values(":token", s(after))
             .expression_attribute_values(":version", n(link.version))
             .expression_attribute_values(":next", n(next.version))
             .expression_attribute_values(":now", n(now.secs()));
         let mut actions = vec![
-            TransactWriteItem::builder().update(update.build().map_err(broken)?).build(),
-            self.put(pointer(&next, &after), false)?,
+            TransactWriteItem::builder().update(update.build().map_err(StoreError::internal)?).build(),
+            self.put(pointer(&next, after), false)?,
             self.put(entry(&next), false)?,
         ];
         if before != after {
-            actions.push(self.delete(Key::token(&before))?);
+            actions.push(self.delete(Key::token_hash(before))?);
         }
-        Ok(match self.transact(&actions).await? {
-            Ok(()) => LinkChanged::Changed(next),
-            Err(_) => LinkChanged::Stale,
-        })
+        let committed = self.transact(&actions).await?.is_committed();
+        Ok(if committed { LinkChanged::Changed(next) } else { LinkChanged::Stale })
     }
 
-    /// Removes a link as it was read; false where it has changed since.
-    pub async fn delete_link(&self, link: &Link, key: &SigningKey) -> Result<bool, StoreError> {
+    /// Deletes a link. Returns false if it has changed since it was read.
+    pub async fn delete_link(&self, link: &Link) -> Result<bool, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.name)
             .set_key(Some(Key::link(link.id).attributes()))
@@ -220,16 +212,15 @@ impl Table {
             .expression_attribute_names("#version", "version")
             .expression_attribute_values(":version", n(link.version));
         let actions = [
-            TransactWriteItem::builder().delete(delete.build().map_err(broken)?).build(),
-            self.delete(Key::token(&link.token(key)))?,
+            TransactWriteItem::builder().delete(delete.build().map_err(StoreError::internal)?).build(),
+            self.delete(Key::token_hash(stored_token(link)?))?,
             self.delete(Key::link_of(link.image_id(), link.id))?,
         ];
-        Ok(self.transact(&actions).await?.is_ok())
+        Ok(self.transact(&actions).await?.is_committed())
     }
 
-    /// Counts a download; false where the link does not admit one more, or not under the URL that it had when it was
-    /// read. A call that is repeated because its answer was lost counts twice: too few downloads may be had, never too
-    /// many.
+    /// Counts a download. Returns false if the link admits no more downloads, or has another URL than when it was read.
+    /// A retry after a lost response counts twice, so there can be fewer downloads than allowed, never more.
     pub async fn count_download(&self, link: &Link, now: Timestamp) -> Result<bool, StoreError> {
         let update = self
             .client
@@ -254,7 +245,7 @@ impl Table {
         }
     }
 
-    /// A page of the owner's links, at most `limit`, strongly consistent: one query.
+    /// Reads a page of the owner's links, at most `limit`, strongly consistent.
     pub async fn list_links(
         &self,
         owner: UserId,
@@ -267,7 +258,7 @@ impl Table {
         Ok(LinkPage { links, next })
     }
 
-    /// A page of an image's links, strongly consistent: one query and a read.
+    /// Reads a page of an image's links, strongly consistent.
     pub async fn list_links_of(
         &self,
         image: ImageId,
@@ -301,25 +292,14 @@ impl Table {
             .expression_attribute_values(":pk", s(&partition))
             .expression_attribute_values(":sk", s("LINK#"))
             .expression_attribute_values(":now", n(now.secs()))
-            .set_exclusive_start_key(start)
-            // One more than is shown tells whether more follow.
-            .limit(i32::try_from(limit + 1).unwrap_or(i32::MAX));
-        let answer = query.send().await.map_err(|e| StoreError::from_sdk("Query", e))?;
-        let key_of = |item: &Item| {
-            let key = item::key(item)?;
-            key.sk.strip_prefix("LINK#").and_then(|key| key.parse().ok()).ok_or_else(|| broken("a link's key"))
-        };
-        let mut items = answer.items.unwrap_or_default();
-        let last = if items.len() > limit {
-            items.truncate(limit);
-            items.last().map(key_of).transpose()?
-        } else {
-            answer.last_evaluated_key.as_ref().map(key_of).transpose()?
-        };
-        Ok((items, last.map(place)))
+            .set_exclusive_start_key(start);
+        let (items, next) = read_page(query, limit).await?;
+        let place_of = |key: Key| key.link_key().map(place).ok_or_else(|| StoreError::internal("a link's key"));
+        Ok((items, next.map(place_of).transpose()?))
     }
 
-    /// Deletes the links of an image that is gone; what points to them follows by the table's stream.
+    /// Deletes the links of a deleted image. The stream of the table triggers the deletion of the items that point to
+    /// them.
     pub async fn delete_links_of(&self, image: ImageId) -> Result<(), StoreError> {
         loop {
             let query = self
@@ -342,7 +322,7 @@ impl Table {
         }
     }
 
-    /// Deletes what pointed to a removed link.
+    /// Deletes the items that point to a deleted link.
     pub async fn delete_link_traces(&self, id: LinkId, image: ImageKey, token: Sha256) -> Result<(), StoreError> {
         self.delete_item(Key::token_hash(token)).await?;
         self.delete_item(Key::link_of(ImageId { owner: id.owner, key: image }, id)).await
@@ -353,8 +333,8 @@ impl Table {
         delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteItem", e))
     }
 
-    /// Takes one of the tries that `address` has at the password of a link, before the password is looked at: however
-    /// many try at once, no more than the allowed ones are answered.
+    /// Takes an attempt of `address` at the password of a link before the password is verified, so that concurrent
+    /// requests cannot exceed the limit.
     pub async fn try_password(&self, id: LinkId, address: &str, now: Timestamp) -> Result<Try, StoreError> {
         let key = Key::misses(id, address);
         for _ in 0..crate::table::TRIES {
@@ -394,7 +374,7 @@ impl Table {
                 .expression_attribute_values(":now", n(now.secs()));
             match first.send().await {
                 Ok(_) => return Ok(Try::Admitted),
-                // Another was first in this window.
+                // Another request began this window.
                 Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
                 Err(error) => return Err(StoreError::from_sdk("UpdateItem", error)),
             }
@@ -402,7 +382,7 @@ impl Table {
         Err(StoreError::Unavailable("tries of a password: contended".into()))
     }
 
-    /// Gives back a try that was no miss.
+    /// Refunds an attempt with the right password.
     pub async fn forgive_try(&self, id: LinkId, address: &str) -> Result<(), StoreError> {
         let update = self
             .client
@@ -419,17 +399,6 @@ impl Table {
             Err(error) => Err(StoreError::from_sdk("UpdateItem", error)),
         }
     }
-
-    fn put(&self, item: Item, new: bool) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder().table_name(&self.name).set_item(Some(item));
-        let put = put.set_condition_expression(new.then(|| "attribute_not_exists(pk)".to_owned()));
-        Ok(TransactWriteItem::builder().put(put.build().map_err(broken)?).build())
-    }
-
-    fn delete(&self, key: Key) -> Result<TransactWriteItem, StoreError> {
-        let delete = Delete::builder().table_name(&self.name).set_key(Some(key.attributes()));
-        Ok(TransactWriteItem::builder().delete(delete.build().map_err(broken)?).build())
-    }
 }
 
 impl Items {
@@ -437,14 +406,18 @@ impl Items {
         self.get(&Key::link(id)).map(item::link).transpose()
     }
 
-    /// The link and the image that the item at [`Key::token`] names.
+    /// Returns the link and the image of the item at [`Key::token`].
     pub fn pointer(&self, token: &LinkToken) -> Result<Option<(LinkId, ImageId)>, StoreError> {
         self.get(&Key::token(token)).map(item::pointer).transpose()
     }
 }
 
-fn pointer(link: &Link, token: &LinkToken) -> Item {
-    let mut item = Key::token(token).attributes();
+fn stored_token(link: &Link) -> Result<Sha256, StoreError> {
+    link.token_hash.ok_or_else(|| StoreError::internal("a link that is not stored"))
+}
+
+fn pointer(link: &Link, token: Sha256) -> Item {
+    let mut item = Key::token_hash(token).attributes();
     item.insert("owner".into(), s(link.id.owner));
     item.insert("link".into(), s(link.id.key));
     item.insert("image".into(), s(link.image));
@@ -458,9 +431,8 @@ fn entry(link: &Link) -> Item {
     item
 }
 
-/// The link that an entry of `image`'s list names.
+/// Returns the link of an entry in the list of an image.
 fn listed(image: ImageId, entry: &Item) -> Result<LinkId, StoreError> {
-    let key = item::key(entry)?;
-    let link = key.sk.strip_prefix("LINK#").and_then(|key| key.parse().ok());
-    Ok(LinkId { owner: image.owner, key: link.ok_or_else(|| broken("a link's key"))? })
+    let key = item::key(entry)?.link_key();
+    Ok(LinkId { owner: image.owner, key: key.ok_or_else(|| StoreError::internal("a link's key"))? })
 }

@@ -1,4 +1,4 @@
-//! Many images at once: made by the dozen, removed by the dozen.
+//! Creates and deletes many images at once, some dozens in a transaction.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 use tintype_model::{Image, ImageId, ImageKey, Timestamp, UserId};
 use tokio::task::JoinSet;
 
-use crate::images::{Refusal, Step, broken};
 use crate::item::{self, s};
 use crate::key::{Key, USAGE_SHARDS};
-use crate::table::{Transacted, backoff};
+use crate::table::{TransactOutcome, backoff};
+use crate::transaction::{Conflict, ImageChange};
 use crate::{Created, StoreError, Table};
 
-/// DynamoDB's bound on a transaction is 100 items: here an image and its claim each, and one to spare.
+/// A transaction has at most 100 items: an image and its claim each, and one to spare.
 const MADE_AT_ONCE: usize = 49;
 
-/// An image and its claim each, every counter of their owner, and one item of the caller's.
+/// An image and its claim each, all counters of their owner, and one item of the caller.
 pub(crate) const REMOVED_AT_ONCE: usize = (100 - USAGE_SHARDS as usize - 1) / 2;
 
-/// Transactions side by side. More would only contend for the one partition of one user.
+/// Concurrent transactions. More would conflict on the partition of the user.
 const SIDE_BY_SIDE: usize = 7;
 
 impl Table {
-    /// Writes new images of one owner, of different titles, each with its claim, in transactions of 49. By image, in
-    /// order: what became of it; `None` where the table did not take it within `patience`. An image that stands there
-    /// under its id was made by an earlier try of the same request, and counts as made.
+    /// Creates images of one owner with different titles in transactions of 49 images. Returns the results in order;
+    /// `None` if the table did not accept an image within `patience`. An image that exists with the same id was created
+    /// by an earlier attempt of the same request, and counts as created.
     pub async fn create_images(
         &self,
         images: Vec<Image>,
@@ -48,7 +48,7 @@ impl Table {
             });
         }
         while let Some(worker) = workers.join_next().await {
-            for (start, made) in worker.map_err(broken)?? {
+            for (start, made) in worker.map_err(StoreError::internal)?? {
                 for (place, outcome) in outcomes[start..].iter_mut().zip(made) {
                     *place = outcome;
                 }
@@ -70,26 +70,29 @@ impl Table {
             if open.is_empty() {
                 return Ok(outcomes);
             }
-            let steps: Vec<Step<'_>> =
-                open.iter().map(|index| Step { old: None, new: Some(&images[*index]) }).collect();
-            let plan = self.plan(&steps, now, &HashSet::new())?;
-            let Ok(tried) = tokio::time::timeout_at(until.into(), self.try_transact(&plan.actions)).await else {
+            let changes: Vec<ImageChange<'_>> =
+                open.iter().map(|index| ImageChange { before: None, after: Some(&images[*index]) }).collect();
+            let transaction = self.build_transaction(&changes, now, &HashSet::new())?;
+            let attempted = self.transact_once(&transaction.actions);
+            let Ok(outcome) = tokio::time::timeout_at(until.into(), attempted).await else {
                 return Ok(outcomes);
             };
-            match tried {
-                Ok(Transacted::Done) => open.iter().for_each(|index| outcomes[*index] = Some(Created::Created)),
-                Ok(Transacted::Refused(refused)) => {
-                    for (step, refusal) in refused.iter().filter_map(|action| plan.refusals.get(*action)) {
-                        let outcome = &mut outcomes[open[*step]];
-                        match refusal {
-                            // Its item comes first: an image that is there has, or had, its title.
-                            Refusal::Stale => *outcome = Some(Created::Created),
+            match outcome {
+                Ok(TransactOutcome::Committed) => {
+                    open.iter().for_each(|index| outcomes[*index] = Some(Created::Created))
+                }
+                Ok(TransactOutcome::Cancelled(cancelled)) => {
+                    for (change, conflict) in transaction.conflicts(&cancelled) {
+                        let outcome = &mut outcomes[open[change]];
+                        match conflict {
+                            // The action on the image comes before the one on its claim.
+                            Conflict::VersionChanged => *outcome = Some(Created::Created),
                             _ if outcome.is_none() => *outcome = Some(Created::TitleTaken),
                             _ => {}
                         }
                     }
                 }
-                Ok(Transacted::Contended) | Err(StoreError::Unavailable(_)) => {
+                Ok(TransactOutcome::Conflict) | Err(StoreError::Unavailable(_)) => {
                     attempt += 1;
                     backoff(attempt).await;
                 }
@@ -98,8 +101,8 @@ impl Table {
         }
     }
 
-    /// Removes those of `ids`, all of one owner, that are there, some dozens in a transaction. By id, in order: whether
-    /// it was there. `None`: others changed it at every try.
+    /// Deletes images of one owner, some dozens in a transaction. Returns in order whether each existed; `None` if
+    /// concurrent changes prevented every attempt.
     pub async fn delete_images(&self, ids: &[ImageId], now: Timestamp) -> Result<Vec<Option<bool>>, StoreError> {
         let mut outcomes = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(REMOVED_AT_ONCE) {
@@ -114,12 +117,12 @@ impl Table {
             let images: Vec<Option<Image>> = ids.iter().map(|id| items.image(*id)).collect::<Result<_, _>>()?;
             let there = |image: &Option<Image>| image.as_ref().is_some_and(|image| !image.is_expired(now));
             let found: Vec<Option<bool>> = images.iter().map(|image| Some(there(image))).collect();
-            let steps: Vec<Step<'_>> = images
+            let changes: Vec<ImageChange<'_>> = images
                 .iter()
                 .filter(|image| there(image))
-                .map(|image| Step { old: image.as_ref(), new: None })
+                .map(|image| ImageChange { before: image.as_ref(), after: None })
                 .collect();
-            if steps.is_empty() || self.transit(&steps, now, None).await?.is_ok() {
+            if changes.is_empty() || self.apply_all(&changes, now, None).await?.is_empty() {
                 return Ok(found);
             }
             backoff(attempt).await;
@@ -127,7 +130,8 @@ impl Table {
         Ok(vec![None; ids.len()])
     }
 
-    /// A page of all images of a user, expired ones too, oldest first, and whether there are more: one query.
+    /// Reads a page of all images of a user, also expired ones, oldest first, with one query. Returns true if more
+    /// follow.
     pub async fn oldest_images(
         &self,
         owner: UserId,

@@ -2,54 +2,51 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use tintype_model::{FirstRequest, Idempotency, Plan, PlanName, Timestamp, UserId};
 
 use crate::item::{self, n, s};
-use crate::key::Key;
+use crate::key::{self, Key};
+use crate::table::TransactOutcome;
 use crate::{StoreError, Table};
 
-/// What became of a new plan.
+/// The result of creating a plan.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlanCreated {
     Created,
-    /// There is a plan of this name.
+    /// A plan with this name exists.
     Taken,
-    /// The idempotency key was used before, for this request.
+    /// A request with this idempotency key was performed before.
     Repeated(FirstRequest),
 }
 
-/// What became of a plan that was to go.
+/// The result of deleting a plan.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlanDeleted {
     Deleted,
-    /// A user is on it.
+    /// A user has the plan.
     InUse,
-    /// The plan is not any more as it was read: read it again.
+    /// The plan has changed since it was read: read it again.
     Stale,
 }
 
 const BY_PLAN: &str = "by_plan";
 
-/// How far the index of users by plan may be behind the table: AWS says a fraction of a second.
+/// The longest time that the index of users by plan lags behind the table. AWS documents a fraction of a second.
 pub const INDEX_LAG: Duration = Duration::from_secs(3);
 
-fn broken(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Internal(error.to_string())
-}
-
-/// Plans as this process last read them, at most a minute ago: a change binds everywhere within that.
+/// A cache of plans, which are at most a minute old, so that a change takes effect everywhere within a minute.
 #[derive(Debug, Default)]
 pub struct Plans(Mutex<HashMap<PlanName, Kept>>);
 
 #[derive(Debug)]
 struct Kept {
     read_at: Instant,
-    /// None: there is no such plan.
+    /// `None` if the plan does not exist.
     plan: Option<Plan>,
 }
 
-/// Less than a minute by what a request may last.
+/// A minute less the longest duration of a request.
 const LIFETIME: Duration = Duration::from_secs(30);
 
 impl Plans {
@@ -69,40 +66,34 @@ impl Plans {
 }
 
 impl Table {
-    /// Writes a new plan and, where the request can be repeated, the note that it was made.
+    /// Creates a plan and, with an idempotency key, the record of the request.
     pub async fn create_plan(
         &self,
         plan: &Plan,
         idempotency: Option<&Idempotency>,
         now: Timestamp,
     ) -> Result<PlanCreated, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.name)
-            .set_item(Some(item::from_plan(plan)))
-            .condition_expression("attribute_not_exists(pk)");
-        let mut actions = vec![TransactWriteItem::builder().put(put.build().map_err(broken)?).build()];
+        let mut actions = vec![self.put(item::from_plan(plan), true)?];
         if let Some(request) = idempotency {
-            actions.push(self.note_first_request(request, None, now)?);
+            actions.push(self.put_idempotency_record(request, None, now)?);
         }
         match self.transact(&actions).await? {
-            Ok(()) => Ok(PlanCreated::Created),
-            Err(refused) if refused.contains(&1) => {
-                let key = idempotency.map(Key::first_request).ok_or_else(|| broken("a repetition of nothing"))?;
-                let first = self.read([key.clone()]).await?.get(&key).map(item::first_request).transpose()?;
-                first.map(PlanCreated::Repeated).ok_or_else(|| StoreError::Unavailable("an expired key".into()))
+            TransactOutcome::Committed => Ok(PlanCreated::Created),
+            TransactOutcome::Cancelled(cancelled) if cancelled.contains(&1) => {
+                self.idempotency_record(idempotency).await.map(PlanCreated::Repeated)
             }
-            Err(_) => Ok(PlanCreated::Taken),
+            _ => Ok(PlanCreated::Taken),
         }
     }
 
-    /// A plan as it is now.
+    /// Reads a plan, not from the cache.
     pub async fn read_plan(&self, name: &PlanName) -> Result<Option<Plan>, StoreError> {
         self.read([Key::plan(name)]).await?.plan(name)
     }
 
-    /// Removes a plan, as it was read, that nobody is on. The index of users by plan is behind the table, and each
-    /// assignment marks its plan: so this waits until the last one must have come to the index, and goes on only if no
-    /// other came.
+    /// Deletes a plan without users. The index of users by plan lags behind the table, and each assignment is noted in
+    /// its plan. So this waits until the index must include the last assignment, and deletes the plan only if there was
+    /// no other since.
     pub async fn delete_plan(&self, plan: &Plan, now: Timestamp) -> Result<PlanDeleted, StoreError> {
         let key = Key::plan(&plan.name);
         let items = self.read([key.clone()]).await?;
@@ -110,7 +101,7 @@ impl Table {
         let assigned_at = item::assigned_at(item)?;
         if let Some(at) = assigned_at {
             let wait = (at + INDEX_LAG).millis() - now.millis();
-            // Not a clock that is ahead: it is waited for as long as the index may take, no longer.
+            // Limits the wait in case the clock of the assignment was ahead.
             let wait = Duration::from_millis(wait.max(0).unsigned_abs()).min(INDEX_LAG);
             tokio::time::sleep(wait).await;
         }
@@ -139,14 +130,12 @@ impl Table {
                 .condition_expression("#version = :version AND assigned_at = :seen")
                 .expression_attribute_values(":seen", n(at.millis())),
         };
-        let delete = TransactWriteItem::builder().delete(delete.build().map_err(broken)?).build();
-        Ok(match self.transact(&[delete]).await? {
-            Ok(()) => PlanDeleted::Deleted,
-            Err(_) => PlanDeleted::Stale,
-        })
+        let delete = TransactWriteItem::builder().delete(delete.build().map_err(StoreError::internal)?).build();
+        let committed = self.transact(&[delete]).await?.is_committed();
+        Ok(if committed { PlanDeleted::Deleted } else { PlanDeleted::Stale })
     }
 
-    /// Users that the index has on a plan, in the order of their ids, and whether more follow. The index lags.
+    /// Reads users of a plan from the index, sorted by id, and whether more follow. The index lags.
     pub async fn users_on(
         &self,
         plan: &PlanName,
@@ -159,7 +148,7 @@ impl Table {
             .table_name(&self.name)
             .index_name(BY_PLAN)
             .limit(limit)
-            .expression_attribute_values(":plan", s(item::plan_partition(plan)));
+            .expression_attribute_values(":plan", s(key::plan_partition(plan)));
         let query = match after {
             Some(user) => query
                 .key_condition_expression("plan_pk = :plan AND pk > :after")
@@ -172,7 +161,7 @@ impl Table {
         Ok((keys.iter().filter_map(Key::as_profile).collect(), more))
     }
 
-    /// All plans by name, strongly consistent. There are few: a megabyte holds thousands.
+    /// Reads all plans by name, strongly consistent. There are few: the limit of a query, a megabyte, holds thousands.
     pub async fn list_plans(&self) -> Result<Vec<Plan>, StoreError> {
         let answer = self
             .client
@@ -180,7 +169,7 @@ impl Table {
             .table_name(&self.name)
             .consistent_read(true)
             .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s("PLANS"))
+            .expression_attribute_values(":pk", s(Key::PLANS))
             .send()
             .await
             .map_err(|e| StoreError::from_sdk("Query", e))?;

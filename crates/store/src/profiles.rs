@@ -1,32 +1,31 @@
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
 use tintype_model::{PersonName, Profile, Timestamp, Usage, UserId};
 use uuid::Uuid;
 
-use crate::images::broken;
 use crate::item::{self, n, s};
 use crate::key::{Key, USAGE_SHARDS};
+use crate::table::TransactOutcome;
 use crate::{StoreError, Table};
 
 impl Table {
-    /// Stores the profile of a user who has none; one that is there stays as it is. False where the account was deleted.
+    /// Creates the profile of a user, or leaves an existing one unchanged. Returns false if the account was deleted.
     pub async fn create_profile(&self, profile: &Profile) -> Result<bool, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.name)
-            .set_item(Some(item::from_profile(profile)))
-            .condition_expression("attribute_not_exists(pk)");
         let alive = ConditionCheck::builder()
             .table_name(&self.name)
             .set_key(Some(Key::deleted_account(profile.id).attributes()))
             .condition_expression("attribute_not_exists(pk)");
-        let put = TransactWriteItem::builder().put(put.build().map_err(broken)?).build();
-        let alive = TransactWriteItem::builder().condition_check(alive.build().map_err(broken)?).build();
-        Ok(self.transact(&[alive, put]).await?.map_or_else(|refused| !refused.contains(&0), |()| true))
+        let put = self.put(item::from_profile(profile), true)?;
+        let alive = TransactWriteItem::builder().condition_check(alive.build().map_err(StoreError::internal)?).build();
+        Ok(match self.transact(&[alive, put]).await? {
+            TransactOutcome::Cancelled(cancelled) => !cancelled.contains(&0),
+            _ => true,
+        })
     }
 
-    /// Renames a user whose profile is at `version`; `None` where it has changed or gone.
+    /// Renames a user. Returns `None` if the profile has changed since it was read, or was deleted.
     pub async fn rename_user(&self, profile: &Profile, name: PersonName) -> Result<Option<Profile>, StoreError> {
-        // A transaction, though of one action: its token tells a repetition of the call from another's change.
+        // A transaction of one action: its token distinguishes a retry of the call from the change of another caller.
         let update = Update::builder()
             .table_name(&self.name)
             .set_key(Some(Key::profile(profile.id).attributes()))
@@ -38,16 +37,14 @@ impl Table {
             .expression_attribute_values(":version", n(profile.version))
             .expression_attribute_values(":next", n(profile.version + 1))
             .build()
-            .map_err(broken)?;
+            .map_err(StoreError::internal)?;
         let action = TransactWriteItem::builder().update(update).build();
-        Ok(match self.transact(&[action]).await? {
-            Ok(()) => Some(Profile { name, version: profile.version + 1, ..profile.clone() }),
-            Err(_) => None,
-        })
+        let committed = self.transact(&[action]).await?.is_committed();
+        Ok(committed.then(|| Profile { name, version: profile.version + 1, ..profile.clone() }))
     }
 
-    /// Notes that a password reset begins: should nobody write how it ended, all sessions are over half a minute later.
-    /// False where another may be under way.
+    /// Records the start of a password reset. If its outcome is not recorded within half a minute, all earlier sessions
+    /// end. Returns false if another reset may be in progress.
     pub async fn begin_reset(&self, profile: &Profile, now: Timestamp) -> Result<bool, StoreError> {
         let update = self.update_profile(profile.id).expression_attribute_values(":now", n(now.millis()));
         let update = match profile.reset_begun_at {
@@ -55,7 +52,7 @@ impl Table {
                 .update_expression("SET reset_begun_at = :now")
                 .condition_expression("attribute_exists(pk) AND attribute_not_exists(reset_begun_at)"),
             Some(before) if before + Profile::RESET_LASTS > now => return Ok(false),
-            // Cut off. What it ended stays so.
+            // An interrupted reset: the sessions that it ended stay ended.
             Some(before) => update
                 .update_expression("SET reset_begun_at = :now, signed_out_before = :over")
                 .condition_expression(
@@ -67,7 +64,7 @@ impl Table {
         applied(update).await
     }
 
-    /// Says that the password reset that began at `begun_at` changed nothing.
+    /// Records that the password reset which began at `begun_at` changed nothing.
     pub async fn drop_reset(&self, user: UserId, begun_at: Timestamp) -> Result<(), StoreError> {
         let update = self
             .update_profile(user)
@@ -77,7 +74,7 @@ impl Table {
         applied(update).await.map(|_| ())
     }
 
-    /// Ends every session that began at or before `now`.
+    /// Ends all sessions that began at or before `now`.
     pub async fn end_all_sessions(&self, user: UserId, now: Timestamp) -> Result<(), StoreError> {
         let update = self
             .update_profile(user)
@@ -86,11 +83,11 @@ impl Table {
                 "attribute_exists(pk) AND (attribute_not_exists(signed_out_before) OR signed_out_before <= :now)",
             )
             .expression_attribute_values(":now", n(now.secs()));
-        // Not applied: no profile and so no session, or one that ends them later still.
+        // If the condition fails, there is no profile and so no session, or a later end is recorded.
         applied(update).await.map(|_| ())
     }
 
-    /// Ends one session. `forget_at`: when no token of it can be valid any more.
+    /// Ends one session. `forget_at`: the time when all its tokens have expired.
     pub async fn end_session(&self, user: UserId, origin_jti: Uuid, forget_at: Timestamp) -> Result<(), StoreError> {
         let mut item = Key::ended_session(user, origin_jti).attributes();
         item.insert("expires_at".into(), n(forget_at.secs()));
@@ -98,7 +95,8 @@ impl Table {
         put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutItem", e))
     }
 
-    /// Keeps the hash of a password until `expires_at`: the pool does not check one before the e-mail is confirmed.
+    /// Stores the password hash of a sign-up until `expires_at`. The pool does not verify a password before the e-mail
+    /// is confirmed.
     pub async fn keep_sign_up(&self, user: UserId, hash: &str, expires_at: Timestamp) -> Result<(), StoreError> {
         let mut item = Key::sign_up(user).attributes();
         item.insert("password_hash".into(), s(hash));
@@ -123,12 +121,12 @@ impl Table {
 }
 
 impl crate::Items {
-    /// The password hash that stands at [`Key::sign_up`].
+    /// Returns the password hash at [`Key::sign_up`].
     pub fn sign_up_hash(&self, user: UserId) -> Option<&str> {
         self.get(&Key::sign_up(user))?.get("password_hash")?.as_s().ok().map(String::as_str)
     }
 
-    /// The sum of the counters that were read with [`Table::usage_keys`].
+    /// Returns the sum of the counters at [`Table::usage_keys`].
     pub fn usage(&self, user: UserId) -> Result<Usage, StoreError> {
         Table::usage_keys(user).filter_map(|key| self.get(&key)).try_fold(Usage::default(), |sum, item| {
             let part = item::usage(item)?;
@@ -137,7 +135,7 @@ impl crate::Items {
     }
 }
 
-/// Whether an update was made; false where its condition did not hold.
+/// Sends a conditional update. Returns false if its condition did not hold.
 pub(crate) async fn applied(update: UpdateItemFluentBuilder) -> Result<bool, StoreError> {
     match update.send().await {
         Ok(_) => Ok(true),

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use tintype_model::{JobId, Timestamp};
 
 use crate::StoreError;
+use crate::retries::LogRetries;
 
-/// The queue that jobs are worked from. A message names a job and nothing else that matters.
+/// The queue of jobs. A message contains only the id of its job and a time.
 #[derive(Debug, Clone)]
 pub struct JobQueue {
     client: Client,
@@ -17,20 +18,20 @@ pub struct JobQueue {
 #[derive(Debug, Clone, Copy)]
 pub struct JobMessage {
     pub job: JobId,
-    /// When the request that began the job was at work.
+    /// The time of the request that began the job.
     pub sent_at: Timestamp,
 }
 
-/// A message as it is sent.
+/// The body of a message.
 #[derive(Serialize, Deserialize)]
 struct Body {
     job: String,
-    /// Milliseconds.
+    /// In milliseconds since 1970.
     sent_at: i64,
 }
 
 impl JobMessage {
-    /// `None`: not a message of this queue.
+    /// Returns `None` for an invalid message.
     pub fn parse(body: &str) -> Option<Self> {
         let body: Body = serde_json::from_str(body).ok()?;
         Some(Self { job: body.job.parse().ok()?, sent_at: Timestamp::from_millis(body.sent_at) })
@@ -39,10 +40,11 @@ impl JobMessage {
 
 impl JobQueue {
     pub fn new(config: &aws_config::SdkConfig, url: impl Into<String>) -> Self {
-        Self { client: Client::new(config), url: url.into() }
+        let config = aws_sdk_sqs::config::Builder::from(config).interceptor(LogRetries).build();
+        Self { client: Client::from_conf(config), url: url.into() }
     }
 
-    /// Has a job worked on after `delay`, in whole seconds, at most 15 minutes.
+    /// Sends a message, which is delivered after `delay`: whole seconds, at most 15 minutes.
     pub async fn send(&self, message: JobMessage, delay: Duration) -> Result<(), StoreError> {
         let body = Body { job: message.job.to_string(), sent_at: message.sent_at.millis() };
         let body = serde_json::to_string(&body).map_err(|e| StoreError::Internal(e.to_string()))?;

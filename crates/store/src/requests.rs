@@ -1,40 +1,76 @@
-//! Notes of requests that are more than one transaction, and that their clients may repeat.
+//! Idempotency records: what a request with an `Idempotency-Key` did, for its retries.
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use tintype_model::{FirstRequest, Idempotency, Timestamp};
 
-use crate::images::broken;
 use crate::item::{self, n, s};
 use crate::key::Key;
-use crate::table::{Transacted, backoff};
+use crate::table::{TransactOutcome, backoff};
 use crate::{StoreError, Table};
 
-/// Where a request with an idempotency key stands.
+/// The state of a request with an idempotency key.
 #[derive(Debug)]
 pub enum Begun {
-    /// It is this call's to do, or to finish where an earlier one was cut off.
+    /// This call performs the request, or finishes it after an earlier call was interrupted.
     Mine(FirstRequest),
-    /// It was done, with these outcomes.
+    /// The request was performed, with these outcomes.
     Done(FirstRequest, String),
-    /// Another call is at work on it.
+    /// Another call is performing the request.
     AtWork(FirstRequest),
 }
 
-/// A function that has not ended its request by then is not running any more: Lambda stops it after 29 s.
+/// For how long a request can be repeated with its idempotency key.
+const REPEATABLE: Duration = Duration::from_secs(24 * 3600);
+
+/// After this the function that began a request is no longer running: its timeout is 29 s.
 const LEASE: Duration = Duration::from_secs(35);
 
 impl Table {
-    /// Notes that a request is at work; one that was cut off can be taken up again when its time is over.
+    /// The action that writes the record of a request. Its condition fails if the record exists. `lease`: until when the
+    /// request may be in progress, if it takes more than this transaction.
+    pub(crate) fn put_idempotency_record(
+        &self,
+        request: &Idempotency,
+        lease: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut record = Key::first_request(request).attributes();
+        record.insert("body".into(), s(request.body()));
+        record.insert("started_at".into(), n(now.millis()));
+        record.insert("expires_at".into(), n((now + REPEATABLE).secs()));
+        if let Some(lease) = lease {
+            record.insert("lease".into(), n(lease.millis()));
+        }
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(record))
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":now", n(now.secs()));
+        Ok(TransactWriteItem::builder().put(put.build().map_err(StoreError::internal)?).build())
+    }
+
+    /// Reads the record of a request that was performed before. If the record expired meanwhile, the service counts as
+    /// unavailable: the client's next retry performs the request.
+    pub(crate) async fn idempotency_record(&self, request: Option<&Idempotency>) -> Result<FirstRequest, StoreError> {
+        let key = request
+            .map(Key::first_request)
+            .ok_or_else(|| StoreError::internal("a record without an idempotency key"))?;
+        let record = self.read([key.clone()]).await?.get(&key).map(item::first_request).transpose()?;
+        record.ok_or_else(|| StoreError::Unavailable("the idempotency record expired".into()))
+    }
+
+    /// Records that a request is in progress. An interrupted request can be taken over when its lease has expired.
     pub async fn begin_request(&self, request: &Idempotency, now: Timestamp) -> Result<Begun, StoreError> {
         let key = Key::first_request(request);
         for attempt in 1..=crate::table::TRIES {
-            match self.try_transact(&[self.note_first_request(request, Some(now + LEASE), now)?]).await? {
-                Transacted::Done => {
+            match self.transact_once(&[self.put_idempotency_record(request, Some(now + LEASE), now)?]).await? {
+                TransactOutcome::Committed => {
                     return Ok(Begun::Mine(FirstRequest { body: request.body(), started_at: now }));
                 }
-                Transacted::Contended => {}
-                Transacted::Refused(_) => {
+                TransactOutcome::Conflict => {}
+                TransactOutcome::Cancelled(_) => {
                     let items = self.read([key.clone()]).await?;
                     let Some(item) = items.get(&key) else { continue };
                     let first = item::first_request(item)?;
@@ -42,20 +78,22 @@ impl Table {
                         return Ok(Begun::Done(first, outcomes.clone()));
                     }
                     let lease = item.get("lease").and_then(|lease| lease.as_n().ok()).map_or("0", String::as_str);
-                    if lease.parse::<i64>().map_err(broken)? > now.millis() || first.body != request.body() {
+                    if lease.parse::<i64>().map_err(StoreError::internal)? > now.millis()
+                        || first.body != request.body()
+                    {
                         return Ok(Begun::AtWork(first));
                     }
-                    if self.take_up(&key, lease, now).await? {
+                    if self.take_over(&key, lease, now).await? {
                         return Ok(Begun::Mine(first));
                     }
                 }
             }
             backoff(attempt).await;
         }
-        Err(StoreError::Unavailable("a request's note is contended".into()))
+        Err(StoreError::Unavailable("the idempotency record is contended".into()))
     }
 
-    async fn take_up(&self, key: &Key, lease: &str, now: Timestamp) -> Result<bool, StoreError> {
+    async fn take_over(&self, key: &Key, lease: &str, now: Timestamp) -> Result<bool, StoreError> {
         let update = self
             .client
             .update_item()
@@ -68,7 +106,7 @@ impl Table {
         crate::profiles::applied(update).await
     }
 
-    /// Notes what became of a request, for its repetitions; `None`: a repetition is to finish it.
+    /// Records the outcomes of a request for its retries. `None`: the next retry finishes the request.
     pub async fn end_request(&self, request: &Idempotency, outcomes: Option<&str>) -> Result<(), StoreError> {
         let update = self
             .client

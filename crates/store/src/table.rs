@@ -3,15 +3,17 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
 use tintype_model::{Image, ImageId, Plan, PlanName, Profile, UserId};
 
 use crate::StoreError;
 use crate::item::{self, Item};
 use crate::key::Key;
+use crate::retries::LogRetries;
 
-/// The one table.
+/// The DynamoDB table.
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) client: Client,
@@ -19,32 +21,73 @@ pub struct Table {
     pub(crate) feed_shards: u8,
 }
 
-/// What a strongly consistent read found.
+/// The items of a strongly consistent read, by key.
 #[derive(Debug, Default)]
 pub struct Items(HashMap<Key, Item>);
 
-/// What became of a transaction.
-pub(crate) enum Transacted {
-    Done,
+/// The result of a transaction.
+#[derive(Debug)]
+pub(crate) enum TransactOutcome {
+    Committed,
     /// The conditions of these actions, by index, did not hold. Nothing was written.
-    Refused(Vec<usize>),
-    /// Another transaction was at work on one of the items. Nothing was written.
-    Contended,
+    Cancelled(Vec<usize>),
+    /// Another transaction was in progress on one of the items. Nothing was written.
+    Conflict,
 }
 
-/// DynamoDB's bound on keys in one BatchGetItem.
+impl TransactOutcome {
+    pub(crate) fn is_committed(&self) -> bool {
+        matches!(self, Self::Committed)
+    }
+}
+
+/// The most keys of a BatchGetItem.
 const BATCH_GET_KEYS: usize = 100;
 
-/// How often a throttled or contended call is tried before it is given up as unavailable.
+/// The attempts of a throttled or conflicting call before the table counts as unavailable.
 pub(crate) const TRIES: u32 = 8;
 
+/// The most queries for one page of a list. A filter, or expired items, can exclude most of what they read.
+const PAGE_QUERIES: u32 = 10;
+
+/// The most items that one of them reads.
+const PAGE_ITEMS: i32 = 1000;
+
+/// Reads a page of at most `limit` items that match the filter of `query`, with at most [`PAGE_QUERIES`] queries.
+/// Returns the key after which the next page begins.
+pub(crate) async fn read_page(
+    mut query: QueryFluentBuilder,
+    limit: usize,
+) -> Result<(Vec<Item>, Option<Key>), StoreError> {
+    let mut items = Vec::new();
+    // One more than the page, to know if more follow.
+    let mut looked_at = i32::try_from(limit + 1).unwrap_or(PAGE_ITEMS);
+    for _ in 0..PAGE_QUERIES {
+        let answer = query.clone().limit(looked_at).send().await.map_err(|e| StoreError::from_sdk("Query", e))?;
+        items.extend(answer.items.unwrap_or_default());
+        if items.len() > limit {
+            items.truncate(limit);
+            let next = items.last().map(item::key).transpose()?;
+            return Ok((items, next));
+        }
+        if answer.last_evaluated_key.is_none() {
+            return Ok((items, None));
+        }
+        query = query.set_exclusive_start_key(answer.last_evaluated_key);
+        looked_at = looked_at.saturating_mul(4).min(PAGE_ITEMS);
+    }
+    let next = query.get_exclusive_start_key().as_ref().map(item::key).transpose()?;
+    Ok((items, next))
+}
+
 impl Table {
-    /// `feed_shards`: over how many partitions the public feed is spread. May grow, never shrink.
+    /// `feed_shards`: the number of partitions of the public feed. It can grow, never shrink.
     pub fn new(config: &aws_config::SdkConfig, name: impl Into<String>, feed_shards: u8) -> Self {
-        Self { client: Client::new(config), name: name.into(), feed_shards: feed_shards.max(1) }
+        let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(LogRetries).build();
+        Self { client: Client::from_conf(config), name: name.into(), feed_shards: feed_shards.max(1) }
     }
 
-    /// Reads items by key, strongly consistent, a call for each hundred.
+    /// Reads items by key, strongly consistent, 100 in a call.
     pub async fn read(&self, keys: impl IntoIterator<Item = Key>) -> Result<Items, StoreError> {
         let mut keys: Vec<Key> = keys.into_iter().collect();
         keys.sort_unstable();
@@ -57,7 +100,7 @@ impl Table {
                 .consistent_read(true)
                 .set_keys(Some(keys.iter().map(Key::attributes).collect()))
                 .build()
-                .map_err(|e| StoreError::Internal(e.to_string()))?;
+                .map_err(StoreError::internal)?;
             let answer = self
                 .client
                 .batch_get_item()
@@ -82,8 +125,8 @@ impl Table {
         Ok(Items(found))
     }
 
-    /// A page of everything there is, strongly consistent, with the key of its last item where more follow. For the
-    /// audit alone.
+    /// Reads a page of the whole table, strongly consistent, for the audit. Returns the key of its last item if more
+    /// follow.
     pub(crate) async fn scan(&self, after: Option<Key>, limit: i32) -> Result<(Vec<Item>, Option<Key>), StoreError> {
         let scan = self.client.scan().table_name(&self.name).consistent_read(true).limit(limit);
         let scan = scan.set_exclusive_start_key(after.map(|key| key.attributes()));
@@ -92,7 +135,7 @@ impl Table {
         Ok((answer.items.unwrap_or_default(), last))
     }
 
-    /// A page of a user's images, expired ones too, as [`Self::scan`] gives them.
+    /// Reads a page of a user's images, also expired ones; returns like [`Self::scan`].
     pub(crate) async fn images_page(
         &self,
         owner: UserId,
@@ -112,10 +155,24 @@ impl Table {
         Ok((answer.items.unwrap_or_default(), last))
     }
 
-    /// One try at writing all of `actions` or none. A lost answer is no matter: the SDK repeats the call with the same token.
-    pub(crate) async fn try_transact(&self, actions: &[TransactWriteItem]) -> Result<Transacted, StoreError> {
+    /// The action that writes an item. `new`: on condition that it does not exist.
+    pub(crate) fn put(&self, item: Item, new: bool) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder().table_name(&self.name).set_item(Some(item));
+        let put = put.set_condition_expression(new.then(|| "attribute_not_exists(pk)".to_owned()));
+        Ok(TransactWriteItem::builder().put(put.build().map_err(StoreError::internal)?).build())
+    }
+
+    /// The action that deletes an item.
+    pub(crate) fn delete(&self, key: Key) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder().table_name(&self.name).set_key(Some(key.attributes()));
+        Ok(TransactWriteItem::builder().delete(delete.build().map_err(StoreError::internal)?).build())
+    }
+
+    /// Makes one attempt to apply all of `actions` or none. A lost response does no harm: the SDK repeats the call with
+    /// the same token.
+    pub(crate) async fn transact_once(&self, actions: &[TransactWriteItem]) -> Result<TransactOutcome, StoreError> {
         let sent = self.client.transact_write_items().set_transact_items(Some(actions.to_vec())).send().await;
-        let Err(error) = sent else { return Ok(Transacted::Done) };
+        let Err(error) = sent else { return Ok(TransactOutcome::Committed) };
         if let SdkError::ServiceError(service) = &error
             && let TransactWriteItemsError::TransactionCanceledException(cancelled) = service.err()
         {
@@ -123,28 +180,27 @@ impl Table {
             let with = |code| reasons.iter().enumerate().filter(move |(_, c)| **c == code).map(|(i, _)| i);
             let refused: Vec<usize> = with("ConditionalCheckFailed").collect();
             if !refused.is_empty() {
-                return Ok(Transacted::Refused(refused));
+                return Ok(TransactOutcome::Cancelled(refused));
             }
-            const PASSING: [&str; 4] =
+            const TRANSIENT: [&str; 4] =
                 ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"];
-            if PASSING.iter().any(|code| with(code).next().is_some()) {
-                return Ok(Transacted::Contended);
+            if TRANSIENT.iter().any(|code| with(code).next().is_some()) {
+                return Ok(TransactOutcome::Conflict);
             }
             return Err(StoreError::Internal(format!("TransactWriteItems: cancelled: {reasons:?}")));
         }
         match StoreError::from_sdk("TransactWriteItems", error) {
-            StoreError::Unavailable(text) if text.contains("TransactionInProgress") => Ok(Transacted::Contended),
+            StoreError::Unavailable(text) if text.contains("TransactionInProgress") => Ok(TransactOutcome::Conflict),
             error => Err(error),
         }
     }
 
-    /// Like [`Self::try_transact`], again while contended. `Err`: the actions whose conditions did not hold.
-    pub(crate) async fn transact(&self, actions: &[TransactWriteItem]) -> Result<Result<(), Vec<usize>>, StoreError> {
+    /// Like [`Self::transact_once`], but retries conflicts: it never returns [`TransactOutcome::Conflict`].
+    pub(crate) async fn transact(&self, actions: &[TransactWriteItem]) -> Result<TransactOutcome, StoreError> {
         for attempt in 1..=TRIES {
-            match self.try_transact(actions).await? {
-                Transacted::Done => return Ok(Ok(())),
-                Transacted::Refused(refused) => return Ok(Err(refused)),
-                Transacted::Contended => backoff(attempt).await,
+            match self.transact_once(actions).await? {
+                TransactOutcome::Conflict => backoff(attempt).await,
+                outcome => return Ok(outcome),
             }
         }
         Err(StoreError::Unavailable("TransactWriteItems: contended".into()))
@@ -173,7 +229,7 @@ impl Items {
     }
 }
 
-/// Waits before try `attempt + 1`: a random part of 20 ms doubled with each try, at most 1.28 s.
+/// Waits before attempt `attempt + 1`: a random part of 20 ms, doubled with each attempt, at most 1.28 s.
 pub(crate) async fn backoff(attempt: u32) {
     let most = 20 << attempt.min(6);
     tokio::time::sleep(Duration::from_millis(1 + random_below(most))).await;

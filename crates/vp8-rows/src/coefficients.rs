@@ -1,28 +1,28 @@
-//! Coefficients of a macroblock (RFC 6386, sections 13 and 14.1 to 14.3).
+//! DCT coefficients of a macroblock: decoding (RFC 6386, section 13) and dequantization (14.1).
 
-use crate::bools::Bools;
-use crate::header::{Position, Positions, Segment};
-use crate::transform::second_order;
+use crate::bool_decoder::BoolDecoder;
+use crate::header::{CoeffPosition, CoeffPositions, Segment};
+use crate::transform::{Block, inverse_wht};
 
-/// Blocks of a macroblock: sixteen of luminance, and four of each chrominance.
+/// Blocks of a macroblock: 16 of Y, 4 of U and 4 of V.
 pub(crate) const BLOCKS: usize = 24;
 
-/// The bits of blocks of chrominance where each block has one.
-const CHROMINANCE_BITS: u32 = 0xFF_0000;
+/// The U and V blocks in a mask of one bit a block.
+const UV_BITS: u32 = 0xFF_0000;
 
-/// Kinds of blocks as the probabilities have them.
-const LUMINANCE_AFTER_SECOND: usize = 0;
-const SECOND: usize = 1;
-const CHROMINANCE: usize = 2;
-const LUMINANCE: usize = 3;
+/// Block types, the first index of the coefficient probabilities (section 13.3).
+const Y_AFTER_Y2: usize = 0;
+const Y2: usize = 1;
+const UV: usize = 2;
+const Y_WITH_DC: usize = 3;
 
-/// The row and column of each block at the edges of a macroblock.
-const PLACES: [(u8, u8); BLOCKS] = {
-    let mut places = [(0, 0); BLOCKS];
+/// The index of each block in the left and the above [`NonZeroContext`].
+const CONTEXT_OF_BLOCK: [(u8, u8); BLOCKS] = {
+    let mut contexts = [(0, 0); BLOCKS];
     let mut index = 0;
     while index < BLOCKS {
         let at = index as u8;
-        places[index] = if at < 16 {
+        contexts[index] = if at < 16 {
             (at / 4, at % 4)
         } else {
             let plane = 4 + (at - 16) / 4 * 2;
@@ -30,184 +30,181 @@ const PLACES: [(u8, u8); BLOCKS] = {
         };
         index += 1;
     }
-    places
+    contexts
 };
 
-/// Probabilities of the further bits of large values.
-const CATEGORIES: [&[u8]; 4] = [
+/// Probabilities of the extra bits of `dct_cat3` to `dct_cat6` (section 13.2).
+const DCT_CAT_PROBS: [&[u8]; 4] = [
     &[173, 148, 140],
     &[176, 155, 140, 135],
     &[180, 157, 141, 134, 130],
     &[254, 254, 243, 230, 196, 177, 153, 140, 133, 130, 129],
 ];
 
-/// A block's coefficients, row by row, multiplied already.
-pub(crate) type Block = [i16; 16];
-
-/// How much of a block is not zero.
+/// Which coefficients of a block may be non-zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
-pub(crate) enum Extent {
+pub(crate) enum NonZero {
     #[default]
-    Nothing,
-    /// The first coefficient.
-    First,
-    /// The first three at most, of luminance.
-    Few,
-    /// Any.
-    Any,
+    None,
+    /// The DC coefficient.
+    DcOnly,
+    /// The first three in zigzag order, of Y.
+    First3,
+    All,
 }
 
-/// The coefficients of one macroblock at a time.
-pub(crate) struct Residue {
-    /// All zero between macroblocks: whoever uses a block clears it.
+/// The dequantized coefficients of the current macroblock.
+pub(crate) struct Coefficients {
+    /// All zero between macroblocks: the user of a block clears it.
     blocks: [Block; BLOCKS],
-    /// Which are [`Extent::Any`], [`Extent::Few`] and [`Extent::First`], a bit each.
-    many: u32,
-    few: u32,
-    one: u32,
+    /// Masks of the blocks that are [`NonZero::All`], [`NonZero::First3`] and [`NonZero::DcOnly`].
+    all: u32,
+    first3: u32,
+    dc_only: u32,
 }
 
-/// Which of the blocks at an edge of a macroblock have coefficients: four of luminance, two of each
-/// chrominance, and the one of second order, which outlives macroblocks without one.
-pub(crate) type Edge = [u8; 9];
+/// Flags for the blocks at an edge of a macroblock that have coefficients (section 13.3): four of Y, two
+/// of U, two of V, and Y2, which macroblocks without Y2 leave unchanged.
+pub(crate) type NonZeroContext = [u8; 9];
 
-/// The edge of a macroblock without coefficients.
+/// Sets the context of a macroblock without coefficients.
 #[inline(always)]
-pub(crate) fn clear(edge: &mut Edge, has_second: bool) {
-    edge[..8].fill(0);
-    if has_second {
-        edge[8] = 0;
+pub(crate) fn clear(context: &mut NonZeroContext, has_y2: bool) {
+    context[..8].fill(0);
+    if has_y2 {
+        context[8] = 0;
     }
 }
 
-impl Residue {
+impl Coefficients {
     pub(crate) fn new() -> Self {
-        Self { blocks: [[0; 16]; BLOCKS], many: 0, few: 0, one: 0 }
+        Self { blocks: [[0; 16]; BLOCKS], all: 0, first3: 0, dc_only: 0 }
     }
 
-    /// A block and how much of it there is.
+    /// A block and its non-zero coefficients.
     #[inline(always)]
-    pub(crate) fn block(&mut self, index: usize) -> (&mut Block, Extent) {
+    pub(crate) fn block(&mut self, index: usize) -> (&mut Block, NonZero) {
         let bit = 1 << index;
-        let extent = match () {
-            () if self.many & bit != 0 => Extent::Any,
-            () if self.few & bit != 0 => Extent::Few,
-            () if self.one & bit != 0 => Extent::First,
-            () => Extent::Nothing,
+        let non_zero = match () {
+            () if self.all & bit != 0 => NonZero::All,
+            () if self.first3 & bit != 0 => NonZero::First3,
+            () if self.dc_only & bit != 0 => NonZero::DcOnly,
+            () => NonZero::None,
         };
-        (&mut self.blocks[index], extent)
+        (&mut self.blocks[index], non_zero)
     }
 
-    /// Which blocks are how full, a bit each.
+    /// Masks of blocks by their non-zero coefficients.
     #[inline(always)]
-    pub(crate) fn extents(&self) -> [(u32, Extent); 3] {
-        [(self.many, Extent::Any), (self.few, Extent::Few), (self.one, Extent::First)]
+    pub(crate) fn non_zero_masks(&self) -> [(u32, NonZero); 3] {
+        [(self.all, NonZero::All), (self.first3, NonZero::First3), (self.dc_only, NonZero::DcOnly)]
     }
 
-    /// Reads a macroblock's coefficients and tells whether there are any.
+    /// Reads a macroblock's coefficients; returns true if any is non-zero.
     #[inline(always)]
     pub(crate) fn read(
         &mut self,
-        bits: &mut Bools<'_>,
-        probabilities: &Positions,
+        bits: &mut BoolDecoder<'_>,
+        positions: &CoeffPositions,
         segment: &Segment,
-        has_second: bool,
-        above: &mut Edge,
-        left: &mut Edge,
+        has_y2: bool,
+        above: &mut NonZeroContext,
+        left: &mut NonZeroContext,
     ) -> bool {
         let mut reader = *bits;
         let mut first = 0;
-        let mut kind = LUMINANCE;
-        if has_second {
-            let mut second = [0; 16];
+        let mut kind = Y_WITH_DC;
+        if has_y2 {
+            let mut y2 = [0; 16];
             let context = usize::from(above[8] + left[8]);
-            let end = read_block(&mut reader, &probabilities[SECOND], context, 0, segment.second, &mut second);
+            let end = read_block(&mut reader, &positions[Y2], context, 0, segment.y2_quant, &mut y2);
             above[8] = u8::from(end > 0);
             left[8] = above[8];
-            for (block, first) in self.blocks.iter_mut().zip(second_order(&second, end > 1)) {
+            for (block, first) in self.blocks.iter_mut().zip(inverse_wht(&y2, end > 1)) {
                 block[0] = first;
             }
-            (first, kind) = (1, LUMINANCE_AFTER_SECOND);
+            (first, kind) = (1, Y_AFTER_Y2);
         }
-        let mut factors = segment.luminance;
-        let (mut beyond_three, mut beyond_one, mut firsts) = (0, 0, 0);
-        for (index, (block, &(row, column))) in self.blocks.iter_mut().zip(&PLACES).enumerate() {
+        let mut quant = segment.y_quant;
+        let (mut past_3, mut past_1, mut dc) = (0, 0, 0);
+        for (index, (block, &(row, column))) in self.blocks.iter_mut().zip(&CONTEXT_OF_BLOCK).enumerate() {
             if index == 16 {
-                (first, kind, factors) = (0, CHROMINANCE, segment.chrominance);
+                (first, kind, quant) = (0, UV, segment.uv_quant);
             }
             let (above, left) = (&mut above[usize::from(column)], &mut left[usize::from(row)]);
             let context = usize::from(*above + *left);
-            let end = read_block(&mut reader, &probabilities[kind], context, first, factors, block);
+            let end = read_block(&mut reader, &positions[kind], context, first, quant, block);
             let found = u8::from(usize::from(end) > first);
             (*above, *left) = (found, found);
-            // Nobody can foresee these.
-            beyond_three |= u32::from(end > 3) << index;
-            beyond_one |= u32::from(end > 1) << index;
-            firsts |= u32::from(block[0] != 0) << index;
+            // These are unpredictable, so avoid branches.
+            past_3 |= u32::from(end > 3) << index;
+            past_1 |= u32::from(end > 1) << index;
+            dc |= u32::from(block[0] != 0) << index;
         }
         *bits = reader;
-        self.many = beyond_three | beyond_one & CHROMINANCE_BITS;
-        self.few = beyond_one & !self.many;
-        self.one = firsts & !beyond_one;
-        beyond_one | firsts != 0
+        self.all = past_3 | past_1 & UV_BITS;
+        self.first3 = past_1 & !self.all;
+        self.dc_only = dc & !past_1;
+        past_1 | dc != 0
     }
 }
 
-/// Reads one block and tells where it ends: one past the place of its last coefficient, or the
-/// place of the first to be read if there are none.
+/// Reads the tokens of one block (section 13.2). Returns the position after its last coefficient, or
+/// `first` if it has none.
 #[inline(always)]
 fn read_block(
-    bits: &mut Bools<'_>,
-    positions: &[Position; 16],
+    bits: &mut BoolDecoder<'_>,
+    positions: &[CoeffPosition; 16],
     context: usize,
     first: usize,
-    factors: [i32; 2],
+    quant: [i32; 2],
     out: &mut Block,
 ) -> u8 {
     let mut rest = positions[first & 1..].iter();
     let mut context = context.min(2);
     while let Some(mut position) = rest.next() {
-        let mut nodes = &position.nodes[context];
-        if !bits.bit(nodes[0]) {
+        let mut probs = &position.probs[context];
+        if !bits.read_bool(probs[0]) {
             return position.index;
         }
-        while !bits.bit(nodes[1]) {
+        while !bits.read_bool(probs[1]) {
             let Some(next) = rest.next() else { return 16 };
             position = next;
-            nodes = &position.nodes[0];
+            probs = &position.probs[0];
         }
-        let magnitude = if bits.bit(nodes[2]) {
+        let magnitude = if bits.read_bool(probs[2]) {
             context = 2;
-            large(bits, nodes)
+            read_large_value(bits, probs)
         } else {
             context = 1;
             1
         };
-        let value = bits.signed(magnitude) * factors[usize::from(position.index > 0)];
-        out[usize::from(position.place & 15)] = value as i16;
+        let value = bits.read_sign(magnitude) * quant[usize::from(position.index > 0)];
+        out[usize::from(position.zigzag & 15)] = value as i16;
     }
     16
 }
 
-/// A value of 2 or more, without its sign (section 13.2).
+/// The magnitude of a value of 2 or more (section 13.2).
 #[inline(always)]
-fn large(bits: &mut Bools<'_>, nodes: &[u8; 11]) -> i32 {
-    if !bits.bit(nodes[3]) {
-        return match bits.bit(nodes[4]) {
+fn read_large_value(bits: &mut BoolDecoder<'_>, probs: &[u8; 11]) -> i32 {
+    if !bits.read_bool(probs[3]) {
+        return match bits.read_bool(probs[4]) {
             false => 2,
-            true => 3 + i32::from(bits.bit(nodes[5])),
+            true => 3 + i32::from(bits.read_bool(probs[5])),
         };
     }
-    if !bits.bit(nodes[6]) {
-        return match bits.bit(nodes[7]) {
-            false => 5 + i32::from(bits.bit(159)),
-            true => 7 + 2 * i32::from(bits.bit(165)) + i32::from(bits.bit(145)),
+    if !bits.read_bool(probs[6]) {
+        return match bits.read_bool(probs[7]) {
+            false => 5 + i32::from(bits.read_bool(159)),
+            true => 7 + 2 * i32::from(bits.read_bool(165)) + i32::from(bits.read_bool(145)),
         };
     }
-    let category = match bits.bit(nodes[8]) {
-        false => usize::from(bits.bit(nodes[9])),
-        true => 2 + usize::from(bits.bit(nodes[10])),
+    let category = match bits.read_bool(probs[8]) {
+        false => usize::from(bits.read_bool(probs[9])),
+        true => 2 + usize::from(bits.read_bool(probs[10])),
     };
-    let further = CATEGORIES[category].iter().fold(0, |value, &chance| 2 * value + i32::from(bits.bit(chance)));
+    let further =
+        DCT_CAT_PROBS[category].iter().fold(0, |value, &chance| 2 * value + i32::from(bits.read_bool(chance)));
     further + 3 + (8 << category)
 }

@@ -1,13 +1,13 @@
-/// Why a picture was not decoded.
+/// Why a frame was not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The data ends before the picture does.
-    #[error("the data ends before the picture does")]
+    /// The data ends before the frame does.
+    #[error("the data ends before the frame does")]
     Truncated,
-    /// The data breaks the format in a way that leaves no picture.
+    /// The data is invalid.
     #[error("{0}")]
     Corrupt(&'static str),
-    /// Something that VP8 has and a still picture has not.
+    /// A valid VP8 feature that still images do not use.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
 }

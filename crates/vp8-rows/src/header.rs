@@ -1,286 +1,304 @@
 //! The header of a key frame (RFC 6386, sections 9 and 19.2).
 
-use crate::bools::Bools;
+use crate::bool_decoder::BoolDecoder;
 use crate::error::{Error, Result};
-use crate::tables::{AC_FACTORS, DC_FACTORS, DEFAULT_PROBABILITIES, Probabilities, UPDATE_PROBABILITIES};
+use crate::tables::{AC_QUANT, COEFF_UPDATE_PROBS, CoeffProbs, DC_QUANT, DEFAULT_COEFF_PROBS};
 
 const SEGMENTS: usize = 4;
 
-/// What is known before the first macroblock.
-pub(crate) struct Frame<'a> {
+/// The frame header (sections 9 and 19.2).
+pub(crate) struct FrameHeader<'a> {
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// What every macroblock's segment is read with, where that is in the data.
-    pub(crate) segment_map: Option<[u8; 3]>,
+    /// `mb_segment_tree_probs`, if macroblocks have a segment id (section 9.3).
+    pub(crate) segment_probs: Option<[u8; 3]>,
     pub(crate) segments: [Segment; SEGMENTS],
-    /// The loop filter is the one for luminance only.
+    /// The simple loop filter is used, which filters Y only (section 15.2).
     pub(crate) simple_filter: bool,
-    /// How likely it is that a macroblock has coefficients, where that is in the data.
-    pub(crate) skip: Option<u8>,
-    pub(crate) coefficients: Box<Positions>,
-    /// Where modes are read from.
-    pub(crate) modes: Bools<'a>,
-    /// Where coefficients are read from: row after row from the next, again from the first.
-    pub(crate) partitions: Vec<Bools<'a>>,
+    /// `prob_skip_false`, if macroblocks have `mb_skip_coeff` (section 9.11).
+    pub(crate) prob_skip_false: Option<u8>,
+    pub(crate) coeff_positions: Box<CoeffPositions>,
+    /// The rest of the first partition: the macroblock headers.
+    pub(crate) first_partition: BoolDecoder<'a>,
+    /// The DCT token partitions; rows of macroblocks use them in turn (section 9.5).
+    pub(crate) token_partitions: Vec<BoolDecoder<'a>>,
 }
 
-/// By kind of block and position of the coefficient; the bands that the format has are spelled out.
-pub(crate) type Positions = [[Position; 16]; 4];
+/// By block type and position, with the coefficient bands expanded.
+pub(crate) type CoeffPositions = [[CoeffPosition; 16]; 4];
 
-/// What is known of a coefficient before it is read.
+/// How the coefficient at one position is read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Position {
-    /// Probabilities by context and node.
-    pub(crate) nodes: [[u8; 11]; 3],
-    /// In the order of the data, and by rows of the block.
+pub(crate) struct CoeffPosition {
+    /// Probabilities by context and tree node.
+    pub(crate) probs: [[u8; 11]; 3],
+    /// Index in the order of the data, and in the rows of the block.
     pub(crate) index: u8,
-    pub(crate) place: u8,
+    pub(crate) zigzag: u8,
 }
 
-/// The band of each position (section 13.3).
-const BANDS: [usize; 16] = [0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7];
+/// `coeff_bands` (section 13.3).
+const COEFF_BANDS: [usize; 16] = [0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7];
 
-/// Where each coefficient in the order of the data is in its block (section 13).
+/// `zigzag` (section 13): the index in the block of each coefficient of the data.
 const ZIGZAG: [u8; 16] = [0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15];
 
-/// What macroblocks of a segment have in common.
+/// Parameters of the macroblocks of a segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Segment {
-    /// What coefficients are multiplied by, the DC ones and the others.
-    pub(crate) luminance: [i32; 2],
-    pub(crate) second: [i32; 2],
-    pub(crate) chrominance: [i32; 2],
-    /// The filter where a macroblock is predicted whole, and where in its subblocks.
-    pub(crate) filters: [Strength; 2],
+    /// Dequantization factors: DC, AC (section 14.1).
+    pub(crate) y_quant: [i32; 2],
+    pub(crate) y2_quant: [i32; 2],
+    pub(crate) uv_quant: [i32; 2],
+    /// For macroblocks predicted whole, and for `B_PRED`.
+    pub(crate) filters: [LoopFilterParams; 2],
 }
 
-/// The loop filter's thresholds (section 15.4), none of which is 0 where there is a filter.
+/// Control parameters of the loop filter (section 15.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Strength {
-    /// Of an edge between subblocks; 4 more between macroblocks; 0 for no filter.
-    pub(crate) edge: u8,
-    pub(crate) interior: u8,
-    pub(crate) variance: u8,
+pub(crate) struct LoopFilterParams {
+    /// Of subblock edges, 4 more for macroblock edges; 0 disables the filter.
+    pub(crate) edge_limit: u8,
+    pub(crate) interior_limit: u8,
+    pub(crate) hev_threshold: u8,
 }
 
-/// The size and the length of the first partition, of the ten bytes that are not coded.
-pub(crate) fn start(chunk: &[u8]) -> Result<(usize, usize, usize)> {
+/// The uncompressed data chunk (section 9.1).
+pub(crate) struct UncompressedHeader {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) first_partition_size: usize,
+}
+
+/// Reads the first ten bytes of a key frame (section 9.1).
+pub(crate) fn uncompressed_header(chunk: &[u8]) -> Result<UncompressedHeader> {
     let bytes = chunk.first_chunk::<10>().ok_or(Error::Truncated)?;
     let tag = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
     if tag & 1 == 1 {
         return Err(Error::Corrupt("not a key frame"));
     }
     if bytes[3..6] != [0x9D, 0x01, 0x2A] {
-        return Err(Error::Corrupt("no start code"));
+        return Err(Error::Corrupt("missing start code"));
     }
     if tag >> 1 & 7 > 3 {
-        return Err(Error::Corrupt("an unknown version"));
+        return Err(Error::Corrupt("unknown version"));
     }
     if tag >> 4 & 1 == 0 {
         return Err(Error::Unsupported("a frame that is not shown"));
     }
-    // The two bits above each say how to stretch the picture, which nobody does.
+    // The two bits above each are the upscaling hint, which decoders ignore.
     let side = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]) & 0x3FFF);
     let (width, height) = (side(6), side(8));
     if width == 0 || height == 0 {
-        return Err(Error::Corrupt("a side of no pixels"));
+        return Err(Error::Corrupt("the width or height is 0"));
     }
-    Ok((width, height, (tag >> 5) as usize))
+    Ok(UncompressedHeader { width, height, first_partition_size: (tag >> 5) as usize })
 }
 
-impl<'a> Frame<'a> {
+impl<'a> FrameHeader<'a> {
     pub(crate) fn read(chunk: &'a [u8]) -> Result<Self> {
-        let (width, height, first) = start(chunk)?;
+        let UncompressedHeader { width, height, first_partition_size } = uncompressed_header(chunk)?;
         let rest = &chunk[10..];
-        let (first, rest) = rest.split_at_checked(first).ok_or(Error::Truncated)?;
-        let mut bits = Bools::new(first, false)?;
-        // Colours are always the same, and samples are always held to their range.
-        bits.number(2);
+        let (first, rest) = rest.split_at_checked(first_partition_size).ok_or(Error::Truncated)?;
+        let mut bits = BoolDecoder::new(first, false)?;
+        // color_space and clamping_type (section 9.2): neither changes the samples.
+        bits.read_literal(2);
         let segmentation = Segmentation::read(&mut bits);
-        let filter = Filter::read(&mut bits);
+        let filter = LoopFilterHeader::read(&mut bits);
         if bits.overrun() {
             return Err(Error::Truncated);
         }
-        let partitions = partitions(rest, 1 << bits.number(2), chunk.len() % 2 == 1)?;
-        let quantisers = Quantisers::read(&mut bits);
+        let partitions = partitions(rest, 1 << bits.read_literal(2), chunk.len() % 2 == 1)?;
+        let quant_indices = QuantIndices::read(&mut bits);
         let segments = std::array::from_fn(|index| {
-            let (base, level) = (quantisers.base, filter.level);
+            let (base, level) = (quant_indices.y_ac_qi, filter.level);
             let (base, level) = match &segmentation {
-                Some(Segmentation { absolute: true, quantisers, levels, .. }) => (quantisers[index], levels[index]),
-                Some(Segmentation { quantisers, levels, .. }) => (base + quantisers[index], level + levels[index]),
+                Some(Segmentation { absolute: true, quantizer_values, filter_levels, .. }) => {
+                    (quantizer_values[index], filter_levels[index])
+                }
+                Some(Segmentation { quantizer_values, filter_levels, .. }) => {
+                    (base + quantizer_values[index], level + filter_levels[index])
+                }
                 None => (base, level),
             };
-            quantisers.segment(base, filter.strengths(level))
+            quant_indices.segment(base, filter.params(level))
         });
-        // Whether probabilities outlive this frame: no other comes.
-        bits.flag();
-        let coefficients = positions(&read_probabilities(&mut bits));
-        let skip = bits.flag().then(|| bits.number(8) as u8);
+        // refresh_entropy_probs: no other frame follows.
+        bits.read_flag();
+        let coeff_positions = coeff_positions(&read_coeff_probs(&mut bits));
+        let prob_skip_false = bits.read_flag().then(|| bits.read_literal(8) as u8);
         Ok(Self {
             width,
             height,
-            segment_map: segmentation.and_then(|segmentation| segmentation.map),
+            segment_probs: segmentation.and_then(|segmentation| segmentation.tree_probs),
             segments,
             simple_filter: filter.simple,
-            skip,
-            coefficients,
-            modes: bits,
-            partitions,
+            prob_skip_false,
+            coeff_positions,
+            first_partition: bits,
+            token_partitions: partitions,
         })
     }
 }
 
-/// Section 9.3.
+/// Segment-based adjustments (section 9.3).
 struct Segmentation {
-    map: Option<[u8; 3]>,
-    /// The numbers replace those of the frame; else they are added.
+    tree_probs: Option<[u8; 3]>,
+    /// Values replace those of the frame; otherwise they are added.
     absolute: bool,
-    quantisers: [i32; SEGMENTS],
-    levels: [i32; SEGMENTS],
+    quantizer_values: [i32; SEGMENTS],
+    filter_levels: [i32; SEGMENTS],
 }
 
 impl Segmentation {
-    fn read(bits: &mut Bools<'_>) -> Option<Self> {
-        if !bits.flag() {
+    fn read(bits: &mut BoolDecoder<'_>) -> Option<Self> {
+        if !bits.read_flag() {
             return None;
         }
-        let (has_map, has_numbers) = (bits.flag(), bits.flag());
-        let mut segmentation = Self { map: None, absolute: true, quantisers: [0; SEGMENTS], levels: [0; SEGMENTS] };
+        let (has_map, has_numbers) = (bits.read_flag(), bits.read_flag());
+        let mut segmentation =
+            Self { tree_probs: None, absolute: true, quantizer_values: [0; SEGMENTS], filter_levels: [0; SEGMENTS] };
         if has_numbers {
-            segmentation.absolute = bits.flag();
-            segmentation.quantisers = std::array::from_fn(|_| bits.optional(7).unwrap_or(0));
-            segmentation.levels = std::array::from_fn(|_| bits.optional(6).unwrap_or(0));
+            segmentation.absolute = bits.read_flag();
+            segmentation.quantizer_values = std::array::from_fn(|_| bits.read_optional(7).unwrap_or(0));
+            segmentation.filter_levels = std::array::from_fn(|_| bits.read_optional(6).unwrap_or(0));
         }
         if has_map {
-            segmentation.map = Some(std::array::from_fn(|_| if bits.flag() { bits.number(8) as u8 } else { 255 }));
+            segmentation.tree_probs =
+                Some(std::array::from_fn(|_| if bits.read_flag() { bits.read_literal(8) as u8 } else { 255 }));
         }
         Some(segmentation)
     }
 }
 
-/// Sections 9.4 and 9.6 of the frame header: the loop filter.
-struct Filter {
+/// Loop filter type and levels (section 9.4).
+struct LoopFilterHeader {
     simple: bool,
     level: i32,
     sharpness: i32,
-    /// Added for any macroblock of a key frame, and for one that is predicted in subblocks.
+    /// `ref_frame_delta_update` of intra frames, and `mb_mode_delta_update` of `B_PRED`.
     deltas: [i32; 2],
 }
 
-impl Filter {
-    fn read(bits: &mut Bools<'_>) -> Self {
-        let simple = bits.flag();
-        let level = bits.number(6) as i32;
-        let sharpness = bits.number(3) as i32;
+impl LoopFilterHeader {
+    fn read(bits: &mut BoolDecoder<'_>) -> Self {
+        let simple = bits.read_flag();
+        let level = bits.read_literal(6) as i32;
+        let sharpness = bits.read_literal(3) as i32;
         let mut deltas = [0; 2];
-        if bits.flag() && bits.flag() {
-            // Four by the frame that is predicted from, four by mode; a key frame has the first of each.
-            let numbers: [i32; 8] = std::array::from_fn(|_| bits.optional(6).unwrap_or(0));
+        if bits.read_flag() && bits.read_flag() {
+            // Four by reference frame, four by mode; key frames use the first of each.
+            let numbers: [i32; 8] = std::array::from_fn(|_| bits.read_optional(6).unwrap_or(0));
             deltas = [numbers[0], numbers[4]];
         }
         Self { simple, level, sharpness, deltas }
     }
 
-    /// Section 15.4, of a segment with this level.
-    fn strengths(&self, level: i32) -> [Strength; 2] {
+    /// The parameters of a segment with this level (section 15.4).
+    fn params(&self, level: i32) -> [LoopFilterParams; 2] {
         if self.level == 0 {
-            return [Strength::default(); 2];
+            return [LoopFilterParams::default(); 2];
         }
-        [self.deltas[0], self.deltas[0] + self.deltas[1]].map(|delta| self.strength(level + delta))
+        [self.deltas[0], self.deltas[0] + self.deltas[1]].map(|delta| self.params_of_level(level + delta))
     }
 
-    fn strength(&self, level: i32) -> Strength {
+    fn params_of_level(&self, level: i32) -> LoopFilterParams {
         let level = level.clamp(0, 63);
         if level == 0 {
-            return Strength::default();
+            return LoopFilterParams::default();
         }
-        let interior = match self.sharpness {
+        let interior_limit = match self.sharpness {
             0 => level,
             1..=4 => (level >> 1).min(9 - self.sharpness),
             _ => (level >> 2).min(9 - self.sharpness),
         };
-        let interior = interior.max(1);
-        let variance = match level {
+        let interior_limit = interior_limit.max(1);
+        let hev_threshold = match level {
             40.. => 2,
             15.. => 1,
             _ => 0,
         };
-        Strength { edge: (2 * level + interior) as u8, interior: interior as u8, variance }
+        LoopFilterParams {
+            edge_limit: (2 * level + interior_limit) as u8,
+            interior_limit: interior_limit as u8,
+            hev_threshold,
+        }
     }
 }
 
-/// Section 9.6: an index for each kind of coefficient, but for the first relative to that.
-struct Quantisers {
-    base: i32,
-    luminance_dc: i32,
-    second: [i32; 2],
-    chrominance: [i32; 2],
+/// Dequantization indices (section 9.6); deltas are relative to `y_ac_qi`.
+struct QuantIndices {
+    y_ac_qi: i32,
+    y_dc_delta: i32,
+    y2_dc_delta: i32,
+    y2_ac_delta: i32,
+    uv_dc_delta: i32,
+    uv_ac_delta: i32,
 }
 
-impl Quantisers {
-    fn read(bits: &mut Bools<'_>) -> Self {
-        let base = bits.number(7) as i32;
-        let [luminance_dc, second_dc, second_ac, chrominance_dc, chrominance_ac] =
-            std::array::from_fn(|_| bits.optional(4).unwrap_or(0));
-        Self { base, luminance_dc, second: [second_dc, second_ac], chrominance: [chrominance_dc, chrominance_ac] }
+impl QuantIndices {
+    fn read(bits: &mut BoolDecoder<'_>) -> Self {
+        let y_ac_qi = bits.read_literal(7) as i32;
+        let [y_dc_delta, y2_dc_delta, y2_ac_delta, uv_dc_delta, uv_ac_delta] =
+            std::array::from_fn(|_| bits.read_optional(4).unwrap_or(0));
+        Self { y_ac_qi, y_dc_delta, y2_dc_delta, y2_ac_delta, uv_dc_delta, uv_ac_delta }
     }
 
-    /// Section 14.1, of a segment with this index.
-    fn segment(&self, base: i32, filters: [Strength; 2]) -> Segment {
-        let dc = |delta: i32, most: i32| i32::from(DC_FACTORS[(base + delta).clamp(0, most) as usize]);
-        let ac = |delta: i32| i32::from(AC_FACTORS[(base + delta).clamp(0, 127) as usize]);
+    /// The factors of a segment with this base index (section 14.1).
+    fn segment(&self, base: i32, filters: [LoopFilterParams; 2]) -> Segment {
+        let dc = |delta: i32, most: i32| i32::from(DC_QUANT[(base + delta).clamp(0, most) as usize]);
+        let ac = |delta: i32| i32::from(AC_QUANT[(base + delta).clamp(0, 127) as usize]);
         Segment {
-            luminance: [dc(self.luminance_dc, 127), ac(0)],
-            second: [2 * dc(self.second[0], 127), (ac(self.second[1]) * 155 / 100).max(8)],
-            // No factor above 132.
-            chrominance: [dc(self.chrominance[0], 117), ac(self.chrominance[1])],
+            y_quant: [dc(self.y_dc_delta, 127), ac(0)],
+            y2_quant: [2 * dc(self.y2_dc_delta, 127), (ac(self.y2_ac_delta) * 155 / 100).max(8)],
+            // Index 117 has the factor 132, the maximum.
+            uv_quant: [dc(self.uv_dc_delta, 117), ac(self.uv_ac_delta)],
             filters,
         }
     }
 }
 
-/// Section 13.4.
-fn read_probabilities(bits: &mut Bools<'_>) -> Probabilities {
-    let mut probabilities = DEFAULT_PROBABILITIES;
+/// Token probability updates (section 13.4).
+fn read_coeff_probs(bits: &mut BoolDecoder<'_>) -> CoeffProbs {
+    let mut probabilities = DEFAULT_COEFF_PROBS;
     let all = probabilities.as_flattened_mut().as_flattened_mut().as_flattened_mut();
-    let updates = UPDATE_PROBABILITIES.as_flattened().as_flattened().as_flattened();
+    let updates = COEFF_UPDATE_PROBS.as_flattened().as_flattened().as_flattened();
     for (probability, &update) in all.iter_mut().zip(updates) {
-        if bits.bit(update) {
-            *probability = bits.number(8) as u8;
+        if bits.read_bool(update) {
+            *probability = bits.read_literal(8) as u8;
         }
     }
     probabilities
 }
 
-fn positions(probabilities: &Probabilities) -> Box<Positions> {
-    let position = |kind: usize, index: usize| Position {
-        nodes: probabilities[kind][BANDS[index]],
+fn coeff_positions(probabilities: &CoeffProbs) -> Box<CoeffPositions> {
+    let position = |kind: usize, index: usize| CoeffPosition {
+        probs: probabilities[kind][COEFF_BANDS[index]],
         index: index as u8,
-        place: ZIGZAG[index],
+        zigzag: ZIGZAG[index],
     };
     Box::new(std::array::from_fn(|kind| std::array::from_fn(|index| position(kind, index))))
 }
 
-/// Section 9.5: sizes of all partitions but the last, then these.
+/// Token partitions (section 9.5): the sizes of all but the last, then their data.
 ///
-/// Like libwebp, which hardly any picture is looked at without, this takes a partition that is said
-/// to be longer than the data for as long as that is, and takes the zero that follows an odd chunk
-/// for a part of it.
-fn partitions(data: &[u8], count: usize, odd: bool) -> Result<Vec<Bools<'_>>> {
+/// Like libwebp, the de facto reference, accepts a partition that is longer than the data, and counts
+/// the padding byte of a chunk of odd length as data.
+fn partitions(data: &[u8], count: usize, odd: bool) -> Result<Vec<BoolDecoder<'_>>> {
     let (sizes, mut rest) = data.split_at_checked(3 * (count - 1)).ok_or(Error::Truncated)?;
     let mut padded = odd;
     let mut partitions = Vec::with_capacity(count);
     for size in sizes.as_chunks::<3>().0 {
         let size = u32::from_le_bytes([size[0], size[1], size[2], 0]) as usize;
-        // One that goes on past the data takes the zero, and leaves none after it.
+        // A partition that reaches past the data includes the padding byte.
         padded &= size <= rest.len();
         let (partition, after) = rest.split_at(size.min(rest.len()));
-        partitions.push(Bools::new(partition, false)?);
+        partitions.push(BoolDecoder::new(partition, false)?);
         rest = after;
     }
     if rest.is_empty() && !padded {
         return Err(Error::Truncated);
     }
-    partitions.push(Bools::new(rest, padded)?);
+    partitions.push(BoolDecoder::new(rest, padded)?);
     Ok(partitions)
 }

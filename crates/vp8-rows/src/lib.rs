@@ -1,9 +1,8 @@
-//! A decoder of lossy WebP pictures, which are single key frames of VP8 (RFC 6386), by rows: each
-//! is given out as soon as nothing changes it any more, so that what is held follows the width of
-//! the picture and not its size.
+//! A row-by-row decoder of lossy WebP, a single key frame of VP8 (RFC 6386). It returns rows as soon
+//! as they are final, so its memory grows with the width of the image, not with its size.
 //!
-//! Samples are those of the RFC, and so of libwebp, bit by bit. Neither container nor alpha is
-//! read: what is decoded is the payload of the chunk named `VP8 ` (RFC 9649, section 2.5).
+//! Samples are bit for bit those of the RFC and of libwebp. The input is the payload of a `VP8 `
+//! chunk (RFC 9649, section 2.5); the container and alpha are not read.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), vp8_rows::Error> {
@@ -11,7 +10,7 @@
 //! let mut decoder = vp8_rows::Decoder::new(&chunk)?;
 //! println!("{} x {}", decoder.width(), decoder.height());
 //! while let Some(band) = decoder.next_band()? {
-//!     for row in band.luminance.rows() {
+//!     for row in band.y.rows() {
 //!         println!("{} samples", row.len());
 //!     }
 //! }
@@ -20,13 +19,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod bools;
+mod bool_decoder;
 mod coefficients;
 mod error;
 mod filter;
+mod frame;
 mod header;
 mod modes;
-mod picture;
 mod predict;
 mod simd;
 mod tables;
@@ -37,28 +36,28 @@ use pulp::Arch;
 pub use error::Error;
 
 use error::Result;
-use picture::Picture;
+use frame::FrameDecoder;
 
-/// Decodes one picture.
+/// Decodes one frame.
 pub struct Decoder<'a> {
-    picture: Picture<'a>,
+    frame: FrameDecoder<'a>,
     arch: Arch,
 }
 
 /// Rows that follow those of the last band.
 #[derive(Clone, Copy, Debug)]
 pub struct Band<'a> {
-    /// Number of the first row of luminance; even.
-    pub first: u32,
+    /// Index of the first row of Y; even.
+    pub first_row: u32,
     /// `width` samples a row, 16 to 235 for black to white (ITU-R BT.601).
-    pub luminance: Rows<'a>,
-    /// Half as many samples a row, and half as many rows, rounded up: 16 to 240 around 128. A sample
-    /// lies in the middle of the four of luminance that it covers.
-    pub blue: Rows<'a>,
-    pub red: Rows<'a>,
+    pub y: Rows<'a>,
+    /// Half as many samples a row, and half as many rows, rounded up: 16 to 240 around 128. Each sample
+    /// is at the center of the four Y samples that it covers.
+    pub u: Rows<'a>,
+    pub v: Rows<'a>,
 }
 
-/// Neighbouring rows of one plane.
+/// Consecutive rows of one plane.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     samples: &'a [u8],
@@ -75,33 +74,33 @@ impl<'a> Rows<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Reads the header of the picture that a chunk holds.
+    /// Reads the frame header of a chunk's payload.
     ///
     /// # Errors
-    /// Every kind of [`Error`]. What takes memory in the header's name is some 80 bytes a pixel of a row.
+    /// Every kind of [`Error`]. Allocates some 80 bytes for each pixel of a row.
     pub fn new(chunk: &'a [u8]) -> Result<Self> {
-        Ok(Self { picture: Picture::new(chunk)?, arch: Arch::new() })
+        Ok(Self { frame: FrameDecoder::new(chunk)?, arch: Arch::new() })
     }
 
     /// In pixels, 1 to 16,383.
     pub fn width(&self) -> u32 {
-        self.picture.width() as u32
+        self.frame.width() as u32
     }
 
     /// In pixels, 1 to 16,383.
     pub fn height(&self) -> u32 {
-        self.picture.height() as u32
+        self.frame.height() as u32
     }
 
-    /// The next rows, 8 to 24 of them in any but the lowest pictures; none after the last.
+    /// The next rows, usually 8 to 24; `None` after the last.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if the data ends before these rows do. Any other bits are a picture.
+    /// [`Error::Truncated`] if the data ends before these rows do. Any other bits decode.
     pub fn next_band(&mut self) -> Result<Option<Band<'_>>> {
-        if !self.picture.decode_row(self.arch)? {
+        if !self.frame.decode_row(self.arch)? {
             return Ok(None);
         }
-        Ok(Some(self.picture.band()))
+        Ok(Some(self.frame.band()))
     }
 }
 
@@ -113,7 +112,7 @@ mod tests {
         let mut decoder = Decoder { arch, ..Decoder::new(chunk)? };
         let mut planes = [const { Vec::new() }; 3];
         while let Some(band) = decoder.next_band()? {
-            for (plane, rows) in planes.iter_mut().zip([band.luminance, band.blue, band.red]) {
+            for (plane, rows) in planes.iter_mut().zip([band.y, band.u, band.v]) {
                 rows.rows().for_each(|row| plane.extend_from_slice(row));
             }
         }
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compiled_for_any_processor_gives_the_same_samples() {
+    fn scalar_and_simd_samples_are_equal() {
         let mut state = 1_u64;
         let mut byte = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -129,7 +128,7 @@ mod tests {
         };
         let mut decoded = 0;
         for index in 0..300_u32 {
-            // Random bits are a picture, whose first partition has 500 bytes here.
+            // Random bits decode; the first partition has 500 bytes here.
             let mut chunk = vec![0x90, 0x3E, 0, 0x9D, 0x01, 0x2A, 1 + (index % 60) as u8, 0, 1 + (index / 5) as u8, 0];
             chunk.extend((0..30_000).map(|_| byte()));
             for size in chunk[510..531].as_chunks_mut::<3>().0 {

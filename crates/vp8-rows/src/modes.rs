@@ -1,121 +1,133 @@
-//! How macroblocks are predicted (RFC 6386, section 11).
+//! Macroblock headers of key frames (RFC 6386, sections 11 and 19.3).
 
-use crate::bools::Bools;
-use crate::tables::SUBBLOCK_MODES;
+use crate::bool_decoder::BoolDecoder;
+use crate::tables::SUBBLOCK_MODE_PROBS;
 
-/// Prediction of a whole macroblock, of either kind of samples.
+/// `DC_PRED`, `V_PRED`, `H_PRED` and `TM_PRED`: prediction of a whole macroblock (sections 12.2 and 12.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// The mean of what is above and to the left.
+pub(crate) enum PredMode {
     #[default]
-    Mean,
-    Down,
-    Across,
-    /// "True motion": what is above, changed as the column to the left changes.
-    Slope,
+    Dc,
+    V,
+    H,
+    Tm,
 }
 
-/// Prediction of a subblock, in the order of the table of probabilities.
+/// Prediction of the luma of a macroblock (section 11.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LumaMode {
+    Whole(PredMode),
+    /// `B_PRED`: each subblock has a mode.
+    B,
+}
+
+/// `B_DC_PRED` to `B_HU_PRED`: prediction of a luma subblock, in the order of [`SUBBLOCK_MODE_PROBS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum SubMode {
+pub(crate) enum SubblockMode {
     #[default]
-    Mean,
-    Slope,
-    Down,
-    Across,
-    LeftDown,
-    RightDown,
-    RightDownSteep,
-    LeftDownSteep,
-    RightDownFlat,
-    RightUpFlat,
+    Dc,
+    Tm,
+    Ve,
+    He,
+    Ld,
+    Rd,
+    Vr,
+    Vl,
+    Hd,
+    Hu,
 }
 
-/// How one macroblock is predicted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Modes {
-    pub(crate) segment: u8,
-    /// No coefficients follow.
-    pub(crate) skipped: bool,
-    /// None where subblocks are predicted one by one.
-    pub(crate) luminance: Option<Mode>,
-    pub(crate) subblocks: [SubMode; 16],
-    pub(crate) chrominance: Mode,
+/// The header of one macroblock (section 19.3).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MacroblockHeader {
+    pub(crate) segment_id: u8,
+    /// `mb_skip_coeff` (section 11.1): no coefficients follow.
+    pub(crate) skip_coeff: bool,
+    pub(crate) luma: LumaMode,
+    pub(crate) subblock_modes: [SubblockMode; 16],
+    pub(crate) chroma: PredMode,
 }
 
-impl Modes {
-    /// Reads what is said of a macroblock. `above` and `left` are the modes of the subblocks there,
-    /// and become those of this one's last row and column.
+impl MacroblockHeader {
+    /// Reads a header. `above` and `left` are the modes of the neighboring subblocks (section 11.3), and
+    /// are replaced by those of this macroblock's last row and column.
     #[inline(always)]
     pub(crate) fn read(
-        bits: &mut Bools<'_>,
-        segment_map: Option<[u8; 3]>,
-        skip: Option<u8>,
-        above: &mut [SubMode; 4],
-        left: &mut [SubMode; 4],
+        bits: &mut BoolDecoder<'_>,
+        segment_probs: Option<[u8; 3]>,
+        prob_skip_false: Option<u8>,
+        above: &mut [SubblockMode; 4],
+        left: &mut [SubblockMode; 4],
     ) -> Self {
-        let mut modes = Self::default();
-        if let Some([first, low, high]) = segment_map {
-            modes.segment = if bits.bit(first) { 2 + u8::from(bits.bit(high)) } else { u8::from(bits.bit(low)) };
+        let mut header = Self {
+            segment_id: 0,
+            skip_coeff: false,
+            luma: LumaMode::B,
+            subblock_modes: [SubblockMode::Dc; 16],
+            chroma: PredMode::Dc,
+        };
+        if let Some([first, low, high]) = segment_probs {
+            header.segment_id =
+                if bits.read_bool(first) { 2 + u8::from(bits.read_bool(high)) } else { u8::from(bits.read_bool(low)) };
         }
-        modes.skipped = skip.is_some_and(|skip| bits.bit(skip));
-        if bits.bit(145) {
-            let (mode, alike) = if bits.bit(156) {
-                if bits.bit(128) { (Mode::Slope, SubMode::Slope) } else { (Mode::Across, SubMode::Across) }
-            } else if bits.bit(163) {
-                (Mode::Down, SubMode::Down)
+        header.skip_coeff = prob_skip_false.is_some_and(|prob_skip_false| bits.read_bool(prob_skip_false));
+        if bits.read_bool(145) {
+            let (mode, alike) = if bits.read_bool(156) {
+                if bits.read_bool(128) { (PredMode::Tm, SubblockMode::Tm) } else { (PredMode::H, SubblockMode::He) }
+            } else if bits.read_bool(163) {
+                (PredMode::V, SubblockMode::Ve)
             } else {
-                (Mode::Mean, SubMode::Mean)
+                (PredMode::Dc, SubblockMode::Dc)
             };
-            modes.luminance = Some(mode);
+            header.luma = LumaMode::Whole(mode);
             (*above, *left) = ([alike; 4], [alike; 4]);
         } else {
             for (row, left) in left.iter_mut().enumerate() {
                 for (column, above) in above.iter_mut().enumerate() {
-                    let mode = submode(bits, &SUBBLOCK_MODES[*above as usize][*left as usize]);
-                    modes.subblocks[row * 4 + column] = mode;
+                    let mode = read_subblock_mode(bits, &SUBBLOCK_MODE_PROBS[*above as usize][*left as usize]);
+                    header.subblock_modes[row * 4 + column] = mode;
                     (*above, *left) = (mode, mode);
                 }
             }
         }
-        modes.chrominance = if !bits.bit(142) {
-            Mode::Mean
-        } else if !bits.bit(114) {
-            Mode::Down
-        } else if bits.bit(183) {
-            Mode::Slope
+        header.chroma = if !bits.read_bool(142) {
+            PredMode::Dc
+        } else if !bits.read_bool(114) {
+            PredMode::V
+        } else if bits.read_bool(183) {
+            PredMode::Tm
         } else {
-            Mode::Across
+            PredMode::H
         };
-        modes
+        header
     }
 }
 
-/// The tree of section 11.2.
+/// Reads `bmode_tree` (section 11.2).
 #[inline(always)]
-fn submode(bits: &mut Bools<'_>, probabilities: &[u8; 9]) -> SubMode {
-    let mut bit = |node: usize| bits.bit(probabilities[node]);
+fn read_subblock_mode(bits: &mut BoolDecoder<'_>, probs: &[u8; 9]) -> SubblockMode {
+    let mut bit = |node: usize| bits.read_bool(probs[node]);
     if !bit(0) {
-        return SubMode::Mean;
+        return SubblockMode::Dc;
     }
     if !bit(1) {
-        return SubMode::Slope;
+        return SubblockMode::Tm;
     }
     if !bit(2) {
-        return SubMode::Down;
+        return SubblockMode::Ve;
     }
     if !bit(3) {
         return match bit(4) {
-            false => SubMode::Across,
-            true if bit(5) => SubMode::RightDownSteep,
-            true => SubMode::RightDown,
+            false => SubblockMode::He,
+            true if bit(5) => SubblockMode::Vr,
+            true => SubblockMode::Rd,
         };
     }
     if !bit(6) {
-        return SubMode::LeftDown;
+        return SubblockMode::Ld;
     }
     if !bit(7) {
-        return SubMode::LeftDownSteep;
+        return SubblockMode::Vl;
     }
-    if bit(8) { SubMode::RightUpFlat } else { SubMode::RightDownFlat }
+    if bit(8) { SubblockMode::Hu } else { SubblockMode::Hd }
 }

@@ -1,73 +1,72 @@
-//! Sixteen samples, or eight numbers, at a time: plainly, and by the instructions of AVX2.
+//! Operations on 16 samples or eight 16-bit numbers: scalar, and with AVX2.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m128i;
 
 use pulp::NullaryFnOnce;
 
-/// What the transform and the loop filter are made of.
+/// The operations of the transform and the loop filter.
 pub(crate) trait Simd: Copy {
-    /// Sixteen bytes, taken as without sign (samples) or with (their differences).
+    /// 16 bytes, unsigned (samples) or signed (differences).
     type Bytes: Copy;
-    /// Eight numbers of 16 bits, which wrap.
+    /// Eight 16-bit numbers with wrapping arithmetic.
     type Words: Copy;
 
-    /// Calls something that is compiled for these instructions, on its own where it is large.
+    /// Calls a function compiled for these instructions.
     fn run<F: NullaryFnOnce>(self, call: F) -> F::Output;
 
     fn bytes(self, bytes: [u8; 16]) -> Self::Bytes;
     fn array(self, bytes: Self::Bytes) -> [u8; 16];
-    /// Of bytes without sign, held to their range.
-    fn difference(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    fn twice(self, a: Self::Bytes) -> Self::Bytes;
+    /// Unsigned, saturating.
+    fn abs_diff(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn double(self, a: Self::Bytes) -> Self::Bytes;
     fn half(self, a: Self::Bytes) -> Self::Bytes;
-    fn sum(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    fn larger(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// All bits where `a` is at most `b`, else none.
-    fn at_most(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn add_samples(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn max(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// All bits set where `a <= b` (unsigned).
+    fn le_mask(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     fn and(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// The bits of `a` that `b` has not.
-    fn without(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// Of bytes without sign: the mean of two, rounded up, and that of three of which `b` counts
-    /// twice, to the nearest.
+    /// `a & !b`.
+    fn and_not(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// Unsigned: the mean of two, rounded up, and (a + 2b + c) / 4, rounded to the nearest.
     fn mean(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     fn mean_of_three(self, a: Self::Bytes, b: Self::Bytes, c: Self::Bytes) -> Self::Bytes;
-    /// Each byte where the one before it was; the last is 0.
-    fn next(self, a: Self::Bytes) -> Self::Bytes;
-    /// From samples to bytes with sign around 128, and back.
+    /// Moves each byte one lane down; the last becomes 0.
+    fn shift_lanes(self, a: Self::Bytes) -> Self::Bytes;
+    /// Converts samples to signed bytes (minus 128), and back.
     fn shift_sign(self, a: Self::Bytes) -> Self::Bytes;
-    /// Of bytes with sign, held to their range.
+    /// Signed, saturating.
     fn add(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     fn subtract(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// An eighth, rounded down.
-    fn eighth(self, a: Self::Bytes) -> Self::Bytes;
-    /// Half of a number from -16 to 15, rounded up.
-    fn half_up(self, a: Self::Bytes) -> Self::Bytes;
-    /// (9a + 63) / 128, (18a + 63) / 128 and (27a + 63) / 128, rounded down.
-    fn weighed(self, a: Self::Bytes) -> [Self::Bytes; 3];
-    /// The first or last eight of both, in turns.
-    fn zip_low(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    fn zip_high(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// Signed: a / 8, rounded down.
+    fn shift_right_3(self, a: Self::Bytes) -> Self::Bytes;
+    /// Signed, of numbers from -16 to 15: a / 2, rounded up.
+    fn round_half(self, a: Self::Bytes) -> Self::Bytes;
+    /// Signed: (9a + 63) / 128, (18a + 63) / 128 and (27a + 63) / 128, rounded down.
+    fn scaled_by_9_18_27(self, a: Self::Bytes) -> [Self::Bytes; 3];
+    /// Interleaves the first or last eight bytes.
+    fn interleave_low(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn interleave_high(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
 
     fn words(self, words: [i16; 8]) -> Self::Words;
     fn add_words(self, a: Self::Words, b: Self::Words) -> Self::Words;
     fn subtract_words(self, a: Self::Words, b: Self::Words) -> Self::Words;
     /// The high half of the product.
-    fn times(self, a: Self::Words, factor: i16) -> Self::Words;
-    fn eighth_words(self, a: Self::Words) -> Self::Words;
-    fn zip_words_low(self, a: Self::Words, b: Self::Words) -> Self::Words;
-    fn zip_words_high(self, a: Self::Words, b: Self::Words) -> Self::Words;
-    /// The low halves of both, or the high halves.
-    fn lows(self, a: Self::Words, b: Self::Words) -> Self::Words;
-    fn highs(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    fn mul_high(self, a: Self::Words, factor: i16) -> Self::Words;
+    fn shift_right_3_words(self, a: Self::Words) -> Self::Words;
+    fn interleave_words_low(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    fn interleave_words_high(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// The low halves of both, or their high halves.
+    fn low_halves(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    fn high_halves(self, a: Self::Words, b: Self::Words) -> Self::Words;
     fn swap_halves(self, a: Self::Words) -> Self::Words;
-    /// Samples and what is to be added to them, held to the range of samples.
+    /// Adds words to samples, saturating.
     fn add_to(self, samples: [u8; 8], a: Self::Words) -> [u8; 8];
 }
 
-/// For any processor.
+/// For every processor.
 #[derive(Clone, Copy)]
-pub(crate) struct Plain;
+pub(crate) struct Scalar;
 
 #[inline(always)]
 fn each<T: Copy, U: Copy + Default, const N: usize>(a: [T; N], b: [T; N], combine: impl Fn(T, T) -> U) -> [U; N] {
@@ -78,7 +77,7 @@ fn each<T: Copy, U: Copy + Default, const N: usize>(a: [T; N], b: [T; N], combin
     out
 }
 
-impl Simd for Plain {
+impl Simd for Scalar {
     type Bytes = [u8; 16];
     type Words = [i16; 8];
 
@@ -98,12 +97,12 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn difference(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+    fn abs_diff(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, u8::abs_diff)
     }
 
     #[inline(always)]
-    fn twice(self, a: [u8; 16]) -> [u8; 16] {
+    fn double(self, a: [u8; 16]) -> [u8; 16] {
         each(a, a, u8::saturating_add)
     }
 
@@ -113,17 +112,17 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn sum(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+    fn add_samples(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, u8::saturating_add)
     }
 
     #[inline(always)]
-    fn larger(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+    fn max(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, u8::max)
     }
 
     #[inline(always)]
-    fn at_most(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+    fn le_mask(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| if a <= b { 255 } else { 0 })
     }
 
@@ -133,7 +132,7 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn without(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+    fn and_not(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| a & !b)
     }
 
@@ -149,7 +148,7 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn next(self, a: [u8; 16]) -> [u8; 16] {
+    fn shift_lanes(self, a: [u8; 16]) -> [u8; 16] {
         (u128::from_le_bytes(a) >> 8).to_le_bytes()
     }
 
@@ -169,28 +168,28 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn eighth(self, a: [u8; 16]) -> [u8; 16] {
+    fn shift_right_3(self, a: [u8; 16]) -> [u8; 16] {
         a.map(|a| (a as i8 >> 3) as u8)
     }
 
     #[inline(always)]
-    fn half_up(self, a: [u8; 16]) -> [u8; 16] {
+    fn round_half(self, a: [u8; 16]) -> [u8; 16] {
         a.map(|a| ((a as i8 + 1) >> 1) as u8)
     }
 
     #[inline(always)]
-    fn weighed(self, a: [u8; 16]) -> [[u8; 16]; 3] {
+    fn scaled_by_9_18_27(self, a: [u8; 16]) -> [[u8; 16]; 3] {
         let part = |factor: i16| a.map(|a| ((i16::from(a as i8) * factor + 63) >> 7) as u8);
         [part(9), part(18), part(27)]
     }
 
     #[inline(always)]
-    fn zip_low(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+    fn interleave_low(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         std::array::from_fn(|lane| if lane % 2 == 0 { a[lane / 2] } else { b[lane / 2] })
     }
 
     #[inline(always)]
-    fn zip_high(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
+    fn interleave_high(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         std::array::from_fn(|lane| if lane % 2 == 0 { a[8 + lane / 2] } else { b[8 + lane / 2] })
     }
 
@@ -210,32 +209,32 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn times(self, a: [i16; 8], factor: i16) -> [i16; 8] {
+    fn mul_high(self, a: [i16; 8], factor: i16) -> [i16; 8] {
         a.map(|a| ((i32::from(a) * i32::from(factor)) >> 16) as i16)
     }
 
     #[inline(always)]
-    fn eighth_words(self, a: [i16; 8]) -> [i16; 8] {
+    fn shift_right_3_words(self, a: [i16; 8]) -> [i16; 8] {
         a.map(|a| a >> 3)
     }
 
     #[inline(always)]
-    fn zip_words_low(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+    fn interleave_words_low(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[0], b[0], a[1], b[1], a[2], b[2], a[3], b[3]]
     }
 
     #[inline(always)]
-    fn zip_words_high(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+    fn interleave_words_high(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[4], b[4], a[5], b[5], a[6], b[6], a[7], b[7]]
     }
 
     #[inline(always)]
-    fn lows(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+    fn low_halves(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
     }
 
     #[inline(always)]
-    fn highs(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
+    fn high_halves(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[4], a[5], a[6], a[7], b[4], b[5], b[6], b[7]]
     }
 
@@ -271,35 +270,35 @@ impl Simd for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn difference(self, a: __m128i, b: __m128i) -> __m128i {
+    fn abs_diff(self, a: __m128i, b: __m128i) -> __m128i {
         let sse2 = self.sse2;
         sse2._mm_or_si128(sse2._mm_subs_epu8(a, b), sse2._mm_subs_epu8(b, a))
     }
 
     #[inline(always)]
-    fn twice(self, a: __m128i) -> __m128i {
+    fn double(self, a: __m128i) -> __m128i {
         self.sse2._mm_adds_epu8(a, a)
     }
 
     #[inline(always)]
     fn half(self, a: __m128i) -> __m128i {
-        // Of two bytes at once; what comes down from the upper one goes.
+        // A 16-bit shift; the mask clears the bits that come from the upper byte.
         let shifted = self.sse2._mm_srli_epi16::<1>(a);
         self.sse2._mm_and_si128(shifted, self.sse2._mm_set1_epi8(0x7F))
     }
 
     #[inline(always)]
-    fn sum(self, a: __m128i, b: __m128i) -> __m128i {
+    fn add_samples(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_adds_epu8(a, b)
     }
 
     #[inline(always)]
-    fn larger(self, a: __m128i, b: __m128i) -> __m128i {
+    fn max(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_max_epu8(a, b)
     }
 
     #[inline(always)]
-    fn at_most(self, a: __m128i, b: __m128i) -> __m128i {
+    fn le_mask(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_cmpeq_epi8(self.sse2._mm_subs_epu8(a, b), self.sse2._mm_setzero_si128())
     }
 
@@ -309,7 +308,7 @@ impl Simd for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn without(self, a: __m128i, b: __m128i) -> __m128i {
+    fn and_not(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_andnot_si128(b, a)
     }
 
@@ -320,14 +319,14 @@ impl Simd for pulp::x86::V3 {
 
     #[inline(always)]
     fn mean_of_three(self, a: __m128i, b: __m128i, c: __m128i) -> __m128i {
-        // The mean of the outer two, rounded down this time.
+        // The mean of the outer two, rounded down.
         let sse2 = self.sse2;
         let odd = sse2._mm_and_si128(sse2._mm_xor_si128(a, c), sse2._mm_set1_epi8(1));
         sse2._mm_avg_epu8(sse2._mm_sub_epi8(sse2._mm_avg_epu8(a, c), odd), b)
     }
 
     #[inline(always)]
-    fn next(self, a: __m128i) -> __m128i {
+    fn shift_lanes(self, a: __m128i) -> __m128i {
         self.sse2._mm_srli_si128::<1>(a)
     }
 
@@ -347,20 +346,20 @@ impl Simd for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn eighth(self, a: __m128i) -> __m128i {
-        // Without sign, and so 16 too much.
+    fn shift_right_3(self, a: __m128i) -> __m128i {
+        // An unsigned shift, so 16 too much.
         let sse2 = self.sse2;
         let shifted = sse2._mm_srli_epi16::<3>(self.shift_sign(a));
         sse2._mm_sub_epi8(sse2._mm_and_si128(shifted, sse2._mm_set1_epi8(0x1F)), sse2._mm_set1_epi8(16))
     }
 
     #[inline(always)]
-    fn half_up(self, a: __m128i) -> __m128i {
+    fn round_half(self, a: __m128i) -> __m128i {
         self.shift_sign(self.sse2._mm_avg_epu8(self.shift_sign(a), self.sse2._mm_set1_epi8(-128)))
     }
 
     #[inline(always)]
-    fn weighed(self, a: __m128i) -> [__m128i; 3] {
+    fn scaled_by_9_18_27(self, a: __m128i) -> [__m128i; 3] {
         let (avx, avx2) = (self.avx, self.avx2);
         let nine = avx2._mm256_mullo_epi16(avx2._mm256_cvtepi8_epi16(a), avx._mm256_set1_epi16(9));
         let rounded = avx2._mm256_add_epi16(nine, avx._mm256_set1_epi16(63));
@@ -376,12 +375,12 @@ impl Simd for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn zip_low(self, a: __m128i, b: __m128i) -> __m128i {
+    fn interleave_low(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_unpacklo_epi8(a, b)
     }
 
     #[inline(always)]
-    fn zip_high(self, a: __m128i, b: __m128i) -> __m128i {
+    fn interleave_high(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_unpackhi_epi8(a, b)
     }
 
@@ -401,32 +400,32 @@ impl Simd for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn times(self, a: __m128i, factor: i16) -> __m128i {
+    fn mul_high(self, a: __m128i, factor: i16) -> __m128i {
         self.sse2._mm_mulhi_epi16(a, self.sse2._mm_set1_epi16(factor))
     }
 
     #[inline(always)]
-    fn eighth_words(self, a: __m128i) -> __m128i {
+    fn shift_right_3_words(self, a: __m128i) -> __m128i {
         self.sse2._mm_srai_epi16::<3>(a)
     }
 
     #[inline(always)]
-    fn zip_words_low(self, a: __m128i, b: __m128i) -> __m128i {
+    fn interleave_words_low(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_unpacklo_epi16(a, b)
     }
 
     #[inline(always)]
-    fn zip_words_high(self, a: __m128i, b: __m128i) -> __m128i {
+    fn interleave_words_high(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_unpackhi_epi16(a, b)
     }
 
     #[inline(always)]
-    fn lows(self, a: __m128i, b: __m128i) -> __m128i {
+    fn low_halves(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_unpacklo_epi64(a, b)
     }
 
     #[inline(always)]
-    fn highs(self, a: __m128i, b: __m128i) -> __m128i {
+    fn high_halves(self, a: __m128i, b: __m128i) -> __m128i {
         self.sse2._mm_unpackhi_epi64(a, b)
     }
 

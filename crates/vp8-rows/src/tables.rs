@@ -1,7 +1,7 @@
-//! The constant tables of the format.
+//! Constant tables of RFC 6386.
 
-/// Factors of DC coefficients by index (RFC 6386, section 14.1).
-pub(crate) const DC_FACTORS: [u8; 128] = [
+/// `dc_qlookup` (section 14.1).
+pub(crate) const DC_QUANT: [u8; 128] = [
     4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 13, 14, 15, 16, 17, 17, 18, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 25, 25, 26,
     27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 46, 47, 48, 49, 50, 51, 52, 53,
     54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 76, 77, 78, 79, 80, 81,
@@ -9,8 +9,8 @@ pub(crate) const DC_FACTORS: [u8; 128] = [
     124, 126, 128, 130, 132, 134, 136, 138, 140, 143, 145, 148, 151, 154, 157,
 ];
 
-/// Factors of the other coefficients by index (section 14.1).
-pub(crate) const AC_FACTORS: [u16; 128] = [
+/// `ac_qlookup` (section 14.1).
+pub(crate) const AC_QUANT: [u16; 128] = [
     4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
     34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 60, 62, 64, 66,
     68, 70, 72, 74, 76, 78, 80, 82, 84, 86, 88, 90, 92, 94, 96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 119,
@@ -18,8 +18,8 @@ pub(crate) const AC_FACTORS: [u16; 128] = [
     197, 201, 205, 209, 213, 217, 221, 225, 229, 234, 239, 245, 249, 254, 259, 264, 269, 274, 279, 284,
 ];
 
-/// Probabilities of the subblock modes by the modes above and to the left (section 11.5).
-pub(crate) const SUBBLOCK_MODES: [[[u8; 9]; 10]; 10] = [
+/// `kf_bmode_probs` (section 11.5), by the modes above and to the left.
+pub(crate) const SUBBLOCK_MODE_PROBS: [[[u8; 9]; 10]; 10] = [
     [
         [231, 120, 48, 89, 115, 113, 120, 152, 112],
         [152, 179, 64, 126, 170, 118, 46, 70, 95],
@@ -142,11 +142,11 @@ pub(crate) const SUBBLOCK_MODES: [[[u8; 9]; 10]; 10] = [
     ],
 ];
 
-/// Probabilities of a coefficient's tree: by kind of block, band, context and node.
-pub(crate) type Probabilities = [[[[u8; 11]; 3]; 8]; 4];
+/// Token probabilities by block type, band, context and tree node (section 13.3).
+pub(crate) type CoeffProbs = [[[[u8; 11]; 3]; 8]; 4];
 
-/// What they are before the header changes them (section 13.5).
-pub(crate) const DEFAULT_PROBABILITIES: Probabilities = [
+/// `default_coeff_probs` (section 13.5).
+pub(crate) const DEFAULT_COEFF_PROBS: CoeffProbs = [
     [
         [
             [128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128],
@@ -317,8 +317,8 @@ pub(crate) const DEFAULT_PROBABILITIES: Probabilities = [
     ],
 ];
 
-/// How likely the header is to leave each as it is (section 13.4).
-pub(crate) const UPDATE_PROBABILITIES: Probabilities = [
+/// `coeff_update_probs` (section 13.4).
+pub(crate) const COEFF_UPDATE_PROBS: CoeffProbs = [
     [
         [
             [255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255],

@@ -1,16 +1,18 @@
 //! The inverse transforms (RFC 6386, sections 14.3 and 14.4).
 
-use crate::coefficients::Block;
 use crate::simd::Simd;
 
-/// √2 sin(π/8), in parts of 65,536 and less one, to fit 16 bits; then √2 cos(π/8) less one.
+/// Dequantized coefficients by rows.
+pub(crate) type Block = [i16; 16];
+
+/// √2 sin(π/8) - 1 and √2 cos(π/8) - 1, in units of 1/65,536 (section 14.4), so that both fit 16 bits.
 const SINE: i16 = (35_468 - 65_536) as i16;
 const COSINE: i16 = 20_091;
 
-/// The first coefficients of sixteen blocks, of those of the second order: the inverse
-/// Walsh-Hadamard transform. `all` says whether there is more than the first.
+/// The inverse Walsh-Hadamard transform of Y2 (section 14.3): the DC coefficients of the 16 Y blocks.
+/// `all` is false if only the DC of Y2 is non-zero.
 #[inline(always)]
-pub(crate) fn second_order(input: &Block, all: bool) -> [i16; 16] {
+pub(crate) fn inverse_wht(input: &Block, all: bool) -> [i16; 16] {
     if !all {
         return [((i32::from(input[0]) + 3) >> 3) as i16; 16];
     }
@@ -39,26 +41,26 @@ fn butterfly(a: i32, b: i32, c: i32, d: i32) -> [i32; 4] {
     [outer + inner, outer_2 + inner_2, outer - inner, outer_2 - inner_2]
 }
 
-/// Adds a block's samples to the four by four from column `x` of four rows. Arithmetic wraps at 16
-/// bits, which no sound picture comes to.
+/// Adds the inverse DCT of a block (sections 14.4 and 14.5) to the 4 x 4 samples from column `x` of
+/// `rows`. Arithmetic wraps at 16 bits, which valid coefficients do not reach.
 #[inline(always)]
-pub(crate) fn add_block<S: Simd, const W: usize>(simd: S, block: &Block, rows: &mut [[u8; W]], x: usize) {
+pub(crate) fn add_idct<S: Simd, const W: usize>(simd: S, block: &Block, rows: &mut [[u8; W]], x: usize) {
     let (low, high) = (block.first_chunk::<8>(), block.last_chunk::<8>());
     let (Some(&low), Some(&high)) = (low, high) else { return };
-    let (low, high) = pass(simd, simd.words(low), simd.words(high));
-    let (low, high) = turn(simd, low, high);
+    let (low, high) = idct_pass(simd, simd.words(low), simd.words(high));
+    let (low, high) = transpose(simd, low, high);
     let low = simd.add_words(low, simd.words([4, 4, 4, 4, 0, 0, 0, 0]));
-    let (low, high) = pass(simd, low, high);
-    let (low, high) = turn(simd, simd.eighth_words(low), simd.eighth_words(high));
+    let (low, high) = idct_pass(simd, low, high);
+    let (low, high) = transpose(simd, simd.shift_right_3_words(low), simd.shift_right_3_words(high));
     if let [a, b, c, d, ..] = rows {
         add_two(simd, a, b, x, low);
         add_two(simd, c, d, x, high);
     }
 }
 
-/// The same where only the first coefficient is not zero.
+/// [`add_idct`] of a block whose AC coefficients are zero.
 #[inline(always)]
-pub(crate) fn add_first<S: Simd, const W: usize>(simd: S, first: i16, rows: &mut [[u8; W]], x: usize) {
+pub(crate) fn add_dc<S: Simd, const W: usize>(simd: S, first: i16, rows: &mut [[u8; W]], x: usize) {
     let level = simd.words([((i32::from(first) + 4) >> 3) as i16; 8]);
     if let [a, b, c, d, ..] = rows {
         add_two(simd, a, b, x, level);
@@ -66,10 +68,10 @@ pub(crate) fn add_first<S: Simd, const W: usize>(simd: S, first: i16, rows: &mut
     }
 }
 
-/// The same where only the first three in the order of the data are not zero. Arithmetic does not
-/// wrap, again as libwebp has it.
+/// [`add_idct`] of a block with at most the first three coefficients in zigzag order. As in libwebp,
+/// arithmetic does not wrap.
 #[inline(always)]
-pub(crate) fn add_few<const W: usize>(block: &Block, rows: &mut [[u8; W]], x: usize) {
+pub(crate) fn add_low_coeffs<const W: usize>(block: &Block, rows: &mut [[u8; W]], x: usize) {
     let [first, right, _, _, below, ..] = block.map(i32::from);
     let parts = |value: i32| {
         let (sine, cosine) = ((value * 35_468) >> 16, value + ((value * 20_091) >> 16));
@@ -85,7 +87,7 @@ pub(crate) fn add_few<const W: usize>(block: &Block, rows: &mut [[u8; W]], x: us
     }
 }
 
-/// Adds to four samples in each of two rows.
+/// Adds `words` to four samples in each of two rows.
 #[inline(always)]
 fn add_two<S: Simd, const W: usize>(simd: S, a: &mut [u8; W], b: &mut [u8; W], x: usize, words: S::Words) {
     let (Some(a), Some(b)) = (a[x..].first_chunk_mut::<4>(), b[x..].first_chunk_mut::<4>()) else { return };
@@ -96,21 +98,21 @@ fn add_two<S: Simd, const W: usize>(simd: S, a: &mut [u8; W], b: &mut [u8; W], x
     *b = [b0, b1, b2, b3];
 }
 
-/// One dimension: of rows 0 and 1, and 2 and 3.
+/// The DCT in one dimension; `low` holds rows 0 and 1, `high` rows 2 and 3.
 #[inline(always)]
-fn pass<S: Simd>(simd: S, low: S::Words, high: S::Words) -> (S::Words, S::Words) {
-    let (even, odd) = (simd.lows(low, high), simd.highs(low, high));
+fn idct_pass<S: Simd>(simd: S, low: S::Words, high: S::Words) -> (S::Words, S::Words) {
+    let (even, odd) = (simd.low_halves(low, high), simd.high_halves(low, high));
     let swapped = simd.swap_halves(even);
-    let even = simd.lows(simd.add_words(even, swapped), simd.subtract_words(even, swapped));
-    let sine = simd.add_words(simd.times(odd, SINE), odd);
-    let cosine = simd.swap_halves(simd.add_words(simd.times(odd, COSINE), odd));
-    let odd = simd.lows(simd.swap_halves(simd.add_words(sine, cosine)), simd.subtract_words(sine, cosine));
+    let even = simd.low_halves(simd.add_words(even, swapped), simd.subtract_words(even, swapped));
+    let sine = simd.add_words(simd.mul_high(odd, SINE), odd);
+    let cosine = simd.swap_halves(simd.add_words(simd.mul_high(odd, COSINE), odd));
+    let odd = simd.low_halves(simd.swap_halves(simd.add_words(sine, cosine)), simd.subtract_words(sine, cosine));
     (simd.add_words(even, odd), simd.swap_halves(simd.subtract_words(even, odd)))
 }
 
-/// Makes columns of rows.
+/// Transposes a 4 x 4 block.
 #[inline(always)]
-fn turn<S: Simd>(simd: S, low: S::Words, high: S::Words) -> (S::Words, S::Words) {
-    let (a, b) = (simd.zip_words_low(low, high), simd.zip_words_high(low, high));
-    (simd.zip_words_low(a, b), simd.zip_words_high(a, b))
+fn transpose<S: Simd>(simd: S, low: S::Words, high: S::Words) -> (S::Words, S::Words) {
+    let (a, b) = (simd.interleave_words_low(low, high), simd.interleave_words_high(low, high));
+    (simd.interleave_words_low(a, b), simd.interleave_words_high(a, b))
 }

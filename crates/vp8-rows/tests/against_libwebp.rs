@@ -1,4 +1,4 @@
-//! Every sample is libwebp's, on pictures that libwebp has written.
+//! Compares all samples with libwebp's, on files written by libwebp.
 
 mod support;
 
@@ -11,7 +11,7 @@ fn encode(config: &EncoderConfig, random: &mut Random, kind: u32, width: u32, he
 }
 
 #[test]
-fn every_size_from_one_to_forty_is_decoded_like_libwebp_does() {
+fn sizes_1_to_40_match_libwebp() {
     let mut random = Random(1);
     for side in 1..=40 {
         for other in [1, 2, 3, 7, 8, 9, 15, 16, 17, 18, 24, 31, 32, 33, 40] {
@@ -25,7 +25,7 @@ fn every_size_from_one_to_forty_is_decoded_like_libwebp_does() {
 }
 
 #[test]
-fn every_setting_of_the_encoder_is_decoded_like_libwebp_does() {
+fn encoder_settings_match_libwebp() {
     let mut random = Random(2);
     for index in 0..240 {
         let (width, height) = (20 + random.below(60), 20 + random.below(60));
@@ -56,7 +56,7 @@ fn every_setting_of_the_encoder_is_decoded_like_libwebp_does() {
 }
 
 #[test]
-fn larger_pictures_are_decoded_like_libwebp_does() {
+fn larger_images_match_libwebp() {
     let mut random = Random(3);
     for (kind, (width, height)) in (0..).zip([(333, 251), (640, 97), (129, 400), (511, 16), (16, 511), (1030, 64)]) {
         for quality in [5.0, 40.0, 85.0, 100.0] {
@@ -68,7 +68,7 @@ fn larger_pictures_are_decoded_like_libwebp_does() {
 }
 
 #[test]
-fn the_longest_sides_are_decoded_like_libwebp_does() {
+fn longest_sides_match_libwebp() {
     let mut random = Random(4);
     for (width, height) in [(16_383, 3), (3, 16_383)] {
         let file = encode(&EncoderConfig::new().method(0), &mut random, 1, width, height);
@@ -77,7 +77,7 @@ fn the_longest_sides_are_decoded_like_libwebp_does() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_no_picture_unless_libwebp_says_so() {
+fn truncated_files_match_libwebp() {
     let mut random = Random(5);
     for partitions in [0, 1, 3] {
         for kind in 0..3 {
@@ -88,7 +88,7 @@ fn a_file_cut_anywhere_is_no_picture_unless_libwebp_says_so() {
             for length in 0..whole.len() {
                 decoded += usize::from(compare(&whole[..length], &format!("{length} of {} bytes", whole.len())));
             }
-            // The encoder's last bytes say nothing.
+            // The last bytes carry no information.
             assert!(decoded <= 4, "{decoded} of {} lengths", whole.len());
             assert!(compare(whole, "the whole"));
         }
@@ -96,7 +96,7 @@ fn a_file_cut_anywhere_is_no_picture_unless_libwebp_says_so() {
 }
 
 #[test]
-fn damage_is_taken_like_libwebp_takes_it() {
+fn damaged_files_match_libwebp() {
     let mut random = Random(6);
     let mut decoded = 0;
     for kind in 0..6 {

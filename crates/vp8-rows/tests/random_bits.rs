@@ -1,12 +1,12 @@
-//! Any bits are a picture: random ones come to every mode, probability, segment and filter, and to
-//! values that no encoder would write.
+//! Random bits are a valid frame. They reach every mode, probability, segment and filter, and values
+//! that no encoder writes.
 
 mod support;
 
 use support::{Random, compare, ours};
 use vp8_rows::{Decoder, Error};
 
-/// The ten bytes before the first partition.
+/// The uncompressed data chunk (RFC 6386, section 9.1).
 fn start(width: u32, height: u32, first: usize, version: u32) -> Vec<u8> {
     let tag = (first as u32) << 5 | 1 << 4 | version << 1;
     let mut bytes = tag.to_le_bytes()[..3].to_vec();
@@ -16,7 +16,7 @@ fn start(width: u32, height: u32, first: usize, version: u32) -> Vec<u8> {
     bytes
 }
 
-/// A partition of one of several kinds: as likely as not, or with long runs.
+/// A partition of random bits, or with long runs.
 fn bits(random: &mut Random, length: usize) -> Vec<u8> {
     let kind = random.below(4);
     let mut run = 0;
@@ -39,7 +39,7 @@ fn picture(random: &mut Random, width: u32, height: u32) -> Vec<u8> {
     let first = bits(random, 150 + macroblocks * 14);
     let mut chunk = start(width, height, first.len(), random.below(4));
     chunk.extend_from_slice(&first);
-    // For up to eight partitions; where there are fewer, the rest is bits as any others.
+    // Sizes for eight partitions; if there are fewer, the rest is data.
     let each = macroblocks * (20 + random.below(400) as usize) + 50;
     for _ in 0..7 {
         chunk.extend_from_slice(&(each as u32).to_le_bytes()[..3]);
@@ -49,7 +49,7 @@ fn picture(random: &mut Random, width: u32, height: u32) -> Vec<u8> {
 }
 
 #[test]
-fn random_bits_are_decoded_like_libwebp_does() {
+fn random_bits_match_libwebp() {
     let mut random = Random(11);
     let mut decoded = 0;
     for index in 0..600 {
@@ -61,7 +61,7 @@ fn random_bits_are_decoded_like_libwebp_does() {
 }
 
 #[test]
-fn what_is_no_key_frame_of_a_still_picture_is_refused_by_name() {
+fn invalid_headers_return_specific_errors() {
     let sound = start(8, 8, 0, 0);
     let error = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut chunk = sound.clone();
@@ -71,21 +71,21 @@ fn what_is_no_key_frame_of_a_still_picture_is_refused_by_name() {
     };
     assert_eq!(error(&|_| ()), Some(Error::Truncated));
     assert_eq!(error(&|chunk| chunk[0] |= 1), Some(Error::Corrupt("not a key frame")));
-    assert_eq!(error(&|chunk| chunk[3] = 0), Some(Error::Corrupt("no start code")));
-    assert_eq!(error(&|chunk| chunk[0] |= 4 << 1), Some(Error::Corrupt("an unknown version")));
+    assert_eq!(error(&|chunk| chunk[3] = 0), Some(Error::Corrupt("missing start code")));
+    assert_eq!(error(&|chunk| chunk[0] |= 4 << 1), Some(Error::Corrupt("unknown version")));
     assert_eq!(error(&|chunk| chunk[0] &= !(1 << 4)), Some(Error::Unsupported("a frame that is not shown")));
-    assert_eq!(error(&|chunk| chunk[6] = 0), Some(Error::Corrupt("a side of no pixels")));
-    assert_eq!(error(&|chunk| chunk[8] = 0), Some(Error::Corrupt("a side of no pixels")));
+    assert_eq!(error(&|chunk| chunk[6] = 0), Some(Error::Corrupt("the width or height is 0")));
+    assert_eq!(error(&|chunk| chunk[8] = 0), Some(Error::Corrupt("the width or height is 0")));
     assert!(matches!(ours(&sound[..9]), Err(Error::Truncated)));
 }
 
 #[test]
-fn a_partition_without_bytes_is_too_short_even_if_all_macroblocks_are_skipped() {
+fn empty_partition_is_truncated_even_if_all_macroblocks_are_skipped() {
     let mut random = Random(13);
     let mut decoded = 0;
     for index in 0..400 {
         let mut chunk = picture(&mut random, 17, 9);
-        // The sizes of partitions come after the first.
+        // Partition sizes follow the first partition.
         let first = usize::from(chunk[1]) << 3 | usize::from(chunk[0] >> 5);
         let end = chunk.len();
         chunk[10 + first..end].fill(if index % 2 == 0 { 0 } else { 1 });
@@ -95,7 +95,7 @@ fn a_partition_without_bytes_is_too_short_even_if_all_macroblocks_are_skipped() 
 }
 
 #[test]
-fn how_far_a_picture_should_be_stretched_is_not_looked_at() {
+fn scaling_hint_is_ignored() {
     let mut random = Random(12);
     let mut chunk = picture(&mut random, 20, 20);
     let plain = ours(&chunk).expect("a picture");

@@ -1,12 +1,12 @@
-//! Alpha of lossy pictures (RFC 9649, section 2.7.1.2).
+//! The alpha plane of lossy images (RFC 9649, section 2.7.1.2).
 
 use std::io::Read;
 
-use crate::bits::Bits;
+use crate::bits::BitSource;
 use crate::error::{Error, Result};
-use crate::{Limits, Rows};
+use crate::{ImageRows, Limits};
 
-/// How a row is foretold.
+/// The filtering method.
 #[derive(Clone, Copy)]
 enum Filter {
     None,
@@ -17,55 +17,54 @@ enum Filter {
 
 /// Decodes the payload of one `ALPH` chunk.
 pub struct Alpha<R> {
-    bits: Bits<R>,
-    /// Where it is compressed.
-    rows: Option<Rows>,
+    bits: BitSource<R>,
+    /// Set if the alpha is compressed.
+    rows: Option<ImageRows>,
     filter: Filter,
     width: usize,
     height: usize,
-    given: usize,
+    rows_done: usize,
     row: Vec<u8>,
     above: Vec<u8>,
 }
 
 impl<R: Read> Alpha<R> {
-    /// Reads what stands before the samples of a picture whose size, in pixels, is that of the `VP8 `
-    /// chunk that it belongs to.
+    /// Reads the header of the chunk. The size, in pixels, is that of the image's `VP8 ` chunk.
     ///
     /// # Errors
     /// Every kind of [`Error`].
     pub fn new(reader: R, (width, height): (u32, u32), limits: Limits) -> Result<Self> {
         let size = (width as usize, height as usize);
-        let mut bits = Bits::new(reader);
-        let method = bits.take(2)?;
-        let filter = match bits.take(2)? {
+        let mut bits = BitSource::new(reader);
+        let method = bits.read_bits(2)?;
+        let filter = match bits.read_bits(2)? {
             0 => Filter::None,
             1 => Filter::Horizontal,
             2 => Filter::Vertical,
             _ => Filter::Gradient,
         };
-        // Whether levels were reduced, which changes nothing here, and bits to be ignored.
-        bits.take(4)?;
+        // Preprocessing, which does not affect decoding, and reserved bits.
+        bits.read_bits(4)?;
         let rows = match method {
             0 => None,
-            1 => Some(Rows::new(&mut bits, size, &limits)?),
-            _ => return Err(Error::Corrupt("a compression of alpha that does not exist")),
+            1 => Some(ImageRows::new(&mut bits, size, &limits)?),
+            _ => return Err(Error::Corrupt("unknown alpha compression method")),
         };
         let row = vec![0; size.0];
-        Ok(Self { bits, rows, filter, width: size.0, height: size.1, given: 0, above: row.clone(), row })
+        Ok(Self { bits, rows, filter, width: size.0, height: size.1, rows_done: 0, above: row.clone(), row })
     }
 
-    /// The next row, a sample a pixel, 255 being opaque; `None` after the last.
+    /// The next row, one sample a pixel (255 is opaque); `None` after the last.
     ///
     /// # Errors
-    /// Every kind of [`Error`]; after one there is nothing more to be had.
+    /// Every kind of [`Error`]; after an error no more rows can be read.
     pub fn next_row(&mut self) -> Result<Option<&[u8]>> {
-        if self.given == self.height {
+        if self.rows_done == self.height {
             return Ok(None);
         }
         std::mem::swap(&mut self.row, &mut self.above);
         match &mut self.rows {
-            None => self.bits.bytes(&mut self.row)?,
+            None => self.bits.read_bytes(&mut self.row)?,
             Some(rows) => {
                 let pixels = rows.next(&mut self.bits)?.ok_or(Error::Truncated)?;
                 for (sample, pixel) in self.row.iter_mut().zip(pixels) {
@@ -73,7 +72,7 @@ impl<R: Read> Alpha<R> {
                 }
             }
         }
-        let first = self.given == 0;
+        let first = self.rows_done == 0;
         let (row, above) = (&mut self.row[..self.width], &self.above[..self.width]);
         match self.filter {
             Filter::None => {}
@@ -85,8 +84,8 @@ impl<R: Read> Alpha<R> {
             Filter::Gradient if !first => {
                 let (mut left, mut before) = (above[0], above[0]);
                 for (sample, &above) in row.iter_mut().zip(above) {
-                    let foretold = i16::from(left) + i16::from(above) - i16::from(before);
-                    *sample = sample.wrapping_add(foretold.clamp(0, 255) as u8);
+                    let predicted = i16::from(left) + i16::from(above) - i16::from(before);
+                    *sample = sample.wrapping_add(predicted.clamp(0, 255) as u8);
                     (left, before) = (*sample, above);
                 }
             }
@@ -98,7 +97,7 @@ impl<R: Read> Alpha<R> {
                 }
             }
         }
-        self.given += 1;
+        self.rows_done += 1;
         Ok(Some(&self.row))
     }
 }

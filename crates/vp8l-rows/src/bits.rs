@@ -1,66 +1,66 @@
-//! Bits from the reader, the lowest of each byte first (RFC 9649, section 3).
+//! Reads bits, the lowest of each byte first (RFC 9649, section 3.2).
 
 use std::io::Read;
 
 use crate::error::{Error, Result};
 
-/// Bytes that are held at a time.
+/// Size of the buffer in bytes.
 const CHUNK: usize = 16 * 1024;
-/// Zeros that stand in for what a data stream has too little of, until that is noticed.
+/// Zero bytes after the end of the data; reading them is detected later as an overrun.
 const PAD: usize = 32;
-/// Bytes that one step may take while nobody looks: two words, and some.
+/// More bytes than a step reads without a check: two words, and some.
 const STEP: usize = 24;
 
-/// Enough of the data for some steps, and a place in it by the bit.
-pub(crate) struct Bits<R> {
+/// A buffered reader with a position in bits.
+pub(crate) struct BitSource<R> {
     reader: R,
     data: Box<[u8; CHUNK]>,
-    /// Bytes of `data` that came from the reader; zeros follow once `ended`.
+    /// Bytes of `data` from the reader; zeros follow once `ended`.
     end: usize,
     ended: bool,
-    place: Place,
+    place: BitPosition,
 }
 
-/// Where reading is: the next byte, and bits of those before it, at the bottom of a word.
+/// The next byte, and the unread bits of the bytes before it, in the low bits of a word.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct BitPosition {
     next: usize,
     word: u64,
     count: u32,
 }
 
-impl<R: Read> Bits<R> {
+impl<R: Read> BitSource<R> {
     pub(crate) fn new(reader: R) -> Self {
         let data = vec![0; CHUNK].try_into().expect("the size is right");
-        Self { reader, data, end: 0, ended: false, place: Place::default() }
+        Self { reader, data, end: 0, ended: false, place: BitPosition::default() }
     }
 
     /// The next `count` bits, at most 32.
-    pub(crate) fn take(&mut self, count: u32) -> Result<u32> {
-        self.fill()?;
-        let mut window = self.window();
-        window.refill();
-        let bits = window.take(count);
-        window.done();
-        self.check()?;
+    pub(crate) fn read_bits(&mut self, count: u32) -> Result<u32> {
+        self.ensure_step()?;
+        let mut reader = self.reader();
+        reader.refill();
+        let bits = reader.read_bits(count);
+        reader.commit();
+        self.check_overrun()?;
         Ok(bits)
     }
 
-    pub(crate) fn flag(&mut self) -> Result<bool> {
-        Ok(self.take(1)? == 1)
+    pub(crate) fn read_flag(&mut self) -> Result<bool> {
+        Ok(self.read_bits(1)? == 1)
     }
 
-    /// Sees to it that there is data for a step.
+    /// Refills the buffer if it does not hold enough data for a step.
     ///
     /// # Errors
-    /// [`Error::Truncated`] once more was read than there is.
+    /// [`Error::Truncated`] after an overrun.
     #[inline]
-    pub(crate) fn fill(&mut self) -> Result<()> {
+    pub(crate) fn ensure_step(&mut self) -> Result<()> {
         if self.place.next >= self.stop() { self.read() } else { Ok(()) }
     }
 
-    /// The first place from which no step may be made without looking. Past the end a word may still
-    /// hold bits that are really there.
+    /// The first position at which a step needs a check. Past the end of the data the word may still hold
+    /// unread bits of it.
     fn stop(&self) -> usize {
         if self.ended { self.end + 9 } else { self.end.saturating_sub(STEP) }
     }
@@ -90,65 +90,64 @@ impl<R: Read> Bits<R> {
     }
 
     /// # Errors
-    /// [`Error::Truncated`] if more was read than there is.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// [`Error::Truncated`] if bits past the end of the data were read.
+    pub(crate) fn check_overrun(&self) -> Result<()> {
         if self.ended && self.place.next * 8 > self.end * 8 + self.place.count as usize {
             return Err(Error::Truncated);
         }
         Ok(())
     }
 
-    /// What it comes from where the data makes no sense because it has ended.
-    pub(crate) fn blame(&self, error: Error) -> Error {
+    /// Replaces a format error by [`Error::Truncated`] if the input has ended.
+    pub(crate) fn end_or(&self, error: Error) -> Error {
         match error {
-            Error::Corrupt(_) => self.check().err().unwrap_or(error),
+            Error::Corrupt(_) => self.check_overrun().err().unwrap_or(error),
             other => other,
         }
     }
 
-    /// A reader of bits; what it took is gone once it is [`done`](Window::done).
+    /// A reader at the current position, which [`commit`](BitReader::commit) then updates.
     #[inline(always)]
-    pub(crate) fn window(&mut self) -> Window<'_> {
+    pub(crate) fn reader(&mut self) -> BitReader<'_> {
         let stop = self.stop();
-        let Place { next, word, count } = self.place;
-        Window { data: &self.data, next, word, count, stop, home: &mut self.place }
+        let BitPosition { next, word, count } = self.place;
+        BitReader { data: &self.data, next, word, count, stop, home: &mut self.place }
     }
 
-    /// The next bytes as they are, as many as there are up to the length of `out`; the place must
-    /// be at the beginning of a byte.
-    pub(crate) fn bytes(&mut self, out: &mut [u8]) -> Result<()> {
+    /// Fills `out` with the next bytes.
+    pub(crate) fn read_bytes(&mut self, out: &mut [u8]) -> Result<()> {
         for byte in out {
-            *byte = self.take(8)? as u8;
+            *byte = self.read_bits(8)? as u8;
         }
         Ok(())
     }
 }
 
-pub(crate) struct Window<'a> {
+pub(crate) struct BitReader<'a> {
     data: &'a [u8; CHUNK],
     next: usize,
     word: u64,
     count: u32,
     stop: usize,
-    home: &'a mut Place,
+    home: &'a mut BitPosition,
 }
 
-impl Window<'_> {
+impl BitReader<'_> {
     #[inline(always)]
-    pub(crate) fn done(self) {
-        *self.home = Place { next: self.next, word: self.word, count: self.count };
+    pub(crate) fn commit(self) {
+        *self.home = BitPosition { next: self.next, word: self.word, count: self.count };
     }
 
-    /// Whether a step may be made.
+    /// Returns true if the buffer holds enough data for a step.
     #[inline(always)]
-    pub(crate) fn safe(&self) -> bool {
+    pub(crate) fn has_step(&self) -> bool {
         self.next < self.stop
     }
 
-    /// At least 56 bits in the word.
+    /// Fills the word with at least 56 bits.
     #[inline(always)]
     pub(crate) fn refill(&mut self) {
-        // Never masked in fact: the compiler needs to see that eight bytes are there.
+        // Always in range; `min` lets the compiler omit the bounds check.
         let at = self.next.min(CHUNK - 8);
         let bytes = self.data[at..at + 8].first_chunk::<8>().expect("eight bytes");
         self.word |= u64::from_le_bytes(*bytes) << (self.count & 63);
@@ -156,9 +155,9 @@ impl Window<'_> {
         self.count |= 56;
     }
 
-    /// The bits, the next one lowest.
+    /// The next bits, the first lowest; they are not consumed.
     #[inline(always)]
-    pub(crate) fn word(&self) -> u64 {
+    pub(crate) fn peek(&self) -> u64 {
         self.word
     }
 
@@ -168,9 +167,9 @@ impl Window<'_> {
         self.count -= count & 63;
     }
 
-    /// The next `count` bits, at most 32, which must be there.
+    /// The next `count` bits, at most 32, which must be in the word.
     #[inline(always)]
-    pub(crate) fn take(&mut self, count: u32) -> u32 {
+    pub(crate) fn read_bits(&mut self, count: u32) -> u32 {
         let bits = self.word & ((1 << count) - 1);
         self.consume(count);
         bits as u32

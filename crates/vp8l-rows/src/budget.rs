@@ -1,4 +1,4 @@
-//! What a picture may cost, counted down.
+//! The memory and time that an image may still use.
 
 use std::time::Instant;
 
@@ -15,15 +15,15 @@ impl Budget {
         Self { left: limits.max_memory, deadline: limits.deadline }
     }
 
-    /// To be called before so many bytes are allocated for `what`.
-    pub(crate) fn hold(&mut self, bytes: usize, what: &'static str) -> Result<()> {
-        self.most(bytes, what)?;
+    /// Counts bytes before they are allocated for `what`.
+    pub(crate) fn reserve(&mut self, bytes: usize, what: &'static str) -> Result<()> {
+        self.limit(bytes, what)?;
         self.left -= bytes;
         Ok(())
     }
 
-    /// An error if there are not as many bytes left.
-    pub(crate) fn most(&self, bytes: usize, what: &'static str) -> Result<()> {
+    /// Returns an error if fewer than `bytes` are left.
+    pub(crate) fn limit(&self, bytes: usize, what: &'static str) -> Result<()> {
         if bytes > self.left { Err(Error::Limit(what)) } else { Ok(()) }
     }
 
@@ -31,8 +31,8 @@ impl Budget {
         self.left
     }
 
-    /// Gives back all that was held since there were so many bytes left.
-    pub(crate) fn release_to(&mut self, left: usize) {
+    /// Releases everything reserved since `left` bytes were left.
+    pub(crate) fn restore(&mut self, left: usize) {
         self.left = left;
     }
 

@@ -1,21 +1,21 @@
 use std::io;
 
-/// Why a picture was not decoded.
+/// Why an image was not decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The reader failed; the file itself may be sound.
+    /// The reader failed; the file may be valid.
     #[error("reading failed: {0}")]
     Io(#[from] io::Error),
-    /// The data ends before its picture does.
-    #[error("the data ends before the picture does")]
+    /// The data ends before the image does.
+    #[error("the data ends before the image does")]
     Truncated,
-    /// The data breaks the format in a way that leaves no picture.
+    /// The data is invalid.
     #[error("{0}")]
     Corrupt(&'static str),
-    /// One of the [`Limits`](crate::Limits) was reached.
-    #[error("too much of something: {0}")]
+    /// Decoding would exceed one of the [`Limits`](crate::Limits).
+    #[error("limit exceeded: {0}")]
     Limit(&'static str),
-    /// The deadline among the [`Limits`](crate::Limits) has passed.
+    /// The deadline of the [`Limits`](crate::Limits) has passed.
     #[error("the deadline has passed")]
     Deadline,
 }

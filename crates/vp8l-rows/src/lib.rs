@@ -1,8 +1,8 @@
-//! A decoder of lossless WebP that gives rows and never holds the picture.
+//! A row-by-row decoder of lossless WebP that never holds the whole image.
 //!
 //! [`Decoder`] reads the payload of a `VP8L` chunk (RFC 9649, section 3), [`Alpha`] that of an
-//! `ALPH` chunk (section 2.7.1.2), both from any [`Read`] in pieces of 16 KiB. What is held is what
-//! copies may reach, 4 MiB at most, the codes, and a row or two for each transform.
+//! `ALPH` chunk (section 2.7.1.2), both from any [`Read`] in pieces of 16 KiB. They hold the pixels that
+//! backward references reach (at most 4 MiB), the prefix codes, and a row or two for each transform.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), vp8l_rows::Error> {
@@ -20,8 +20,8 @@
 mod alpha;
 mod bits;
 mod budget;
+mod entropy_image;
 mod error;
-mod pixels;
 mod predict;
 mod prefix;
 mod transform;
@@ -34,23 +34,23 @@ use pulp::{Arch, NullaryFnOnce};
 pub use alpha::Alpha;
 pub use error::Error;
 
-use bits::Bits;
+use bits::BitSource;
 use budget::Budget;
+use entropy_image::EntropyCodedImage;
 use error::Result;
-use pixels::Pixels;
 use transform::Transform;
 
-/// The first byte of a payload.
+/// The first byte of a payload (section 3.4).
 const SIGNATURE: u32 = 0x2F;
-/// How often, in rows, the deadline is looked at.
+/// Rows between checks of the deadline.
 const ROWS_PER_CHECK: usize = 64;
 
-/// What a picture may cost before it is refused.
+/// Limits on memory and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes that are held at a time.
+    /// Bytes allocated at any time.
     pub max_memory: usize,
-    /// When to stop.
+    /// Decoding stops at this time with [`Error::Deadline`].
     pub deadline: Option<Instant>,
 }
 
@@ -61,40 +61,43 @@ impl Default for Limits {
     }
 }
 
-/// What stands before the picture (RFC 9649, section 3.4).
+/// The image header (RFC 9649, section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// In pixels, 1 to 16384.
     pub width: u32,
     pub height: u32,
-    /// Whether the file says that not all pixels are opaque; alpha is decoded either way.
-    pub alpha: bool,
+    /// A hint that some pixels are not opaque; alpha is decoded either way.
+    pub alpha_is_used: bool,
 }
 
 /// Decodes the payload of one `VP8L` chunk.
 pub struct Decoder<R> {
-    bits: Bits<R>,
+    bits: BitSource<R>,
     header: Header,
     limits: Limits,
-    /// From the first row on.
-    rows: Option<Rows>,
+    /// Set when the first row is read.
+    rows: Option<ImageRows>,
     out: Vec<u8>,
 }
 
 impl<R: Read> Decoder<R> {
-    /// Reads the header of the payload that `reader` gives from here on. It is read in pieces of
-    /// 16 KiB; a buffer of one's own is not needed.
+    /// Reads the header of the payload. `reader` is read in pieces of 16 KiB and needs no buffer.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Truncated`] or [`Error::Corrupt`].
     pub fn new(reader: R, limits: Limits) -> Result<Self> {
-        let mut bits = Bits::new(reader);
-        if bits.take(8)? != SIGNATURE {
-            return Err(Error::Corrupt("no lossless signature"));
+        let mut bits = BitSource::new(reader);
+        if bits.read_bits(8)? != SIGNATURE {
+            return Err(Error::Corrupt("missing lossless signature"));
         }
-        let header = Header { width: bits.take(14)? + 1, height: bits.take(14)? + 1, alpha: bits.flag()? };
-        if bits.take(3)? != 0 {
-            return Err(Error::Corrupt("a version of the format that does not exist"));
+        let header = Header {
+            width: bits.read_bits(14)? + 1,
+            height: bits.read_bits(14)? + 1,
+            alpha_is_used: bits.read_flag()?,
+        };
+        if bits.read_bits(3)? != 0 {
+            return Err(Error::Corrupt("unknown version"));
         }
         Ok(Self { bits, header, limits, rows: None, out: Vec::new() })
     }
@@ -103,73 +106,81 @@ impl<R: Read> Decoder<R> {
         self.header
     }
 
-    /// The next row, four samples a pixel: red, green, blue, alpha, not premultiplied. `None` after
-    /// the last, whatever follows it in the payload.
+    /// The next row in straight RGBA, four bytes a pixel; `None` after the last. Data after the last row
+    /// is ignored.
     ///
     /// # Errors
-    /// Every kind of [`Error`]; after one there is nothing more to be had.
+    /// Every kind of [`Error`]; after an error no more rows can be read.
     pub fn next_row(&mut self) -> Result<Option<&[u8]>> {
         let size = (self.header.width as usize, self.header.height as usize);
         let rows = match &mut self.rows {
             Some(rows) => rows,
-            none => none.insert(Rows::new(&mut self.bits, size, &self.limits)?),
+            none => none.insert(ImageRows::new(&mut self.bits, size, &self.limits)?),
         };
         let Some(pixels) = rows.next(&mut self.bits)? else {
             return Ok(None);
         };
         self.out.resize(size.0 * 4, 0);
-        Arch::new().dispatch(InOrder { pixels, out: &mut self.out });
+        Arch::new().dispatch(ArgbToRgba { pixels, out: &mut self.out });
         Ok(Some(&self.out))
     }
 }
 
-/// A picture with its transforms.
-struct Rows {
-    pixels: Pixels,
+/// An image and its transforms.
+struct ImageRows {
+    pixels: EntropyCodedImage,
     transforms: Vec<Transform>,
-    /// Width that is decoded, before transforms.
+    /// Width before the inverse transforms.
     coded_width: usize,
     height: usize,
     row: Vec<u32>,
-    given: usize,
+    rows_done: usize,
     budget: Budget,
 }
 
-impl Rows {
-    fn new<R: Read>(bits: &mut Bits<R>, size: (usize, usize), limits: &Limits) -> Result<Self> {
+impl ImageRows {
+    fn new<R: Read>(bits: &mut BitSource<R>, size: (usize, usize), limits: &Limits) -> Result<Self> {
         let mut budget = Budget::new(limits);
         let read = Transform::read_all(bits, size, &mut budget);
-        let (transforms, coded_width) = read.map_err(|error| bits.blame(error))?;
-        let read = Pixels::new(bits, (coded_width, size.1), true, &mut budget);
-        let pixels = read.map_err(|error| bits.blame(error))?;
-        Ok(Self { pixels, transforms, coded_width, height: size.1, row: Vec::with_capacity(size.0), given: 0, budget })
+        let (transforms, coded_width) = read.map_err(|error| bits.end_or(error))?;
+        let read = EntropyCodedImage::new(bits, (coded_width, size.1), true, &mut budget);
+        let pixels = read.map_err(|error| bits.end_or(error))?;
+        Ok(Self {
+            pixels,
+            transforms,
+            coded_width,
+            height: size.1,
+            row: Vec::with_capacity(size.0),
+            rows_done: 0,
+            budget,
+        })
     }
 
-    /// The next row, as numbers: alpha highest, then red, green and blue.
-    fn next<R: Read>(&mut self, bits: &mut Bits<R>) -> Result<Option<&[u32]>> {
-        if self.given == self.height {
+    /// The next row of ARGB pixels.
+    fn next<R: Read>(&mut self, bits: &mut BitSource<R>) -> Result<Option<&[u32]>> {
+        if self.rows_done == self.height {
             return Ok(None);
         }
-        if self.given.is_multiple_of(ROWS_PER_CHECK) {
+        if self.rows_done.is_multiple_of(ROWS_PER_CHECK) {
             self.budget.check_time()?;
         }
         self.row.resize(self.coded_width, 0);
-        self.pixels.next_row(bits, &mut self.row).map_err(|error| bits.blame(error))?;
+        self.pixels.next_row(bits, &mut self.row).map_err(|error| bits.end_or(error))?;
         for transform in &mut self.transforms {
             transform.undo(&mut self.row);
         }
-        self.given += 1;
+        self.rows_done += 1;
         Ok(Some(&self.row))
     }
 }
 
-/// Pixels as bytes. Compiled for any processor and for AVX2.
-struct InOrder<'a> {
+/// Converts ARGB pixels to RGBA bytes. Compiled for every processor and for AVX2.
+struct ArgbToRgba<'a> {
     pixels: &'a [u32],
     out: &'a mut [u8],
 }
 
-impl NullaryFnOnce for InOrder<'_> {
+impl NullaryFnOnce for ArgbToRgba<'_> {
     type Output = ();
 
     #[inline(always)]

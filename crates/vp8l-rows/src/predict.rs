@@ -1,5 +1,5 @@
-//! The predictor transform (RFC 9649, section 3.5.1): a pixel is what its neighbours to the left and in
-//! the row above foretell, by one of 14 modes, and a difference.
+//! The inverse predictor transform (RFC 9649, section 3.5.1): the sum of a difference and a prediction
+//! from the left, top-left, top and top-right pixels, in one of 14 modes.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m128i;
@@ -8,131 +8,130 @@ use pulp::{Arch, NullaryFnOnce};
 
 const OPAQUE_BLACK: u32 = 0xFF00_0000;
 
-/// Undoes it in a row of pixels, of which `modes` has a mode for each tile of `1 << bits` columns.
-/// `above` is one longer than the row: the last pixel finds the first of its own row there.
-pub(crate) fn undo(bits: u32, modes: &[u8], above: &mut [u32], pixels: &mut [u32], first: bool) {
-    pixels[0] = add(pixels[0], if first { OPAQUE_BLACK } else { above[0] });
-    above[pixels.len()] = pixels[0];
+/// Inverts the transform in a row; `modes` holds a mode for each block of `1 << bits` columns. `top` is
+/// one pixel longer than the row: the top-right of the last pixel is the first of its own row.
+pub(crate) fn undo(bits: u32, modes: &[u8], top: &mut [u32], pixels: &mut [u32], first: bool) {
+    pixels[0] = add(pixels[0], if first { OPAQUE_BLACK } else { top[0] });
+    top[pixels.len()] = pixels[0];
     match Arch::new() {
         #[cfg(target_arch = "x86_64")]
-        Arch::V3(simd) => simd.vectorize(Row { bits, modes, above, pixels, first, by: simd }),
-        arch => arch.dispatch(Row { bits, modes, above, pixels, first, by: Plain }),
+        Arch::V3(simd) => simd.vectorize(PredictRow { bits, modes, top, pixels, first, ops: simd }),
+        arch => arch.dispatch(PredictRow { bits, modes, top, pixels, first, ops: Scalar }),
     }
 }
 
-/// A row from its second pixel on.
-struct Row<'a, B> {
+/// Inverts a row from its second pixel on.
+struct PredictRow<'a, B> {
     bits: u32,
     modes: &'a [u8],
-    above: &'a [u32],
+    top: &'a [u32],
     pixels: &'a mut [u32],
     first: bool,
-    by: B,
+    ops: B,
 }
 
-impl<B: By> NullaryFnOnce for Row<'_, B> {
+impl<B: PixelOps> NullaryFnOnce for PredictRow<'_, B> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { bits, modes, above, pixels, first, by } = self;
+        let Self { bits, modes, top, pixels, first, ops } = self;
         let width = pixels.len();
         if first {
-            return part::<B, 1>(by, above, pixels, 1, width);
+            return undo_mode::<B, 1>(ops, top, pixels, 1, width);
         }
         let mut x = 1;
-        for (tile, &mode) in modes.iter().enumerate() {
-            let end = width.min((tile + 1) << bits);
+        for (block, &mode) in modes.iter().enumerate() {
+            let end = width.min((block + 1) << bits);
             match mode {
-                1 => part::<B, 1>(by, above, pixels, x, end),
-                2 => part::<B, 2>(by, above, pixels, x, end),
-                3 => part::<B, 3>(by, above, pixels, x, end),
-                4 => part::<B, 4>(by, above, pixels, x, end),
-                5 => part::<B, 5>(by, above, pixels, x, end),
-                6 => part::<B, 6>(by, above, pixels, x, end),
-                7 => part::<B, 7>(by, above, pixels, x, end),
-                8 => part::<B, 8>(by, above, pixels, x, end),
-                9 => part::<B, 9>(by, above, pixels, x, end),
-                10 => part::<B, 10>(by, above, pixels, x, end),
-                11 => part::<B, 11>(by, above, pixels, x, end),
-                12 => part::<B, 12>(by, above, pixels, x, end),
-                13 => part::<B, 13>(by, above, pixels, x, end),
-                _ => part::<B, 0>(by, above, pixels, x, end),
+                1 => undo_mode::<B, 1>(ops, top, pixels, x, end),
+                2 => undo_mode::<B, 2>(ops, top, pixels, x, end),
+                3 => undo_mode::<B, 3>(ops, top, pixels, x, end),
+                4 => undo_mode::<B, 4>(ops, top, pixels, x, end),
+                5 => undo_mode::<B, 5>(ops, top, pixels, x, end),
+                6 => undo_mode::<B, 6>(ops, top, pixels, x, end),
+                7 => undo_mode::<B, 7>(ops, top, pixels, x, end),
+                8 => undo_mode::<B, 8>(ops, top, pixels, x, end),
+                9 => undo_mode::<B, 9>(ops, top, pixels, x, end),
+                10 => undo_mode::<B, 10>(ops, top, pixels, x, end),
+                11 => undo_mode::<B, 11>(ops, top, pixels, x, end),
+                12 => undo_mode::<B, 12>(ops, top, pixels, x, end),
+                13 => undo_mode::<B, 13>(ops, top, pixels, x, end),
+                _ => undo_mode::<B, 0>(ops, top, pixels, x, end),
             }
             x = end;
         }
     }
 }
 
-/// Undoes one mode from column `x` on, at least 1, to `end`.
+/// Inverts one mode in the columns `x..end`; `x` is at least 1.
 #[inline(always)]
-fn part<B: By, const MODE: u8>(by: B, above: &[u32], pixels: &mut [u32], x: usize, end: usize) {
-    // A tile of one column may be the one that is done already.
+fn undo_mode<B: PixelOps, const MODE: u8>(ops: B, top: &[u32], pixels: &mut [u32], x: usize, end: usize) {
+    // A block of one column may be the first pixel, which is already inverted.
     let count = end.saturating_sub(x);
-    let mut left = by.load(pixels[x - 1]);
-    let (before, after) = (&above[x - 1..][..count], &above[x + 1..][..count]);
-    let (above, pixels) = (&above[x..][..count], &mut pixels[x..][..count]);
+    let mut left = ops.load(pixels[x - 1]);
+    let (top_left, top_right) = (&top[x - 1..][..count], &top[x + 1..][..count]);
+    let (top, pixels) = (&top[x..][..count], &mut pixels[x..][..count]);
     if matches!(MODE, 0 | 2 | 3 | 4 | 8 | 9) {
-        // Nothing depends on the pixel to the left: as many at once as the compiler likes.
+        // Independent of the left pixel, so the compiler vectorizes it.
         for at in 0..count {
-            let foretold = match MODE {
-                2 => above[at],
-                3 => after[at],
-                4 => before[at],
-                8 => mean(before[at], above[at]),
-                9 => mean(above[at], after[at]),
+            let predicted = match MODE {
+                2 => top[at],
+                3 => top_right[at],
+                4 => top_left[at],
+                8 => average2(top_left[at], top[at]),
+                9 => average2(top[at], top_right[at]),
                 _ => OPAQUE_BLACK,
             };
-            pixels[at] = add(pixels[at], foretold);
+            pixels[at] = add(pixels[at], predicted);
         }
         return;
     }
     for at in 0..count {
-        let (before, above, after) = (by.load(before[at]), by.load(above[at]), by.load(after[at]));
-        let foretold = match MODE {
-            5 => by.mean(by.mean(left, after), above),
-            6 => by.mean(left, before),
-            7 => by.mean(left, above),
-            10 => by.mean(by.mean(left, before), by.mean(above, after)),
-            11 => by.select(left, above, before),
-            12 => by.gradient(left, above, before),
-            13 => by.half_gradient(by.mean(left, above), before),
+        let (top_left, top, top_right) = (ops.load(top_left[at]), ops.load(top[at]), ops.load(top_right[at]));
+        let predicted = match MODE {
+            5 => ops.average2(ops.average2(left, top_right), top),
+            6 => ops.average2(left, top_left),
+            7 => ops.average2(left, top),
+            10 => ops.average2(ops.average2(left, top_left), ops.average2(top, top_right)),
+            11 => ops.select(left, top, top_left),
+            12 => ops.clamp_add_subtract_full(left, top, top_left),
+            13 => ops.clamp_add_subtract_half(ops.average2(left, top), top_left),
             _ => left,
         };
-        left = by.add(by.load(pixels[at]), foretold);
-        pixels[at] = by.store(left);
+        left = ops.add(ops.load(pixels[at]), predicted);
+        pixels[at] = ops.store(left);
     }
 }
 
-/// The four samples of a pixel at once.
-trait By: Copy {
+/// Operations on the four samples of a pixel.
+trait PixelOps: Copy {
     type Pixel: Copy;
 
     fn load(self, pixel: u32) -> Self::Pixel;
     fn store(self, pixel: Self::Pixel) -> u32;
 
-    /// The sum of each sample, without carry.
+    /// The sum of each sample, modulo 256.
     fn add(self, a: Self::Pixel, b: Self::Pixel) -> Self::Pixel;
 
-    /// The mean of each sample, rounded down.
-    fn mean(self, a: Self::Pixel, b: Self::Pixel) -> Self::Pixel;
+    /// `Average2`: the mean of each sample, rounded down.
+    fn average2(self, a: Self::Pixel, b: Self::Pixel) -> Self::Pixel;
 
-    /// Left or above, whichever is nearer to left plus above less what is before above; above if
-    /// both are as near.
-    fn select(self, left: Self::Pixel, above: Self::Pixel, before: Self::Pixel) -> Self::Pixel;
+    /// `Select`: left or top, whichever is nearer to left + top - top-left; top if both are equally near.
+    fn select(self, left: Self::Pixel, top: Self::Pixel, top_left: Self::Pixel) -> Self::Pixel;
 
-    /// Left plus above less what is before above, held to the levels there are.
-    fn gradient(self, left: Self::Pixel, above: Self::Pixel, before: Self::Pixel) -> Self::Pixel;
+    /// `ClampAddSubtractFull`: left + top - top-left, clamped.
+    fn clamp_add_subtract_full(self, left: Self::Pixel, top: Self::Pixel, top_left: Self::Pixel) -> Self::Pixel;
 
-    /// The mean plus half of its distance from what is before, held to the levels there are.
-    fn half_gradient(self, mean: Self::Pixel, before: Self::Pixel) -> Self::Pixel;
+    /// `ClampAddSubtractHalf`: mean + (mean - top-left) / 2, clamped.
+    fn clamp_add_subtract_half(self, mean: Self::Pixel, top_left: Self::Pixel) -> Self::Pixel;
 }
 
-/// For any processor.
+/// For every processor.
 #[derive(Clone, Copy)]
-struct Plain;
+struct Scalar;
 
-impl By for Plain {
+impl PixelOps for Scalar {
     type Pixel = u32;
 
     #[inline(always)]
@@ -151,46 +150,46 @@ impl By for Plain {
     }
 
     #[inline(always)]
-    fn mean(self, a: u32, b: u32) -> u32 {
-        mean(a, b)
+    fn average2(self, a: u32, b: u32) -> u32 {
+        average2(a, b)
     }
 
     #[inline(always)]
-    fn select(self, left: u32, above: u32, before: u32) -> u32 {
-        let samples = left.to_le_bytes().into_iter().zip(above.to_le_bytes()).zip(before.to_le_bytes());
+    fn select(self, left: u32, top: u32, top_left: u32) -> u32 {
+        let samples = left.to_le_bytes().into_iter().zip(top.to_le_bytes()).zip(top_left.to_le_bytes());
         let (mut to_left, mut to_above) = (0, 0);
-        for ((left, above), before) in samples {
-            to_left += u32::from(above.abs_diff(before));
-            to_above += u32::from(left.abs_diff(before));
+        for ((left, top), top_left) in samples {
+            to_left += u32::from(top.abs_diff(top_left));
+            to_above += u32::from(left.abs_diff(top_left));
         }
-        if to_left < to_above { left } else { above }
+        if to_left < to_above { left } else { top }
     }
 
     #[inline(always)]
-    fn gradient(self, left: u32, above: u32, before: u32) -> u32 {
-        let (mut left, above, before) = (left.to_le_bytes(), above.to_le_bytes(), before.to_le_bytes());
+    fn clamp_add_subtract_full(self, left: u32, top: u32, top_left: u32) -> u32 {
+        let (mut left, top, top_left) = (left.to_le_bytes(), top.to_le_bytes(), top_left.to_le_bytes());
         for sample in 0..4 {
-            let level = i16::from(left[sample]) + i16::from(above[sample]) - i16::from(before[sample]);
+            let level = i16::from(left[sample]) + i16::from(top[sample]) - i16::from(top_left[sample]);
             left[sample] = level.clamp(0, 255) as u8;
         }
         u32::from_le_bytes(left)
     }
 
     #[inline(always)]
-    fn half_gradient(self, mean: u32, before: u32) -> u32 {
-        let (mut mean, before) = (mean.to_le_bytes(), before.to_le_bytes());
+    fn clamp_add_subtract_half(self, mean: u32, top_left: u32) -> u32 {
+        let (mut mean, top_left) = (mean.to_le_bytes(), top_left.to_le_bytes());
         for sample in 0..4 {
             let level = i16::from(mean[sample]);
-            // Halves are rounded towards zero.
-            mean[sample] = (level + (level - i16::from(before[sample])) / 2).clamp(0, 255) as u8;
+            // Rounded towards zero.
+            mean[sample] = (level + (level - i16::from(top_left[sample])) / 2).clamp(0, 255) as u8;
         }
         u32::from_le_bytes(mean)
     }
 }
 
-/// The processor's own instructions: each pixel waits for the one before, and these are fewer.
+/// Each pixel depends on the one before; SSE needs fewer instructions for that chain.
 #[cfg(target_arch = "x86_64")]
-impl By for pulp::x86::V3 {
+impl PixelOps for pulp::x86::V3 {
     type Pixel = __m128i;
 
     #[inline(always)]
@@ -209,44 +208,44 @@ impl By for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn mean(self, a: __m128i, b: __m128i) -> __m128i {
+    fn average2(self, a: __m128i, b: __m128i) -> __m128i {
         let sse = self.sse2;
-        // The instruction rounds up.
+        // `_mm_avg_epu8` rounds up.
         let odd = sse._mm_and_si128(sse._mm_xor_si128(a, b), sse._mm_set1_epi8(1));
         sse._mm_sub_epi8(sse._mm_avg_epu8(a, b), odd)
     }
 
     #[inline(always)]
-    fn select(self, left: __m128i, above: __m128i, before: __m128i) -> __m128i {
+    fn select(self, left: __m128i, top: __m128i, top_left: __m128i) -> __m128i {
         let sse = self.sse2;
-        let (to_left, to_above) = (sse._mm_sad_epu8(above, before), sse._mm_sad_epu8(left, before));
-        self.sse4_1._mm_blendv_epi8(above, left, sse._mm_cmpgt_epi32(to_above, to_left))
+        let (to_left, to_above) = (sse._mm_sad_epu8(top, top_left), sse._mm_sad_epu8(left, top_left));
+        self.sse4_1._mm_blendv_epi8(top, left, sse._mm_cmpgt_epi32(to_above, to_left))
     }
 
     #[inline(always)]
-    fn gradient(self, left: __m128i, above: __m128i, before: __m128i) -> __m128i {
+    fn clamp_add_subtract_full(self, left: __m128i, top: __m128i, top_left: __m128i) -> __m128i {
         let sse = self.sse2;
         let wide = self.sse4_1;
-        let rise = sse._mm_sub_epi16(wide._mm_cvtepu8_epi16(above), wide._mm_cvtepu8_epi16(before));
+        let rise = sse._mm_sub_epi16(wide._mm_cvtepu8_epi16(top), wide._mm_cvtepu8_epi16(top_left));
         let level = sse._mm_add_epi16(wide._mm_cvtepu8_epi16(left), rise);
         sse._mm_packus_epi16(level, level)
     }
 
     #[inline(always)]
-    fn half_gradient(self, mean: __m128i, before: __m128i) -> __m128i {
+    fn clamp_add_subtract_half(self, mean: __m128i, top_left: __m128i) -> __m128i {
         let sse = self.sse2;
         let level = self.sse4_1._mm_cvtepu8_epi16(mean);
-        let before = self.sse4_1._mm_cvtepu8_epi16(before);
-        let distance = sse._mm_sub_epi16(level, before);
-        // Halves are rounded towards zero: one is added to what is below it.
-        let below = sse._mm_cmpgt_epi16(before, level);
+        let top_left = self.sse4_1._mm_cvtepu8_epi16(top_left);
+        let distance = sse._mm_sub_epi16(level, top_left);
+        // Rounded towards zero: adds 1 to negative differences.
+        let below = sse._mm_cmpgt_epi16(top_left, level);
         let half = sse._mm_srai_epi16::<1>(sse._mm_sub_epi16(distance, below));
         let level = sse._mm_add_epi16(level, half);
         sse._mm_packus_epi16(level, level)
     }
 }
 
-/// The sum of each of the four samples, without carry.
+/// The sum of each of the four samples, modulo 256.
 #[inline(always)]
 pub(crate) fn add(a: u32, b: u32) -> u32 {
     (a & 0xFF00_FF00).wrapping_add(b & 0xFF00_FF00) & 0xFF00_FF00
@@ -255,7 +254,7 @@ pub(crate) fn add(a: u32, b: u32) -> u32 {
 
 /// The mean of each of the four samples, rounded down.
 #[inline(always)]
-fn mean(a: u32, b: u32) -> u32 {
+fn average2(a: u32, b: u32) -> u32 {
     (a & b) + (((a ^ b) & 0xFEFE_FEFE) >> 1)
 }
 
@@ -264,14 +263,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_processor_foretells_the_same() {
+    fn scalar_and_simd_predictions_are_equal() {
         let mut state = 1_u32;
         let mut row = |length: usize| -> Vec<u32> {
             let mut next = || {
                 state ^= state << 13;
                 state ^= state >> 17;
                 state ^= state << 5;
-                // Near each other, or anything.
+                // Close values, or random ones.
                 if state & 1 == 0 { state } else { state & 0x0303_0303 | 0x7F00_FE80 }
             };
             (0..length).map(|_| next()).collect()
@@ -279,14 +278,14 @@ mod tests {
         for mode in 0..=15_u8 {
             for width in [1, 2, 7, 64, 301] {
                 for first in [false, true] {
-                    let (above, coded) = (row(width + 1), row(width));
+                    let (top, coded) = (row(width + 1), row(width));
                     let modes = vec![mode; width.div_ceil(4)];
-                    let (mut ours, mut plain, mut own) = (coded.clone(), coded, above.clone());
+                    let (mut ours, mut plain, mut own) = (coded.clone(), coded, top.clone());
                     undo(2, &modes, &mut own, &mut ours, first);
-                    let mut own = above.clone();
-                    plain[0] = add(plain[0], if first { OPAQUE_BLACK } else { above[0] });
+                    let mut own = top.clone();
+                    plain[0] = add(plain[0], if first { OPAQUE_BLACK } else { top[0] });
                     own[width] = plain[0];
-                    Row { bits: 2, modes: &modes, above: &own, pixels: &mut plain, first, by: Plain }.call();
+                    PredictRow { bits: 2, modes: &modes, top: &own, pixels: &mut plain, first, ops: Scalar }.call();
                     assert_eq!(ours, plain, "mode {mode}, {width} pixels");
                 }
             }

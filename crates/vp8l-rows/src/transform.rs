@@ -1,62 +1,67 @@
-//! What was done to the pixels before they were coded, undone row by row (RFC 9649, section
-//! 3.5).
+//! The inverse transforms, row by row (RFC 9649, section 3.5).
 
 use std::io::Read;
 
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::bits::Bits;
+use crate::bits::BitSource;
 use crate::budget::Budget;
+use crate::entropy_image::{EntropyCodedImage, blocks};
 use crate::error::{Error, Result};
-use crate::pixels::{Pixels, tiles};
 use crate::predict::{self, add};
 
-/// A transform, as it is undone.
+/// Transform types (section 3.5); the remaining one is color indexing.
+const PREDICTOR_TRANSFORM: u32 = 0;
+const COLOR_TRANSFORM: u32 = 1;
+const SUBTRACT_GREEN_TRANSFORM: u32 = 2;
+
+/// An inverse transform and its state.
 pub(crate) enum Transform {
-    /// Each pixel is a difference from what its neighbours foretell, by the mode of its tile.
-    Predictor { bits: u32, tiles_across: usize, modes: Vec<u8>, above: Vec<u32>, row: usize },
-    /// Red and blue are differences from parts of green and red, by the factors of their tile.
-    Colour { bits: u32, tiles_across: usize, factors: Vec<u32>, row: usize },
-    /// Red and blue are differences from green.
+    /// Each pixel is a difference from its prediction, by the mode of its block (section 3.5.1).
+    Predictor { bits: u32, blocks_across: usize, modes: Vec<u8>, top: Vec<u32>, row: usize },
+    /// Red and blue are differences from fractions of green and red, by the factors of their block
+    /// (section 3.5.2).
+    CrossColor { bits: u32, blocks_across: usize, factors: Vec<u32>, row: usize },
+    /// Red and blue are differences from green (section 3.5.3).
     SubtractGreen,
-    /// Green is an index, or `8 >> bits` indices for as many pixels.
-    Palette { bits: u32, colours: Box<[u32; 256]>, width: usize },
+    /// Green is a color table index, or `1 << bits` indices of as many pixels (section 3.5.4).
+    ColorIndexing { bits: u32, colours: Box<[u32; 256]>, width: usize },
 }
 
 impl Transform {
-    /// Reads the transforms of a picture of that size, in the order in which they are undone, and the
-    /// width that is left of it to be decoded.
+    /// Reads the transforms of an image of this size. Returns them in the order in which they are
+    /// inverted, and the width of the entropy-coded image.
     pub(crate) fn read_all<R: Read>(
-        bits: &mut Bits<R>,
+        bits: &mut BitSource<R>,
         (mut width, height): (usize, usize),
         budget: &mut Budget,
     ) -> Result<(Vec<Self>, usize)> {
         let mut all = Vec::new();
         let mut seen = 0_u32;
-        while bits.flag()? {
-            let kind = bits.take(2)?;
+        while bits.read_flag()? {
+            let kind = bits.read_bits(2)?;
             if seen & 1 << kind != 0 {
-                return Err(Error::Corrupt("a transform that comes twice"));
+                return Err(Error::Corrupt("a repeated transform"));
             }
             seen |= 1 << kind;
             all.push(match kind {
-                0 => {
-                    let tile_bits = 2 + bits.take(3)?;
-                    let size = (tiles(width, tile_bits), tiles(height, tile_bits));
-                    let modes = Pixels::all(bits, size, budget, |pixel| (pixel >> 8 & 15) as u8)?;
-                    Self::Predictor { bits: tile_bits, tiles_across: size.0, modes, above: vec![0; width + 1], row: 0 }
+                PREDICTOR_TRANSFORM => {
+                    let size_bits = 2 + bits.read_bits(3)?;
+                    let size = (blocks(width, size_bits), blocks(height, size_bits));
+                    let modes = EntropyCodedImage::all(bits, size, budget, |pixel| (pixel >> 8 & 15) as u8)?;
+                    Self::Predictor { bits: size_bits, blocks_across: size.0, modes, top: vec![0; width + 1], row: 0 }
                 }
-                1 => {
-                    let tile_bits = 2 + bits.take(3)?;
-                    let size = (tiles(width, tile_bits), tiles(height, tile_bits));
-                    let factors = Pixels::all(bits, size, budget, |pixel| pixel)?;
-                    Self::Colour { bits: tile_bits, tiles_across: size.0, factors, row: 0 }
+                COLOR_TRANSFORM => {
+                    let size_bits = 2 + bits.read_bits(3)?;
+                    let size = (blocks(width, size_bits), blocks(height, size_bits));
+                    let factors = EntropyCodedImage::all(bits, size, budget, |pixel| pixel)?;
+                    Self::CrossColor { bits: size_bits, blocks_across: size.0, factors, row: 0 }
                 }
-                2 => Self::SubtractGreen,
+                SUBTRACT_GREEN_TRANSFORM => Self::SubtractGreen,
                 _ => {
-                    let count = bits.take(8)? as usize + 1;
-                    let stored = Pixels::all(bits, (count, 1), budget, |pixel| pixel)?;
-                    // Indices past the last colour are transparent black.
+                    let count = bits.read_bits(8)? as usize + 1;
+                    let stored = EntropyCodedImage::all(bits, (count, 1), budget, |pixel| pixel)?;
+                    // Indices past the color table are transparent black.
                     let mut colours = Box::new([0; 256]);
                     let mut colour = 0;
                     for (place, difference) in colours.iter_mut().zip(stored) {
@@ -69,7 +74,7 @@ impl Transform {
                         5..=16 => 1,
                         _ => 0,
                     };
-                    let transform = Self::Palette { bits: bundle, colours, width };
+                    let transform = Self::ColorIndexing { bits: bundle, colours, width };
                     width = width.div_ceil(1 << bundle);
                     transform
                 }
@@ -79,27 +84,27 @@ impl Transform {
         Ok((all, width))
     }
 
-    /// Undoes it in the next row, which becomes as wide as the picture was before.
+    /// Inverts the transform in the next row, which may become wider.
     pub(crate) fn undo(&mut self, pixels: &mut Vec<u32>) {
         match self {
-            Self::Predictor { bits, tiles_across, modes, above, row } => {
-                let modes = &modes[(*row >> *bits) * *tiles_across..][..*tiles_across];
-                predict::undo(*bits, modes, above, pixels, *row == 0);
-                above[..pixels.len()].copy_from_slice(pixels);
+            Self::Predictor { bits, blocks_across, modes, top, row } => {
+                let modes = &modes[(*row >> *bits) * *blocks_across..][..*blocks_across];
+                predict::undo(*bits, modes, top, pixels, *row == 0);
+                top[..pixels.len()].copy_from_slice(pixels);
                 *row += 1;
             }
-            Self::Colour { bits, tiles_across, factors, row } => {
-                let factors = &factors[(*row >> *bits) * *tiles_across..][..*tiles_across];
-                Arch::new().dispatch(Colour { bits: *bits, factors, pixels });
+            Self::CrossColor { bits, blocks_across, factors, row } => {
+                let factors = &factors[(*row >> *bits) * *blocks_across..][..*blocks_across];
+                Arch::new().dispatch(InverseCrossColor { bits: *bits, factors, pixels });
                 *row += 1;
             }
             Self::SubtractGreen => Arch::new().dispatch(AddGreen { pixels }),
-            Self::Palette { bits, colours, width } => look_up(pixels, *bits, colours, *width),
+            Self::ColorIndexing { bits, colours, width } => look_up(pixels, *bits, colours, *width),
         }
     }
 }
 
-/// Indices become colours, from the back, as there are more of them.
+/// Replaces indices by colors, from the end, because the row grows in place.
 fn look_up(pixels: &mut Vec<u32>, bits: u32, colours: &[u32; 256], width: usize) {
     if bits == 0 {
         for pixel in pixels {
@@ -137,22 +142,22 @@ impl NullaryFnOnce for AddGreen<'_> {
     }
 }
 
-struct Colour<'a> {
+struct InverseCrossColor<'a> {
     bits: u32,
     factors: &'a [u32],
     pixels: &'a mut [u32],
 }
 
-impl NullaryFnOnce for Colour<'_> {
+impl NullaryFnOnce for InverseCrossColor<'_> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        for (tile, &factors) in self.pixels.chunks_mut(1 << self.bits).zip(self.factors) {
+        for (block, &factors) in self.pixels.chunks_mut(1 << self.bits).zip(self.factors) {
             let green_to_red = i32::from(factors as i8);
             let green_to_blue = i32::from((factors >> 8) as i8);
             let red_to_blue = i32::from((factors >> 16) as i8);
-            for pixel in tile {
+            for pixel in block {
                 let green = i32::from((*pixel >> 8) as i8);
                 let red = (*pixel >> 16) as i32 + ((green_to_red * green) >> 5);
                 let blue = *pixel as i32 + ((green_to_blue * green) >> 5) + ((red_to_blue * i32::from(red as i8)) >> 5);

@@ -1,4 +1,4 @@
-//! Files as libwebp's encoder writes them.
+//! Files written by libwebp's encoder.
 
 mod support;
 
@@ -6,7 +6,7 @@ use support::streams::{self, Writer};
 use support::*;
 use webpx::{AlphaFilter, EncoderConfig};
 
-/// Pictures of all contents that encoders tell apart.
+/// Images of each kind of content that the encoder treats differently.
 fn pictures(width: u32, height: u32, numbers: &mut Numbers) -> Vec<(String, Picture)> {
     let mut all: Vec<(String, Picture)> = Vec::new();
     let seed = numbers.next();
@@ -60,7 +60,7 @@ fn check(file: &[u8], width: u32, what: &str) {
 }
 
 #[test]
-fn lossless_files_of_every_size_content_and_effort_come_out_as_from_libwebp() {
+fn lossless_files_match_libwebp() {
     let mut numbers = Numbers(9);
     let mut files = 0;
     for side in 1..=40 {
@@ -80,7 +80,7 @@ fn lossless_files_of_every_size_content_and_effort_come_out_as_from_libwebp() {
 }
 
 #[test]
-fn larger_lossless_files_come_out_as_from_libwebp() {
+fn larger_lossless_files_match_libwebp() {
     let mut numbers = Numbers(10);
     for (width, height, quality, method) in [(321, 257, 30.0, 3), (640, 100, 75.0, 4), (130, 500, 100.0, 1)] {
         for (name, picture) in pictures(width, height, &mut numbers) {
@@ -90,13 +90,13 @@ fn larger_lossless_files_come_out_as_from_libwebp() {
 }
 
 #[test]
-fn a_header_tells_size_and_alpha() {
+fn header_has_size_and_alpha() {
     for (alpha, width, height) in [(255, 33, 2), (7, 1, 70)] {
         let picture = Picture::new(width, height, |x, y| [x as u8, y as u8, 9, alpha]);
         let file = picture.encode(&lossless(50.0, 2));
         let payload = chunk(&file, b"VP8L").unwrap();
         let header = vp8l_rows::Decoder::new(payload, vp8l_rows::Limits::default()).unwrap().header();
-        assert_eq!(header, vp8l_rows::Header { width, height, alpha: alpha < 255 });
+        assert_eq!(header, vp8l_rows::Header { width, height, alpha_is_used: alpha < 255 });
     }
 }
 
@@ -106,7 +106,7 @@ fn alpha_of(rgba: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn alpha_of_lossy_files_comes_out_as_from_libwebp() {
+fn alpha_of_lossy_files_matches_libwebp() {
     let mut numbers = Numbers(11);
     let mut kinds = std::collections::HashSet::new();
     for side in (1..=40).step_by(3) {
@@ -130,7 +130,7 @@ fn alpha_of_lossy_files_comes_out_as_from_libwebp() {
                     .alpha_quality(numbers.pick(&[20, 70, 100]))
                     .alpha_compression(!numbers.once_in(4));
                 let file = picture.encode(&config);
-                // None is stored where all are opaque.
+                // Opaque images have no ALPH chunk.
                 let Some(payload) = chunk(&file, b"ALPH") else { continue };
                 kinds.insert(payload[0] & 15);
                 let samples = ours_alpha(payload, (width, height)).unwrap();
@@ -141,7 +141,7 @@ fn alpha_of_lossy_files_comes_out_as_from_libwebp() {
     assert!(kinds.len() >= 4, "compressions and filters are of {} kinds", kinds.len());
 }
 
-/// A lossy file of that alpha.
+/// A lossy file with this alpha.
 fn with_alpha(alpha: &[u8], width: u32, height: u32, picture: &[u8]) -> Vec<u8> {
     let mut extended = [0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     extended[4..7].copy_from_slice(&(width - 1).to_le_bytes()[..3]);
@@ -150,7 +150,7 @@ fn with_alpha(alpha: &[u8], width: u32, height: u32, picture: &[u8]) -> Vec<u8> 
 }
 
 #[test]
-fn alpha_of_every_kind_comes_out_as_from_libwebp_or_is_refused() {
+fn random_alpha_matches_libwebp() {
     let mut numbers = Numbers(12);
     for index in 0..200_u32 {
         let (width, height) = (1 + numbers.below(45) as u32, 1 + numbers.below(30) as u32);
@@ -170,7 +170,7 @@ fn alpha_of_every_kind_comes_out_as_from_libwebp_or_is_refused() {
         let theirs_whole = theirs(&file).unwrap_or_else(|| panic!("libwebp refuses alpha {index}"));
         assert!(samples == alpha_of(&theirs_whole), "alpha {index}");
 
-        // Damaged, or cut: no more is taken than libwebp takes.
+        // Damaged or truncated alpha decodes only if libwebp decodes it.
         let mut damaged = payload.clone();
         damaged[numbers.below(payload.len() as u64) as usize] ^= 1 << numbers.below(5);
         let cut = &payload[..numbers.below(payload.len() as u64) as usize];
@@ -184,7 +184,7 @@ fn alpha_of_every_kind_comes_out_as_from_libwebp_or_is_refused() {
 }
 
 #[test]
-fn alpha_that_ends_early_or_is_of_no_known_kind_is_refused() {
+fn truncated_or_unknown_alpha_is_rejected() {
     for end in 0..13 {
         assert!(ours_alpha(&[0_u8; 13][..end], (4, 3)).is_err(), "{end} bytes");
     }

@@ -1,4 +1,4 @@
-//! What a picture may cost, and readers of every kind.
+//! Limits on memory and time, and unusual readers.
 
 mod support;
 
@@ -9,7 +9,7 @@ use support::streams;
 use support::*;
 use vp8l_rows::{Alpha, Decoder, Error, Limits};
 
-/// A byte at a time, interrupted before each.
+/// Returns one byte at a time, each after an interrupt.
 struct Slow<'a> {
     data: &'a [u8],
     interrupted: bool,
@@ -35,7 +35,7 @@ impl Read for Broken {
 }
 
 #[test]
-fn a_reader_may_give_as_little_as_it_likes() {
+fn reader_may_return_single_bytes() {
     let mut numbers = Numbers(6);
     for _ in 0..30 {
         let payload = streams::payload(&mut numbers, 60, 50);
@@ -50,7 +50,7 @@ fn a_reader_may_give_as_little_as_it_likes() {
 }
 
 #[test]
-fn failures_of_the_reader_are_told_from_those_of_the_file() {
+fn reader_errors_are_not_format_errors() {
     let mut numbers = Numbers(7);
     let payload = streams::payload(&mut numbers, 300, 200);
     let mut decoder = Decoder::new((&payload[..60]).chain(Broken), Limits::default()).unwrap();
@@ -62,7 +62,7 @@ fn failures_of_the_reader_are_told_from_those_of_the_file() {
     assert!(matches!(ours(&[0x2F, 0, 0, 0, 0x20, 0, 0, 0, 0]), Err(Error::Corrupt(_))), "a later version");
 }
 
-/// A flat picture of the largest size, in a few bytes.
+/// A flat image of the largest size, in a few bytes.
 fn flat() -> Vec<u8> {
     let mut out = streams::header(16_384, 16_384);
     out.put(0, 3);
@@ -74,7 +74,7 @@ fn flat() -> Vec<u8> {
 }
 
 #[test]
-fn the_largest_picture_in_the_fewest_bytes_takes_little() {
+fn largest_image_needs_little_memory() {
     let before = Instant::now();
     let limits = Limits { max_memory: 5 << 20, deadline: None };
     let payload = flat();
@@ -89,7 +89,7 @@ fn the_largest_picture_in_the_fewest_bytes_takes_little() {
 }
 
 #[test]
-fn memory_and_time_have_bounds() {
+fn memory_and_deadline_limits_apply() {
     let refused = ours_within(&flat(), Limits { max_memory: 1 << 20, deadline: None });
     assert!(matches!(refused, Err(Error::Limit("pixels"))));
     let late = Limits { deadline: Some(Instant::now()), ..Limits::default() };
@@ -97,7 +97,7 @@ fn memory_and_time_have_bounds() {
     let late = Limits { deadline: Some(Instant::now() + Duration::from_millis(20)), ..Limits::default() };
     assert!(matches!(ours_within(&flat(), late), Err(Error::Deadline)));
 
-    // Codes of thousands of parts.
+    // Codes of thousands of groups.
     let mut numbers = Numbers(8);
     let mut refused = 0;
     for _ in 0..200 {

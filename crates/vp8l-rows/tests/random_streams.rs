@@ -1,4 +1,4 @@
-//! Streams that no encoder writes, sound and damaged, and what libwebp makes of them.
+//! Random valid and damaged streams, compared with libwebp.
 
 mod support;
 
@@ -7,7 +7,7 @@ use support::*;
 use vp8l_rows::Error;
 
 #[test]
-fn streams_of_every_kind_decode_as_libwebp_decodes_them() {
+fn random_streams_match_libwebp() {
     let mut numbers = Numbers(1);
     let mut bytes = 0;
     for index in 0..600 {
@@ -23,9 +23,9 @@ fn streams_of_every_kind_decode_as_libwebp_decodes_them() {
 }
 
 #[test]
-fn copies_reach_as_far_as_the_format_lets_them() {
+fn largest_distances_match_libwebp() {
     let mut numbers = Numbers(2);
-    // Widths that divide the length of the ring and that do not.
+    // Widths that divide the length of the ring, and others.
     for (width, height) in [(1300, 900), (1024, 1200), (16_384, 100), (7, 16_384), (1100, 980)] {
         let payload = streams::far(&mut numbers, width, height);
         let theirs = theirs_of(&payload).expect("libwebp takes it");
@@ -34,7 +34,7 @@ fn copies_reach_as_far_as_the_format_lets_them() {
 }
 
 #[test]
-fn all_short_distances_mean_the_same_pixels_as_in_libwebp() {
+fn distance_map_matches_libwebp() {
     let mut numbers = Numbers(3);
     for width in [1, 2, 5, 8, 9, 40] {
         for code in 0..120_u32 {
@@ -56,7 +56,7 @@ fn all_short_distances_mean_the_same_pixels_as_in_libwebp() {
                     rest.put(&mut out, numbers.below(256) as u32);
                 }
             }
-            // A copy of 20 pixels from there.
+            // A backward reference of 20 pixels.
             for (table, first, value) in [(&green, 256, 20), (&distances, 0, code + 1)] {
                 let (symbol, bits, extra) = streams::prefixed(value);
                 table.put(&mut out, first + symbol);
@@ -74,7 +74,7 @@ fn all_short_distances_mean_the_same_pixels_as_in_libwebp() {
 }
 
 #[test]
-fn a_stream_cut_anywhere_is_refused_where_libwebp_refuses_it() {
+fn truncated_streams_match_libwebp() {
     let mut numbers = Numbers(4);
     let mut cuts = 0;
     for _ in 0..60 {
@@ -86,7 +86,7 @@ fn a_stream_cut_anywhere_is_refused_where_libwebp_refuses_it() {
                 assert!(matches!(error, Error::Truncated), "{end} of {} bytes: {error}", payload.len());
             }
             let ours = ours.ok();
-            // Of less than eight bytes, libwebp reads zeros up to the eighth.
+            // libwebp reads zeros up to the eighth byte of shorter data.
             if end >= 8 || ours.is_some() {
                 assert_eq!(ours, theirs_of(&payload[..end]), "{end} of {} bytes", payload.len());
             }
@@ -97,7 +97,7 @@ fn a_stream_cut_anywhere_is_refused_where_libwebp_refuses_it() {
 }
 
 #[test]
-fn a_damaged_stream_is_what_libwebp_makes_of_it_or_an_error() {
+fn damaged_streams_match_libwebp() {
     let mut numbers = Numbers(5);
     let (mut taken, mut refused) = (0, 0);
     for index in 0..1500 {
@@ -105,7 +105,7 @@ fn a_damaged_stream_is_what_libwebp_makes_of_it_or_an_error() {
         let mut payload = streams::payload(&mut numbers, width, height);
         let early = numbers.once_in(2);
         for _ in 0..1 + numbers.below(3) {
-            // Not the size.
+            // The size is not damaged.
             let end = if early { payload.len().min(60) } else { payload.len() } - 5;
             payload[5 + numbers.below(end as u64) as usize] ^= 1 << numbers.below(8);
         }
@@ -116,7 +116,7 @@ fn a_damaged_stream_is_what_libwebp_makes_of_it_or_an_error() {
     assert!(taken > 50 && refused > 100, "{taken} and {refused}");
 }
 
-/// A payload of five codes, simple or not, as they are put, and nothing after them.
+/// A payload of five codes, the first written by `put`.
 fn with_codes(put: impl Fn(&mut Writer)) -> Vec<u8> {
     let mut out = streams::header(3, 2);
     out.put(0, 3);
@@ -129,7 +129,7 @@ fn with_codes(put: impl Fn(&mut Writer)) -> Vec<u8> {
 }
 
 #[test]
-fn codes_that_are_none_are_refused_as_by_libwebp() {
+fn invalid_prefix_codes_are_rejected() {
     // The first of the five codes by its lengths: the code of them, for 17, 18, 0, 1, 2, how many
     // are told, and them, each one bit.
     let coded = |code: &[u32], told: u32, lengths: &[u32]| {
@@ -143,7 +143,7 @@ fn codes_that_are_none_are_refused_as_by_libwebp() {
             lengths.iter().for_each(|&length| out.put(length, 1));
         })
     };
-    // One bit says whether a length is 0 or 2.
+    // One bit selects the length 0 or 2.
     let twos = |count: usize| coded(&[0, 0, 1, 0, 1], 2 + count as u32, &[&[0, 0][..], &vec![1; count]].concat());
     let flat = |told| coded(&[0, 0, 1, 1], told, &[&[1, 1][..], &[0; 278]].concat());
     for (what, payload, taken) in [

@@ -1,10 +1,10 @@
 use std::env;
 use std::time::Duration;
 
-use tintype_model::{PlanName, SigningKey};
-use tintype_store::{Accounts, Blobs, JobQueue, KeySet, Plans, Table};
+use tintype_model::PlanName;
+use tintype_store::{Accounts, Blobs, JobQueue, KeyRing, KeySet, Plans, Table};
 
-/// What a function has at hand, made once from the environment that `template.yaml` gives it.
+/// The clients and settings of a function, from the environment that `template.yaml` defines.
 pub(crate) struct App {
     pub(crate) table: Table,
     pub(crate) blobs: Blobs,
@@ -12,14 +12,17 @@ pub(crate) struct App {
     pub(crate) keys: KeySet,
     pub(crate) jobs: JobQueue,
     pub(crate) plans: Plans,
-    pub(crate) signing: SigningKey,
+    /// None where the route signs nothing.
+    pub(crate) signing: Option<KeyRing>,
     /// The plan of a new user, if any.
     pub(crate) default_plan: Option<PlanName>,
     /// The origin that links to this API begin with; where there is none, the one the request came to.
     pub(crate) public_url: Option<String>,
+    /// The origin whose pages may call the API, `*` for any; none where the function answers no preflights.
+    pub(crate) allowed_origin: Option<String>,
     /// How long an image waits for its upload, and a sign-up for its confirmation.
     pub(crate) pending: Duration,
-    /// How long a session can be renewed.
+    /// How long a session can be refreshed.
     pub(crate) session: Duration,
 }
 
@@ -40,18 +43,19 @@ fn number<T: std::str::FromStr>(name: &str, default: T) -> Result<T, InitError> 
 impl App {
     pub(crate) async fn from_env() -> Result<Self, InitError> {
         let config = tintype_store::aws_config().await;
-        let (pool, client_id, secret) = (required("USER_POOL_ID")?, required("CLIENT_ID")?, required("SIGNING_KEY")?);
+        let (pool, client_id) = (required("USER_POOL_ID")?, required("CLIENT_ID")?);
         Ok(Self {
             table: Table::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),
             blobs: Blobs::new(&config, required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?),
-            keys: KeySet::new(&config, &pool, client_id.clone()),
+            keys: KeySet::new(&config, required("USER_POOL_URL")?, client_id.clone()),
             // Routes that begin no job have no queue.
             jobs: JobQueue::new(&config, optional("JOBS_QUEUE_URL").unwrap_or_default()),
-            signing: SigningKey::new(secret.clone()),
-            accounts: Accounts::new(&config, pool, client_id, secret),
+            signing: optional("SIGNING_KEYS").map(|secret| KeyRing::new(&config, secret)),
+            accounts: Accounts::new(&config, pool, client_id),
             plans: Plans::default(),
             default_plan: optional("DEFAULT_PLAN").map(PlanName::from_stored),
             public_url: optional("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            allowed_origin: optional("ALLOWED_ORIGIN"),
             pending: Duration::from_secs(3600 * number("PENDING_HOURS", 24)?),
             session: Duration::from_secs(86_400 * number("REFRESH_DAYS", 30)?),
         })

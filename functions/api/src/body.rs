@@ -1,12 +1,12 @@
 use crate::fields::Fields;
 
-/// What a body or a query is read into.
+/// A type that a body or a query is parsed into.
 pub(crate) trait Body: Sized {
-    /// `None` where `fields` has collected errors.
+    /// Returns `None` if `fields` has errors.
     fn read(fields: &mut Fields) -> Option<Self>;
 }
 
-/// Declares a body or a query: how it is read, and its schema. A field with a default may be left out.
+/// Declares a body or a query: its parser and its schema. A field with a default is optional.
 macro_rules! body {
     ($(#[$meta:meta])* pub(crate) struct $name:ident { $($field:ident: $type:ty $(= $default:expr)?),* $(,)? }) => {
         $(#[$meta])*
@@ -30,7 +30,9 @@ macro_rules! body {
                 let mut properties = serde_json::Map::new();
                 $(
                     let schema = generator.subschema_for::<$type>();
-                    properties.insert(stringify!($field).into(), $crate::openapi::without_null(schema.as_value()));
+                    let required: Option<&str> = body!(@required $field $(, $default)?);
+                    let schema = $crate::openapi::field_schema(schema.as_value(), required.is_none());
+                    properties.insert(stringify!($field).into(), schema);
                 )*
                 let required: Vec<&str> = [$(body!(@required $field $(, $default)?)),*].into_iter().flatten().collect();
                 schemars::json_schema!({

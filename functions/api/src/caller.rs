@@ -4,14 +4,14 @@ use tintype_store::{Items, Key};
 use crate::error::Problem;
 use crate::request::Request;
 
-/// Who makes a request: someone whose token holds, whose session has not ended and whose account is there.
+/// The authenticated user of a request: the token is valid, the session has not ended, and the account exists.
 pub(crate) struct Caller {
     pub(crate) claims: Claims,
     pub(crate) profile: Profile,
 }
 
 impl Request<'_> {
-    /// The caller, with whatever else stands at `keys`, in the same read.
+    /// Authenticates the caller, and reads the items at `keys` in the same call.
     pub(crate) async fn caller_and(&self, keys: impl IntoIterator<Item = Key>) -> Result<(Caller, Items), Problem> {
         let claims = self.verified_claims().await?.ok_or_else(Problem::unauthenticated)?;
         self.admit(claims, keys).await
@@ -21,16 +21,17 @@ impl Request<'_> {
         self.caller_and([]).await.map(|(caller, _)| caller)
     }
 
-    /// The caller, who must be an admin: the token's groups say so, which nobody but the pool's operator can write.
+    /// Authenticates an administrator by the groups in the token, which only the operator of the pool can change.
     pub(crate) async fn admin(&self) -> Result<Caller, Problem> {
         let caller = self.caller().await?;
         if caller.claims.is_admin() {
             return Ok(caller);
         }
-        Err(Problem::forbidden("not_admin", "Only admins may do this."))
+        Err(Problem::forbidden("not_admin", "This requires an administrator."))
     }
 
-    /// Like [`Self::caller_and`], for routes that need no login: none without a token, an error with a bad one.
+    /// Like [`Self::caller_and`], for routes without required login: `None` without a token, an error with an invalid
+    /// one.
     pub(crate) async fn caller_if_any_and(
         &self,
         keys: impl IntoIterator<Item = Key>,
@@ -41,7 +42,7 @@ impl Request<'_> {
         }
     }
 
-    /// Whom the token names, before anything is read: whether that still holds, [`Self::caller_and`] tells.
+    /// The user id in the token. Not checked against the table; see [`Self::caller_and`].
     pub(crate) async fn claimed_user(&self) -> Result<UserId, Problem> {
         self.verified_claims().await?.map(|claims| claims.user).ok_or_else(Problem::unauthenticated)
     }
@@ -58,13 +59,15 @@ impl Request<'_> {
         }
     }
 
-    /// What the token says: verified by the gateway where the route has its authorizer, else here.
+    /// The claims of the token, verified by the gateway if the route has its authorizer, else here.
     async fn verified_claims(&self) -> Result<Option<Claims>, Problem> {
-        if let Some(claims) = &self.claims {
-            return self.app.keys.accept(claims).map(Some).ok_or_else(Problem::unauthenticated);
+        if let Some(claims) = self.authorized_claims() {
+            return self.app.keys.accept(&claims).map(Some).ok_or_else(Problem::unauthenticated);
         }
-        let Some(header) = self.headers.get("authorization") else { return Ok(None) };
-        let token = header.to_str().ok().and_then(|header| {
+        if !self.has_header("authorization") {
+            return Ok(None);
+        }
+        let token = self.header("authorization").and_then(|header| {
             let (scheme, token) = header.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
@@ -72,13 +75,13 @@ impl Request<'_> {
         self.app.keys.verify(token).await?.map(Some).map_err(|_| Problem::unauthenticated())
     }
 
-    /// The plan of a user; none where they have none, or one that is no more.
+    /// The user's plan, or `None` if it is unset or was deleted.
     pub(crate) async fn plan_of(&self, profile: &Profile) -> Result<Option<Plan>, Problem> {
         let Some(name) = &profile.plan else { return Ok(None) };
         Ok(self.app.plans.get(&self.app.table, name).await?)
     }
 
-    /// The plan that creating and uploading need.
+    /// The plan, which creating and uploading require.
     pub(crate) async fn required_plan_of(&self, profile: &Profile) -> Result<Plan, Problem> {
         self.plan_of(profile).await?.ok_or_else(Problem::plan_required)
     }

@@ -1,31 +1,31 @@
-//! What a client is told when a request fails: RFC 9457 problems. What is logged is another matter: see [`Problem::cause`].
+//! Errors as RFC 9457 problems. The log has the [`Problem::cause`], which clients do not see.
 
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_store::{AccountError, StoreError};
 
-/// One field that is not as it must be.
+/// An invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct FieldError {
     pub(crate) field: String,
-    /// A stable word for programs.
+    /// A stable identifier for programs.
     pub(crate) code: &'static str,
-    /// What must be otherwise, to follow the field's name.
+    /// What is wrong, as a phrase that follows the name of the field.
     pub(crate) message: String,
 }
 
-/// Why a request was not done.
+/// The error of a request.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
-    /// A stable word for programs.
+    /// A stable identifier for programs.
     pub(crate) code: &'static str,
-    /// A sentence for people. Never names anything internal.
+    /// A sentence for people, without internal details.
     pub(crate) detail: String,
     pub(crate) errors: Vec<FieldError>,
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// For the log alone.
+    /// For the log only.
     pub(crate) cause: Option<String>,
 }
 
@@ -65,11 +65,11 @@ impl Problem {
     }
 
     pub(crate) fn plan_required() -> Self {
-        Self::forbidden("plan_required", "Your account has no plan, which this needs.")
+        Self::forbidden("plan_required", "This requires a plan, and your account has none.")
     }
 
     pub(crate) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found.")
     }
 
     pub(crate) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
@@ -85,12 +85,12 @@ impl Problem {
     }
 
     pub(crate) fn in_progress() -> Self {
-        Self::conflict("in_progress", "A request with this Idempotency-Key is at work: ask again in a moment.")
+        Self::conflict("in_progress", "A request with this Idempotency-Key is still in progress. Retry shortly.")
             .with_header("retry-after", "1")
     }
 
     pub(crate) fn precondition_failed() -> Self {
-        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "It has changed since you read it.")
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "The resource has changed since you read it.")
     }
 
     pub(crate) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
@@ -99,7 +99,7 @@ impl Problem {
 
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         let names: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
-        let detail = format!("Some fields are not as they must be: {}.", names.join(", "));
+        let detail = format!("Some fields are invalid: {}.", names.join(", "));
         Self { errors, ..Self::unprocessable("invalid", detail) }
     }
 
@@ -108,23 +108,30 @@ impl Problem {
     }
 
     pub(crate) fn too_many() -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many tries: wait a while.")
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many attempts. Try again later.")
             .with_header("retry-after", "60")
     }
 
-    /// Several others changed the same thing at the same time, each time it was tried.
+    /// Concurrent changes made every attempt fail.
     pub(crate) fn busy() -> Self {
         Self::unavailable("changed by others at every try")
     }
 
     pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
         let problem =
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is busy: try again in a moment.");
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is busy. Try again shortly.");
         Self { cause: Some(cause.into()), ..problem.with_header("retry-after", "1") }
     }
 
+    /// E-mails cannot be sent to anyone.
+    pub(crate) fn mail_not_sent(cause: impl Into<String>) -> Self {
+        let detail = "E-mails cannot be sent at the moment. Try again later.";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { cause: Some(cause.into()), ..problem.with_header("retry-after", "3600") }
+    }
+
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.");
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error.");
         Self { cause: Some(cause.into()), ..problem }
     }
 
@@ -148,7 +155,7 @@ pub(crate) struct Document<'a> {
     kind: &'static str,
     title: &'static str,
     status: u16,
-    /// A stable word for programs.
+    /// A stable identifier for programs.
     code: &'static str,
     /// A sentence for people.
     detail: &'a str,
@@ -168,20 +175,25 @@ impl From<StoreError> for Problem {
 impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::EmailTaken => Self::conflict("email_taken", "There is an account with this e-mail."),
+            AccountError::EmailTaken => Self::conflict("email_taken", "An account with this e-mail address exists."),
             AccountError::WeakPassword(rule) => Self::invalid_field("password", "weak_password", rule),
-            AccountError::BadCode => Self::unprocessable("bad_code", "The code is not right."),
+            AccountError::BadCode => Self::unprocessable("bad_code", "The code is wrong."),
             AccountError::ExpiredCode => {
-                Self::unprocessable("expired_code", "The code has expired: ask for a new one.")
+                Self::unprocessable("expired_code", "The code has expired. Request a new one.")
             }
-            AccountError::BadCredentials => Self::bad_credentials("The e-mail or the password is not right."),
+            AccountError::BadCredentials => Self::bad_credentials("Wrong e-mail address or password."),
             AccountError::NotConfirmed => {
-                Self::forbidden("not_confirmed", "Confirm the e-mail with the code that was sent to it.")
+                Self::forbidden("not_confirmed", "Confirm your e-mail address with the code that was sent to it.")
             }
             AccountError::PasswordChangeRequired => {
                 Self::forbidden("password_change_required", "Log in with a new password in new_password.")
             }
             AccountError::TooMany => Self::too_many(),
+            AccountError::BadEmail => {
+                Self::invalid_field("email", "malformed", "is not an e-mail address that mail can be sent to")
+            }
+            AccountError::MailNotSent(cause) => Self::mail_not_sent(cause),
+            AccountError::InvalidParameter(cause) => Self::internal(cause),
             AccountError::Store(error) => error.into(),
         }
     }

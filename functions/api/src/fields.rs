@@ -1,6 +1,7 @@
-//! Bodies and queries, field by field: each type says how it is read, and all errors are reported at once.
+//! Parses bodies and queries by field: each type parses itself, and all errors are reported at once.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,18 +10,34 @@ use tintype_model::{
     ContentType, Description, Email, Heights, ImageId, Lifetime, MAX_IMAGE_BYTES, PersonName, PlanName, Sha256, Status,
     TextError, Title, Visibility,
 };
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::FieldError;
 
-/// Why a value is not a field of its type: a stable word and a sentence part that follows the field's name.
+/// Why a value is invalid: a stable identifier, and a phrase that follows the name of the field.
 pub(crate) struct Refused(pub(crate) &'static str, pub(crate) String);
 
-/// A type that a field of a body or a query may have.
+/// A type of fields in bodies or queries.
 pub(crate) trait Field: Sized {
+    /// True if `null` is a value. In other types, `null` means that the field is absent.
+    const TAKES_NULL: bool = false;
+
     fn read(value: &Value) -> Result<Self, Refused>;
+
+    /// Like [`Self::read`], for values with several parts: each error names its part by position.
+    fn read_parts(value: &Value, name: &str, errors: &mut Vec<FieldError>) -> Option<Self> {
+        Self::read(value).map_err(|refused| errors.push(refused.of(name))).ok()
+    }
 }
 
-/// The fields of a body or a query while they are read.
+impl Refused {
+    fn of(self, field: impl Into<String>) -> FieldError {
+        let Self(code, message) = self;
+        FieldError { field: field.into(), code, message }
+    }
+}
+
+/// The fields of a body or a query during parsing.
 pub(crate) struct Fields {
     given: Map<String, Value>,
     errors: Vec<FieldError>,
@@ -32,33 +49,31 @@ impl Fields {
     }
 
     pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
-        let Some(value) = self.given.remove(name) else {
-            self.refuse(name, Refused("required", "is required".into()));
-            return None;
-        };
-        self.read(name, &value)
+        match self.take::<T>(name) {
+            Some(value) => T::read_parts(&value, name, &mut self.errors),
+            None => {
+                self.errors.push(Refused("required", "is required".into()).of(name));
+                None
+            }
+        }
     }
 
     pub(crate) fn optional<T: Field>(&mut self, name: &str, default: impl FnOnce() -> T) -> Option<T> {
-        match self.given.remove(name) {
-            Some(value) => self.read(name, &value),
+        match self.take::<T>(name) {
+            Some(value) => T::read_parts(&value, name, &mut self.errors),
             None => Some(default()),
         }
     }
 
-    fn read<T: Field>(&mut self, name: &str, value: &Value) -> Option<T> {
-        T::read(value).map_err(|refused| self.refuse(name, refused)).ok()
+    fn take<T: Field>(&mut self, name: &str) -> Option<Value> {
+        self.given.remove(name).filter(|value| T::TAKES_NULL || !value.is_null())
     }
 
-    fn refuse(&mut self, name: &str, Refused(code, message): Refused) {
-        self.errors.push(FieldError { field: name.into(), code, message });
-    }
-
-    /// What was wrong; `known_only`: what was given and never asked for as well.
+    /// Returns the errors; with `known_only`, unknown fields are errors too.
     pub(crate) fn errors(mut self, known_only: bool) -> Vec<FieldError> {
         if known_only {
             for (field, _) in std::mem::take(&mut self.given) {
-                self.refuse(&field, Refused("unknown_field", "is not a field of this request".into()));
+                self.errors.push(Refused("unknown_field", "is not a field of this request".into()).of(field));
             }
         }
         self.errors
@@ -74,7 +89,7 @@ impl From<TextError> for Refused {
         let code = match error {
             TextError::Empty => "empty",
             TextError::TooLong(_) => "too_long",
-            TextError::Control | TextError::NotAnEmail => "malformed",
+            TextError::Control | TextError::Nul | TextError::NotAnEmail => "malformed",
         };
         Self(code, error.to_string())
     }
@@ -89,18 +104,41 @@ macro_rules! text_fields {
         }
     )+};
 }
-text_fields!(Title, Description, Email, PersonName);
+text_fields!(Title, Description, Email, PersonName, LinkPassword);
 
 impl<T: Field> Field for Option<T> {
+    const TAKES_NULL: bool = T::TAKES_NULL;
+
     fn read(value: &Value) -> Result<Self, Refused> {
         T::read(value).map(Some)
     }
+
+    fn read_parts(value: &Value, name: &str, errors: &mut Vec<FieldError>) -> Option<Self> {
+        T::read_parts(value, name, errors).map(Some)
+    }
 }
 
-/// A field that may be `null`, which stands for none.
+/// A field of a response, which is ignored in a request.
+pub(crate) struct ReadOnly<T>(PhantomData<T>);
+
+impl<T> Default for ReadOnly<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Field for ReadOnly<T> {
+    fn read(_: &Value) -> Result<Self, Refused> {
+        Ok(Self::default())
+    }
+}
+
+/// A field in which `null` means none.
 pub(crate) struct Nullable<T>(pub(crate) Option<T>);
 
 impl<T: Field> Field for Nullable<T> {
+    const TAKES_NULL: bool = true;
+
     fn read(value: &Value) -> Result<Self, Refused> {
         if value.is_null() { Ok(Self(None)) } else { T::read(value).map(Some).map(Self) }
     }
@@ -108,7 +146,7 @@ impl<T: Field> Field for Nullable<T> {
 
 impl Field for ContentType {
     fn read(value: &Value) -> Result<Self, Refused> {
-        Self::parse(text(value)?).map_err(|e| Refused("unsupported", e.to_string()))
+        Self::parse_declared(text(value)?).map_err(|e| Refused("unsupported", e.to_string()))
     }
 }
 
@@ -137,7 +175,19 @@ impl Field for bool {
     }
 }
 
-/// Text taken as it is: a code, a token, a cursor, part of a title. At most 8,192 characters, which the longest token has not.
+impl Field for AsCookie {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        bool::read(value).map(Self)
+    }
+}
+
+impl Field for DeleteCookie {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        bool::read(value).map(Self)
+    }
+}
+
+/// Unchanged text: a token, a cursor, part of a title. At most 8,192 characters, more than the longest token.
 pub(crate) struct Text(pub(crate) String);
 
 impl Field for Text {
@@ -151,7 +201,44 @@ impl Field for Text {
     }
 }
 
-/// Text of a query: a cursor, or the beginning of something. At most 256 characters, which fit a URL however they are encoded.
+/// A code from an e-mail, without white space that was copied with it. Cognito accepts 1 to 2,048 characters.
+pub(crate) struct Code(pub(crate) String);
+
+impl Field for Code {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let code: String = text(value)?.split_whitespace().collect();
+        match code.chars().count() {
+            0 => Err(TextError::Empty.into()),
+            1..=2048 => Ok(Self(code)),
+            _ => Err(TextError::TooLong(2048).into()),
+        }
+    }
+}
+
+/// The beginning of an e-mail address in lower case. Cognito accepts a filter of 256 characters, with its syntax.
+pub(crate) struct EmailPrefix(pub(crate) String);
+
+impl Field for EmailPrefix {
+    fn read(value: &Value) -> Result<Self, Refused> {
+        let Text(text) = Text::read(value)?;
+        let prefix = text.trim().to_lowercase();
+        if prefix.chars().count() > Email::MAX_CHARS {
+            return Err(TextError::TooLong(Email::MAX_CHARS).into());
+        }
+        if prefix.contains(['"', '\\']) {
+            return Err(Refused("malformed", "must not contain quotation marks or backslashes".into()));
+        }
+        Ok(Self(prefix))
+    }
+}
+
+/// True if the response sets the session cookie.
+pub(crate) struct AsCookie(pub(crate) bool);
+
+/// True if the response deletes the session cookie; it also does if the request has the cookie.
+pub(crate) struct DeleteCookie(pub(crate) bool);
+
+/// Text in a query: a cursor, or a prefix. At most 256 characters, which fit a URL in any encoding.
 pub(crate) struct QueryText(pub(crate) String);
 
 impl Field for QueryText {
@@ -161,10 +248,10 @@ impl Field for QueryText {
     }
 }
 
-/// A new password. The pool has the last word; what is plain from here is said with the other fields' errors.
+/// A new password. The pool decides; this reports the length with the errors of other fields.
 pub(crate) struct Password(pub(crate) String);
 
-/// Characters. The pool's own bound, whatever the deployment asks for, is 6.
+/// In characters. Cognito's minimum for all deployments is 6.
 static PASSWORD_MIN: LazyLock<usize> =
     LazyLock::new(|| std::env::var("PASSWORD_MIN_LENGTH").ok().and_then(|text| text.parse().ok()).unwrap_or(6));
 
@@ -195,7 +282,7 @@ impl Field for UploadSize {
     }
 }
 
-/// What one request may do many times at once.
+/// The items of a batch.
 pub(crate) const MAX_ITEMS: usize = 1000;
 
 /// 1 to 1,000 items, not looked at yet.
@@ -219,9 +306,38 @@ impl Field for Texts {
         let Items(items) = Items::read(value)?;
         items.iter().map(|item| text(item).map(str::to_owned)).collect::<Result<_, _>>().map(Self)
     }
+
+    fn read_parts(value: &Value, name: &str, errors: &mut Vec<FieldError>) -> Option<Self> {
+        let Items(items) = Items::read_parts(value, name, errors)?;
+        each(&items, name, errors, |item| text(item).map(str::to_owned)).map(Self)
+    }
 }
 
-/// How many items a page has at most.
+/// Parses the items of a list. Returns `None` if there are errors, one for each invalid item.
+fn each<T>(
+    items: &[Value],
+    name: &str,
+    errors: &mut Vec<FieldError>,
+    read: impl Fn(&Value) -> Result<T, Refused>,
+) -> Option<Vec<T>> {
+    let mut all = Some(Vec::with_capacity(items.len()));
+    for (index, item) in items.iter().enumerate() {
+        match read(item) {
+            Ok(item) => {
+                if let Some(all) = &mut all {
+                    all.push(item);
+                }
+            }
+            Err(refused) => {
+                errors.push(refused.of(format!("{name}[{index}]")));
+                all = None;
+            }
+        }
+    }
+    all
+}
+
+/// The most items of a page.
 pub(crate) struct Limit(pub(crate) usize);
 
 impl Field for Limit {
@@ -252,25 +368,50 @@ macro_rules! schemas {
 }
 
 schemas! {
-    Text => json_schema!({"type": "string", "minLength": 1, "maxLength": 8192, "examples": ["123456"]});
+    Text => json_schema!({"type": "string", "minLength": 1, "maxLength": 8192});
+    Code => json_schema!({"type": "string", "minLength": 1, "maxLength": 2048, "examples": ["123456"]});
+    EmailPrefix => json_schema!({"type": "string", "minLength": 1, "maxLength": (Email::MAX_CHARS)});
+    AsCookie => json_schema!({
+        "type": "boolean",
+        "description": "Sets the refresh token as an HttpOnly cookie for /api/auth instead of returning it."
+    });
+    DeleteCookie => json_schema!({
+        "type": "boolean", "description": "Deletes the session cookie; so does a request with the cookie."
+    });
     QueryText => json_schema!({"type": "string", "minLength": 1, "maxLength": 256});
     Password => json_schema!({
         "type": "string", "minLength": 6, "maxLength": 256, "format": "password",
-        "description": "As long and as mixed as the deployment asks for.", "examples": ["a longer password"]
+        "description": "Must satisfy the deployment's password policy.", "examples": ["a longer password"]
     });
     UploadSize => tintype_model::schema::upload_size();
     Texts => json_schema!({
         "type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": {"type": "string"},
-        "examples": [["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]]
+        "examples": [["fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng"]]
     });
     Limit => json_schema!({"type": "integer", "minimum": 1, "maximum": 100, "default": 50, "examples": [50]});
-    AnyImage => json_schema!({"type": "string", "examples": ["fURIQJ3AQdGyRV_9znT60gGYwN56W3w9jp8BI0Vniaw"]});
+    AnyImage => json_schema!({"type": "string", "examples": ["fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng"]});
     MaxDownloads => json_schema!({"type": "integer", "minimum": 1, "maximum": 1_000_000_000, "examples": [3]});
     LinkPassword => json_schema!({
         "type": "string", "minLength": 1, "maxLength": (LinkPassword::MAX_CHARS), "format": "password",
         "examples": ["open sesame"]
     });
     Count => json_schema!({"type": "integer", "minimum": 0, "examples": [100_000]});
+}
+
+impl<T: JsonSchema> JsonSchema for ReadOnly<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("ReadOnly{}", T::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = generator.subschema_for::<T>();
+        schema.insert("description".into(), "Ignored; accepted so that the response of GET can be sent back.".into());
+        schema
+    }
 }
 
 impl<T: JsonSchema> JsonSchema for Nullable<T> {
@@ -293,7 +434,7 @@ impl Field for ImageId {
     }
 }
 
-/// What should be the id of an image; none where no image could have it.
+/// The id of an image; `None` if the text cannot be one.
 pub(crate) struct AnyImage(pub(crate) Option<ImageId>);
 
 impl Field for AnyImage {
@@ -305,7 +446,7 @@ impl Field for AnyImage {
 fn whole(value: &Value) -> Result<u64, Refused> {
     match (value.as_u64(), value.is_i64()) {
         (Some(number), _) => Ok(number),
-        // Below every bound.
+        // Less than every limit.
         (None, true) => Ok(0),
         (None, false) => Err(Refused("wrong_type", "must be a whole number".into())),
     }
@@ -318,7 +459,7 @@ impl Field for Lifetime {
     }
 }
 
-/// How often a link may be used.
+/// The download limit of a link.
 pub(crate) struct MaxDownloads(pub(crate) u32);
 
 impl Field for MaxDownloads {
@@ -330,20 +471,21 @@ impl Field for MaxDownloads {
     }
 }
 
-/// The password of a link, in 1 to 256 characters.
+/// The password of a link: NFC, 1 to 256 characters.
 pub(crate) struct LinkPassword(pub(crate) String);
 
 impl LinkPassword {
     pub(crate) const MAX_CHARS: usize = 256;
 }
 
-impl Field for LinkPassword {
-    fn read(value: &Value) -> Result<Self, Refused> {
-        let password = text(value)?;
+impl LinkPassword {
+    /// Normalises to NFC, because keyboards compose the same letters differently.
+    pub(crate) fn parse(text: &str) -> Result<Self, TextError> {
+        let password: String = text.nfc().collect();
         match password.chars().count() {
-            0 => Err(TextError::Empty.into()),
-            1..=Self::MAX_CHARS => Ok(Self(password.to_owned())),
-            _ => Err(TextError::TooLong(Self::MAX_CHARS).into()),
+            0 => Err(TextError::Empty),
+            1..=Self::MAX_CHARS => Ok(Self(password)),
+            _ => Err(TextError::TooLong(Self::MAX_CHARS)),
         }
     }
 }
@@ -358,15 +500,26 @@ impl Field for PlanName {
 impl Field for Heights {
     fn read(value: &Value) -> Result<Self, Refused> {
         let wrong = || Refused("wrong_type", "must be a list of whole numbers".into());
-        let heights = value.as_array().ok_or_else(wrong)?.iter().map(whole).collect::<Result<Vec<_>, _>>();
-        let heights = heights.map_err(|_| wrong())?.into_iter().map(|height| u32::try_from(height).unwrap_or(u32::MAX));
-        let (most, least, highest) = (Self::MAX_COUNT, Self::MIN, Self::MAX);
-        let message = || format!("must be at most {most} heights of {least} to {highest} pixels");
-        Self::new(heights.collect()).ok_or_else(|| Refused("out_of_range", message()))
+        let heights = value.as_array().ok_or_else(wrong)?.iter().map(height).collect::<Result<Vec<_>, _>>()?;
+        let message = || format!("must be at most {} heights", Self::MAX_COUNT);
+        Self::new(heights).ok_or_else(|| Refused("out_of_range", message()))
+    }
+
+    fn read_parts(value: &Value, name: &str, errors: &mut Vec<FieldError>) -> Option<Self> {
+        if let Some(items) = value.as_array() {
+            each(items, name, errors, height)?;
+        }
+        Self::read(value).map_err(|refused| errors.push(refused.of(name))).ok()
     }
 }
 
-/// How many there may be of something.
+fn height(value: &Value) -> Result<u32, Refused> {
+    let (least, highest) = (Heights::MIN, Heights::MAX);
+    let height = u32::try_from(whole(value)?).ok().filter(|height| (least..=highest).contains(height));
+    height.ok_or_else(|| Refused("out_of_range", format!("must be {least} to {highest} pixels")))
+}
+
+/// A limit: 0 or more.
 pub(crate) struct Count(pub(crate) u64);
 
 impl Field for Count {

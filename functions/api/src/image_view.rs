@@ -1,4 +1,4 @@
-//! An image as the API shows it.
+//! The representation of an image in the API.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tintype_gateway::thumbnail_url;
 use tintype_model::{
     ContentType, Description, Image, ImageId, PersonName, Plan, Profile, Ready, State, Status, Timestamp, Title,
     UserId, Visibility,
@@ -16,11 +17,11 @@ use crate::error::Problem;
 use crate::reply::etag;
 use crate::request::Request;
 
-/// URLs to private blobs live this long, and are signed anew at each multiple of [`SIGNING_WINDOW`].
+/// URLs of private blobs are valid for this long after the last multiple of [`SIGNING_WINDOW`].
 const PRIVATE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// Seconds. Within one window the same answer has the same URLs, and so the same ETag.
-const SIGNING_WINDOW: i64 = 300;
+/// In seconds. In one window, equal responses have equal URLs, and so equal ETags.
+const SIGNING_WINDOW: i64 = 30;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Image")]
@@ -33,21 +34,21 @@ pub(crate) struct ImageView<'a> {
     content_type: ContentType,
     /// Bytes.
     size: u64,
-    /// Pixels, once it is ready.
+    /// In pixels; set when the image is ready.
     width: Option<u32>,
     height: Option<u32>,
-    /// SHA-256 as its owner declared it.
+    /// The SHA-256 that its owner declared.
     sha256: Option<String>,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Why a rejected image was.
+    /// Why the image was rejected.
     reject_reason: Option<&'a str>,
-    /// A thumbhash in base64, once it is ready.
+    /// A thumbhash in base64; set when the image is ready.
     placeholder: Option<String>,
-    /// The original, where the owner's plan includes it.
+    /// The URL of the original, if the owner's plan includes originals.
     image_url: Option<String>,
     thumbnails: Vec<ThumbnailView>,
-    /// Until when the URLs of a private image work.
+    /// The time when the URLs of a private image expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     url_expires_at: Option<Timestamp>,
     created_at: Timestamp,
@@ -70,7 +71,7 @@ struct ThumbnailView {
     url: String,
 }
 
-/// Shows `image` to one who may see it. `plan`: its owner's.
+/// Represents `image` for a user who is allowed to see it. `plan`: the plan of its owner.
 pub(crate) async fn show<'a>(
     request: &Request<'_>,
     image: &'a Image,
@@ -122,7 +123,7 @@ fn link_public(view: &mut ImageView<'_>, request: &Request<'_>, image: &Image, r
         height: thumbnail.height,
         width: thumbnail.width,
         content_type: kind,
-        url: format!("{base}/media/thumbnail/{}/{}/{}.{extension}", id.owner, id.key, thumbnail.height),
+        url: thumbnail_url(&base, image, thumbnail.height),
     }));
 }
 
@@ -153,7 +154,7 @@ async fn sign_private(
     Ok(())
 }
 
-/// What a downloaded original is called: its title, with the extension of its type once.
+/// The file name of a downloaded original: its title, with the extension of its type.
 pub(crate) fn file_name(image: &Image) -> String {
     let (title, extension) = (image.title.as_str(), image.blob.content_type.extension());
     let same_type = |given: &str| {
@@ -165,10 +166,10 @@ pub(crate) fn file_name(image: &Image) -> String {
     }
 }
 
-/// Changes with everything that [`show`] depends on, and with nothing else.
+/// Changes exactly when the output of [`show`] does.
 pub(crate) fn tag(request: &Request<'_>, image: &Image, owner: &Profile, plan: Option<&Plan>) -> String {
     let signed = image.is_ready() && image.visibility == Visibility::Private;
     let window = if signed { request.now.secs().div_euclid(SIGNING_WINDOW).unsigned_abs() } else { 0 };
-    // A plan's version says nothing without its name; a change of the name is a change of the profile.
+    // The version of a plan counts with its name; assigning another plan changes the profile.
     etag(image.version, &[owner.version, plan.map_or(0, |plan| plan.version), window])
 }

@@ -1,5 +1,5 @@
-//! Every route of the HTTP API. One executable serves one Lambda function a route: SAM's `Handler:` names the route,
-//! and the function serves that one alone.
+//! The routes of the HTTP API. One executable serves all Lambda functions: `Handler:` in the template names the route
+//! of a function.
 
 #[macro_use]
 mod body;
@@ -17,17 +17,17 @@ mod serve;
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_http::{Error, tracing};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
     let handler = std::env::var("_HANDLER")?;
     let route = routes::find(&handler).ok_or_else(|| format!("no route is named {handler:?}"))?;
     let app = Arc::new(app::App::from_env().await?);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| {
+    tintype_gateway::run(route.operation, move |request| {
         let app = Arc::clone(&app);
-        async move { Ok::<_, Error>(serve::serve(&app, route, event).await) }
-    }))
+        async move { serve::serve(&app, route, request).await }
+    })
     .await
 }

@@ -1,4 +1,4 @@
-//! Passwords that this program checks itself, kept only as argon2id hashes in PHC form.
+//! Passwords that the service verifies itself. It stores only argon2id hashes in PHC string format.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -6,13 +6,13 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 
 use crate::error::Problem;
 
-/// Hashes a password with a salt of its own: 19 MiB and two passes, which takes tens of milliseconds.
+/// Hashes a password with a random salt: 19 MiB and two passes, which takes tens of milliseconds.
 pub(crate) fn hash(password: &str) -> Result<String, Problem> {
     let hash = Argon2::default().hash_password(password.as_bytes());
     hash.map(|hash| hash.to_string()).map_err(|e| Problem::internal(format!("argon2: {e}")))
 }
 
-/// Whether `password` is the one that was hashed.
+/// Returns true if `password` matches the hash.
 pub(crate) fn is(password: &str, hash: &str) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }

@@ -1,121 +1,124 @@
 use std::net::IpAddr;
 
-use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
+use lambda_http::RequestExt;
+use lambda_http::request::RequestContext;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tintype_model::{Cursor, Idempotency, Timestamp, UserId};
+use tintype_model::{Cursor, Idempotency, ImageId, SigningKeys, Timestamp, UserId};
 
 use crate::app::App;
 use crate::body::Body;
 use crate::error::Problem;
 use crate::fields::{Fields, QueryText};
 use crate::reply::Reply;
+use crate::routes::Route;
+use crate::serve::record_image;
 
-/// The largest body of any route but the batch's, in bytes.
+/// The largest body in bytes of all routes except the batch.
 const MAX_BODY: usize = 64 * 1024;
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub(crate) struct Page<'a, T> {
     pub(crate) results: &'a [T],
-    /// Where the next page begins; null on the last.
+    /// The cursor of the next page; `null` on the last page.
     pub(crate) next_cursor: Option<&'a str>,
 }
 
-/// How often a change that others overtook is tried again before the client is told to.
+/// The attempts of a change that conflicts with others before the client gets 503.
 pub(crate) const CHANGE_TRIES: u32 = 8;
 
-/// A request on its way through a route.
+/// A request to a route.
 pub(crate) struct Request<'a> {
     pub(crate) app: &'a App,
-    pub(crate) method: Method,
-    /// Decoded, as the gateway gives it.
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
     pub(crate) now: Timestamp,
-    /// Of the gateway's authorizer, where the route has one.
-    pub(crate) claims: Option<Value>,
-    pub(crate) query: String,
+    http: lambda_http::Request,
     params: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    host: String,
-    cookies: Vec<String>,
-    source_ip: String,
+    signing: Option<SigningKeys>,
 }
 
 impl<'a> Request<'a> {
-    /// `params`: the path's, by the route's template.
-    pub(crate) fn new(
-        app: &'a App,
-        event: ApiGatewayV2httpRequest,
-        path: String,
-        params: Vec<(&'static str, String)>,
-        now: Timestamp,
-    ) -> Self {
-        let context = event.request_context;
-        let body = event.body.unwrap_or_default();
-        let body = if event.is_base64_encoded {
-            // What the gateway encoded decodes; anything else is no JSON either.
-            STANDARD.decode(body).unwrap_or_default()
-        } else {
-            body.into_bytes()
-        };
-        let header = |name| event.headers.get(name).and_then(|value| value.to_str().ok());
-        let host = header("host").or(context.domain_name.as_deref()).unwrap_or_default().to_owned();
-        let claims = context.authorizer.and_then(|a| a.jwt).map(|jwt| serde_json::json!(jwt.claims));
-        // The gateway takes cookies out of the headers; SAM's local one may leave them there.
-        let mut cookies = event.cookies.unwrap_or_default();
-        cookies
-            .extend(header("cookie").into_iter().flat_map(|line| line.split(';')).map(|part| part.trim().to_owned()));
-        Self {
-            app,
-            cookies,
-            source_ip: context.http.source_ip.unwrap_or_default(),
-            method: context.http.method,
-            path,
-            now,
-            claims,
-            query: event.raw_query_string.unwrap_or_default(),
-            params,
-            body,
-            host,
-            headers: event.headers,
+    pub(crate) fn new(app: &'a App, route: &Route, http: lambda_http::Request, now: Timestamp) -> Self {
+        let params = tintype_gateway::params(route.path, http.raw_http_path()).unwrap_or_default();
+        Self { app, now, http, params, signing: None }
+    }
+
+    pub(crate) fn method(&self) -> &Method {
+        self.http.method()
+    }
+
+    /// The decoded path, from the gateway.
+    pub(crate) fn path(&self) -> &str {
+        self.http.raw_http_path()
+    }
+
+    pub(crate) fn query_string(&self) -> &str {
+        self.http.uri().query().unwrap_or_default()
+    }
+
+    /// The claims from the authorizer of the gateway, if the route has one.
+    pub(crate) fn authorized_claims(&self) -> Option<Value> {
+        let jwt = self.http.request_context_ref()?.authorizer()?.jwt.as_ref()?;
+        Some(serde_json::json!(jwt.claims))
+    }
+
+    /// Reads the keys of routes that sign.
+    pub(crate) async fn read_signing_keys(&mut self) -> Result<(), Problem> {
+        if let Some(ring) = &self.app.signing {
+            self.signing = Some(ring.at(self.now).await?);
         }
+        Ok(())
+    }
+
+    /// The keys that sign and verify. Panics where `template.yaml` gives the route none.
+    pub(crate) fn signing(&self) -> &SigningKeys {
+        self.signing.as_ref().expect("the route has SIGNING_KEYS in its environment")
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        self.http.headers().get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.http.headers().contains_key(name)
     }
 
     pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
-        self.cookies.iter().find_map(|cookie| cookie.strip_prefix(name)?.strip_prefix('='))
+        let cookies = self.header("cookie")?.split(';');
+        cookies.map(str::trim).find_map(|cookie| cookie.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// Where the request came from: an IPv4 address, or the /64 that one customer of an IPv6 network has.
+    /// The address of the client: an IPv4 address, or the /64 network that one IPv6 customer has.
     pub(crate) fn caller_network(&self) -> String {
-        match self.source_ip.parse() {
+        let forwarded = || self.header("x-forwarded-for")?.rsplit(',').next().map(str::trim);
+        let address = match self.http.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
+            // The load balancer adds the client's address as the last.
+            _ => forwarded(),
+        };
+        let address = address.unwrap_or_default();
+        match address.parse() {
             Ok(IpAddr::V6(address)) => {
                 let [a, b, c, d, ..] = address.segments();
                 format!("{a:x}:{b:x}:{c:x}:{d:x}::")
             }
-            _ => self.source_ip.clone(),
+            _ => address.to_owned(),
         }
     }
 
-    /// A field of a form's body; empty where the form has none.
+    /// A field of a form; empty if the form does not have it.
     pub(crate) fn form_field(&self, name: &str) -> Result<String, Problem> {
         self.check_size(MAX_BODY)?;
         self.check_type("application/x-www-form-urlencoded", "a form's")?;
-        let field = form_urlencoded::parse(&self.body).find(|(known, _)| known == name);
+        let field = form_urlencoded::parse(self.http.body()).find(|(known, _)| known == name);
         Ok(field.map(|(_, value)| value.into_owned()).unwrap_or_default())
     }
 
     fn check_size(&self, max: usize) -> Result<(), Problem> {
-        if self.body.len() <= max {
+        if self.http.body().len() <= max {
             return Ok(());
         }
         let detail = format!("The body is larger than {max} bytes.");
@@ -132,68 +135,80 @@ impl<'a> Request<'a> {
         Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
     }
 
-    /// A parameter of the path. Its name stands in the route's template, or this panics.
+    /// A path parameter. Panics if the template of the route does not have it.
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(known, _)| *known == name).map(|(_, value)| value).expect("a parameter of the route")
     }
 
-    /// Where links to this API begin, without a slash at the end.
-    pub(crate) fn base_url(&self) -> String {
-        self.app.public_url.clone().unwrap_or_else(|| format!("https://{}", self.host))
+    /// The image that the path names, if its id is valid.
+    pub(crate) fn image_id(&self) -> Option<ImageId> {
+        let id = self.param("id").parse().ok()?;
+        record_image(id);
+        Some(id)
     }
 
-    /// Reads a JSON body: an object with the fields of `T` and no others.
+    /// Where links to this API begin, without a slash at the end.
+    pub(crate) fn base_url(&self) -> String {
+        tintype_gateway::base_url(self.app.public_url.as_deref(), &self.http)
+    }
+
+    /// Parses a JSON body: an object with the fields of `T` and no others.
     pub(crate) fn body<T: Body>(&self) -> Result<T, Problem> {
         self.body_up_to(MAX_BODY)
     }
 
-    /// Like [`Self::body`], where up to `max` bytes are admitted.
+    /// Like [`Self::body`], for bodies of up to `max` bytes.
     pub(crate) fn body_up_to<T: Body>(&self, max: usize) -> Result<T, Problem> {
         self.check_size(max)?;
         self.check_type("application/json", "JSON")?;
-        let value: Value = serde_json::from_slice(&self.body)
+        let value: Value = serde_json::from_slice(self.http.body())
             .map_err(|e| Problem::bad_request("bad_json", format!("The body is not JSON: {e}.")))?;
         read_object(value, "The body must be a JSON object.")
     }
 
-    /// Like [`Self::body`], where a request without a body stands for one without fields.
+    /// Like [`Self::body`]; a request without a body has no fields.
     pub(crate) fn body_or_none<T: Body>(&self) -> Result<T, Problem> {
-        if self.body.is_empty() { read(Map::new(), true) } else { self.body() }
+        if self.http.body().is_empty() { read(Map::new(), true) } else { self.body() }
     }
 
-    /// Reads the query; parameters that `T` does not have are passed over.
+    /// Parses the query; ignores parameters that `T` does not have.
     pub(crate) fn query<T: Body>(&self) -> Result<T, Problem> {
-        let pairs = form_urlencoded::parse(self.query.as_bytes());
+        let pairs = form_urlencoded::parse(self.query_string().as_bytes());
         read(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect(), false)
     }
 
-    /// The place that a page begins after, as an earlier page of `list` gave it.
+    /// The cursor of the request, from an earlier page of `list`.
     pub(crate) fn open_cursor(&self, cursor: Option<QueryText>, list: &str) -> Result<Option<Cursor>, Problem> {
-        let open = |text: QueryText| Cursor::open(&text.0, &self.app.signing, list);
-        cursor.map(open).transpose().map_err(|_| Problem::bad_request("bad_cursor", "The cursor is not of this list."))
+        let open = |text: QueryText| Cursor::open(&text.0, self.signing(), list);
+        cursor
+            .map(open)
+            .transpose()
+            .map_err(|_| Problem::bad_request("bad_cursor", "The cursor does not belong to this list."))
     }
 
-    /// A page of `list`, with where the next one begins.
+    /// A page of `list` with the cursor of the next one.
     pub(crate) fn reply_page(&self, results: &[impl Serialize], next: Option<Cursor>, list: &str) -> Reply {
-        self.reply_sealed_page(results, next.map(|cursor| cursor.seal(&self.app.signing, list)))
+        self.reply_sealed_page(results, next.map(|cursor| cursor.seal(self.signing(), list)))
     }
 
-    /// A page with the cursor of the next one as clients get it.
+    /// A page with the encoded cursor of the next one.
     pub(crate) fn reply_sealed_page(&self, results: &[impl Serialize], next: Option<String>) -> Reply {
         let reply = Reply::ok(&Page { results, next_cursor: next.as_deref() });
         let Some(cursor) = next else { return reply };
-        let kept = form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "cursor");
+        let kept = form_urlencoded::parse(self.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
         let query =
             form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).append_pair("cursor", &cursor).finish();
-        reply.with_header("link", format!("<{}{}?{query}>; rel=\"next\"", self.base_url(), self.path))
+        reply.with_header("link", format!("<{}{}?{query}>; rel=\"next\"", self.base_url(), self.path()))
     }
 
-    /// The key under which the client may repeat this request of `operation`, if it gave one.
+    /// The idempotency key of this request to `operation`, if it has one.
     pub(crate) fn idempotency(&self, operation: &str, user: UserId) -> Result<Option<Idempotency>, Problem> {
-        let Some(key) = self.headers.get("idempotency-key") else { return Ok(None) };
-        match key.to_str() {
-            Ok(key) if (1..=255).contains(&key.len()) => {
-                Ok(Some(Idempotency::new(&self.app.signing, user, operation, key, &self.body)))
+        if !self.has_header("idempotency-key") {
+            return Ok(None);
+        }
+        match self.header("idempotency-key") {
+            Some(key) if (1..=255).contains(&key.len()) => {
+                Ok(Some(Idempotency::new(user, operation, key, self.http.body())))
             }
             _ => {
                 Err(Problem::bad_request("bad_idempotency_key", "Idempotency-Key must have 1 to 255 ASCII characters."))
@@ -201,19 +216,20 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether the client's copy, of which `If-Match` speaks, is of `version`, the first part of an [`ETag`](crate::reply::etag).
+    /// Returns true if `If-Match` allows a change of `version`, the first part of an [`ETag`](crate::reply::etag).
     pub(crate) fn check_if_match(&self, version: u64) -> Result<(), Problem> {
         let Some(tags) = self.header("if-match") else { return Ok(()) };
         let current = version.to_string();
         let matches = tags.split(',').map(str::trim).any(|tag| {
-            let version = tag.strip_prefix('"').and_then(|tag| tag.split(['.', '"']).next());
+            // A compressed response has a weak ETag of the same version.
+            let version = tag.trim_start_matches("W/").strip_prefix('"').and_then(|tag| tag.split(['.', '"']).next());
             tag == "*" || version == Some(&current)
         });
         if matches { Ok(()) } else { Err(Problem::precondition_failed()) }
     }
 }
 
-/// Reads an object with the fields of `T` and no others.
+/// Parses an object with the fields of `T` and no others.
 pub(crate) fn read_object<T: Body>(value: Value, or_else: &str) -> Result<T, Problem> {
     match value {
         Value::Object(fields) => read(fields, true),

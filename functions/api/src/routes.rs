@@ -1,9 +1,9 @@
 //! The route table. `template.yaml` has one function for each entry, with the entry's name as its handler.
 
 mod auth;
-mod documents;
 mod explore;
 mod fallback;
+mod get_openapi;
 mod health;
 mod images;
 mod jobs;
@@ -22,13 +22,13 @@ use crate::openapi::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + 'a>>;
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send + 'a>>;
 
 pub(crate) struct Route {
-    /// The OpenAPI operation, and the Lambda handler that serves it.
+    /// The OpenAPI operation id, and the name of the Lambda handler.
     pub(crate) operation: &'static str,
     pub(crate) methods: &'static [Method],
-    /// With `{parameters}`, each a whole segment. Empty for the route of all that no other takes.
+    /// With `{parameters}`, each a whole segment. Empty for the route of all other requests.
     pub(crate) path: &'static str,
     pub(crate) document: &'static Operation,
     pub(crate) handle: for<'a> fn(&'a Request<'a>) -> Answer<'a>,
@@ -48,13 +48,12 @@ macro_rules! routes {
     (@name $last:ident) => { stringify!($last) };
 }
 
-const GET: &[Method] = &[Method::GET];
+const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
 const PUT: &[Method] = &[Method::PUT];
 const PATCH: &[Method] = &[Method::PATCH];
 const DELETE: &[Method] = &[Method::DELETE];
-const READ: &[Method] = &[Method::GET, Method::HEAD];
-const READ_OR_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
+const GET_OR_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 const ANY: &[Method] = &[];
 
 routes! {
@@ -92,11 +91,10 @@ routes! {
     DELETE "/api/plans/{name}" plans::delete_plan;
     GET "/api/users" users::list_users;
     PUT "/api/users/{id}/plan" users::assign_plan;
-    READ "/media/imageupload/{owner}/{file}" media::get_original;
-    READ "/media/thumbnail/{owner}/{image}/{file}" media::get_thumbnail;
-    READ_OR_POST "/media/exp/{token}/{file}" media::visit_link;
-    GET "/api/openapi.json" documents::get_openapi;
-    GET "/api/docs" documents::get_docs;
+    GET "/media/imageupload/{owner}/{file}" media::get_original;
+    GET "/media/thumbnail/{owner}/{image}/{file}" media::get_thumbnail;
+    GET_OR_POST "/media/exp/{token}/{file}" media::visit_link;
+    GET "/api/openapi.json" get_openapi;
     GET "/api/health" health;
     ANY "" fallback;
 }
@@ -106,37 +104,9 @@ pub(crate) fn find(operation: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.operation == operation)
 }
 
-impl Route {
-    /// The parameters of `path`, if it is this route's.
-    pub(crate) fn params(&self, path: &str) -> Option<Vec<(&'static str, String)>> {
-        let (mut template, mut given) = (self.path.split('/'), path.split('/'));
-        let mut params = Vec::new();
-        loop {
-            match (template.next(), given.next()) {
-                (None, None) => return Some(params),
-                (Some(part), Some(value)) => match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-                    Some(name) if !value.is_empty() => params.push((name, value.to_owned())),
-                    None if part == value => {}
-                    _ => return None,
-                },
-                _ => return None,
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_gives_its_parameters_to_its_own_route_alone() {
-        let route = find("renew_upload").unwrap();
-        assert_eq!(route.params("/api/images/abc/upload"), Some(vec![("id", "abc".to_owned())]));
-        for other in ["/api/images//upload", "/api/images/abc", "/api/images/abc/upload/", "/api/images/abc/upload/x"] {
-            assert_eq!(route.params(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn every_operation_has_a_name_of_its_own() {

@@ -1,12 +1,14 @@
-//! From the gateway's event to its answer: what all routes have in common.
+//! Handles an event of the gateway: what all routes have in common.
 
+use std::io::Write;
 use std::time::Instant;
 
-use aws_lambda_events::encodings::Body as EventBody;
-use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use lambda_runtime::LambdaEvent;
-use tintype_model::Timestamp;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tintype_gateway::{accepts, log_request};
+use tintype_model::{ImageId, JobId, Timestamp};
+use tracing::Span;
+use tracing::field::display;
 
 use crate::app::App;
 use crate::error::Problem;
@@ -14,26 +16,20 @@ use crate::reply::{Content, Reply};
 use crate::request::Request;
 use crate::routes::Route;
 
-pub(crate) async fn serve(
-    app: &App,
-    route: &'static Route,
-    event: LambdaEvent<ApiGatewayV2httpRequest>,
-) -> ApiGatewayV2httpResponse {
+pub(crate) async fn serve(app: &App, route: &'static Route, request: lambda_http::Request) -> Reply {
     let began = Instant::now();
-    let (event, context) = event.into_parts();
-    let request_id = event.request_context.request_id.clone().unwrap_or(context.request_id);
-    let path = event.raw_path.clone().unwrap_or_default();
-    let method = event.request_context.http.method.clone();
-    let params = route.params(&path).unwrap_or_default();
-    let request = Request::new(app, event, path, params, Timestamp::now());
-
-    let (reply, cause) = match (route.handle)(&request).await {
+    let mut request = Request::new(app, route, request, Timestamp::now());
+    let outcome = match request.read_signing_keys().await {
+        Ok(()) => (route.handle)(&request).await,
+        Err(problem) => Err(problem),
+    };
+    let (reply, cause) = match outcome {
         Ok(reply) => (reply, None),
         Err(mut problem) => (of_problem(&mut problem), problem.cause),
     };
-    let reply = not_modified(&request, reply);
-    log(route, &method, &request_id, reply.status, began, cause);
-    to_event(reply, &request_id)
+    let reply = compressed(&request, reply.unless_matched(request.method(), request.header("if-none-match")));
+    log_request(request.method(), reply.status, began, cause.as_deref());
+    reply
 }
 
 fn of_problem(problem: &mut Problem) -> Reply {
@@ -43,79 +39,52 @@ fn of_problem(problem: &mut Problem) -> Reply {
     reply
 }
 
-/// Answers 304 to a read whose caller has the same already.
-fn not_modified(request: &Request<'_>, reply: Reply) -> Reply {
-    let reads = matches!(request.method, Method::GET | Method::HEAD) && reply.status == StatusCode::OK;
-    let (Some(known), Some(etag)) = (request.header("if-none-match"), reply.header("etag")) else { return reply };
-    let same = known.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == etag);
-    if !(reads && same) {
+/// In bytes. A smaller response fits the first packets of a connection, so compression saves no time.
+const COMPRESSED_ABOVE: usize = 4 * 1024;
+
+/// Compresses a long text response if the client accepts gzip.
+fn compressed(request: &Request<'_>, reply: Reply) -> Reply {
+    let is_text = |kind: &str| kind.starts_with("text/") || kind.starts_with("application/json");
+    let text = match &reply.body {
+        Content::None => return reply,
+        Content::Json(json) => json.as_bytes(),
+        Content::Bytes(bytes) if reply.header("content-type").is_some_and(is_text) => bytes,
+        Content::Bytes(_) => return reply,
+    };
+    if text.len() <= COMPRESSED_ABOVE {
         return reply;
     }
-    let kept = |name: &str| matches!(name, "etag" | "cache-control" | "vary");
-    let headers = reply.headers.into_iter().filter(|(name, _)| kept(name)).collect();
-    Reply { status: StatusCode::NOT_MODIFIED, headers, body: Content::None }
-}
-
-fn to_event(reply: Reply, request_id: &str) -> ApiGatewayV2httpResponse {
-    let mut headers = HeaderMap::new();
-    let mut cookies = Vec::new();
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-request-id", request_id);
-    set("x-content-type-options", "nosniff");
-    // Answers hold what is one user's, or change: what may be kept says so itself.
-    set("cache-control", "no-store");
-    let body = match reply.body {
-        Content::None => None,
-        Content::Json(json) => {
-            set("content-type", "application/json");
-            Some(EventBody::Text(json))
-        }
-        Content::Bytes(bytes) => Some(EventBody::Binary(bytes)),
-    };
-    for (name, value) in &reply.headers {
-        if *name == "set-cookie" {
-            cookies.push(value.clone());
-        } else {
-            set(name, value);
+    let mut headers = reply.headers;
+    match headers.iter_mut().find(|(name, _)| *name == "vary") {
+        Some((_, value)) => *value += ", Accept-Encoding",
+        None => headers.push(("vary", "Accept-Encoding".into())),
+    }
+    if !request.header("accept-encoding").is_some_and(|header| accepts(header, "gzip")) {
+        return Reply { headers, ..reply };
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let Ok(bytes) = encoder.write_all(text).and_then(|()| encoder.finish()) else { return Reply { headers, ..reply } };
+    for (name, value) in &mut headers {
+        // A strong ETag identifies the bytes, which differ now (RFC 9110, 8.8.1).
+        if *name == "etag" && !value.starts_with("W/") {
+            *value = format!("W/{value}");
         }
     }
-    let mut response = ApiGatewayV2httpResponse::default();
-    response.status_code = i64::from(reply.status.as_u16());
-    response.is_base64_encoded = matches!(body, Some(EventBody::Binary(_)));
-    response.body = body;
-    response.headers = headers;
-    response.cookies = cookies;
-    response
-}
-
-/// One line an invocation; no tokens, no addresses, no content.
-fn log(route: &Route, method: &Method, request_id: &str, status: StatusCode, began: Instant, cause: Option<String>) {
-    let mut line = serde_json::json!({
-        "timestamp": Timestamp::now(),
-        "level": if status.is_server_error() { "error" } else { "info" },
-        "route": route.operation,
-        "method": method.as_str(),
-        "status": status.as_u16(),
-        "request_id": request_id,
-        "ms": began.elapsed().as_secs_f64() * 1000.0,
-    });
-    if let Some(cause) = cause {
-        line["cause"] = cause.into();
+    if let Content::Json(_) = reply.body
+        && !headers.iter().any(|(name, _)| *name == "content-type")
+    {
+        headers.push(("content-type", "application/json".into()));
     }
-    println!("{line}");
+    headers.push(("content-encoding", "gzip".into()));
+    Reply { headers, body: Content::Bytes(bytes), ..reply }
 }
 
-/// Logs what failed without failing the request.
-pub(crate) fn warn(request: &Request<'_>, cause: &dyn std::fmt::Display) {
-    let path = &request.path;
-    println!(
-        "{}",
-        serde_json::json!({
-            "timestamp": Timestamp::now(), "level": "warn", "path": path, "cause": cause.to_string(),
-        })
-    );
+/// Names the image that a request is about in its log events.
+pub(crate) fn record_image(id: ImageId) {
+    Span::current().record("image", display(id));
+}
+
+/// Names the job that a request began or asks for in its log events.
+pub(crate) fn record_job(id: JobId) {
+    Span::current().record("job", display(id));
 }

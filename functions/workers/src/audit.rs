@@ -1,6 +1,6 @@
-//! Compares the buckets with the table and the table with itself, finds what a lost event or a crash left, and mends it
-//! where it is told to. Scheduled, and run by `make audit`. Works pages until shortly before its time is over; the
-//! scheduled one keeps its place in the table and goes on there at the next run, the command hands its place back.
+//! Checks the table and the buckets for what a lost event or a crash left, and repairs it on request. Runs on a schedule
+//! and by `make audit`. It checks pages until shortly before its deadline. The scheduled audit saves its position in the
+//! table and continues there at the next run; the command returns its position.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,36 +8,35 @@ use std::time::{Duration, Instant};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use tintype_model::{JobId, Timestamp};
-use tintype_store::{Audit, Finding, JobMessage, Mend, Place};
+use tintype_store::{Audit, AuditCursor, Finding, JobMessage, Repair};
+use tracing::{error, info, warn};
 
+use crate::Worker;
 use crate::build_thumbnails::{self, Became, Trust};
-use crate::{Worker, log};
 
-const NAME: &str = "audit";
-
-/// Kept of the function's time for the page at work.
+/// Time reserved for the current page.
 const RESERVE: Duration = Duration::from_secs(60);
 
-/// Kept of that for storing what was built.
+/// Part of that reserved for storing thumbnails.
 const STORING: Duration = Duration::from_secs(15);
 
-/// Longer than an upload, its build and all that build's retries may take.
+/// In seconds. Longer than an upload, its build and all retries of the build can take.
 const GRACE: u64 = 3600;
 
-/// Findings that are named; all are counted.
+/// The most findings that are listed; all are counted.
 const NAMED: usize = 100;
 
 #[derive(Deserialize)]
-pub(crate) struct Order {
-    /// Whether to mend what is found, or only to tell.
+pub(crate) struct AuditRequest {
+    /// Repair the findings, instead of only reporting them.
     #[serde(default)]
     mend: bool,
-    /// What changed in the last seconds is left alone.
+    /// Changes of the last seconds are not checked.
     #[serde(default = "grace")]
     grace_seconds: u64,
     #[serde(default)]
-    place: Option<Place>,
-    /// Go on where the last run of this kind ended, and keep the place where this one does.
+    place: Option<AuditCursor>,
+    /// Continue where the last run with this option ended, and save the position at the end.
     #[serde(default)]
     keep_place: bool,
 }
@@ -48,17 +47,17 @@ fn grace() -> u64 {
 
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
-    /// Items and blobs that were looked at.
+    /// Items and blobs that were checked.
     seen: u64,
-    /// How many of each kind were found; none is clean.
+    /// Faults by kind.
     findings: BTreeMap<&'static str, u64>,
     mended: BTreeMap<&'static str, u64>,
-    /// What has expired and waits to be deleted: no fault.
+    /// Expired items that are not deleted yet, which is not a fault.
     expired: u64,
     named: Vec<Named>,
-    /// Where to go on; none: all has been looked at.
-    next: Option<Place>,
-    /// Accounts that were found in the user pool, and those that were closed because they were not.
+    /// Where to continue; `None` if the audit is complete.
+    next: Option<AuditCursor>,
+    /// Profiles with an account in the user pool, and accounts that were closed for lack of one.
     #[serde(skip)]
     accounts: u64,
     #[serde(skip)]
@@ -66,8 +65,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether another account may be closed for not being in the user pool. One is missing now and then; where many
-    /// are, it is the pool that is wrong, and a person must look.
+    /// Returns true if another account without a pool user may be closed. A single missing user is normal; many suggest
+    /// a wrong user pool, so closing stops.
     fn may_close(&self) -> bool {
         self.closed <= self.accounts / 10
     }
@@ -79,7 +78,7 @@ struct Named {
     subject: String,
 }
 
-pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Order>) -> Result<Report, Error> {
+pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) -> Result<Report, Error> {
     let (order, deadline) = (event.payload, remaining(&event.context));
     let mut report = Report::default();
     let audit = Audit {
@@ -92,30 +91,31 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Order>) -> Result
     };
     let mut place = match order.place {
         Some(place) => place,
-        None if order.keep_place => audit.place().await?,
-        None => Place::default(),
+        None if order.keep_place => audit.cursor().await?,
+        None => AuditCursor::default(),
     };
     loop {
-        let looked = audit.page(place.clone()).await?;
-        report.seen += looked.seen;
-        report.accounts += looked.accounts;
-        for finding in looked.findings {
-            tell(worker, &audit, finding, order.mend, deadline, &mut report).await?;
+        let page = audit.page(place.clone()).await?;
+        report.seen += page.seen;
+        report.accounts += page.accounts;
+        for finding in page.findings {
+            report_finding(worker, &audit, finding, order.mend, deadline, &mut report).await?;
         }
-        report.next = looked.next;
+        report.next = page.next;
         if order.keep_place {
-            audit.keep_place(&report.next.clone().unwrap_or_default()).await?;
+            audit.save_cursor(&report.next.clone().unwrap_or_default()).await?;
         }
         match &report.next {
             Some(next) if Instant::now() < deadline => place = next.clone(),
             _ => break,
         }
     }
-    log(NAME, &report.seen, &format!("found {:?}, mended {:?}", report.findings, report.mended), None);
+    let Report { seen, expired, .. } = report;
+    info!(seen, expired, findings = ?report.findings, mended = ?report.mended, "Audited");
     Ok(report)
 }
 
-async fn tell(
+async fn report_finding(
     worker: &Worker,
     audit: &Audit<'_>,
     finding: Finding,
@@ -125,33 +125,33 @@ async fn tell(
 ) -> Result<(), Error> {
     if finding.is_fault() {
         *report.findings.entry(finding.kind).or_default() += 1;
-        log(NAME, &finding.subject, finding.kind, None);
+        warn!(subject = finding.subject, finding = finding.kind, "Found");
     } else {
         report.expired += 1;
     }
     if mend {
-        let done = match &finding.mend {
-            Mend::No => false,
-            Mend::Store(fix) => audit.mend(fix).await?,
-            Mend::Close(_) if !report.may_close() => false,
-            Mend::Close(user) => {
+        let done = match &finding.repair {
+            Repair::Manual => false,
+            Repair::Store(action) => audit.repair(action).await?,
+            Repair::CloseAccount(_) if !report.may_close() => false,
+            Repair::CloseAccount(user) => {
                 report.closed += 1;
                 let (id, now) = (JobId::generate(*user), Timestamp::now());
-                // As a request does it: a message without a job is dropped, a job without a message would wait for ever.
+                // Message first, like a request: a message without a job is dropped, a job without a message would never run.
                 worker.jobs.send(JobMessage { job: id, sent_at: now }, Duration::from_secs(1)).await?;
                 worker.table.begin_deleting_account(*user, id, now).await?
             }
-            Mend::Build(id) => {
+            Repair::Build(id) => {
                 match build_thumbnails::build(worker, *id, Trust::Nothing, deadline + RESERVE - STORING).await {
                     Ok(Became::NoBlob) => false,
                     Ok(Became::Undecodable(reason)) => {
-                        log(NAME, id, "undecodable", Some(&reason));
+                        warn!(image = %id, cause = reason, "The original cannot be decoded");
                         false
                     }
                     Ok(_) => true,
-                    // One image that cannot be built must not end the audit of all others.
+                    // An image that cannot be built must not end the audit of the others.
                     Err(error) => {
-                        log(NAME, id, "failed", Some(&error));
+                        error!(image = %id, cause = %error, "Build failed");
                         false
                     }
                 }
@@ -167,7 +167,7 @@ async fn tell(
     Ok(())
 }
 
-/// Until when pages are begun.
+/// The time after which no page is begun.
 fn remaining(context: &Context) -> Instant {
     let left = i64::try_from(context.deadline).unwrap_or(i64::MAX).saturating_sub(Timestamp::now().millis());
     Instant::now() + Duration::from_millis(left.max(0).unsigned_abs()).saturating_sub(RESERVE)

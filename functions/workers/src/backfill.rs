@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use lambda_runtime::Error;
 use tintype_model::{Image, Job, Place, Plan, PlanName, State, Timestamp, UserId};
 use tintype_store::{Advanced, Key};
+use tracing::warn;
 
+use crate::Worker;
 use crate::build_thumbnails::{Became, Trust, build};
-use crate::run_job::NAME;
-use crate::{Worker, log};
 
 /// Images a page, each looked at and, where it is not right, built.
 const PAGE: usize = 100;
@@ -72,11 +72,11 @@ async fn is_right(worker: &Worker, image: &Image, plan: Option<&Plan>, deadline:
         Became::Ready => true,
         // One image must not keep all others waiting.
         Became::Undecodable(reason) => {
-            log(NAME, &image.id, "undecodable", Some(&reason));
+            warn!(image = %image.id, cause = reason, "The original cannot be decoded");
             false
         }
         Became::NoBlob => {
-            log(NAME, &image.id, "no blob", Some(&"the original of a ready image is missing"));
+            warn!(image = %image.id, "The original of a ready image is missing");
             false
         }
         Became::Rejected | Became::Gone => false,

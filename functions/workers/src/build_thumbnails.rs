@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use aws_lambda_events::event::s3::S3Event;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Context, Error, LambdaEvent};
-use tintype_imaging::{Format, Outcome};
+use tintype_imaging::{Format, Thumbnails};
 use tintype_model::{BuiltFor, ContentType, Image, ImageId, Plan, Ready, State, Thumbnail, Timestamp};
 use tintype_store::{Built, Key, StoreError, ThumbnailKey, blob_owner};
 use tokio_util::io::SyncIoBridge;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span, error, info, info_span, warn};
 
-use crate::{Worker, log};
-
-const NAME: &str = "build_thumbnails";
+use crate::Worker;
 
 /// How often what others changed meanwhile is done again before the message goes back to the queue.
 const TRIES: u32 = 8;
@@ -32,10 +32,12 @@ const RESERVE: Duration = Duration::from_secs(15);
 pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
     let mut answer = SqsBatchResponse::default();
     for message in event.payload.records {
-        let done = one_message(worker, message.body.as_deref().unwrap_or_default(), &event.context).await;
-        if let Err(error) = done {
-            log(NAME, &message.message_id.as_deref().unwrap_or_default(), "failed", Some(&error));
-            answer.add_failure(message.message_id.unwrap_or_default());
+        let id = message.message_id.as_deref().unwrap_or_default();
+        let span = info_span!("message", message_id = id, image = Empty);
+        let body = message.body.as_deref().unwrap_or_default();
+        if let Err(error) = one_message(worker, body, &event.context).instrument(span.clone()).await {
+            span.in_scope(|| error!(cause = %error, "Message failed"));
+            answer.add_failure(id);
         }
     }
     Ok(answer)
@@ -52,12 +54,15 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
         // Keys in events are form-encoded; ours have nothing that this changes, others' might.
         let key = form_urlencoded::parse(key.as_bytes()).next().map(|(key, _)| key.into_owned()).unwrap_or_default();
         match blob_owner(&key) {
-            Some(id) => match build(worker, id, Trust::Recorded, remaining(context)).await? {
-                // Nor will it at another try.
-                Became::Undecodable(reason) => log(NAME, &id, "undecodable", Some(&reason)),
-                outcome => log(NAME, &id, outcome.as_str(), None),
-            },
-            None => log(NAME, &key, "not an image's blob", None),
+            Some(id) => {
+                Span::current().record("image", display(id));
+                match build(worker, id, Trust::Recorded, remaining(context)).await? {
+                    // Nor will it at another try.
+                    Became::Undecodable(reason) => warn!(cause = reason, "The original cannot be decoded"),
+                    outcome => info!(outcome = outcome.as_str(), "Image built"),
+                }
+            }
+            None => warn!(key, "Not the key of an image"),
         }
     }
     Ok(())
@@ -135,7 +140,7 @@ impl Became {
 
 /// Brings an image to what it should be.
 pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: Instant) -> Result<Became, Error> {
-    let mut made: Option<(BuiltFor, Outcome)> = None;
+    let mut made: Option<(BuiltFor, Thumbnails)> = None;
     for _ in 0..TRIES {
         let Some(facts) = read(worker, id).await? else {
             worker.blobs.delete_all(id).await?;
@@ -204,7 +209,7 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: 
 
 enum Made {
     /// With the image as it is now.
-    Thumbnails(Image, Outcome),
+    Thumbnails(Image, Thumbnails),
     Rejected(Image, String),
     /// The image has changed since it was read.
     Stale,
@@ -242,12 +247,12 @@ fn process(
     heights: &[u32],
     max_pixels: u64,
     deadline: Instant,
-) -> Result<Outcome, tintype_imaging::Error> {
-    let request = tintype_imaging::Request { declared, heights, max_pixels, deadline: Some(deadline) };
+) -> Result<Thumbnails, tintype_imaging::Error> {
+    let request = tintype_imaging::ThumbnailRequest { declared, heights, max_pixels, deadline: Some(deadline) };
     tintype_imaging::process(source, &request)
 }
 
-fn ready(outcome: &Outcome, built_for: BuiltFor) -> Ready {
+fn ready(outcome: &Thumbnails, built_for: BuiltFor) -> Ready {
     let thumbnail = |made: &tintype_imaging::Thumbnail| Thumbnail {
         height: made.height,
         width: made.width,

@@ -31,7 +31,7 @@ impl Worker {
             table: Table::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: Blobs::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
             // Asked who is there, and told to delete users, which takes no client.
-            accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, "", ""),
+            accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, ""),
             jobs: JobQueue::new(&config, env::var("JOBS_QUEUE_URL").unwrap_or_default()),
             max_pixels: number("MAX_PIXELS", tintype_imaging::DEFAULT_MAX_PIXELS)?,
         })
@@ -50,6 +50,7 @@ macro_rules! run {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
     let handler = env::var("_HANDLER")?;
     let worker = Arc::new(Worker::from_env().await?);
     match handler.as_str() {
@@ -59,19 +60,4 @@ async fn main() -> Result<(), Error> {
         "audit" => run!(worker, audit::handle),
         other => Err(format!("no worker is named {other:?}").into()),
     }
-}
-
-/// One line for each piece of work; no titles, no names.
-fn log(worker: &str, subject: &dyn std::fmt::Display, outcome: &str, cause: Option<&dyn std::fmt::Display>) {
-    let mut line = serde_json::json!({
-        "timestamp": tintype_model::Timestamp::now(),
-        "level": if cause.is_some() { "error" } else { "info" },
-        "worker": worker,
-        "subject": subject.to_string(),
-        "outcome": outcome,
-    });
-    if let Some(cause) = cause {
-        line["cause"] = cause.to_string().into();
-    }
-    println!("{line}");
 }

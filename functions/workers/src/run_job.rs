@@ -11,11 +11,11 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use tintype_model::{Job, JobStatus, Place, Timestamp, Work};
 use tintype_store::{Advanced, INDEX_LAG, JobMessage};
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span, error, info, info_span};
 
 use crate::build_thumbnails::remaining;
-use crate::{Worker, backfill, log};
-
-pub(crate) const NAME: &str = "run_job";
+use crate::{Worker, backfill};
 
 /// Kept of the function's time for the page at hand and the next message.
 const RESERVE: Duration = Duration::from_secs(60);
@@ -40,9 +40,11 @@ enum Next {
 pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
     let mut answer = SqsBatchResponse::default();
     for record in event.payload.records {
-        if let Err(error) = one_message(worker, &record, &event.context).await {
-            log(NAME, &record.message_id.as_deref().unwrap_or_default(), "failed", Some(&error));
-            answer.add_failure(record.message_id.unwrap_or_default());
+        let id = record.message_id.as_deref().unwrap_or_default();
+        let span = info_span!("message", message_id = id, job = Empty);
+        if let Err(error) = one_message(worker, &record, &event.context).instrument(span.clone()).await {
+            span.in_scope(|| error!(cause = %error, "Message failed"));
+            answer.add_failure(id);
         }
     }
     Ok(answer)
@@ -50,11 +52,12 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Res
 
 async fn one_message(worker: &Worker, record: &SqsMessage, context: &Context) -> Result<(), Error> {
     let message = JobMessage::parse(record.body.as_deref().unwrap_or_default()).ok_or("not a job's message")?;
+    Span::current().record("job", display(message.job));
     match run(worker, message, context).await {
-        Ok(Next::Nothing(outcome)) => log(NAME, &message.job, outcome, None),
+        Ok(Next::Nothing(outcome)) => info!(outcome, "Message handled"),
         Ok(Next::Again(after)) => {
             worker.jobs.send(message, after).await?;
-            log(NAME, &message.job, "goes on", None);
+            info!(outcome = "goes on", "Message handled");
         }
         Err(error) => {
             let deliveries = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());

@@ -8,10 +8,9 @@ use serde_json::Value;
 use tintype_model::{BuiltFor, ImageId, ImageKey, LinkId, Sha256, Timestamp, Title};
 use tintype_store::{Blobs, Key, REPLACED, StoreError, Table};
 use tokio::task::JoinSet;
+use tracing::{Instrument, Span, error, info, info_span};
 
-use crate::{Worker, log};
-
-const NAME: &str = "sweep";
+use crate::Worker;
 
 /// Removals worked on side by side. Each takes three calls or more, one after another.
 const AT_ONCE: usize = 16;
@@ -26,13 +25,16 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Event>) -> Result
             at_work.join_next().await.transpose()?.transpose()?;
         }
         let (table, blobs) = (worker.table.clone(), worker.blobs.clone());
-        at_work.spawn(async move {
+        let span = removal.span();
+        let sweep = async move {
             let swept = removal.sweep(&table, &blobs).await;
-            let outcome = if swept.is_ok() { "swept" } else { "failed" };
-            let cause = swept.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-            log(NAME, &removal.subject, outcome, cause);
+            match &swept {
+                Ok(()) => info!("Swept"),
+                Err(error) => error!(cause = %error, "Sweep failed"),
+            }
             swept
-        });
+        };
+        at_work.spawn(sweep.instrument(span));
     }
     while let Some(swept) = at_work.join_next().await {
         swept??;
@@ -41,12 +43,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Event>) -> Result
 }
 
 /// What went, as far as something is left of it.
-struct Removal {
-    subject: String,
-    left: Left,
-}
-
-enum Left {
+enum Removal {
     OfImage {
         id: ImageId,
         /// Only what expired went without its claim.
@@ -75,28 +72,36 @@ impl Removal {
         if record.event_name != "REMOVE" {
             let new = serde_json::to_value(&record.change.new_image)?;
             let (Some(id), Some(set)) = (key.as_image(), text(&new, REPLACED)) else { return Ok(None) };
-            let left = Left::Replaced { id, set: BuiltFor::from_stored(set) };
-            return Ok(Some(Self { subject: id.to_string(), left }));
+            return Ok(Some(Self::Replaced { id, set: BuiltFor::from_stored(set) }));
         }
         if let Some(id) = key.as_image() {
             let expires_at = old["expires_at"]["N"].as_str().and_then(|at| at.parse::<i64>().ok());
             let expired = expires_at.is_some_and(|at| at <= Timestamp::now().secs());
             let claim = text(&old, "title").filter(|_| expired).map(Title::from_stored);
-            return Ok(Some(Self { subject: id.to_string(), left: Left::OfImage { id, claim } }));
+            return Ok(Some(Self::OfImage { id, claim }));
         }
         let image = text(&old, "image").and_then(|key| key.parse().ok());
         let token = text(&old, "token").and_then(|hash| Sha256::parse(&hash));
         Ok(match (key.as_link(), image, token) {
-            (Some(id), Some(image), Some(token)) => {
-                Some(Self { subject: id.to_string(), left: Left::OfLink { id, image, token } })
-            }
+            (Some(id), Some(image), Some(token)) => Some(Self::OfLink { id, image, token }),
             _ => None,
         })
     }
 
+    /// Of the record's log events.
+    fn span(&self) -> Span {
+        match self {
+            Self::OfImage { id, .. } | Self::Replaced { id, .. } => info_span!("record", image = %id),
+            Self::OfLink { id, image, .. } => {
+                let image = ImageId { owner: id.owner, key: *image };
+                info_span!("record", link = %id, image = %image)
+            }
+        }
+    }
+
     async fn sweep(&self, table: &Table, blobs: &Blobs) -> Result<(), StoreError> {
-        match &self.left {
-            Left::OfImage { id, claim } => {
+        match self {
+            Self::OfImage { id, claim } => {
                 blobs.delete_all(*id).await?;
                 table.delete_links_of(*id).await?;
                 // A repeated request may have made the same image again.
@@ -105,8 +110,8 @@ impl Removal {
                     None => Ok(()),
                 }
             }
-            Left::Replaced { id, set } => blobs.delete_thumbnails(*id, set).await,
-            Left::OfLink { id, image, token } => table.delete_link_traces(*id, *image, *token).await,
+            Self::Replaced { id, set } => blobs.delete_thumbnails(*id, set).await,
+            Self::OfLink { id, image, token } => table.delete_link_traces(*id, *image, *token).await,
         }
     }
 }

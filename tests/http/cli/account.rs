@@ -16,7 +16,7 @@ fn session(tool: &Tool) -> Value {
 }
 
 #[test]
-fn a_session_is_kept_for_its_user_alone_and_is_really_over_after_logout() {
+fn session_file_is_private_and_invalid_after_logout() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
@@ -60,7 +60,7 @@ fn a_login_needs_the_right_password_from_somewhere() {
         let login = ["login", "--email", user.email.as_str()];
         tool.run(login).await.is(2).says("--password-stdin");
         let login = [&login[..], &["--password-stdin"]].concat();
-        tool.run_with(login.clone(), "wrong\n").await.is(3).says("is not right");
+        tool.run_with(login.clone(), "wrong\n").await.is(3).says("Wrong e-mail address or password");
         assert!(tool.kept("sessions", "json").is_none());
         let ran = tool.run_with([&login[..], &["--json"]].concat(), "wrong\n").await.is(3);
         assert_eq!(ran.json()[0]["error"]["code"], "bad_credentials");

@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::gate::{Do, Gate};
-use super::tool::{Tool, photos};
+use super::many::sha256;
+use super::tool::{Tool, photo, photos, write};
 use crate::fixtures::Picture;
-use crate::harness::{Body, User, on_stack};
+use crate::harness::{Body, User, eventually, on_stack};
 
 const BATCH: &str = "/api/images/batch";
 
@@ -39,7 +42,7 @@ fn a_batch_whose_answer_is_lost_is_the_same_batch_again() {
 }
 
 #[test]
-fn a_client_killed_before_it_sees_what_was_registered_learns_it_in_its_next_run() {
+fn killed_client_recovers_registrations_in_next_run() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let mut hung = false;
@@ -158,7 +161,7 @@ fn an_upload_url_that_is_over_is_replaced() {
 }
 
 #[test]
-fn an_image_that_the_service_gave_up_in_the_meantime_is_registered_anew() {
+fn expired_image_is_registered_again() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let folder = photos(1);
@@ -178,6 +181,11 @@ fn an_image_that_the_service_gave_up_in_the_meantime_is_registered_anew() {
         assert_eq!(titles(&user).await, 1);
         assert_eq!(tool.noted("gone"), [id]);
     });
+}
+
+/// The file that a download of an image to a target goes to before it is whole.
+fn part_of(target: &str, id: &str, folder: &Path) -> std::path::PathBuf {
+    folder.join(format!(".tintype-{}.part", &sha256(format!("{id}{target}").as_bytes())[..32]))
 }
 
 #[test]
@@ -207,8 +215,7 @@ fn a_download_goes_on_where_it_was_cut_off() {
         assert_eq!(ranges(), [format!("bytes={}-", half / 2), format!("bytes={}-", half / 2 * 2)]);
 
         // By another run, from what one that was killed has left.
-        let end: String = image.str("id").chars().rev().take(8).collect();
-        let part = folder.path().join(format!("harbour.jpg.{end}.part"));
+        let part = part_of("harbour.jpg", image.str("id"), folder.path());
         fs::rename(&target, &part).expect("it is there");
         fs::OpenOptions::new().write(true).open(&part).and_then(|file| file.set_len(1000)).expect("it can be cut");
         tool.run(get).await.is(0);
@@ -226,11 +233,90 @@ fn a_download_never_goes_on_with_what_is_not_its_own() {
         let folder = photos(1);
         tool.run([Path::new("upload"), folder.path()]).await.is(0);
         let image = user.pages("/api/images").await.remove(0);
-        let end: String = image.str("id").chars().rev().take(8).collect();
         let target = folder.path().join("again.png");
-        fs::write(folder.path().join(format!("again.png.{end}.part")), [7; 50]).expect("it can be written");
+        let part = part_of("again.png", image.str("id"), folder.path());
+        fs::write(&part, [7; 50]).expect("it can be written");
         tool.run([Path::new("get"), Path::new("0.png"), Path::new("--output"), &target]).await.is(0);
         assert!(fs::read(&target).expect("it is there") == fs::read(folder.path().join("0.png")).expect("it is there"));
+        assert!(!part.exists());
+    });
+}
+
+#[test]
+fn unreachable_service_is_named_and_retried() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        for at in [BATCH, "PUT"] {
+            let mut failures = 0;
+            let gate = Gate::with(move |seen| {
+                failures += u8::from(seen.path == at || seen.method == at);
+                if (seen.path == at || seen.method == at) && failures <= 4 { Do::Close } else { Do::Pass }
+            })
+            .await;
+            let tool = Tool::of(&user).await.through(&gate);
+            let folder = photos(1);
+            write(&folder.path().join("0.png"), &photo(at.len() as u32));
+            let upload = [Path::new("upload"), folder.path(), Path::new("--prefix"), Path::new(at)];
+            let ran = tool.run(upload).await.is(0);
+            let who = if at == BATCH { stack.url.as_str() } else { "The bucket for uploads" };
+            let said =
+                ran.err.lines().find(|line| line.contains(&format!("{who} cannot be reached through the proxy")));
+            assert!(said.is_some_and(|line| line.contains("Retrying for 9m")), "{}", ran.err);
+            assert!(ran.err.contains("The service answers again"), "{}", ran.err);
+        }
+    });
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_named_within_seconds() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let gate = Gate::with(|seen| match seen.path.as_str() {
+            "/api/me" => Do::Delay(Duration::from_secs(5)),
+            _ => Do::Pass,
+        })
+        .await;
+        let tool = Tool::of(&user).await.through(&gate);
+        tool.run(["whoami"]).await.is(0).says("has not answered for 4 s").says("The service answers again");
+    });
+}
+
+#[test]
+fn an_upload_that_is_interrupted_says_how_many_files_are_left() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let puts = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&puts);
+        let gate = Gate::with(move |seen| {
+            if seen.method != "PUT" {
+                return Do::Pass;
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            Do::Delay(Duration::from_secs(3600))
+        })
+        .await;
+        let tool = Tool::of(&user).await.through(&gate);
+        let folder = photos(5);
+        let upload = [Path::new("upload"), folder.path()];
+        let interrupted = async |more: &[&Path]| {
+            puts.store(0, Ordering::SeqCst);
+            let running = tool.start([&upload[..], more].concat());
+            eventually("every file on its way", async || (puts.load(Ordering::SeqCst) == 5).then_some(())).await;
+            running.signal("INT");
+            running.ends().await.is(130)
+        };
+        interrupted(&[]).await.says("5 files left").says("Run the same command again to resume");
+        assert_eq!(interrupted(&[Path::new("--json")]).await.summary()["left"], 5);
+
+        // A service that refuses a session in the middle leaves files, too.
+        let folder = photos(3);
+        let gate = Gate::with(|seen| match seen.path.as_str() {
+            BATCH => Do::Answer(403, Vec::new(), "no".into()),
+            _ => Do::Pass,
+        })
+        .await;
+        let tool = Tool::of(&user).await.through(&gate);
+        tool.run([Path::new("upload"), folder.path()]).await.is(1).says("3 files left");
     });
 }
 
@@ -241,5 +327,12 @@ fn a_service_that_is_not_there_is_named_and_has_its_own_status() {
         tool.run(["plans"]).await.is(5).says("http://127.0.0.1:9");
         let tool = Tool::new("http://example.org");
         tool.run(["plans"]).await.is(2).says("https");
+        for (url, meant) in [("example.org", "https://example.org"), ("127.0.0.1:9", "http://127.0.0.1:9")] {
+            Tool::new(url).run(["plans"]).await.is(2).says(&format!("Did you mean {meant}?"));
+        }
+        // A proxy that is not there, without its password.
+        let tool = Tool::new("http://127.0.0.1:9").through_proxy("http://ada:secret@127.0.0.2:9");
+        let ran = tool.run(["plans"]).await.is(5).says("through the proxy http://127.0.0.2:9: connection refused");
+        assert!(!ran.err.contains("secret"), "{}", ran.err);
     });
 }

@@ -2,7 +2,7 @@
 //! bucket, and may answer in their place, keep an answer back or cut it off.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +24,10 @@ pub(super) enum Do {
     Hang,
     /// The answer ends after so many bytes of its body.
     Cut(usize),
+    /// The connection is closed, and nothing is passed on.
+    Close,
+    /// It is passed on after this time.
+    Delay(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +116,14 @@ async fn exchange(
         note(all, seen);
         return wire::answer(&mut client, *status, headers, body.as_bytes()).await;
     }
+    match what {
+        Do::Close => {
+            note(all, seen);
+            return Ok(());
+        }
+        Do::Delay(time) => tokio::time::sleep(time).await,
+        _ => {}
+    }
     let mut answer = pass(&request, &upstream).await?;
     let text = String::from_utf8_lossy(&answer[..answer.len().min(12)]).into_owned();
     seen.status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -126,7 +138,7 @@ async fn exchange(
             let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(0) + 4;
             answer.truncate(head + bytes);
         }
-        Do::Pass | Do::Answer(..) => {}
+        Do::Pass | Do::Answer(..) | Do::Close | Do::Delay(_) => {}
     }
     client.write_all(&answer).await?;
     client.shutdown().await

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use http::Method;
+use serde_json::json;
 
+use super::gate::{Do, Gate};
 use super::tool::Tool;
 use crate::fixtures::Picture;
 use crate::harness::{Body, on_stack, unique};
@@ -62,22 +64,192 @@ fn originals_come_as_they_were_where_the_plan_has_them() {
         let into = folder.path().to_str().expect("it is text");
         let ran = tool.run(["get", "2024/Pier", hidden.str("id"), "--output", into, "--json"]).await.is(0);
         assert_eq!(ran.json().len(), 2);
-        assert!(fs::read(folder.path().join("Pier.png")).expect("it is there") == picture.bytes);
+        let pier = folder.path().join("2024/Pier.png");
+        assert!(fs::read(&pier).expect("it is there") == picture.bytes);
         assert!(fs::read(folder.path().join("Harbour.jpg")).expect("it is there") == small.bytes);
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "no part is left");
+        assert_eq!(files(folder.path()), ["2024", "2024/Pier.png", "Harbour.jpg"], "no part is left");
 
         let get = ["get", "2024/Pier", "--output", into];
         tool.run(get).await.is(0).says("there already");
-        fs::write(folder.path().join("Pier.png"), "mine").expect("it can be written");
+        fs::write(&pier, "mine").expect("it can be written");
         tool.run(get).await.is(1).says("--force");
         tool.run([&get[..], &["--force"]].concat()).await.is(0);
-        assert!(fs::read(folder.path().join("Pier.png")).expect("it is there") == picture.bytes);
+        assert!(fs::read(&pier).expect("it is there") == picture.bytes);
         tool.run(["get", "2024/Pier", "nothing", "--output", into]).await.is(4).says("no image");
 
         stack.set_plan(&user.id, Some("Basic")).await;
         let other = folder.path().join("other.png");
         let get = [Path::new("get"), Path::new("2024/Pier"), Path::new("--output"), &other];
         tool.run(get).await.is(1).says("does not include originals");
+    });
+}
+
+/// Everything below a folder, sorted.
+fn files(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            all.push(path.strip_prefix(folder).expect("it is below").to_str().expect("it is text").to_owned());
+            if path.is_dir() && !path.is_symlink() {
+                open.push(path);
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn downloads_keep_the_folders_of_titles_and_stay_in_theirs() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let tool = Tool::of(&user).await;
+        let (first, second) = (Picture::png(50, 40), Picture::png(60, 40));
+        let escaping = user.hide("../../outside.png", &first).await;
+        user.hide("2024/x.png", &first).await;
+        user.hide("2025/x.png", &second).await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name).to_str().expect("it is text").to_owned();
+        let read = |name: &str| fs::read(folder.path().join(name)).expect("it is there");
+
+        tool.run(["get", "2024/x.png", "2025/x.png", "--output", &at("both")]).await.is(0);
+        assert!(read("both/2024/x.png") == first.bytes && read("both/2025/x.png") == second.bytes);
+        tool.run(["get", "2025/x.png", "--output", &at("new/deep/")]).await.is(0);
+        assert!(read("new/deep/2025/x.png") == second.bytes);
+        tool.run(["get", "2025/x.png", "--flat", "--output", &at("flat/")]).await.is(0);
+        tool.run(["get", "2024/x.png", "2025/x.png", "--flat", "--output", &at("flat")]).await.is(4).says("--force");
+        tool.run(["get", "2025/x.png", "--output", &at("other name.png")]).await.is(0);
+        let mut here = tool.command(["get", "2024/x.png"]);
+        fs::create_dir(folder.path().join("here")).expect("a folder");
+        here.current_dir(folder.path().join("here"));
+        super::tool::Running::of(here).ends().await.is(0);
+        tool.run(["get", escaping.str("id"), "../../outside.png", "--output", &at("deep/in/here")]).await.is(0);
+        // A link that was there before leads out of the folder.
+        fs::create_dir(folder.path().join("links")).expect("a folder");
+        std::os::unix::fs::symlink(folder.path().join("here"), folder.path().join("links/2025")).expect("a link");
+        tool.run(["get", "2025/x.png", "--output", &at("links")]).await.is(1).says("leads out of");
+        tool.run(["get", "2024/x.png", "2025/x.png", "--output", &at("flat/x.png")]).await.is(2).says("is a file");
+
+        let there = [
+            "both",
+            "both/2024",
+            "both/2024/x.png",
+            "both/2025",
+            "both/2025/x.png",
+            "deep",
+            "deep/in",
+            "deep/in/here",
+            "deep/in/here/outside.png",
+            "flat",
+            "flat/x.png",
+            "here",
+            "here/2024",
+            "here/2024/x.png",
+            "links",
+            "links/2025",
+            "new",
+            "new/deep",
+            "new/deep/2025",
+            "new/deep/2025/x.png",
+            "other name.png",
+        ];
+        assert_eq!(files(folder.path()), there);
+    });
+}
+
+#[test]
+fn a_title_as_long_as_a_files_name_can_be_comes_back() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let tool = Tool::of(&user).await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let names = [242, 255].map(|length| format!("{}.jpg", "n".repeat(length - 4)));
+        for (name, picture) in names.iter().zip([Picture::jpeg(40, 30), Picture::jpeg(41, 30)]) {
+            fs::write(folder.path().join(name), picture.bytes).expect("it can be written");
+        }
+        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        // Longer than a file's name can be.
+        let (long, other) = ("\u{e9}".repeat(255), format!("{}f", "\u{e9}".repeat(255)));
+        user.hide(&long, Picture::small()).await;
+        user.hide(&other, &Picture::jpeg(42, 30)).await;
+        let out = folder.path().join("out");
+        let images = [&names[0], &names[1], &long, &other].map(String::as_str);
+        let out_text = out.to_str().expect("it is text");
+        tool.run([&["get", "--output", out_text], &images[..]].concat()).await.is(0);
+        for name in &names {
+            assert!(
+                fs::read(out.join(name)).expect("it is there") == fs::read(folder.path().join(name)).expect("it is")
+            );
+        }
+        assert_eq!(files(&out).len(), 4);
+    });
+}
+
+#[test]
+fn a_download_that_fails_leaves_nothing() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let picture = Picture::small();
+        let created = user.create_with("2024/Pier", picture, json!({"sha256": picture.sha256()})).await;
+        created.put(stack, &picture.bytes).await.is(200);
+        let image = user.ready(&created.id).await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let out = format!("{}/a/b/", folder.path().to_str().expect("it is text"));
+        // The plan has no originals.
+        let tool = Tool::of(&user).await;
+        tool.run(["get", "2024/Pier", "--output", &out]).await.is(1).says("does not include originals");
+        assert_eq!(files(folder.path()), [""; 0]);
+
+        stack.set_plan(&user.id, Some("Enterprise")).await;
+        let original = |seen: &super::gate::Seen| seen.method == "GET" && seen.path.contains("/originals/");
+        for (answer, said) in [
+            // Other bytes than were uploaded, and URLs that never work.
+            (Do::Answer(200, Vec::new(), "x".repeat(image.number("size") as usize)), "does not match its checksum"),
+            (Do::Answer(403, Vec::new(), "no".into()), "valid download URL"),
+        ] {
+            let gate = Gate::with(move |seen| if original(seen) { answer.clone() } else { Do::Pass }).await;
+            let tool = Tool::of(&user).await.through(&gate);
+            tool.run(["get", "2024/Pier", "--output", &out]).await.is(1).says(said);
+            assert_eq!(files(folder.path()), [""; 0]);
+        }
+    });
+}
+
+#[test]
+fn titles_may_begin_with_a_hyphen() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let tool = Tool::of(&user).await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let into = folder.path().to_str().expect("it is text");
+        for title in ["-harbour", "-y", "--all"] {
+            user.hide(title, Picture::small()).await;
+        }
+        for name in [&["-harbour"][..], &["--", "-harbour"], &["--", "-y"], &["--", "--all"]] {
+            tool.run([&["show", "--json"], name].concat()).await.is(0);
+            tool.run([&["get", "--output", into, "--force"], name].concat()).await.is(0);
+            tool.run([&["link", "create", "--expires", "5m"], name].concat()).await.is(0);
+        }
+        assert_eq!(files(folder.path()), ["--all.jpg", "-harbour.jpg", "-y.jpg"]);
+        tool.run(["get", "-harbour", "--output", into]).await.is(0);
+        assert_eq!(tool.run(["link", "list", "--image", "-y", "--json"]).await.is(0).json().len(), 1);
+        assert_eq!(tool.run(["list", "--prefix", "-h", "--json"]).await.is(0).json().len(), 1);
+
+        // What looks like an option and is no title must not delete the rest.
+        for unknown in ["-n", "--dry-run"] {
+            tool.run(["rm", "-harbour", unknown]).await.is(2).says("Nothing was deleted");
+        }
+        assert_eq!(user.pages("/api/images").await.len(), 3);
+        tool.run(["rm", "-harbour", "--json"]).await.is(0);
+        tool.run(["rm", "--", "-y", "--all"]).await.is(0);
+        assert!(user.pages("/api/images").await.is_empty());
+
+        let mut upload = tool.command(["upload", "--prefix", "-", "--", "-y.jpg"]);
+        upload.current_dir(folder.path());
+        super::tool::Running::of(upload).ends().await.is(0);
+        tool.run(["show", "--", "--y.jpg"]).await.is(0);
     });
 }
 
@@ -144,7 +316,8 @@ fn links_are_made_listed_and_revoked() {
         tool.run(["link", "revoke", of_one[0].str("id"), "nothing"]).await.is(4).says("no such link");
         stack.call(Method::GET, url).await.is(410);
         assert_eq!(tool.run(["link", "list", "--json"]).await.is(0).json().len(), 1);
-        tool.run(["link", "create", "Harbour", "--expires", "10s"]).await.is(1).says("expiry_in_seconds");
+        tool.run(["link", "create", "Harbour", "--expires", "4m"]).await.is(2).says("--expires").says("5m to 8h 20m");
+        tool.run(["link", "create", "Harbour", "--max-downloads", "0"]).await.is(2).says("--max-downloads");
 
         stack.set_plan(&user.id, Some("Basic")).await;
         tool.run(["link", "create", "Harbour"]).await.is(1).says("tintype plans");

@@ -86,7 +86,7 @@ fn broken(root: &Path) -> Vec<(String, &'static str)> {
 
 #[test]
 #[ignore = "keeps the builder busy, so that others would wait: runs when they are done"]
-fn two_thousand_files_arrive_whole_though_the_upload_is_cut_off_three_times() {
+fn upload_of_2000_files_survives_three_interruptions() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let gate = Gate::open().await;

@@ -51,8 +51,13 @@ impl Tool {
     }
 
     /// All its requests, those to the bucket too, go through this gate from now on.
-    pub(super) fn through(mut self, gate: &Gate) -> Self {
-        self.proxy = Some(gate.url.clone());
+    pub(super) fn through(self, gate: &Gate) -> Self {
+        let url = gate.url.clone();
+        self.through_proxy(&url)
+    }
+
+    pub(super) fn through_proxy(mut self, url: &str) -> Self {
+        self.proxy = Some(url.to_owned());
         self
     }
 

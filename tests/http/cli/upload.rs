@@ -17,20 +17,140 @@ fn a_dry_run_says_what_would_be_uploaded_and_does_nothing() {
         let tool = Tool::of(&user).await;
         let folder = photos(3);
         write(&folder.path().join("notes.txt"), b"no image");
-        let ran = tool.run([Path::new("upload"), folder.path(), Path::new("--dry-run")]).await.is(4);
-        let ran = ran.says("1.webp").says("3 would be uploaded").says("notes.txt: it is not an image");
+        let ran = tool.run([Path::new("upload"), folder.path(), Path::new("--dry-run")]).await.is(0);
+        let ran = ran.says("1.webp").says("3 would be uploaded").says("1 skipped");
         assert!(!ran.out.contains("notes.txt"));
         assert!(user.pages("/api/images").await.is_empty());
         // It needs no login.
         let nobody = Tool::new(&stack.url);
         let ran =
-            nobody.run([Path::new("upload"), folder.path(), Path::new("--dry-run"), Path::new("--json")]).await.is(4);
+            nobody.run([Path::new("upload"), folder.path(), Path::new("--dry-run"), Path::new("--json")]).await.is(0);
         assert_eq!(ran.summary()["would_upload"], 3);
     });
 }
 
 #[test]
-fn a_content_that_is_there_is_not_uploaded_again_under_another_title_unless_asked() {
+fn non_image_is_skipped_in_folder_and_fails_if_named() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let folder = photos(1);
+        let at = |name: &str| folder.path().join(name);
+        write(&at("2024/video.mp4"), &[7; 3000]);
+        write(&at("2024/0.xmp"), b"<x:xmpmeta/>");
+        write(&at("2024/empty.txt"), b"");
+        write(&at("2024/Thumbs.db"), &[0xd0, 0xcf, 0x11, 0xe0]);
+        write(&at("2024/.DS_Store"), b"Bud1");
+        write(&at("2024/@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg"), &photo(3));
+        write(&at(".git/HEAD.png"), &photo(4));
+        // Larger than any plan takes.
+        write(&at("2024/film.mov"), b"");
+        fs::OpenOptions::new()
+            .write(true)
+            .open(at("2024/film.mov"))
+            .and_then(|it| it.set_len(60 << 20))
+            .expect("sparse");
+        let upload = [Path::new("upload"), folder.path()];
+        let ran = tool.run([&upload[..], &[Path::new("--json")]].concat()).await.is(0);
+        let summary = ran.summary();
+        assert_eq!(
+            (summary.number("uploaded"), summary.number("skipped"), summary.number("failed")),
+            (1, 8, 0),
+            "{summary}"
+        );
+        let mut skipped: Vec<(String, String)> = ran
+            .json()
+            .into_iter()
+            .filter(|line| line["event"] == "skipped")
+            .map(|line| (line.str("path").replace(folder.path().to_str().expect("text"), ""), line.str("code").into()))
+            .collect();
+        skipped.sort();
+        let expected = [
+            ("/.git", "hidden"),
+            ("/2024/.DS_Store", "hidden"),
+            ("/2024/0.xmp", "not_an_image"),
+            ("/2024/@eaDir", "system"),
+            ("/2024/Thumbs.db", "not_an_image"),
+            ("/2024/empty.txt", "empty"),
+            ("/2024/film.mov", "not_an_image"),
+            ("/2024/video.mp4", "not_an_image"),
+        ];
+        assert_eq!(skipped, expected.map(|(path, code)| (path.to_owned(), code.to_owned())));
+        tool.run(upload).await.is(0).says("1 there already, 8 skipped");
+
+        // What is called an image, and what is named, fails.
+        write(&at("2024/photo.HEIC"), b"....ftypheic");
+        tool.run(upload).await.is(4).says("photo.HEIC: not an image of a type that the service takes");
+        for name in ["2024/0.xmp", "2024/video.mp4", "2024/Thumbs.db", "2024/.DS_Store", "2024/film.mov"] {
+            tool.run([Path::new("upload"), &at(name)]).await.is(4).says("not an image");
+        }
+        tool.run([Path::new("upload"), &at("2024/empty.txt")]).await.is(4).says("empty.txt: empty");
+        assert_eq!(user.pages("/api/images").await.len(), 1);
+        // A hidden file and a folder of the system that are named are uploaded.
+        tool.run([Path::new("upload"), &at("2024/@eaDir"), &at(".git/HEAD.png")]).await.is(0).says("2 uploaded");
+    });
+}
+
+#[test]
+fn files_are_chosen_by_patterns_and_titles_take_a_prefix() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (number, name) in ["a.png", "raw/b.png", "2024/c.png", "2024/raw/d.png", "2024/e.gif"].iter().enumerate() {
+            write(&folder.path().join(name), &photo(number as u32 * 4));
+        }
+        let path = folder.path().to_str().expect("it is text");
+        let titles = async |arguments: &[&str]| {
+            let ran = tool.run([&["upload", path, "--dry-run", "--json"], arguments].concat()).await.is(0);
+            let chosen = ran.json().into_iter().filter(|line| line["event"] == "would_upload");
+            let mut titles: Vec<String> = chosen.map(|line| line.str("title").to_owned()).collect();
+            titles.sort();
+            titles
+        };
+        assert_eq!(titles(&["--exclude", "raw"]).await, ["2024/c.png", "2024/e.gif", "a.png"]);
+        assert_eq!(titles(&["--include", "*.{gif,jpg}"]).await, ["2024/e.gif"]);
+        assert_eq!(titles(&["--include", "2024/*", "--exclude", "*.gif"]).await, ["2024/c.png", "2024/raw/d.png"]);
+        assert_eq!(
+            titles(&["--include", "a.png", "--include", "e.*", "--prefix", "x "]).await,
+            ["x 2024/e.gif", "x a.png"]
+        );
+        tool.run(["upload", path, "--include", "{"]).await.is(2).says("--include");
+        tool.run(["upload", path, "--prefix", ""]).await.is(2).says("--prefix").says("must not be empty");
+        tool.run(["list", "--prefix", ""]).await.is(2).says("--prefix").says("must not be empty");
+
+        let ran = tool.run(["upload", path, "--prefix", "scans/", "--exclude", "/raw/", "--exclude", "2024/raw"]).await;
+        ran.is(0).says("3 uploaded").says("2 skipped");
+        let mut titles: Vec<String> =
+            user.pages("/api/images").await.iter().map(|image| image.str("title").to_owned()).collect();
+        titles.sort();
+        assert_eq!(titles, ["scans/2024/c.png", "scans/2024/e.gif", "scans/a.png"]);
+    });
+}
+
+#[test]
+fn a_rejected_file_is_named_by_its_path() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let folder = photos(1);
+        let torn = folder.path().join("2024/torn.png");
+        write(&torn, &photo(8)[..100]);
+        let torn = torn.to_str().expect("it is text");
+        let upload = [Path::new("upload"), folder.path(), Path::new("--prefix"), Path::new("x/")];
+        let ran = tool.run([&upload[..], &[Path::new("--json")]].concat()).await.is(4);
+        let event = |name: &str| ran.json().into_iter().find(|line| line["event"] == name).expect("the event is there");
+        assert_eq!((event("failed").str("path"), event("failed").str("code")), (torn, "rejected"));
+        assert_eq!(event("ready").str("path"), folder.path().join("0.png").to_str().expect("it is text"));
+        // As it does when it is met again, and as people see it.
+        for more in [&[][..], &[Path::new("--recheck")]] {
+            tool.run([&upload[..], more].concat()).await.is(4).says(&format!("{torn}: the service rejected it"));
+        }
+    });
+}
+
+#[test]
+fn same_content_is_uploaded_once_without_copies() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
@@ -167,9 +287,10 @@ fn one_upload_runs_at_a_time_and_says_so() {
         let path = [Path::new("upload"), folder.path()];
         let first = tool.start(path);
         gate.hangs().await;
-        tool.run(path).await.is(2).says("is running");
+        let ran = tool.run([&path[..], &[Path::new("--json")]].concat()).await.is(7).says("is running");
+        assert_eq!(ran.json()[0]["error"]["code"], "already_running");
         first.signal("TERM");
-        first.ends().await.is(130).says("goes on where this one was");
+        first.ends().await.is(130).says("Run the same command again to resume");
     });
 }
 
@@ -190,6 +311,6 @@ fn who_has_no_plan_and_who_has_no_room_is_told_so() {
         let small = tempfile::tempdir().expect("a temporary folder");
         write(&small.path().join("small.png"), &photo(0)[..200]);
         tool.run([Path::new("upload"), small.path()]).await.is(4).says("your plan allows no more images");
-        tool.run([Path::new("upload"), folder.path()]).await.is(4).says("larger than the 300 B");
+        tool.run([Path::new("upload"), folder.path()]).await.is(4).says("larger than your plan's limit of 300 B");
     });
 }

@@ -7,7 +7,7 @@ use super::tool::{Tool, name, photo, photos, write};
 use crate::harness::{Body, eventually, on_stack};
 
 #[test]
-fn what_comes_into_a_watched_folder_is_uploaded_until_it_is_interrupted() {
+fn watch_uploads_new_files_until_interrupted() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
@@ -34,6 +34,7 @@ fn what_comes_into_a_watched_folder_is_uploaded_until_it_is_interrupted() {
         titles(&["0.png", "1.webp", "2.gif", "3.jpg", "new/deep/4.png"]).await;
         running.signal("INT");
         let ran = running.ends().await.is(130);
+        assert_eq!(ran.summary()["left"], 0);
         assert!(!ran.json().iter().any(|line| line["event"] == "failed"), "{}", ran.out);
     });
 }

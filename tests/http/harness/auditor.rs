@@ -71,7 +71,7 @@ async fn look(twin: &Twin, mend: bool, place: &Value) -> Value {
 async fn findings_of(twin: &Twin, user: &str) -> Vec<String> {
     let owner: Uuid = user.parse().expect("a user's id is a UUID");
     let is_theirs = |subject: &str| {
-        subject.contains(user) || (subject.len() == 43 && !subject.contains('/') && parts(subject).0 == owner)
+        subject.contains(user) || (subject.len() == 52 && !subject.contains('/') && parts(subject).0 == owner)
     };
     let mut found = Vec::new();
     let starts = ["PROFILE#", "TITLE#", "USER#"].map(|kind| format!("{kind}{user}"));

@@ -1,12 +1,11 @@
 //! The few looks behind the API that tests need: what is stored, and moving its clock.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use aws_sdk_cognitoidentityprovider::types::{AttributeType, MessageActionType};
 use aws_sdk_dynamodb::types::AttributeValue;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use data_encoding::{Encoding, Specification};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -15,17 +14,30 @@ use super::{Fault, PASSWORD, Stack, eventually, unique};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
+/// How ids and tokens are spelled: Crockford's base32 in lower case.
+pub(crate) static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut crockford = Specification::new();
+    crockford.symbols.push_str("0123456789abcdefghjkmnpqrstvwxyz");
+    crockford.encoding().expect("32 symbols")
+});
+
 /// The owner and the image that an image id names.
 pub(crate) fn parts(id: &str) -> (Uuid, Uuid) {
-    let bytes = URL_SAFE_NO_PAD.decode(id).expect("an id is base64url");
+    let bytes = BASE32.decode(id.as_bytes()).expect("an id is base32");
     assert_eq!(bytes.len(), 32, "{id} names two UUIDs");
     (Uuid::from_slice(&bytes[..16]).expect("16 bytes"), Uuid::from_slice(&bytes[16..]).expect("16 bytes"))
+}
+
+/// The UUID of the user whom the API gives this id.
+pub(crate) fn user_of(id: &str) -> String {
+    let bytes = BASE32.decode(id.as_bytes()).expect("an id is base32");
+    Uuid::from_slice(&bytes).expect("16 bytes").to_string()
 }
 
 /// The id that names an owner and something of theirs.
 pub(crate) fn id_of(owner: &str, key: &str) -> String {
     let part = |part: &str| part.parse::<Uuid>().expect("a UUID").into_bytes();
-    URL_SAFE_NO_PAD.encode([part(owner), part(key)].concat())
+    BASE32.encode(&[part(owner), part(key)].concat())
 }
 
 /// An id of this owner's that was never given out.
@@ -75,10 +87,11 @@ pub(crate) async fn get_user(stack: &Stack, email: &str, seconds_ago: u64) -> Fa
 }
 
 /// The e-mail of a user whom an administrator made, with a password for the first login alone.
-pub(crate) async fn administrators_user(stack: &Stack) -> String {
+pub(crate) async fn administrators_user(stack: &Stack, name: Option<&str>) -> String {
     let email = format!("grace-{}@example.com", unique());
-    let attributes = [("email", email.as_str()), ("email_verified", "true"), ("name", "Grace")]
-        .map(|(name, value)| AttributeType::builder().name(name).value(value).build().expect("a name is given"));
+    let given = [("email", email.as_str()), ("email_verified", "true")].into_iter().chain(name.map(|it| ("name", it)));
+    let attribute = |(name, value)| AttributeType::builder().name(name).value(value).build().expect("a name is given");
+    let attributes: Vec<AttributeType> = given.map(attribute).collect();
     stack
         .cognito
         .admin_create_user()
@@ -86,7 +99,7 @@ pub(crate) async fn administrators_user(stack: &Stack) -> String {
         .username(&email)
         .temporary_password(PASSWORD)
         .message_action(MessageActionType::Suppress)
-        .set_user_attributes(Some(attributes.to_vec()))
+        .set_user_attributes(Some(attributes))
         .send()
         .await
         .expect("an administrator makes users");
@@ -208,12 +221,12 @@ impl Stack {
 
     fn note_id(&self, user: &str, key: &str) -> String {
         let user: Uuid = user.parse().expect("a user's id is a UUID");
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret.as_bytes()).expect("keys of any length");
-        for part in [b"idempotency", &user.as_bytes()[..], b"create_batch", key.as_bytes()] {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
+        let mut hash = Sha256::new();
+        for part in [&user.as_bytes()[..], b"create_batch", key.as_bytes()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
         }
-        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     async fn change_note(&self, user: &str, key: &str, having: &str, update: &str) {
@@ -270,6 +283,15 @@ impl Stack {
         for item in found.items() {
             let part = |name: &str| item[name].as_s().expect("a key").clone();
             self.expire((part("pk"), part("sk")), 1_000_000_000).await;
+        }
+    }
+
+    /// Lets a pending image have been made some seconds earlier.
+    pub(crate) async fn age_pending(&self, id: &str, title: &str, seconds: i64) {
+        let (owner, _) = parts(id);
+        for key in [image_at(id), (format!("TITLE#{owner}#{title}"), "CLAIM".to_owned())] {
+            let update = "SET expires_at = expires_at - :time";
+            self.change(key, "expires_at", update, &[(":time", number(seconds))]).await;
         }
     }
 

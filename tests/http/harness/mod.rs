@@ -14,10 +14,10 @@ pub(crate) use answer::{Answer, Body};
 pub(crate) use auditor::{Audited, Counts};
 pub(crate) use call::Call;
 pub(crate) use inside::{
-    Item, administrators_user, get_user, id_of, image_at, job_message, number, parts, profile_at, queued, sent, text,
-    unknown_id,
+    BASE32, Item, administrators_user, get_user, id_of, image_at, job_message, number, parts, profile_at, queued, sent,
+    text, unknown_id, user_of,
 };
-pub(crate) use proxy::{Fault, Need, Proxy, Recorded};
+pub(crate) use proxy::{Fault, Need, Proxy, Recorded, deaths};
 pub(crate) use stack::{Stack, on_stack};
 pub(crate) use twin::Twin;
 pub(crate) use user::{Created, PASSWORD, User};

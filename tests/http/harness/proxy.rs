@@ -32,6 +32,18 @@ pub(crate) enum Fault {
     HangAfter,
 }
 
+/// Where a function that makes this many calls is killed: the call's number and the fault that kills it there.
+///
+/// Killing it before a call leaves what killing it after the call before it leaves, since a function keeps nothing
+/// between calls. So each call is killed after, and the first one before too. `make hold` kills before each as well.
+pub(crate) fn deaths(calls: usize) -> impl Iterator<Item = (usize, Fault)> {
+    let before_each = std::env::var_os("TINTYPE_KILL_BEFORE_EACH_CALL").is_some();
+    (0..calls).flat_map(move |call| {
+        let before = (call == 0 || before_each).then_some((call, Fault::HangBefore));
+        before.into_iter().chain([(call, Fault::HangAfter)])
+    })
+}
+
 /// Meets the calls of one operation (`*`: of any), after as many as are let pass, as often as it says.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
@@ -77,6 +89,12 @@ impl Fault {
         let body =
             serde_json::json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "injected"});
         Self::Answer { status, kind: "application/x-amz-json-1.0", body: body.to_string() }
+    }
+
+    /// Cognito's refusal of this kind, in these words.
+    pub(crate) fn of_the_pool(kind: &str, message: &str) -> Self {
+        let body = serde_json::json!({"__type": kind, "message": message});
+        Self::Answer { status: 400, kind: "application/x-amz-json-1.1", body: body.to_string() }
     }
 
     /// A transaction of `actions` actions, of which the last met another transaction.
@@ -252,10 +270,13 @@ fn named(target: &str, body: &Value) -> (String, Vec<Need>) {
             vec![(format!("sqs:{operation}"), format!("arn:aws:sqs:{HERE}:{queue}"))]
         }
         // What the pool's public interface does takes no permission.
-        ("AWSCognitoIdentityProviderService", _) if operation.starts_with("Admin") || operation == "ListUsers" => {
+        ("AWSCognitoIdentityProviderService", _)
+            if operation.starts_with("Admin") || ["ListUsers", "DescribeUserPoolClient"].contains(&operation) =>
+        {
             let pool = text(&body["UserPoolId"]);
             vec![(format!("cognito-idp:{operation}"), format!("arn:aws:cognito-idp:{HERE}:userpool/{pool}"))]
         }
+        ("secretsmanager", _) => vec![(format!("secretsmanager:{operation}"), text(&body["SecretId"]))],
         _ => Vec::new(),
     };
     (operation.to_owned(), needs)

@@ -1,5 +1,6 @@
 use std::sync::LazyLock;
 
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::RwLock;
 
@@ -19,7 +20,14 @@ pub(crate) struct Stack {
     pub(crate) user_pool: String,
     pub(crate) client_id: String,
     pub(crate) client_secret: String,
+    /// The secret that has the signing keys, and the one key that it has at first.
+    pub(crate) signing_keys: String,
+    pub(crate) signing_key: String,
     pub(crate) mails: String,
+    /// The file with the log of all functions.
+    pub(crate) log: String,
+    /// The environment of each function, by its handler.
+    pub(crate) environments: Value,
     /// Held for reading by every login, for writing while the app client's token lifetime is changed.
     pub(crate) token_lifetime: RwLock<()>,
 }
@@ -51,10 +59,13 @@ impl Stack {
         let thumbnails = var("TINTYPE_THUMBNAILS_BUCKET");
         let user_pool = var("TINTYPE_USER_POOL_ID");
         let client_id = var("TINTYPE_CLIENT_ID");
-        let client_secret = var("TINTYPE_SIGNING_KEY");
+        let client_secret = var("TINTYPE_CLIENT_SECRET");
+        let (signing_keys, signing_key) = (var("TINTYPE_SIGNING_KEYS"), var("TINTYPE_SIGNING_KEY"));
         let mails = var("TINTYPE_MAILS_URL");
+        let environments = serde_json::from_str(&var("TINTYPE_ENVIRONMENTS")).unwrap_or_default();
         let uploads_queue = var("TINTYPE_UPLOADS_QUEUE_URL");
         let jobs_queue = var("TINTYPE_JOBS_QUEUE_URL");
+        let log = var("TINTYPE_LOG");
         var("AWS_ENDPOINT_URL");
         var("AWS_REGION");
         var("AWS_ACCESS_KEY_ID");
@@ -84,7 +95,11 @@ impl Stack {
             user_pool,
             client_id,
             client_secret,
+            signing_keys,
+            signing_key,
             mails,
+            log,
+            environments,
             uploads_queue,
             jobs_queue,
             token_lifetime: RwLock::new(()),

@@ -2,19 +2,20 @@
 //! This plays Lambda for it, as the Runtime API has it.
 
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::wire;
-use super::{Answer, Fault, PAUSE, Proxy, Stack, User, unique};
+use super::{Answer, Fault, PAUSE, Proxy, Stack, User, eventually, unique};
 
 /// What a function's deployment allows it, in milliseconds. Those who work pages until a minute before, as the audit, get
 /// one page; jobs get the time they have.
@@ -25,6 +26,7 @@ fn time(operation: &str) -> u128 {
 pub(crate) struct Twin {
     pub(crate) proxy: Proxy,
     pub(crate) operation: String,
+    log: Arc<SyncMutex<Vec<String>>>,
     process: SyncMutex<Child>,
     events: mpsc::Sender<Value>,
     results: Mutex<mpsc::Receiver<Result<Value, Value>>>,
@@ -46,13 +48,14 @@ impl Stack {
         let (events, to_run) = mpsc::channel(1);
         let (done, results) = mpsc::channel(1);
         let lambda = tokio::spawn(lambda(listener, time(operation), Arc::new(Mutex::new(to_run)), done));
-        let executable = if is_worker(operation) { "workers" } else { "api" };
+        let executable = executable(operation);
         let folder = std::env::var("TINTYPE_EXECUTABLES").expect("the stack says where the executables are");
         let environment = [
             ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
             ("AWS_LAMBDA_FUNCTION_NAME", operation),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
             ("AWS_ENDPOINT_URL", &proxy.url),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
@@ -63,22 +66,31 @@ impl Stack {
             ("THUMBNAILS_BUCKET", &self.thumbnails),
             ("JOBS_QUEUE_URL", &self.jobs_queue),
             ("USER_POOL_ID", &self.user_pool),
+            ("USER_POOL_URL", &format!("https://cognito-idp.us-east-1.amazonaws.com/{}", self.user_pool)),
             ("CLIENT_ID", &self.client_id),
-            ("SIGNING_KEY", &self.client_secret),
+            ("SIGNING_KEYS", self.environments[operation]["SIGNING_KEYS"].as_str().unwrap_or_default()),
             ("DEFAULT_PLAN", "Basic"),
             ("PUBLIC_URL", &self.url),
             ("PASSWORD_MIN_LENGTH", "10"),
         ];
-        let process = Command::new(format!("{folder}/{executable}"))
+        let mut process = Command::new(format!("{folder}/{executable}"))
             .env_clear()
             .envs(environment)
             .envs(more.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("the executable runs");
+        let log = Arc::new(SyncMutex::new(Vec::new()));
+        let (lines, kept) = (process.stdout.take().expect("it is piped"), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(lines).lines().map_while(Result::ok) {
+                kept.lock().expect("nobody panicked").push(line);
+            }
+        });
         Twin {
             proxy,
+            log,
             operation: operation.to_owned(),
             process: SyncMutex::new(process),
             events,
@@ -88,8 +100,12 @@ impl Stack {
     }
 }
 
-fn is_worker(operation: &str) -> bool {
-    matches!(operation, "build_thumbnails" | "sweep" | "run_job" | "audit")
+fn executable(operation: &str) -> &'static str {
+    match operation {
+        "build_thumbnails" | "sweep" | "run_job" | "audit" => "workers",
+        "page" | "image_page" => "web",
+        _ => "api",
+    }
 }
 
 impl Twin {
@@ -107,6 +123,23 @@ impl Twin {
             result = results.recv() => result.expect("the function runs"),
             status = self.dies() => panic!("{} ended without an answer: {status}", self.operation),
         }
+    }
+
+    /// The events that the function has logged.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let log = self.log.lock().expect("nobody panicked");
+        log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+    }
+
+    /// Waits for an event of the function's log that has this level and this text in its cause.
+    pub(crate) async fn logs(&self, level: &str, cause: &str) -> Value {
+        eventually(&format!("{} to log {level} with {cause}", self.operation), async || {
+            self.log().into_iter().find(|event| {
+                let logged = event["fields"]["cause"].as_str();
+                event["level"] == level && logged.is_some_and(|logged| logged.contains(cause))
+            })
+        })
+        .await
     }
 
     async fn dies(&self) -> ExitStatus {
@@ -145,8 +178,17 @@ impl Twin {
             let name = http::HeaderName::from_bytes(name.as_bytes()).ok()?;
             Some((name, http::HeaderValue::from_str(value.as_str()?).ok()?))
         });
-        let body = answer["body"].as_str().unwrap_or_default().as_bytes().to_vec();
-        Answer { asked, status, headers: headers.collect(), body }
+        let cookies =
+            answer["cookies"].as_array().into_iter().flatten().filter_map(|cookie| {
+                Some((http::header::SET_COOKIE, http::HeaderValue::from_str(cookie.as_str()?).ok()?))
+            });
+        let headers = headers.chain(cookies).collect();
+        let body = answer["body"].as_str().unwrap_or_default();
+        let body = match answer["isBase64Encoded"].as_bool() {
+            Some(true) => STANDARD.decode(body).expect("base64"),
+            _ => body.as_bytes().to_vec(),
+        };
+        Answer { asked, status, headers, body }
     }
 
     /// A request as the gateway hands it on.

@@ -1,7 +1,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Body, Call, Stack, eventually, unique};
+use super::{Answer, Body, Call, Stack, eventually, unique, user_of};
 use crate::fixtures::Picture;
 
 pub(crate) const PASSWORD: &str = "Quiet-Harbour-42";
@@ -10,7 +10,10 @@ pub(crate) const PASSWORD: &str = "Quiet-Harbour-42";
 #[derive(Clone)]
 pub(crate) struct User {
     pub(crate) stack: &'static Stack,
+    /// As the table and the user pool know it.
     pub(crate) id: String,
+    /// As the API gives it.
+    pub(crate) api_id: String,
     pub(crate) name: String,
     pub(crate) email: String,
     pub(crate) access_token: String,
@@ -37,7 +40,8 @@ impl Stack {
         let session = self.login(&email, PASSWORD).await.gives(200);
         User {
             stack: self,
-            id: signed_up.str("user_id").to_owned(),
+            id: user_of(signed_up.str("user_id")),
+            api_id: signed_up.str("user_id").to_owned(),
             name,
             email,
             access_token: session.str("access_token").to_owned(),

@@ -1,42 +1,42 @@
-//! The first frame of a GIF, on its canvas, reduced row by row as it is decoded.
+//! The first frame of a GIF on its canvas, reduced row by row during decoding.
 
 use gif::{ColorOutput, DecodingError, MemoryLimit};
 
-use crate::decode::Wanted;
+use crate::decode::DecodeTarget;
 use crate::exif::Orientation;
 use crate::picture::{Decoded, Model};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
 use crate::{Error, OVERSAMPLE, Rejection};
 
-pub(crate) fn decode(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Error> {
-    let result = decode_inner(source, wanted);
-    result.map_err(|rejection| source.blame(rejection))
+pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
+    let result = decode_inner(source, target);
+    result.map_err(|rejection| source.or_io_error(rejection))
 }
 
-fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Rejection> {
+fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Rejection> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
-    // Rows are taken one at a time, so a frame's size in bytes is no measure of what is held.
+    // Rows are read one at a time, so memory does not depend on the frame's size.
     options.set_memory_limit(MemoryLimit::Unlimited);
     let mut decoder = options.read_info(source).map_err(explain)?;
     let (width, height) = (u32::from(decoder.width()), u32::from(decoder.height()));
-    wanted.check_size(width, height)?;
+    target.check_size(width, height)?;
 
     let frame = decoder.next_frame_info().map_err(explain)?.ok_or(Rejection::Truncated)?;
     let (left, top) = (u32::from(frame.left), u32::from(frame.top));
     let (frame_width, frame_height) = (u32::from(frame.width), u32::from(frame.height));
     let (transparent, interlaced) = (frame.transparent, frame.interlaced);
-    wanted.check_size(frame_width, frame_height)?;
+    target.check_size(frame_width, frame_height)?;
 
-    // A frame may lie partly outside of the canvas, or leave some of it bare.
+    // A frame may be partly outside of the canvas, or not cover it.
     let visible_width = frame_width.min(width.saturating_sub(left));
     let bottom = height.min(top + frame_height);
     let covers = left == 0 && top == 0 && visible_width == width && bottom == height;
     let channels = if covers && transparent.is_none() { 3 } else { 4 };
     let palette = palette(decoder.palette().map_err(explain)?, transparent, channels);
 
-    let target = wanted.stored_target((width, height), Orientation::Upright);
+    let target = target.stored_target((width, height), Orientation::Upright);
     let factor = Factor::leaving(OVERSAMPLE, (width, height), target);
     let mut reducer = Reducer::new(channels, width, height, factor);
     let bare = vec![0; width as usize * channels];
@@ -85,8 +85,8 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
     })
 }
 
-/// What each index looks like: RGB, and alpha (premultiplied) where `channels` is 4. Indices past
-/// the end of the table are bare where that can be, else black.
+/// The color of each index: RGB, and premultiplied alpha if `channels` is 4. Indices past the end of the
+/// table are transparent if possible, otherwise black.
 fn palette(table: &[u8], transparent: Option<u8>, channels: usize) -> [[u8; 4]; 256] {
     let mut palette = [[0; 4]; 256];
     for (entry, &[r, g, b]) in palette.iter_mut().zip(table.as_chunks::<3>().0) {
@@ -100,7 +100,7 @@ fn palette(table: &[u8], transparent: Option<u8>, channels: usize) -> [[u8; 4]; 
     palette
 }
 
-/// The rows of a frame in the order they are stored (GIF89a specification, appendix E).
+/// The rows of a frame in stored order (GIF89a specification, appendix E).
 fn stored_rows(height: u32, interlaced: bool) -> impl Iterator<Item = u32> {
     let passes: &[(u32, usize)] = if interlaced { &[(0, 8), (4, 8), (2, 4), (1, 2)] } else { &[(0, 1)] };
     passes.iter().flat_map(move |&(first, step)| (first..height).step_by(step))

@@ -1,29 +1,29 @@
-//! JPEG, decoded only as far as the thumbnail needs, in the planes that the file has.
+//! JPEG, decoded at a reduced scale, in the planes of the file.
 
 use jpeg_scaled::{Colour, Component, Decoder, Header, Limits, Plane as JpegPlane};
 
-use crate::decode::{MAX_PROFILE, Wanted};
+use crate::decode::{DecodeTarget, MAX_PROFILE};
 use crate::exif::Orientation;
 use crate::picture::{Decoded, Model, Plane, Samples};
 use crate::source::Source;
 use crate::{Error, Rejection};
 
-/// How many times the thumbnail's size is left for the resizer. Below 3, what the transform of a
-/// block lets through from above the new limit of frequency shows as aliasing on a zone plate.
+/// The decoded size relative to the largest thumbnail. Below 3, frequencies that the scaled transform does
+/// not remove are visible as aliasing on a zone plate.
 const OVERSAMPLE: f64 = 3.0;
-/// The same for chrominance, whose size in a JPEG thumbnail is half.
+/// The same for chroma, which has half the size in a JPEG thumbnail.
 const CHROMA_OVERSAMPLE: f64 = 2.8 / 2.0;
 
-/// Bytes of planes and coefficients. The worst honest case, a progressive picture of 100 megapixels
-/// at half size, has 450 MB; at the heights of usual plans it is a tenth of that.
+/// Bytes of planes and coefficients. The largest valid case, a progressive image of 100 megapixels at half
+/// size, needs 450 MB; at the heights of usual plans it needs a tenth of that.
 const MAX_MEMORY: usize = 480 << 20;
 
-pub(crate) fn decode(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Error> {
-    let result = decode_inner(source, wanted);
-    result.map_err(|rejection| source.blame(rejection))
+pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
+    let result = decode_inner(source, target);
+    result.map_err(|rejection| source.or_io_error(rejection))
 }
 
-fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Rejection> {
+fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Rejection> {
     let limits = Limits {
         max_memory: MAX_MEMORY,
         max_profile_bytes: MAX_PROFILE,
@@ -33,13 +33,13 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
     };
     let mut decoder = Decoder::new(source, limits);
     let header = decoder.read_header().map_err(explain)?;
-    wanted.check_size(header.width, header.height)?;
+    target.check_size(header.width, header.height)?;
     let orientation = header.exif.as_deref().map(Orientation::from_exif).unwrap_or_default();
-    let target = wanted.stored_target((header.width, header.height), orientation);
+    let target = target.stored_target((header.width, header.height), orientation);
     let scales = scales(&header, target);
     let picture = decoder.decode(&scales).map_err(explain)?;
     if picture.damaged_intervals > 0 {
-        return Err(Rejection::corrupt("parts between restart markers are lost"));
+        return Err(Rejection::corrupt("damaged restart intervals"));
     }
     let spreads = spreads(&header, &scales);
     let planes = picture.planes.into_iter().zip(spreads).map(|(plane, spread)| small_plane(plane, spread)).collect();
@@ -47,7 +47,7 @@ fn decode_inner(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Reje
     Ok(Decoded { width: header.width, height: header.height, orientation, icc_profile: header.profile, model, planes })
 }
 
-/// For each component the least number of eighths that leaves enough samples for the resizer.
+/// The smallest scale of each component, in eighths, that leaves enough samples for the resize.
 fn scales(header: &Header, target: (u32, u32)) -> Vec<u8> {
     let most = |factor: fn(&Component) -> u8| {
         let factors = header.components.iter().map(factor);
@@ -68,8 +68,7 @@ fn scales(header: &Header, target: (u32, u32)) -> Vec<u8> {
     header.components.iter().enumerate().map(scale).collect()
 }
 
-/// For each component how far decoders spread its samples (see [`Plane::spread`]): those that are
-/// halved in a direction.
+/// The [`Plane::spread`] of each component: decoders interpolate those that are halved in a direction.
 fn spreads(header: &Header, scales: &[u8]) -> Vec<(f64, f64)> {
     let most = |factor: fn(&Component) -> u8| header.components.iter().map(factor).max().unwrap_or(1);
     let (across, down) = (most(|c| c.horizontal), most(|c| c.vertical));
@@ -92,7 +91,7 @@ fn small_plane(plane: JpegPlane, spread: (f64, f64)) -> Plane {
     }
 }
 
-/// The planes in one of the models that the rest of the way knows: ink as 255 for full cover.
+/// The color model and the planes; for inks, 255 is full coverage.
 fn model(header: &Header, mut planes: Vec<Plane>) -> (Model, Vec<Plane>) {
     let model = match header.colour {
         Colour::Grey => Model::Grey,
@@ -101,8 +100,8 @@ fn model(header: &Header, mut planes: Vec<Plane>) -> (Model, Vec<Plane>) {
         Colour::Cmyk => Model::Cmyk,
         Colour::Ycck => Model::Ycck,
     };
-    // Adobe writes inks inverted. Its YCbCr is that of the inverse of what it writes, so those three
-    // come out as inks.
+    // Adobe writes inverted inks. Its YCbCr is that of the inverted values, so those three planes become
+    // inks.
     let inverted = match (header.colour, header.adobe) {
         (Colour::Cmyk, true) => &mut planes[..],
         (Colour::Ycck, _) => &mut planes[3..],
@@ -121,7 +120,7 @@ fn explain(error: jpeg_scaled::Error) -> Rejection {
         jpeg_scaled::Error::Truncated => Rejection::Truncated,
         jpeg_scaled::Error::Unsupported(feature) => Rejection::Unsupported { feature: feature.to_owned() },
         jpeg_scaled::Error::Limit(part) => Rejection::TooComplex { part: part.to_owned() },
-        jpeg_scaled::Error::Deadline => Rejection::TookTooLong,
+        jpeg_scaled::Error::Deadline => Rejection::DeadlineExceeded,
         jpeg_scaled::Error::Io(error) => Rejection::corrupt(error),
         jpeg_scaled::Error::Corrupt(detail) => Rejection::corrupt(detail),
     }

@@ -1,4 +1,4 @@
-//! Each format's way from bytes to a picture of a few times the thumbnail's size.
+//! Decoders of each format, which return the image at a few times the thumbnail's size.
 
 pub(crate) mod gif;
 pub(crate) mod jpeg;
@@ -8,22 +8,22 @@ pub(crate) mod webp;
 use crate::exif::Orientation;
 use crate::{MAX_SIDE, Rejection, fit};
 
-/// The most bytes of colour profile that are read; the largest in use (CMYK tables) have 2 to 3 MB.
+/// The largest color profile in bytes; the largest in use (CMYK tables) have 2 to 3 MB.
 pub(crate) const MAX_PROFILE: usize = 8 << 20;
 
-/// What the decoders need to know of the request.
+/// The part of the request that decoders need.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    /// Height of the largest thumbnail, after turning, before it is held to the image's own.
+pub(crate) struct DecodeTarget {
+    /// Requested height of the largest thumbnail, after orientation; may exceed the image's.
     pub(crate) height: u32,
     pub(crate) max_pixels: u64,
 }
 
-impl Wanted {
-    /// To be called with the size from the header, before anything is decoded.
+impl DecodeTarget {
+    /// Checks the size in the header, before decoding.
     pub(crate) fn check_size(&self, width: u32, height: u32) -> Result<(), Rejection> {
         if width == 0 || height == 0 {
-            return Err(Rejection::corrupt("a side of no pixels"));
+            return Err(Rejection::corrupt("the width or height is 0"));
         }
         if u64::from(width) * u64::from(height) > self.max_pixels {
             return Err(Rejection::TooManyPixels { width, height, max_pixels: self.max_pixels });
@@ -35,8 +35,8 @@ impl Wanted {
         Ok(())
     }
 
-    /// Size of the largest thumbnail as the image is stored.
+    /// Size of the largest thumbnail before orientation.
     pub(crate) fn stored_target(&self, stored: (u32, u32), orientation: Orientation) -> (u32, u32) {
-        orientation.turned(fit(orientation.turned(stored), self.height))
+        orientation.oriented_size(fit(orientation.oriented_size(stored), self.height))
     }
 }

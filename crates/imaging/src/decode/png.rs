@@ -1,56 +1,56 @@
-//! PNG, reduced row by row as it is inflated.
+//! PNG, reduced row by row during decompression.
 
 use png::{BitDepth, ColorType, DecodingError, InterlaceInfo, Limits, Transformations};
 
-use crate::decode::{MAX_PROFILE, Wanted};
+use crate::decode::{DecodeTarget, MAX_PROFILE};
 use crate::exif::Orientation;
 use crate::picture::{Decoded, Model, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
 use crate::{Error, OVERSAMPLE, Rejection};
 
-/// How often, in rows, the deadline is looked at beside every read.
+/// Rows between checks of the deadline, in addition to one for each read.
 const ROWS_PER_CHECK: u32 = 64;
 
-pub(crate) fn decode(source: &mut Source<'_>, wanted: Wanted) -> Result<Decoded, Error> {
+pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
     let deadline = source.deadline();
-    let result = decode_inner(source, wanted, deadline);
-    result.map_err(|rejection| source.blame(rejection))
+    let result = decode_inner(source, target, deadline);
+    result.map_err(|rejection| source.or_io_error(rejection))
 }
 
 fn decode_inner(
     source: &mut Source<'_>,
-    wanted: Wanted,
+    target: DecodeTarget,
     deadline: Option<std::time::Instant>,
 ) -> Result<Decoded, Rejection> {
-    // Chunks that are held whole (profile, Exif) and one row are what the decoder keeps.
+    // The decoder holds whole chunks (profile, Exif) and one row.
     let limits = Limits { bytes: 4 * MAX_PROFILE };
     let mut decoder = png::Decoder::new_with_limits(source, limits);
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
     let header = decoder.read_header_info().map_err(explain)?;
     let (width, height) = (header.width, header.height);
-    wanted.check_size(width, height)?;
+    target.check_size(width, height)?;
     let mut reader = decoder.read_info().map_err(explain)?;
 
-    // `png` 0.18 would panic when it expands one of these.
+    // `png` 0.18 panics when it expands such a palette.
     if let Some(palette) = &reader.info().palette
         && (!palette.len().is_multiple_of(3) || palette.len() > 3 * 256)
     {
-        return Err(Rejection::corrupt("a palette that makes no sense"));
+        return Err(Rejection::corrupt("invalid palette"));
     }
 
     let early_exif = reader.info().exif_metadata.as_deref().map(<[u8]>::to_vec);
     let factor = match &early_exif {
         Some(exif) => {
             let orientation = Orientation::from_exif(exif);
-            let target = wanted.stored_target((width, height), orientation);
+            let target = target.stored_target((width, height), orientation);
             Factor::leaving(OVERSAMPLE, (width, height), target)
         }
-        // The orientation may still come after the pixels: keep enough for either way up.
+        // The orientation may follow the pixels: keep enough for both aspect ratios.
         None => {
             let [upright, turned] = [Orientation::Upright, Orientation::RotatedClockwise]
-                .map(|orientation| wanted.stored_target((width, height), orientation))
+                .map(|orientation| target.stored_target((width, height), orientation))
                 .map(|target| Factor::leaving(OVERSAMPLE, (width, height), target));
             Factor { x: upright.x.min(turned.x), y: upright.y.min(turned.y) }
         }
@@ -100,7 +100,7 @@ fn decode_inner(
         if count.is_multiple_of(ROWS_PER_CHECK)
             && deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline)
         {
-            return Err(Rejection::TookTooLong);
+            return Err(Rejection::DeadlineExceeded);
         }
     }
     reader.finish().map_err(explain)?;

@@ -1,13 +1,13 @@
-//! Baseline JPEG with the tables of the standard: of planes in YCbCr, whose colour is halved both
-//! ways, or of one grey plane. Planes come at full size, so that colour is rounded once, by the
-//! quantiser.
+//! A baseline JPEG encoder with the example tables of ITU-T T.81, annex K: YCbCr with 4:2:0 subsampling,
+//! or gray. Planes have the full size, so that chroma is rounded only once, during quantization.
 
+use jpeg_scaled::marker;
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::lanes::{LANES, Plain, Turn};
+use crate::simd::{LANES, Scalar, Transpose};
 
-/// Quantisers of luminance and chrominance by row (ITU-T T.81, tables K.1 and K.2), at quality 50.
-const QUANTISERS: [[u8; 64]; 2] = [
+/// Quantization tables of luma and chroma by rows (ITU-T T.81, tables K.1 and K.2), for quality 50.
+const QUANTIZATION_TABLES: [[u8; 64]; 2] = [
     [
         16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
         51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
@@ -20,18 +20,22 @@ const QUANTISERS: [[u8; 64]; 2] = [
     ],
 ];
 
-/// How many codes there are of each length, and what they mean (tables K.3 to K.6).
-type Code = ([u8; 16], &'static [u8]);
+/// BITS and HUFFVAL of the typical Huffman tables (section K.3.3).
+#[derive(Clone, Copy)]
+struct HuffmanSpec {
+    bits: [u8; 16],
+    huffval: &'static [u8],
+}
 
 const DC_SYMBOLS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-const DC: [Code; 2] = [
-    ([0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], &DC_SYMBOLS),
-    ([0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0], &DC_SYMBOLS),
+const DC: [HuffmanSpec; 2] = [
+    HuffmanSpec { bits: [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], huffval: &DC_SYMBOLS },
+    HuffmanSpec { bits: [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0], huffval: &DC_SYMBOLS },
 ];
-const AC: [Code; 2] = [
-    (
-        [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7D],
-        &[
+const AC: [HuffmanSpec; 2] = [
+    HuffmanSpec {
+        bits: [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7D],
+        huffval: &[
             0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07, 0x22, 0x71,
             0x14, 0x32, 0x81, 0x91, 0xA1, 0x08, 0x23, 0x42, 0xB1, 0xC1, 0x15, 0x52, 0xD1, 0xF0, 0x24, 0x33, 0x62, 0x72,
             0x82, 0x09, 0x0A, 0x16, 0x17, 0x18, 0x19, 0x1A, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2A, 0x34, 0x35, 0x36, 0x37,
@@ -42,10 +46,10 @@ const AC: [Code; 2] = [
             0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0xDA, 0xE1, 0xE2,
             0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA,
         ],
-    ),
-    (
-        [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77],
-        &[
+    },
+    HuffmanSpec {
+        bits: [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77],
+        huffval: &[
             0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61, 0x71, 0x13, 0x22,
             0x32, 0x81, 0x08, 0x14, 0x42, 0x91, 0xA1, 0xB1, 0xC1, 0x09, 0x23, 0x33, 0x52, 0xF0, 0x15, 0x62, 0x72, 0xD1,
             0x0A, 0x16, 0x24, 0x34, 0xE1, 0x25, 0xF1, 0x17, 0x18, 0x19, 0x1A, 0x26, 0x27, 0x28, 0x29, 0x2A, 0x35, 0x36,
@@ -56,63 +60,68 @@ const AC: [Code; 2] = [
             0xC2, 0xC3, 0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0xDA,
             0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA,
         ],
-    ),
+    },
 ];
 
-/// Where each coefficient of the file is in a block, columns of frequencies one after the other
-/// (figure A.6).
-const ORDER: [u8; 64] = order();
+/// The zigzag sequence of a block that is stored by columns.
+const ZIGZAG: [u8; 64] = zigzag_by_columns();
 
-const fn order() -> [u8; 64] {
+const fn zigzag_by_columns() -> [u8; 64] {
     let mut order = [0; 64];
     let mut index = 0;
-    let mut diagonal = 0_u8;
-    while diagonal < 15 {
-        let first = diagonal.saturating_sub(7);
-        let mut along = first;
-        while along <= diagonal - first {
-            // Even diagonals go up, so their rows fall.
-            let row = if diagonal.is_multiple_of(2) { diagonal - along } else { along };
-            order[index] = (diagonal - row) * 8 + row;
-            index += 1;
-            along += 1;
-        }
-        diagonal += 1;
+    while index < 64 {
+        let (row, column) = jpeg_scaled::ZIGZAG[index];
+        order[index] = column * 8 + row;
+        index += 1;
     }
     order
 }
 
-/// Writes a file of one plane or three, each `width * height` samples.
+/// Encodes one plane or three, each of `width * height` samples.
 pub(super) fn encode(planes: &[&[u8]], width: u16, height: u16, quality: u8) -> Vec<u8> {
     encode_on(Arch::new(), planes, width, height, quality)
 }
 
 fn encode_on(arch: Arch, planes: &[&[u8]], width: u16, height: u16, quality: u8) -> Vec<u8> {
-    let quantisers = QUANTISERS.map(|table| scaled(&table, quality));
+    let quantization_tables = QUANTIZATION_TABLES.map(|table| scale_quantization(&table, quality));
     let mut out = Vec::with_capacity(planes[0].len() / 4 + 1024);
-    headers(&mut out, planes.len(), width, height, &quantisers);
-    let mut bits = Bits { out, word: 0, count: 0 };
+    headers(&mut out, planes.len(), width, height, &quantization_tables);
+    let mut bits = BitWriter { out, word: 0, count: 0 };
     let (width, height) = (usize::from(width), usize::from(height));
     match arch {
         #[cfg(target_arch = "x86_64")]
         Arch::V3(simd) => {
-            simd.vectorize(Scan { planes, width, height, quantisers: &quantisers, bits: &mut bits, turn: simd });
+            simd.vectorize(EncodeScan {
+                planes,
+                width,
+                height,
+                quantization_tables: &quantization_tables,
+                bits: &mut bits,
+                transpose: simd,
+            });
         }
-        other => other.dispatch(Scan { planes, width, height, quantisers: &quantisers, bits: &mut bits, turn: Plain }),
+        other => other.dispatch(EncodeScan {
+            planes,
+            width,
+            height,
+            quantization_tables: &quantization_tables,
+            bits: &mut bits,
+            transpose: Scalar,
+        }),
     }
     let mut out = bits.finish();
-    out.extend_from_slice(&[0xFF, 0xD9]);
+    out.extend_from_slice(&[0xFF, marker::EOI]);
     out
 }
 
-/// The quantisers of a quality of 50 or more, as everybody since libjpeg reckons it.
-fn scaled(table: &[u8; 64], quality: u8) -> [u8; 64] {
+/// Scales a table to a quality of 50 or more by libjpeg's formula.
+fn scale_quantization(table: &[u8; 64], quality: u8) -> [u8; 64] {
     let percent = 200 - 2 * u32::from(quality.clamp(50, 100));
     table.map(|quantiser| ((u32::from(quantiser) * percent + 50) / 100).max(1) as u8)
 }
 
-fn headers(out: &mut Vec<u8>, components: usize, width: u16, height: u16, quantisers: &[[u8; 64]; 2]) {
-    out.extend_from_slice(&[0xFF, 0xD8]);
+fn headers(out: &mut Vec<u8>, components: usize, width: u16, height: u16, quantization_tables: &[[u8; 64]; 2]) {
+    out.extend_from_slice(&[0xFF, marker::SOI]);
     let mut segment = |code: u8, payload: &[u8]| {
         out.extend_from_slice(&[0xFF, code]);
         out.extend_from_slice(&(payload.len() as u16 + 2).to_be_bytes());
@@ -120,11 +129,11 @@ fn headers(out: &mut Vec<u8>, components: usize, width: u16, height: u16, quanti
     };
     let count = components as u8;
     let tables = components.min(2);
-    segment(0xE0, b"JFIF\0\x01\x01\x00\x00\x01\x00\x01\x00\x00");
-    for (number, table) in quantisers.iter().enumerate().take(tables) {
+    segment(marker::APP0, b"JFIF\0\x01\x01\x00\x00\x01\x00\x01\x00\x00");
+    for (number, table) in quantization_tables.iter().enumerate().take(tables) {
         let mut payload = vec![number as u8];
-        payload.extend(ORDER.iter().map(|&at| table[usize::from(at % 8 * 8 + at / 8)]));
-        segment(0xDB, &payload);
+        payload.extend(ZIGZAG.iter().map(|&at| table[usize::from(at % 8 * 8 + at / 8)]));
+        segment(marker::DQT, &payload);
     }
     let mut frame = vec![8];
     frame.extend_from_slice(&height.to_be_bytes());
@@ -134,13 +143,13 @@ fn headers(out: &mut Vec<u8>, components: usize, width: u16, height: u16, quanti
         let sampling = if count > 1 && component == 0 { 0x22 } else { 0x11 };
         frame.extend_from_slice(&[component + 1, sampling, component.min(1)]);
     }
-    segment(0xC0, &frame);
+    segment(marker::SOF0, &frame);
     for (class, codes) in [DC, AC].iter().enumerate() {
-        for (number, (counts, symbols)) in codes.iter().enumerate().take(tables) {
+        for (number, spec) in codes.iter().enumerate().take(tables) {
             let mut payload = vec![(class << 4 | number) as u8];
-            payload.extend_from_slice(counts);
-            payload.extend_from_slice(symbols);
-            segment(0xC4, &payload);
+            payload.extend_from_slice(&spec.bits);
+            payload.extend_from_slice(spec.huffval);
+            segment(marker::DHT, &payload);
         }
     }
     let mut scan = vec![count];
@@ -148,26 +157,26 @@ fn headers(out: &mut Vec<u8>, components: usize, width: u16, height: u16, quanti
         scan.extend_from_slice(&[component + 1, component.min(1) * 0x11]);
     }
     scan.extend_from_slice(&[0, 63, 0]);
-    segment(0xDA, &scan);
+    segment(marker::SOS, &scan);
 }
 
-/// What one table needs while blocks are coded.
-struct Tables {
-    /// What transformed samples are multiplied by, columns of frequencies one after the other.
+/// The tables of luma or chroma.
+struct EncoderTables {
+    /// Factors of the transformed samples by columns.
     factors: [[f32; LANES]; 8],
-    /// Code and its length, eight bits, by symbol.
+    /// Code, and in the low eight bits its length, by symbol.
     dc: [u32; 256],
     ac: [u32; 256],
 }
 
-impl Tables {
-    fn new(number: usize, quantisers: &[[u8; 64]; 2]) -> Self {
+impl EncoderTables {
+    fn new(number: usize, quantization_tables: &[[u8; 64]; 2]) -> Self {
         let scale = |index: usize| match index {
             0 => 1.0,
             _ => (index as f64 * std::f64::consts::PI / 16.0).cos() * std::f64::consts::SQRT_2,
         };
         let factor = |column: usize, row: usize| {
-            let quantiser = f64::from(quantisers[number][row * 8 + column]);
+            let quantiser = f64::from(quantization_tables[number][row * 8 + column]);
             (1.0 / (8.0 * quantiser * scale(column) * scale(row))) as f32
         };
         Self {
@@ -178,11 +187,11 @@ impl Tables {
     }
 }
 
-fn codes((counts, symbols): Code) -> [u32; 256] {
+fn codes(spec: HuffmanSpec) -> [u32; 256] {
     let mut codes = [0; 256];
-    let mut symbols = symbols.iter();
+    let mut symbols = spec.huffval.iter();
     let mut next = 0;
-    for (length, &count) in (1..).zip(&counts) {
+    for (length, &count) in (1..).zip(&spec.bits) {
         for &symbol in symbols.by_ref().take(usize::from(count)) {
             codes[usize::from(symbol)] = next << 8 | length;
             next += 1;
@@ -192,29 +201,29 @@ fn codes((counts, symbols): Code) -> [u32; 256] {
     codes
 }
 
-struct Scan<'a, S> {
+struct EncodeScan<'a, S> {
     planes: &'a [&'a [u8]],
     width: usize,
     height: usize,
-    quantisers: &'a [[u8; 64]; 2],
-    bits: &'a mut Bits,
-    turn: S,
+    quantization_tables: &'a [[u8; 64]; 2],
+    bits: &'a mut BitWriter,
+    transpose: S,
 }
 
-impl<S: Turn> NullaryFnOnce for Scan<'_, S> {
+impl<S: Transpose> NullaryFnOnce for EncodeScan<'_, S> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { planes, width, height, quantisers, bits, turn } = self;
-        let tables = [0, 1].map(|number| Tables::new(number, quantisers));
+        let Self { planes, width, height, quantization_tables, bits, transpose } = self;
+        let tables = [0, 1].map(|number| EncoderTables::new(number, quantization_tables));
         let mut predictions = [0; 3];
         if let [grey] = planes {
             let mut strip = Strip::new(width.next_multiple_of(8));
             for top in (0..height).step_by(8) {
                 strip.fill(grey, width, height, top, 8);
                 for left in (0..width).step_by(8) {
-                    let block = strip.block(0, left, &tables[0], turn);
+                    let block = strip.block(0, left, &tables[0], transpose);
                     bits.block(&block, &mut predictions[0], &tables[0]);
                 }
             }
@@ -227,11 +236,11 @@ impl<S: Turn> NullaryFnOnce for Scan<'_, S> {
             strips[2].fill_halved(planes[2], width, height, top);
             for left in (0..width).step_by(16) {
                 for (y, x) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
-                    let block = strips[0].block(y, left + x, &tables[0], turn);
+                    let block = strips[0].block(y, left + x, &tables[0], transpose);
                     bits.block(&block, &mut predictions[0], &tables[0]);
                 }
                 for component in [1, 2] {
-                    let block = strips[component].block(0, left / 2, &tables[1], turn);
+                    let block = strips[component].block(0, left / 2, &tables[1], transpose);
                     bits.block(&block, &mut predictions[component], &tables[1]);
                 }
             }
@@ -239,7 +248,7 @@ impl<S: Turn> NullaryFnOnce for Scan<'_, S> {
     }
 }
 
-/// Rows of blocks: samples less 128, what is outside of the picture repeating its edge.
+/// Rows of level-shifted samples, padded by repeating the edges.
 struct Strip {
     samples: Vec<f32>,
     stride: usize,
@@ -262,7 +271,7 @@ impl Strip {
         }
     }
 
-    /// Eight rows of the means of two by two samples.
+    /// Fills eight rows with the means of 2 x 2 samples.
     #[inline(always)]
     fn fill_halved(&mut self, plane: &[u8], width: usize, height: usize, top: usize) {
         for (y, out) in self.samples.chunks_exact_mut(self.stride).enumerate().take(8) {
@@ -280,19 +289,19 @@ impl Strip {
         }
     }
 
-    /// Transformed and quantised, columns of frequencies one after the other.
+    /// Transforms and quantizes a block; the result is stored by columns.
     #[inline(always)]
-    fn block(&self, top: usize, left: usize, tables: &Tables, turn: impl Turn) -> [i16; 64] {
+    fn block(&self, top: usize, left: usize, tables: &EncoderTables, transpose: impl Transpose) -> [i16; 64] {
         let mut rows = [[0.0; LANES]; 8];
         for (y, row) in rows.iter_mut().enumerate() {
             let at = (top + y) * self.stride + left;
             row.copy_from_slice(&self.samples[at..at + LANES]);
         }
-        let columns = transform(turn.turn(transform(rows)));
+        let columns = transform(transpose.transpose(transform(rows)));
         let mut block = [0; 64];
         for column in 0..8 {
             for row in 0..LANES {
-                // Adding three times 2^22 leaves the rounded integer in the low bits of the number.
+                // Adding 3 * 2^22 leaves the rounded integer in the low bits.
                 let level = columns[column][row] * tables.factors[column][row] + 12_582_912.0;
                 block[column * LANES + row] = level.to_bits() as i16;
             }
@@ -301,11 +310,10 @@ impl Strip {
     }
 }
 
-/// The cosine transform of eight numbers in each lane, by Arai, Agui and Nakajima: what it leaves
-/// out is in the factors.
+/// The DCT of Arai, Agui and Nakajima (AAN) in each lane, without the scaling, which is in the factors.
 #[inline(always)]
 fn transform(input: [[f32; LANES]; 8]) -> [[f32; LANES]; 8] {
-    // √½, sin(π/8), and cos(π/8) less and plus it.
+    // √½, sin(π/8), cos(π/8) - sin(π/8) and cos(π/8) + sin(π/8).
     const HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
     const SINE: f32 = 0.382_683_43;
     const LESS: f32 = 0.541_196_1;
@@ -320,11 +328,11 @@ fn transform(input: [[f32; LANES]; 8]) -> [[f32; LANES]; 8] {
 
         let (outer, inner) = (sums[0] + sums[3], sums[1] + sums[2]);
         let outer_difference = sums[0] - sums[3];
-        let turned = (sums[1] - sums[2] + outer_difference) * HALF;
+        let rotated = (sums[1] - sums[2] + outer_difference) * HALF;
         out[0][lane] = outer + inner;
         out[4][lane] = outer - inner;
-        out[2][lane] = outer_difference + turned;
-        out[6][lane] = outer_difference - turned;
+        out[2][lane] = outer_difference + rotated;
+        out[6][lane] = outer_difference - rotated;
 
         let pairs = [differences[0] + differences[1], differences[1] + differences[2], differences[2] + differences[3]];
         let shared = (pairs[0] - pairs[2]) * SINE;
@@ -339,15 +347,15 @@ fn transform(input: [[f32; LANES]; 8]) -> [[f32; LANES]; 8] {
     out
 }
 
-/// Entropy-coded data, with its stuffing.
-struct Bits {
+/// Writes entropy-coded data with byte stuffing.
+struct BitWriter {
     out: Vec<u8>,
-    /// The last `count` of its bits, at most 32, are not written yet.
+    /// The low `count` bits, at most 32, are not written yet.
     word: u64,
     count: u32,
 }
 
-impl Bits {
+impl BitWriter {
     /// At most 32 bits.
     #[inline(always)]
     fn push(&mut self, bits: u32, count: u32) {
@@ -356,7 +364,7 @@ impl Bits {
         if self.count > 32 {
             self.count -= 32;
             let four = (self.word >> self.count) as u32;
-            // Whether any byte is 0xFF: then its complement has a byte of zero.
+            // A byte of 0xFF is a zero byte of the complement.
             let zeros = !four;
             if zeros.wrapping_sub(0x0101_0101) & !zeros & 0x8080_8080 == 0 {
                 self.out.extend_from_slice(&four.to_be_bytes());
@@ -377,7 +385,7 @@ impl Bits {
         }
     }
 
-    /// A symbol and the value whose size it has (F.1.2).
+    /// Writes a symbol and its value (section F.1.2).
     #[inline(always)]
     fn value(&mut self, codes: &[u32; 256], run: u32, value: i32) {
         let size = 32 - value.unsigned_abs().leading_zeros();
@@ -387,13 +395,13 @@ impl Bits {
     }
 
     #[inline(always)]
-    fn block(&mut self, block: &[i16; 64], prediction: &mut i32, tables: &Tables) {
+    fn block(&mut self, block: &[i16; 64], prediction: &mut i32, tables: &EncoderTables) {
         let dc = i32::from(block[0]);
         self.value(&tables.dc, 0, dc - *prediction);
         *prediction = dc;
         let mut ordered = [0; 64];
         for index in 0..64 {
-            ordered[index] = block[usize::from(ORDER[index])];
+            ordered[index] = block[usize::from(ZIGZAG[index])];
         }
         let mut left = nonzero(&ordered) >> 1;
         let mut at = 0;
@@ -426,7 +434,7 @@ impl Bits {
     }
 }
 
-/// A bit for each that is not zero, the first lowest.
+/// A mask of the non-zero values, the first lowest.
 #[inline(always)]
 fn nonzero(values: &[i16; 64]) -> u64 {
     let mut flags = [0; 64];
@@ -435,7 +443,7 @@ fn nonzero(values: &[i16; 64]) -> u64 {
     }
     let mut bits = 0;
     for (byte, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-        // Each flag moves to its bit of the highest byte.
+        // Moves each flag to its bit of the highest byte.
         let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
         bits |= gathered << (8 * byte);
     }
@@ -450,7 +458,7 @@ mod tests {
     use crate::colour::ycbcr_to_rgb;
     use crate::picture::{Model, Picture, Samples};
 
-    /// Light, edges and noise in YCbCr, interleaved.
+    /// Gradients, edges and noise in interleaved YCbCr.
     fn picture(width: usize, height: usize) -> Vec<u8> {
         let mut state = 7_u32;
         let mut samples = Vec::new();
@@ -469,7 +477,7 @@ mod tests {
         samples.iter().skip(component).step_by(3).copied().collect()
     }
 
-    /// By an independent decoder: RGB or grey.
+    /// Decodes with an independent decoder to RGB or gray.
     fn decoded(file: &[u8]) -> Vec<u8> {
         jpeg_decoder::Decoder::new(file).decode().unwrap()
     }
@@ -481,9 +489,9 @@ mod tests {
     }
 
     #[test]
-    fn files_are_as_good_and_as_small_as_those_of_another_encoder() {
+    fn quality_and_size_match_jpeg_encoder() {
         for (width, height) in [(1, 1), (1, 40), (40, 1), (7, 9), (8, 8), (16, 16), (17, 33), (100, 75), (267, 200)] {
-            // Where there are few samples, chance decides.
+            // With few samples the error varies by chance.
             let more = if width * height < 5000 { 1.5 } else { 1.01 };
             let samples = picture(width, height);
             let planes = [0, 1, 2].map(|component| plane(&samples, component));
@@ -517,8 +525,8 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_ones_are_stuffed() {
-        let mut bits = Bits { out: Vec::new(), word: 0, count: 0 };
+    fn ff_bytes_are_stuffed() {
+        let mut bits = BitWriter { out: Vec::new(), word: 0, count: 0 };
         for _ in 0..3 {
             bits.push(0xFF_FF12, 24);
         }

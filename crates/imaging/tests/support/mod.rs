@@ -1,20 +1,20 @@
-//! Small images made by independent encoders, and a way to look at what comes out.
+//! Small images made by independent encoders, and decoding of thumbnails.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
 use std::io::{self, Read};
 
-use tintype_imaging::{DEFAULT_MAX_PIXELS, Error, Format, Outcome, Request, process};
+use tintype_imaging::{DEFAULT_MAX_PIXELS, Error, Format, ThumbnailRequest, Thumbnails, process};
 
-pub fn request(declared: Format, heights: &[u32]) -> Request<'_> {
-    Request { declared, heights, max_pixels: DEFAULT_MAX_PIXELS, deadline: None }
+pub fn request(declared: Format, heights: &[u32]) -> ThumbnailRequest<'_> {
+    ThumbnailRequest { declared, heights, max_pixels: DEFAULT_MAX_PIXELS, deadline: None }
 }
 
-pub fn thumbnails(file: &[u8], declared: Format, heights: &[u32]) -> Result<Outcome, Error> {
+pub fn thumbnails(file: &[u8], declared: Format, heights: &[u32]) -> Result<Thumbnails, Error> {
     process(file, &request(declared, heights))
 }
 
-/// The code of the rejection, for comparing.
-pub fn code(result: Result<Outcome, Error>) -> &'static str {
+/// The code of a rejection.
+pub fn code(result: Result<Thumbnails, Error>) -> &'static str {
     match result {
         Ok(_) => "accepted",
         Err(Error::Source(_)) => "source",
@@ -56,7 +56,7 @@ pub fn jpeg_with(
     out
 }
 
-/// Exif with nothing but an orientation.
+/// Exif data with an orientation only.
 pub fn exif(orientation: u8) -> Vec<u8> {
     let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0".to_vec();
     exif[19] = orientation;
@@ -107,7 +107,7 @@ pub fn make(format: Format, rgb: &[u8], width: usize, height: usize) -> Vec<u8> 
     }
 }
 
-/// A thumbnail as straight RGBA, by decoders that the engine does not use where there are any.
+/// Decodes a thumbnail to straight RGBA, with decoders that the engine does not use if possible.
 pub fn look(format: Format, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
     match format {
         Format::Jpeg => {
@@ -153,7 +153,7 @@ fn expand(data: &[u8], channels: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The colour in the middle of each quadrant, from top left, by rows.
+/// The color in the middle of each quadrant, by rows.
 pub fn quadrant_colours((width, height, rgba): &(usize, usize, Vec<u8>)) -> [[u8; 4]; 4] {
     [(1, 1), (3, 1), (1, 3), (3, 3)].map(|(x, y)| {
         let at = (height * y / 4 * width + width * x / 4) * 4;
@@ -172,7 +172,7 @@ pub const GREEN: [u8; 4] = [0, 255, 0, 255];
 pub const BLUE: [u8; 4] = [0, 0, 255, 255];
 pub const WHITE: [u8; 4] = [255, 255, 255, 255];
 
-/// Gives some bytes, then an error that has nothing to do with them.
+/// Returns some bytes, then a read error.
 pub struct Failing<'a>(pub &'a [u8]);
 
 impl Read for Failing<'_> {

@@ -1,5 +1,7 @@
-//! Writes JPEG files from coefficients, so that a test knows exactly what is in them.
+//! Writes JPEG files from known coefficients.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
+
+use jpeg_scaled::marker;
 
 /// A sequence of numbers that is the same on every run (xorshift64*).
 pub struct Numbers(pub u64);
@@ -18,18 +20,18 @@ impl Numbers {
     }
 }
 
-/// One scan: its components, band, and bits, high and low.
+/// One scan: its components, `Ss`, `Se`, `Ah` and `Al`.
 #[derive(Clone)]
 pub struct Scan {
     pub components: Vec<usize>,
-    pub start: usize,
-    pub end: usize,
-    pub high: u32,
-    pub low: u32,
+    pub ss: usize,
+    pub se: usize,
+    pub ah: u32,
+    pub al: u32,
 }
 
-pub fn scan(components: &[usize], start: usize, end: usize, high: u32, low: u32) -> Scan {
-    Scan { components: components.to_vec(), start, end, high, low }
+pub fn scan(components: &[usize], ss: usize, se: usize, ah: u32, al: u32) -> Scan {
+    Scan { components: components.to_vec(), ss, se, ah, al }
 }
 
 #[derive(Clone)]
@@ -42,12 +44,12 @@ pub struct File {
     pub restart_interval: usize,
     pub progressive: bool,
     pub scans: Vec<Scan>,
-    /// By component and block (with those that only fill up MCUs), in the order of the file.
+    /// By component and block (including the padding of MCUs), in zigzag order.
     pub coefficients: Vec<Vec<[i32; 64]>>,
 }
 
 impl File {
-    /// A file of one sequential scan with noise for coefficients.
+    /// A file of one sequential scan with random coefficients.
     pub fn noise(
         numbers: &mut Numbers,
         (width, height): (usize, usize),
@@ -73,7 +75,7 @@ impl File {
         file
     }
 
-    /// The same picture in the usual ten scans of a progressive file.
+    /// The same image in the usual ten scans of a progressive file.
     pub fn into_progressive(mut self) -> Self {
         let all: Vec<usize> = (0..self.sampling.len()).collect();
         self.progressive = true;
@@ -101,23 +103,23 @@ impl File {
         (self.width.div_ceil(8 * across), self.height.div_ceil(8 * down))
     }
 
-    /// Blocks across and down, with those that only fill up MCUs.
+    /// Blocks across and down, including the padding of MCUs.
     pub fn stride(&self, component: usize) -> (usize, usize) {
         let (mcus, (h, v)) = (self.mcus(), self.sampling[component]);
         (mcus.0 * h, mcus.1 * v)
     }
 
-    /// Samples across and down, in eighths of blocks of `scale`, rounded up to whole samples.
+    /// Samples across and down at `scale` eighths, rounded up.
     pub fn size(&self, component: usize, scale: usize) -> (usize, usize) {
         let ((across, down), (h, v)) = (self.most(), self.sampling[component]);
         ((self.width * h * scale).div_ceil(8 * across), (self.height * v * scale).div_ceil(8 * down))
     }
 
     pub fn write(&self) -> Vec<u8> {
-        let mut out = vec![0xFF, 0xD8];
+        let mut out = vec![0xFF, marker::SOI];
         let mut table = vec![0x10];
         table.extend(self.quantisers.iter().flat_map(|value| value.to_be_bytes()));
-        segment(&mut out, 0xDB, &table);
+        segment(&mut out, marker::DQT, &table);
         let mut frame = vec![8];
         frame.extend((self.height as u16).to_be_bytes());
         frame.extend((self.width as u16).to_be_bytes());
@@ -125,26 +127,26 @@ impl File {
         for (index, &(h, v)) in self.sampling.iter().enumerate() {
             frame.extend([index as u8 + 1, (h << 4 | v) as u8, 0]);
         }
-        segment(&mut out, if self.progressive { 0xC2 } else { 0xC1 }, &frame);
+        segment(&mut out, if self.progressive { marker::SOF2 } else { marker::SOF1 }, &frame);
         for (class, code) in [(0, Code::dc()), (0x10, Code::ac())] {
             let mut table = vec![class];
             table.extend(code.counts);
             table.extend(code.symbols);
-            segment(&mut out, 0xC4, &table);
+            segment(&mut out, marker::DHT, &table);
         }
         if self.restart_interval > 0 {
-            segment(&mut out, 0xDD, &(self.restart_interval as u16).to_be_bytes());
+            segment(&mut out, marker::DRI, &(self.restart_interval as u16).to_be_bytes());
         }
         for scan in &self.scans {
             let mut header = vec![scan.components.len() as u8];
             for &component in &scan.components {
                 header.extend([component as u8 + 1, 0]);
             }
-            header.extend([scan.start as u8, scan.end as u8, (scan.high << 4 | scan.low) as u8]);
-            segment(&mut out, 0xDA, &header);
+            header.extend([scan.ss as u8, scan.se as u8, (scan.ah << 4 | scan.al) as u8]);
+            segment(&mut out, marker::SOS, &header);
             self.write_scan(&mut out, scan);
         }
-        out.extend([0xFF, 0xD9]);
+        out.extend([0xFF, marker::EOI]);
         out
     }
 
@@ -192,14 +194,14 @@ impl File {
                 if !self.progressive {
                     writer.dc(block[0], &mut predictions[component]);
                     writer.sequential(block);
-                } else if scan.start == 0 && scan.high == 0 {
-                    writer.dc(block[0] >> scan.low, &mut predictions[component]);
-                } else if scan.start == 0 {
-                    writer.bits((block[0] >> scan.low & 1) as u32, 1);
-                } else if scan.high == 0 {
-                    writer.first(&block[scan.start..=scan.end], scan.low);
+                } else if scan.ss == 0 && scan.ah == 0 {
+                    writer.dc(block[0] >> scan.al, &mut predictions[component]);
+                } else if scan.ss == 0 {
+                    writer.bits((block[0] >> scan.al & 1) as u32, 1);
+                } else if scan.ah == 0 {
+                    writer.first(&block[scan.ss..=scan.se], scan.al);
                 } else {
-                    writer.refine(&block[scan.start..=scan.end], scan.low);
+                    writer.refine(&block[scan.ss..=scan.se], scan.al);
                 }
             }
         }
@@ -216,7 +218,7 @@ fn noise_block(numbers: &mut Numbers, quantiser: u16) -> [i32; 64] {
         if !coded {
             return 0;
         }
-        // Large ones seldom, and low frequencies larger.
+        // Large values are rare, and larger at low frequencies.
         let reach = match numbers.below(6) {
             0 => reach / (1 + index as i64 / 2),
             _ => 3,
@@ -232,8 +234,7 @@ fn segment(out: &mut Vec<u8>, marker: u8, payload: &[u8]) {
     out.extend(payload);
 }
 
-/// A Huffman code with a few short codes and many long ones, so that every way of looking one up is
-/// taken.
+/// A Huffman code with a few short codes and many long ones, so that every lookup table is used.
 struct Code {
     counts: [u8; 16],
     symbols: Vec<u8>,
@@ -285,13 +286,13 @@ struct Writer<'a> {
     count: u32,
     dc: Code,
     ac: Code,
-    ended_blocks: u32,
+    eob_run: u32,
     corrections: Vec<u32>,
 }
 
 impl<'a> Writer<'a> {
     fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, word: 0, count: 0, dc: Code::dc(), ac: Code::ac(), ended_blocks: 0, corrections: Vec::new() }
+        Self { out, word: 0, count: 0, dc: Code::dc(), ac: Code::ac(), eob_run: 0, corrections: Vec::new() }
     }
 
     fn bits(&mut self, value: u32, count: u32) {
@@ -317,7 +318,7 @@ impl<'a> Writer<'a> {
 
     fn restart(&mut self, number: usize) {
         self.flush();
-        self.out.extend([0xFF, 0xD0 + (number % 8) as u8]);
+        self.out.extend([0xFF, marker::RST0 + (number % 8) as u8]);
     }
 
     fn symbol(&mut self, symbol: u32) {
@@ -379,8 +380,8 @@ impl<'a> Writer<'a> {
             run = 0;
         }
         if run > 0 {
-            self.ended_blocks += 1;
-            if self.ended_blocks == 0x7FFF {
+            self.eob_run += 1;
+            if self.eob_run == 0x7FFF {
                 self.end_run();
             }
         }
@@ -417,21 +418,21 @@ impl<'a> Writer<'a> {
             run = 0;
         }
         if run > 0 || !corrections.is_empty() {
-            self.ended_blocks += 1;
+            self.eob_run += 1;
             self.corrections.append(&mut corrections);
-            if self.ended_blocks == 0x7FFF || self.corrections.len() > 900 {
+            if self.eob_run == 0x7FFF || self.corrections.len() > 900 {
                 self.end_run();
             }
         }
     }
 
-    /// Writes the run of blocks that ended, and the corrections that belong to them.
+    /// Writes an EOB run and its correction bits (ITU-T T.81, section G.1.2.3).
     fn end_run(&mut self) {
-        if self.ended_blocks > 0 {
-            let size = self.ended_blocks.ilog2();
+        if self.eob_run > 0 {
+            let size = self.eob_run.ilog2();
             self.symbol(size << 4);
-            self.bits(self.ended_blocks & ((1 << size) - 1), size);
-            self.ended_blocks = 0;
+            self.bits(self.eob_run & ((1 << size) - 1), size);
+            self.eob_run = 0;
             for bit in std::mem::take(&mut self.corrections) {
                 self.bits(bit, 1);
             }
@@ -443,7 +444,7 @@ fn size(value: i32) -> u32 {
     32 - value.unsigned_abs().leading_zeros()
 }
 
-/// Without its low bits, towards zero (ITU-T T.81, G.1.2.3).
+/// The point transform (ITU-T T.81, section A.4).
 fn shifted(value: i32, low: u32) -> i32 {
     let magnitude = (value.unsigned_abs() >> low) as i32;
     if value < 0 { -magnitude } else { magnitude }

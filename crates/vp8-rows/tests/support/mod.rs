@@ -1,10 +1,10 @@
-//! Pictures to decode, and libwebp to decode them.
+//! Test images, and decoding with libwebp.
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use vp8_rows::{Decoder, Error};
 
-/// Numbers that are the same in every run.
+/// A sequence of numbers that is the same on every run.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -22,7 +22,7 @@ impl Random {
     }
 }
 
-/// Rows of each plane without anything between them.
+/// The samples of each plane, without padding between rows.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Planes {
     pub(crate) width: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Planes {
     pub(crate) samples: [Vec<u8>; 3],
 }
 
-/// A file with nothing but this chunk.
+/// A file of this chunk only.
 pub(crate) fn file(chunk: &[u8]) -> Vec<u8> {
     let padded = chunk.len().next_multiple_of(2);
     let mut file = b"RIFF".to_vec();
@@ -42,7 +42,7 @@ pub(crate) fn file(chunk: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The chunk of a file that libwebp has written.
+/// The `VP8 ` payload of a file written by libwebp.
 pub(crate) fn chunk(file: &[u8]) -> &[u8] {
     assert_eq!(&file[8..16], b"WEBPVP8 ");
     let size = u32::from_le_bytes(file[16..20].try_into().unwrap());
@@ -66,17 +66,17 @@ pub(crate) fn theirs(chunk: &[u8]) -> Option<Planes> {
     Some(Planes { width, height, samples })
 }
 
-/// The whole picture, with what bands promise of themselves checked.
+/// Decodes a frame and checks the bands.
 pub(crate) fn ours(chunk: &[u8]) -> Result<Planes, Error> {
     let mut decoder = Decoder::new(chunk)?;
     let (width, height) = (decoder.width(), decoder.height());
     let mut samples = [const { Vec::new() }; 3];
     let mut rows = 0;
     while let Some(band) = decoder.next_band()? {
-        assert_eq!((band.first, band.first % 2), (rows, 0));
-        rows += band.luminance.rows().len() as u32;
-        assert_eq!(band.blue.rows().len(), band.red.rows().len());
-        for (samples, plane) in samples.iter_mut().zip([band.luminance, band.blue, band.red]) {
+        assert_eq!((band.first_row, band.first_row % 2), (rows, 0));
+        rows += band.y.rows().len() as u32;
+        assert_eq!(band.u.rows().len(), band.v.rows().len());
+        for (samples, plane) in samples.iter_mut().zip([band.y, band.u, band.v]) {
             plane.rows().for_each(|row| samples.extend_from_slice(row));
         }
         assert_eq!(samples[1].len() as u32, rows.div_ceil(2) * width.div_ceil(2));
@@ -86,8 +86,8 @@ pub(crate) fn ours(chunk: &[u8]) -> Result<Planes, Error> {
     Ok(Planes { width, height, samples })
 }
 
-/// Compares with libwebp and says where the first difference is. A picture that is refused must be
-/// refused by both.
+/// Compares with libwebp; panics at the first difference, or if only one of the two returns an error.
+/// Returns true if both decode.
 pub(crate) fn compare(chunk: &[u8], what: &str) -> bool {
     let (ours, theirs) = (ours(chunk), theirs(chunk));
     match (ours, theirs) {
@@ -103,8 +103,8 @@ pub(crate) fn compare(chunk: &[u8], what: &str) -> bool {
             }
             true
         }
-        // What libwebp makes of one depends on the machine.
-        (Err(_), None) | (Err(Error::Corrupt("a partition that no encoder writes")), _) => false,
+        // libwebp's result depends on the machine.
+        (Err(_), None) | (Err(Error::Corrupt("the first byte of a partition is 255")), _) => false,
         (Ok(_), None) => panic!("{what}: libwebp refuses it"),
         (Err(error), Some(_)) => panic!("{what}: libwebp decodes it, and here: {error}"),
     }
@@ -114,7 +114,7 @@ fn theirs_width(chunk: &[u8]) -> usize {
     usize::from(u16::from_le_bytes([chunk[6], chunk[7]]) & 0x3FFF)
 }
 
-/// RGB: one of several kinds of content.
+/// RGB with one of several kinds of content.
 pub(crate) fn picture(random: &mut Random, kind: u32, width: u32, height: u32) -> Vec<u8> {
     let phase = random.below(64);
     let mut out = Vec::with_capacity((width * height * 3) as usize);
@@ -123,15 +123,15 @@ pub(crate) fn picture(random: &mut Random, kind: u32, width: u32, height: u32) -
             let pixel = match kind % 6 {
                 // Noise.
                 0 => [random.byte(), random.byte(), random.byte()],
-                // Slopes of colour.
+                // Gradients.
                 1 => [(x * 255 / width) as u8, (y * 255 / height) as u8, ((x + y + phase) * 3) as u8],
                 2 => [90, 200, phase as u8],
-                // Stripes with hard edges, and a grain on them.
+                // Stripes with hard edges and grain.
                 3 => {
                     let level = if ((x + y / 2 + phase) / 7).is_multiple_of(2) { 30 } else { 220 };
                     [level, level + random.byte() % 16, 255 - level]
                 }
-                // Waves in both directions, as of a photograph.
+                // Waves in both directions, like a photograph.
                 4 => {
                     let wave = |scale: f64, shift: f64| {
                         let angle = (f64::from(x) * 0.21 + f64::from(y) * 0.13 + shift) * scale;
@@ -141,7 +141,7 @@ pub(crate) fn picture(random: &mut Random, kind: u32, width: u32, height: u32) -
                     random.byte();
                     pixel
                 }
-                // Mostly flat with sudden texture.
+                // Mostly flat, with some texture.
                 _ => match random.below(40) {
                     0 => [random.byte(), 0, 255],
                     _ => [(x / 16 * 40) as u8, (y / 16 * 40) as u8, 128],

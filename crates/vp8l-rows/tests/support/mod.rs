@@ -1,4 +1,4 @@
-//! Files around payloads, both decoders, and a sequence of numbers.
+//! WebP files around payloads, both decoders, and random numbers.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
 pub mod streams;
@@ -31,7 +31,7 @@ impl Numbers {
     }
 }
 
-/// A picture in straight RGBA.
+/// An image in straight RGBA.
 pub struct Picture {
     pub width: u32,
     pub height: u32,
@@ -52,7 +52,7 @@ impl Picture {
 pub fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut body = b"WEBP".to_vec();
     for (name, payload) in chunks {
-        // No padding after the last: libwebp would read on there.
+        // No padding after the last chunk: libwebp would read it.
         if body.len() % 2 == 1 {
             body.push(0);
         }
@@ -63,7 +63,7 @@ pub fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }
 
-/// The payload of the first chunk of that name.
+/// The payload of the first chunk with this name.
 pub fn chunk<'a>(file: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
     let mut rest = &file[12..];
     while rest.len() >= 8 {
@@ -76,7 +76,7 @@ pub fn chunk<'a>(file: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
     None
 }
 
-/// libwebp's pixels of a file, RGBA.
+/// Decodes a file with libwebp to RGBA.
 pub fn theirs(file: &[u8]) -> Option<Vec<u8>> {
     let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
     webpx::Decoder::new(file).ok()?.config(config).decode_rgba_raw().ok().map(|(pixels, ..)| pixels)
@@ -86,7 +86,7 @@ pub fn theirs_of(payload: &[u8]) -> Option<Vec<u8>> {
     theirs(&riff(&[(b"VP8L", payload)]))
 }
 
-/// Our pixels of the payload of a `VP8L` chunk, RGBA.
+/// Decodes a `VP8L` payload to RGBA.
 pub fn ours(payload: &[u8]) -> Result<Vec<u8>, Error> {
     ours_within(payload, Limits::default())
 }
@@ -103,7 +103,7 @@ pub fn ours_within(payload: &[u8], limits: Limits) -> Result<Vec<u8>, Error> {
     Ok(pixels)
 }
 
-/// Our samples of the payload of an `ALPH` chunk.
+/// Decodes an `ALPH` payload.
 pub fn ours_alpha(payload: &[u8], size: (u32, u32)) -> Result<Vec<u8>, Error> {
     let mut decoder = Alpha::new(payload, size, Limits::default())?;
     let mut samples = Vec::new();
@@ -114,7 +114,7 @@ pub fn ours_alpha(payload: &[u8], size: (u32, u32)) -> Result<Vec<u8>, Error> {
     Ok(samples)
 }
 
-/// Says where two pictures differ first.
+/// Panics at the first pixel that differs.
 #[track_caller]
 pub fn assert_same(ours: &[u8], theirs: &[u8], width: u32, what: &str) {
     if let Some(at) = ours.iter().zip(theirs).position(|(a, b)| a != b) {

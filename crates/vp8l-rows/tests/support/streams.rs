@@ -1,5 +1,5 @@
-//! Writes VP8L streams that are valid and otherwise left to chance: transforms, codes, literals,
-//! copies and pixels of the cache as no encoder would choose them.
+//! Writes random valid VP8L streams: transforms, codes, literals, backward references and cache indices
+//! that no encoder would choose.
 
 use super::Numbers;
 
@@ -10,7 +10,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// The lowest `count` bits, the lowest first.
+    /// Writes the low `count` bits, the lowest first.
     pub fn put(&mut self, value: u32, count: u32) {
         for bit in 0..count {
             if self.used.is_multiple_of(8) {
@@ -22,19 +22,19 @@ impl Writer {
     }
 }
 
-/// A prefix code: its symbols and how each is written.
+/// A prefix code.
 pub struct Code {
     pub symbols: Vec<u32>,
     lengths: Vec<u32>,
-    /// By symbol, the last bit of the code lowest.
+    /// By symbol; the last bit of a code is the lowest.
     codes: Vec<u32>,
 }
 
 impl Code {
-    /// A complete code of no more than `longest` bits; one of a single symbol has none.
+    /// A complete code of at most `longest` bits; a single symbol has no bits.
     pub fn random(numbers: &mut Numbers, symbols: &[u32], alphabet: usize, longest: u32) -> Self {
         let mut depths = vec![0_u32];
-        // Some codes are as long as can be.
+        // Some codes are as long as possible.
         let skewed = numbers.once_in(3);
         while depths.len() < symbols.len() {
             let last = depths.len() - 1;
@@ -79,13 +79,13 @@ impl Code {
         }
     }
 
-    /// The lengths, in one of the ways there are.
+    /// Writes the lengths as a simple or a normal code length code.
     pub fn put_lengths(&self, out: &mut Writer, numbers: &mut Numbers) {
         let flat = self.symbols.iter().all(|&symbol| self.lengths[symbol as usize] == 1 || self.symbols.len() == 1);
         if flat && self.symbols.len() <= 2 && *self.symbols.last().unwrap() < 256 && !numbers.once_in(4) {
             out.put(1, 1);
             let (first, second) = (self.symbols[0], self.symbols.get(1).copied());
-            // The same symbol twice, or one that the alphabet does not have, is one symbol.
+            // A repeated symbol, or one outside of the alphabet, counts once.
             let again = if self.lengths.len() < 256 { numbers.pick(&[first, 255]) } else { first };
             let second = second.or((numbers.once_in(3)).then_some(again));
             out.put(u32::from(second.is_some()), 1);
@@ -99,7 +99,7 @@ impl Code {
         }
         out.put(0, 1);
         let tokens = self.tokens(numbers);
-        // Zeros at the end need not be told.
+        // Trailing zeros may be omitted.
         let told = match tokens.iter().rposition(|&(token, ..)| token != 0 && token < 17) {
             Some(last) if numbers.once_in(2) => last + 1 + numbers.below((tokens.len() - last) as u64) as usize,
             _ => tokens.len(),
@@ -134,7 +134,7 @@ impl Code {
         }
     }
 
-    /// Lengths as tokens, each with its bits, with runs where there are any and chance allows it.
+    /// Lengths as tokens with their extra bits, with random use of runs.
     fn tokens(&self, numbers: &mut Numbers) -> Vec<(u32, u32, u32)> {
         let (mut tokens, mut at, mut previous) = (Vec::new(), 0, 8);
         while at < self.lengths.len() {
@@ -166,7 +166,7 @@ impl Code {
     }
 }
 
-/// Prefix symbol, number of bits after it, and those, of a number from 1 on.
+/// Prefix code, number of extra bits and extra bits of a value of 1 or more.
 pub fn prefixed(value: u32) -> (u32, u32, u32) {
     let value = value - 1;
     if value < 4 {
@@ -177,7 +177,7 @@ pub fn prefixed(value: u32) -> (u32, u32, u32) {
     (2 * highest + (value >> extra & 1), extra, value & ((1 << extra) - 1))
 }
 
-/// The other way.
+/// The inverse of [`prefixed`], with random extra bits.
 fn of_prefix(numbers: &mut Numbers, symbol: u32) -> (u32, u32, u32) {
     if symbol < 4 {
         return (symbol + 1, 0, 0);
@@ -195,14 +195,14 @@ pub fn subset(numbers: &mut Numbers, from: u32, to: u32, most: u64) -> Vec<u32> 
     all
 }
 
-/// What an entropy-coded picture may be like.
+/// Parameters of an entropy-coded image.
 #[derive(Clone, Copy)]
 pub struct Wanted {
     pub width: usize,
     pub height: usize,
-    /// It may have codes that differ from part to part.
+    /// It may have meta prefix codes.
     pub main: bool,
-    /// Its red and green may only be those of so many groups of codes.
+    /// The number of prefix code groups that its red and green select.
     pub groups: Option<u32>,
 }
 
@@ -214,15 +214,14 @@ struct Group {
     distance: Code,
 }
 
-/// Pixels by a hash of their value.
+/// The color cache.
 struct Cache {
     bits: u32,
     pixels: Vec<u32>,
 }
 
-/// Columns to the left and rows above of the distance codes up to 120 (RFC 9649, section 3.6.2.2), by
-/// another way than a table: the nearest first, by the square of the distance, and of those that are
-/// as near, the steeper first, and to the left before to the right.
+/// The distance map (RFC 9649, section 3.6.2.2), computed instead of written as a table: sorted by the
+/// square of the distance, then by the column, left before right.
 fn neighbours() -> Vec<(i64, i64)> {
     let mut all: Vec<(i64, i64)> = (0..8)
         .flat_map(|above| (-7..=8).map(move |left| (left, above)))
@@ -255,7 +254,7 @@ pub fn pixels(out: &mut Writer, numbers: &mut Numbers, wanted: Wanted) -> Vec<u3
     }
     let count = 1 + map.iter().copied().max().unwrap_or(0);
     let alphabet = 280 + if cache_bits > 0 { 1 << cache_bits } else { 0 };
-    // Some pictures are all literals, some nearly all copies, most have few levels.
+    // Some images are all literals, some nearly all backward references; most have few levels.
     let levels = numbers.pick(&[1, 2, 5, 40, 256]);
     let copies = !numbers.once_in(3);
     let codes: Vec<Group> = (0..count)
@@ -335,7 +334,7 @@ pub fn pixels(out: &mut Writer, numbers: &mut Numbers, wanted: Wanted) -> Vec<u3
     all
 }
 
-/// What follows the header of a `VP8L` payload, or the first byte of a compressed `ALPH` one.
+/// The data after the header of a `VP8L` payload or the first byte of a compressed `ALPH` payload.
 pub fn stream(out: &mut Writer, numbers: &mut Numbers, mut width: usize, height: usize) {
     let mut kinds = vec![0, 1, 2, 3];
     for _ in 0..numbers.below(5) {
@@ -385,10 +384,10 @@ pub fn header(width: usize, height: usize) -> Writer {
     out
 }
 
-/// A picture of noise that repeats itself from as far away as copies reach: its payload.
+/// A payload of noise with backward references of the largest distances.
 pub fn far(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
     let mut out = header(width, height);
-    // No transform, a cache of 11 bits, one group.
+    // No transform, a color cache of 11 bits, one group.
     out.put(0, 1);
     out.put(1, 1);
     out.put(11, 4);
@@ -414,7 +413,7 @@ pub fn far(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
             done += 1;
         }
         let most = done.min((1 << 20) - 120);
-        // Mostly as far as can be, or so near that a copy meets its own beginning.
+        // Mostly the largest distances, or so small that source and target overlap.
         let distance = match numbers.below(4) {
             0 => 1 + numbers.below(most.clamp(1, 70) as u64) as usize,
             1 => 1 + numbers.below(most.max(1) as u64) as usize,

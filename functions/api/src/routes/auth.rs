@@ -5,36 +5,54 @@ pub(super) mod logout;
 pub(super) mod refresh;
 pub(super) mod resend_code;
 pub(super) mod reset_password;
+mod session_cookie;
 pub(super) mod signup;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Email, PersonName, Profile, RefreshToken, Timestamp, UserId};
 use tintype_store::{AccountError, LoggedIn};
+use tracing::{error, warn};
 
 use crate::app::App;
 use crate::error::Problem;
+use crate::reply::Reply;
 use crate::request::Request;
 
 /// What a session is used with.
 #[derive(Serialize, JsonSchema)]
 struct Tokens {
     access_token: String,
-    refresh_token: String,
+    /// Left out when it is set as a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
     /// `Bearer`.
     token_type: &'static str,
     /// Seconds.
     expires_in: u32,
 }
 
-impl Tokens {
-    fn new(app: &App, session: LoggedIn, refresh: RefreshToken) -> Self {
-        Self {
-            access_token: session.access_token,
-            refresh_token: refresh.seal(&app.signing),
-            token_type: "Bearer",
-            expires_in: session.expires_in,
-        }
+/// Where the client finds the refresh token of its session.
+#[derive(Clone, Copy)]
+enum RefreshTokenIn {
+    Body,
+    NewCookie,
+    /// The client has the cookie already.
+    KeptCookie,
+}
+
+/// Answers with the tokens of a session that has begun or been renewed.
+fn reply_tokens(request: &Request<'_>, session: LoggedIn, refresh: &RefreshToken, place: RefreshTokenIn) -> Reply {
+    let tokens = Tokens {
+        access_token: session.access_token,
+        refresh_token: matches!(place, RefreshTokenIn::Body).then(|| refresh.seal(request.signing())),
+        token_type: "Bearer",
+        expires_in: session.expires_in,
+    };
+    let reply = Reply::ok(&tokens);
+    match place {
+        RefreshTokenIn::NewCookie => reply.with_header("set-cookie", session_cookie::set(request, refresh)),
+        RefreshTokenIn::Body | RefreshTokenIn::KeptCookie => reply,
     }
 }
 
@@ -62,10 +80,15 @@ async fn create_profile(
     if app.table.create_profile(&profile).await? { Ok(profile) } else { Err(AccountError::BadCredentials.into()) }
 }
 
-/// Hides from the client what became of a code, except that the service was out of reach.
+/// Hides from the client what became of a code, except that the service was out of reach. That no mail can be sent is only
+/// logged: the pool says so of addresses that have an account and of no others.
 fn keep_quiet(sent: Result<(), AccountError>) -> Result<(), Problem> {
     match sent {
         Err(AccountError::Store(error)) => Err(error.into()),
+        Err(AccountError::MailNotSent(cause)) => {
+            error!(cause, "Mail not sent");
+            Ok(())
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -75,7 +98,7 @@ async fn end_all_sessions(request: &Request<'_>, user: UserId) -> Result<(), Pro
     request.app.table.end_all_sessions(user, Timestamp::now()).await?;
     // Ours is what counts: nobody but this program can renew a session.
     if let Err(error) = request.app.accounts.sign_out_everywhere(user).await {
-        crate::serve::warn(request, &error);
+        warn!(cause = %error, "The pool did not end the user's sessions");
     }
     Ok(())
 }

@@ -18,15 +18,15 @@ const LIST: &str = "explore";
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "Every user's ready public images, newest first",
+    summary: "List the public images of all users, newest first",
     query: Some(of::<Explore>),
     replies: &[Answer::json(
         200,
-        "A page. It may be short while more follow.",
+        "A page. It may hold fewer than `limit` items even if more follow.",
         of::<Page<'static, ImageView<'static>>>,
     )
     .with(&["Link"])],
-    problems: &[(400, "bad_cursor", "The cursor is not of this list.")],
+    problems: &[(400, "bad_cursor", "The cursor does not belong to this list.")],
     ..PLAIN
 };
 

@@ -1,4 +1,7 @@
-use http::StatusCode;
+use std::future::{Ready, ready};
+
+use http::{Method, StatusCode};
+use tintype_gateway::{FILES, PAGES, matches};
 
 use super::ROUTES;
 use crate::error::Problem;
@@ -8,22 +11,72 @@ use crate::request::Request;
 
 pub(crate) const DOCUMENT: Operation = Operation { ..PLAIN };
 
-/// Whatever no route takes: a slash too many, a method that the path does not have, or nothing at all.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// What pages of other origins may send, as `CorsConfiguration` in `template.yaml` has it.
+const ALLOW_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+const ALLOW_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, range";
+const PREFLIGHT_SECONDS: &str = "3600";
+
+/// Whatever no route takes: a preflight, a slash too many, a method that the path does not have, or nothing at all.
+pub(crate) fn handle(request: &Request<'_>) -> Ready<Result<Reply, Problem>> {
+    // A future of no hidden type: that would depend on the route table, which has this function.
+    ready(answer(request))
+}
+
+fn answer(request: &Request<'_>) -> Result<Reply, Problem> {
+    if *request.method() == Method::OPTIONS && request.header("access-control-request-method").is_some() {
+        return Ok(preflight(request));
+    }
     let methods = |path: &str| {
-        let routes = ROUTES.iter().filter(|route| !route.path.is_empty() && route.params(path).is_some());
+        if PAGES.iter().chain(FILES).any(|template| matches(template, path)) {
+            return vec!["GET", "HEAD"];
+        }
+        let routes = ROUTES.iter().filter(|route| matches(route.path, path));
         routes.flat_map(|route| route.methods).map(|method| method.as_str()).collect::<Vec<_>>()
     };
-    let allowed = methods(&request.path);
+    let allowed = methods(request.path());
     if !allowed.is_empty() {
-        let problem =
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This does not take that method.");
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed.");
         return Err(problem.with_header("allow", allowed.join(", ")));
     }
-    let bare = request.path.trim_end_matches('/');
-    if bare.len() < request.path.len() && !methods(bare).is_empty() {
-        let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+    let bare = request.path().trim_end_matches('/');
+    if bare.len() < request.path().len() && !methods(bare).is_empty() {
+        let query =
+            if request.query_string().is_empty() { String::new() } else { format!("?{}", request.query_string()) };
         return Ok(Reply::redirect(StatusCode::PERMANENT_REDIRECT, format!("{bare}{query}")));
     }
     Err(Problem::not_found())
+}
+
+/// Answers a CORS preflight for any path. The `$default` route also takes OPTIONS requests ("Configuring CORS for an HTTP
+/// API with a $default route and an authorizer" in API Gateway's developer guide). API Gateway then replaces the CORS
+/// headers of the answer by its own, but does not change the status, and browsers accept a preflight only with 2xx.
+fn preflight(request: &Request<'_>) -> Reply {
+    let reply = Reply::no_content();
+    let (Some(allowed), Some(origin)) = (&request.app.allowed_origin, request.header("origin")) else { return reply };
+    if allowed != "*" && !allowed.eq_ignore_ascii_case(origin) {
+        return reply;
+    }
+    let reply = if allowed == "*" { reply } else { reply.with_header("vary", "Origin") };
+    reply
+        .with_header("access-control-allow-origin", if allowed == "*" { "*" } else { origin })
+        .with_header("access-control-allow-methods", ALLOW_METHODS)
+        .with_header("access-control-allow-headers", ALLOW_HEADERS)
+        .with_header("access-control-max-age", PREFLIGHT_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_function_allows_what_the_gateway_allows() {
+        let template = include_str!("../../../../template.yaml");
+        for line in [
+            format!("AllowMethods: [{ALLOW_METHODS}]"),
+            format!("AllowHeaders: [{ALLOW_HEADERS}]"),
+            format!("MaxAge: {PREFLIGHT_SECONDS}"),
+        ] {
+            assert!(template.contains(&line), "{line}");
+        }
+    }
 }

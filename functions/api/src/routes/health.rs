@@ -9,13 +9,14 @@ use crate::request::Request;
 #[derive(Serialize, JsonSchema)]
 struct Health {
     /// `ok`.
+    #[schemars(extend("examples" = ["ok"]))]
     status: &'static str,
     version: &'static str,
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Service",
-    summary: "Whether requests reach functions",
+    summary: "Health check",
     replies: &[Answer::json(200, "They do.", of::<Health>)],
     ..PLAIN
 };

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tintype_model::{Image, ImageId, Plan, Profile, Timestamp};
+use tintype_model::{Image, Plan, Profile, Timestamp};
 use tintype_store::{Key, Table};
 
 use crate::caller::Caller;
@@ -20,6 +20,7 @@ use crate::error::Problem;
 use crate::image_view::{self, ImageView};
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::serve::record_image;
 
 /// An image of the caller's, as it was read: what changes it wants one.
 struct OwnedImage {
@@ -29,7 +30,7 @@ struct OwnedImage {
 
 /// Loads the image that the path names, for a change. One of another owner is refused without a look whether it is there.
 async fn load_owned(request: &Request<'_>) -> Result<OwnedImage, Problem> {
-    let id: Option<ImageId> = request.param("id").parse().ok();
+    let id = request.image_id();
     let user = request.claimed_user().await?;
     let own = id.filter(|id| id.owner == user);
     let (caller, items) = request.caller_and(own.map(Key::image)).await?;
@@ -49,7 +50,7 @@ async fn may_create(request: &Request<'_>) -> Result<(Profile, Plan), Problem> {
     let (caller, items) = request.caller_and(Table::usage_keys(user)).await?;
     let plan = request.required_plan_of(&caller.profile).await?;
     if items.usage(user)?.images >= plan.max_images {
-        let detail = format!("Your plan allows {} images, and you have them.", plan.max_images);
+        let detail = format!("You have reached your plan's limit of {} images.", plan.max_images);
         return Err(Problem::forbidden("image_limit", detail));
     }
     Ok((caller.profile, plan))
@@ -72,6 +73,7 @@ async fn upload_of(request: &Request<'_>, image: &Image) -> Result<UploadView, P
 
 /// An image that waits, with what to upload it with.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ImageWithUpload")]
 struct WithUpload<'a> {
     image: ImageView<'a>,
     upload: UploadView,
@@ -84,6 +86,7 @@ async fn reply_with_upload(
     owner: &Profile,
     plan: &Plan,
 ) -> Result<Reply, Problem> {
+    record_image(image.id);
     let upload = upload_of(request, image).await?;
     let shown = image_view::show(request, image, owner, Some(plan)).await?;
     let location = format!("{}/api/images/{}", request.base_url(), image.id);

@@ -11,6 +11,7 @@ use tintype_store::JobMessage;
 use crate::error::Problem;
 use crate::reply::{Reply, etag};
 use crate::request::Request;
+use crate::serve::record_job;
 
 /// A job as its owner sees it.
 #[derive(Serialize, JsonSchema)]
@@ -19,9 +20,9 @@ pub(crate) struct JobView {
     id: JobId,
     kind: JobKind,
     status: JobStatus,
-    /// Images: deleted, or seen to have the thumbnails of their owner's plan.
+    /// The number of images that are processed.
     done: u64,
-    /// Known when it is over: while images come and go, nobody knows how many there are.
+    /// The total number of images; set when the job has finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
     started_at: Timestamp,
@@ -30,6 +31,7 @@ pub(crate) struct JobView {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AcceptedJob")]
 pub(crate) struct Accepted {
     pub(crate) job: JobView,
 }
@@ -55,6 +57,7 @@ fn reply(job: &Job) -> Reply {
 /// Sends a job's message, before the job is written: where a request is cut off in between, a message without a job is
 /// dropped, while a job without a message would wait for ever.
 pub(super) async fn announce(request: &Request<'_>, id: JobId) -> Result<(), Problem> {
+    record_job(id);
     let message = JobMessage { job: id, sent_at: request.now };
     Ok(request.app.jobs.send(message, Duration::from_secs(1)).await?)
 }

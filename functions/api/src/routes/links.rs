@@ -16,6 +16,7 @@ use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::passwords;
 use crate::reply::{Reply, etag};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::serve::record_image;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Link")]
@@ -26,9 +27,9 @@ struct LinkView<'a> {
     expiry_in_seconds: u32,
     created_at: Timestamp,
     expires_at: Timestamp,
-    /// For anyone, without login.
+    /// The public URL; it needs no login.
     link_url: String,
-    /// Where there is a cap.
+    /// Present if the link has a download limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_downloads: Option<u32>,
     /// Redirects to the file, from its beginning.
@@ -43,15 +44,15 @@ const CHANGE: Operation = Operation {
     headers: &[Header::IfMatch],
     replies: &[Answer::json(200, "The link.", of::<LinkView<'static>>).with(&["ETag"])],
     problems: &[
-        (403, "plan_forbids_links", "Your plan has no expiring links."),
+        (403, "plan_forbids_links", "Your plan does not include expiring links."),
         (403, "plan_required", "Your account has no plan."),
-        (404, "not_found", "You have no such link, or not any more."),
+        (404, "not_found", "No such link."),
     ],
     ..PLAIN
 };
 
 fn show<'a>(request: &Request<'_>, link: &'a Link) -> LinkView<'a> {
-    let (base, token) = (request.base_url(), link.token(&request.app.signing));
+    let (base, token) = (request.base_url(), link.token(request.signing()));
     LinkView {
         id: link.id,
         base_image: link.image_id(),
@@ -79,6 +80,7 @@ async fn load_own(request: &Request<'_>) -> Result<(Link, Profile), Problem> {
     let (caller, items) = request.caller_and(own.map(Key::link)).await?;
     let link = own.map(|id| items.link(id)).transpose()?.flatten();
     let link = link.filter(|link| !link.is_expired(request.now)).ok_or_else(Problem::not_found)?;
+    record_image(link.image_id());
     Ok((link, caller.profile))
 }
 
@@ -87,7 +89,7 @@ async fn check_plan(request: &Request<'_>, owner: &Profile) -> Result<(), Proble
     if request.required_plan_of(owner).await?.expiring_links {
         return Ok(());
     }
-    Err(Problem::forbidden("plan_forbids_links", "Your plan has no expiring links."))
+    Err(Problem::forbidden("plan_forbids_links", "Your plan does not include expiring links."))
 }
 
 fn hash(password: Nullable<LinkPassword>) -> Result<Password, Problem> {
@@ -106,7 +108,7 @@ async fn change(request: &Request<'_>, change: LinkChange, image: Option<ImageId
         if image.is_some_and(|image| image != link.image_id()) {
             return Err(Problem::invalid_field("base_image", "immutable", "cannot change: make another link"));
         }
-        let (table, signing) = (&request.app.table, &request.app.signing);
+        let (table, signing) = (&request.app.table, request.signing());
         if let LinkChanged::Changed(link) = table.change_link(&link, change.clone(), signing, request.now).await? {
             return Ok(reply_with_link(request, &link));
         }

@@ -7,6 +7,7 @@ use tintype_store::Key;
 
 use crate::error::Problem;
 use crate::request::Request;
+use crate::serve::record_image;
 
 /// How long a URL that media redirects to may be used.
 const REDIRECT_SECONDS: u64 = 60;
@@ -17,6 +18,7 @@ async fn load_published(request: &Request<'_>, owner: &str, key: &str) -> Result
         return Err(Problem::not_found());
     };
     let id = ImageId { owner, key };
+    record_image(id);
     let items = request.app.table.read([Key::image(id), Key::profile(owner)]).await?;
     match (items.image(id)?, items.profile(owner)?) {
         (Some(image), Some(owner)) if image.is_published() => Ok((image, owner)),

@@ -4,7 +4,7 @@ use tintype_model::Email;
 use tintype_store::{AccountError, Key};
 
 use crate::error::Problem;
-use crate::fields::Text;
+use crate::fields::Code;
 use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
@@ -12,16 +12,16 @@ use crate::request::Request;
 body! {
     pub(crate) struct Confirm {
         email: Email,
-        code: Text,
+        code: Code,
     }
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
-    summary: "Confirm an e-mail with the code that was sent to it",
+    summary: "Confirm an e-mail address with the code that was sent to it",
     body: Some(of::<Confirm>),
     replies: &[Answer::empty(204, "Confirmed.")],
-    problems: &[(422, "bad_code", "The code is not right."), (422, "expired_code", "The code has expired.")],
+    problems: &[(422, "bad_code", "The code is wrong."), (422, "expired_code", "The code has expired.")],
     ..PLAIN
 };
 

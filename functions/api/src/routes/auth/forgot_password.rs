@@ -14,9 +14,9 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
-    summary: "Ask for a code to reset the password with",
+    summary: "Request a code for resetting the password",
     body: Some(of::<ForgotPassword>),
-    replies: &[Answer::empty(202, "Where there is such an account, a code is on its way.")],
+    replies: &[Answer::empty(202, "If the account exists, a code is sent.")],
     ..PLAIN
 };
 

@@ -3,10 +3,11 @@ use std::time::Duration;
 use tintype_model::{Email, RefreshToken, Timestamp};
 use tintype_store::{AccountError, Key, LoggedIn};
 
-use super::Tokens;
+use super::session_cookie::{self, CROSS_ORIGIN};
+use super::{RefreshTokenIn, Tokens};
 use crate::app::App;
 use crate::error::Problem;
-use crate::fields::{Password, Text};
+use crate::fields::{AsCookie, Password, Text};
 use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::passwords;
 use crate::reply::Reply;
@@ -17,6 +18,7 @@ body! {
         email: Email,
         password: Text,
         new_password: Option<Password> = None,
+        cookie: AsCookie = AsCookie(false),
     }
 }
 
@@ -24,18 +26,26 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Log in",
     body: Some(of::<LogIn>),
-    replies: &[Answer::json(200, "A session has begun.", of::<Tokens>)],
+    replies: &[Answer::json(200, "Logged in.", of::<Tokens>).with(&["Set-Cookie"])],
     problems: &[
-        (401, "bad_credentials", "The e-mail or the password is not right."),
-        (403, "not_confirmed", "The password is right, but the e-mail is not confirmed."),
-        (403, "password_change_required", "The password is right, but a new one is wanted in new_password."),
+        (401, "bad_credentials", "Wrong e-mail address or password."),
+        (403, "not_confirmed", "The password is right, but the e-mail address is not confirmed."),
+        (
+            403,
+            "password_change_required",
+            "The password is right, but must be changed: send a new one in new_password.",
+        ),
+        CROSS_ORIGIN,
     ],
     ..PLAIN
 };
 
 /// Begins a session.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
-    let LogIn { email, password, new_password } = request.body()?;
+    let LogIn { email, password, new_password, cookie: AsCookie(cookie) } = request.body()?;
+    if cookie {
+        session_cookie::check_origin(request)?;
+    }
     let app = request.app;
     let new_password = new_password.as_ref().map(|text| text.0.as_str());
     let mut session = match app.accounts.log_in(&email, &password.0, new_password).await {
@@ -55,7 +65,8 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         auth_time: session.claims.auth_time,
         pool_token: session.refresh_token.take().unwrap_or_default(),
     };
-    Ok(Reply::ok(&Tokens::new(app, session, refresh)))
+    let place = if cookie { RefreshTokenIn::NewCookie } else { RefreshTokenIn::Body };
+    Ok(super::reply_tokens(request, session, &refresh, place))
 }
 
 /// The pool says that an e-mail is not confirmed before it looks at the password; only the right one learns it here.

@@ -1,7 +1,9 @@
 use tintype_model::{RefreshToken, Timestamp};
+use tracing::warn;
 
+use super::session_cookie::{self, CROSS_ORIGIN, SESSION_COOKIE};
 use crate::error::Problem;
-use crate::fields::Text;
+use crate::fields::{DeleteCookie, Text};
 use crate::openapi::{Answer, Login, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
@@ -10,38 +12,54 @@ body! {
     pub(crate) struct LogOut {
         refresh_token: Option<Text> = None,
         everywhere: bool = false,
+        cookie: DeleteCookie = DeleteCookie(false),
     }
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
-    summary: "End this session, or all: its tokens are refused from now on",
+    summary: "End this session, or all sessions of the user; their tokens are refused from then on",
     login: Login::Required,
     body: Some(of::<LogOut>),
-    replies: &[Answer::empty(204, "Ended.")],
+    body_optional: true,
+    cookie: Some(SESSION_COOKIE),
+    replies: &[Answer::empty(204, "Ended.").with(&["Set-Cookie"])],
+    problems: &[CROSS_ORIGIN],
     ..PLAIN
 };
 
 /// Ends the session of the caller's token, with `everywhere` all of the caller's sessions, for every token at once.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
-    let LogOut { refresh_token, everywhere } = request.body_or_none()?;
+    let LogOut { refresh_token, everywhere, cookie: DeleteCookie(cookie) } = request.body_or_none()?;
     let app = request.app;
     let claims = request.caller().await?.claims;
+    let in_cookie = session_cookie::read(request)?;
+    let token = refresh_token.as_ref().map(|text| text.0.as_str()).or(in_cookie);
+    let token = token.map(|token| RefreshToken::open(token, request.signing()));
+    let reply = match &token {
+        // Another user has logged in with this browser since.
+        Some(Ok(token)) if token.user != claims.user => Reply::no_content(),
+        _ if cookie || in_cookie.is_some() => {
+            Reply::no_content().with_header("set-cookie", session_cookie::clear(request))
+        }
+        _ => Reply::no_content(),
+    };
     if everywhere {
         super::end_all_sessions(request, claims.user).await?;
-        return Ok(Reply::no_content());
+        return Ok(reply);
     }
     let forget_at = Timestamp::now() + app.session;
     app.table.end_session(claims.user, claims.origin_jti, forget_at).await?;
-    let token = refresh_token.and_then(|text| RefreshToken::open(&text.0, &app.signing).ok());
-    if let Some(token) = token.filter(|token| token.user == claims.user) {
+    if let Some(Ok(token)) = token
+        && token.user == claims.user
+    {
         if token.origin_jti != claims.origin_jti {
             app.table.end_session(token.user, token.origin_jti, forget_at).await?;
         }
         // Ours is what counts; this makes the pool's own interfaces refuse the session too.
         if let Err(error) = app.accounts.revoke(&token.pool_token).await {
-            crate::serve::warn(request, &error);
+            warn!(cause = %error, "The pool did not revoke the refresh token");
         }
     }
-    Ok(Reply::no_content())
+    Ok(reply)
 }

@@ -16,7 +16,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Send the confirmation code again",
     body: Some(of::<ResendCode>),
-    replies: &[Answer::empty(202, "Where there is an account that waits for it, a code is on its way.")],
+    replies: &[Answer::empty(202, "If an unconfirmed account exists, a code is sent.")],
     ..PLAIN
 };
 

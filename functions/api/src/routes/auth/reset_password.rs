@@ -2,7 +2,7 @@ use tintype_model::Email;
 use tintype_store::{AccountError, Key, NotReset};
 
 use crate::error::{FieldError, Problem};
-use crate::fields::{Password, Text};
+use crate::fields::{Code, Password};
 use crate::openapi::{Answer, Operation, PLAIN, of};
 use crate::reply::Reply;
 use crate::request::Request;
@@ -10,17 +10,17 @@ use crate::request::Request;
 body! {
     pub(crate) struct ResetPassword {
         email: Email,
-        code: Text,
+        code: Code,
         new_password: Password,
     }
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
-    summary: "Set a new password with a code; ends all sessions",
+    summary: "Set a new password with a code, and end all sessions",
     body: Some(of::<ResetPassword>),
     replies: &[Answer::empty(204, "Set.")],
-    problems: &[(422, "bad_code", "The code is not right."), (422, "expired_code", "The code has expired.")],
+    problems: &[(422, "bad_code", "The code is wrong."), (422, "expired_code", "The code has expired.")],
     ..PLAIN
 };
 

@@ -32,8 +32,8 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Sign up",
     body: Some(of::<SignUp>),
-    replies: &[Answer::json(201, "A code was mailed, with which to confirm.", of::<SignedUp>)],
-    problems: &[(409, "email_taken", "There is an account with this e-mail.")],
+    replies: &[Answer::json(201, "A confirmation code was sent by e-mail.", of::<SignedUp>)],
+    problems: &[(409, "email_taken", "An account with this e-mail address exists.")],
     ..PLAIN
 };
 
@@ -54,10 +54,14 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
                     let items = table.read([Key::sign_up(holder.id)]).await?;
                     match items.sign_up_hash(holder.id) {
                         Some(hash) if holder.name == name && passwords::is(&password.0, hash) => {
-                            super::keep_quiet(accounts.resend_code(&email).await)?;
+                            match accounts.resend_code(&email).await {
+                                // Who knows the password hears of it: there is nothing to hide from them.
+                                Err(error @ AccountError::MailNotSent(_)) => return Err(error.into()),
+                                sent => super::keep_quiet(sent)?,
+                            }
                             return Ok(signed_up(holder.id));
                         }
-                        Some(_) => return Err(AccountError::EmailTaken.into()),
+                        Some(_) => return Err(waits_for_confirmation(request)),
                         None if !older_than(CUT_OFF) => return Err(Problem::unavailable("a sign-up without its note")),
                         None => {}
                     }
@@ -71,6 +75,16 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let expires_at = request.now + request.app.pending;
     table.keep_sign_up(user, &passwords::hash(&password.0)?, expires_at).await?;
     Ok(signed_up(user))
+}
+
+/// Someone signed up with this e-mail before, with another password or name: the code tells who owns the e-mail.
+fn waits_for_confirmation(request: &Request<'_>) -> Problem {
+    let hours = request.app.pending.as_secs() / 3600;
+    let detail = format!(
+        "There is a sign-up with this e-mail that was not confirmed. Confirm it with the code that was mailed; \
+         POST /api/auth/resend-code mails another. Or sign up again when it expires, {hours} hours after it was made."
+    );
+    Problem::conflict("email_taken", detail)
 }
 
 fn signed_up(user: UserId) -> Reply {

@@ -59,9 +59,15 @@ pub(crate) struct BatchView<'a> {
     results: Vec<ItemView<'a>>,
 }
 
-/// One image's: 201 with its id and upload, or why not.
+/// The result for one image: 201 with its id and upload, or the error.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "BatchResult")]
+#[schemars(rename = "BatchResult", extend("examples" = [{
+    "index": 0, "status": 409,
+    "error": {
+        "type": "about:blank", "title": "Conflict", "status": 409, "code": "title_taken",
+        "detail": "You already have an image with this title.",
+    },
+}]))]
 struct ItemView<'a> {
     index: usize,
     status: u16,
@@ -80,15 +86,15 @@ const INVALID: u8 = b'i';
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "Register up to 1,000 images; each has its own answer, in order",
+    summary: "Register up to 1,000 images; returns a result for each, in order",
     login: Login::Required,
     body: Some(of::<CreateBatch>),
     headers: &[Header::IdempotencyKey],
-    replies: &[Answer::json(207, "What became of each image, in order.", of::<BatchView<'static>>)],
+    replies: &[Answer::json(207, "The result for each image, in order.", of::<BatchView<'static>>)],
     problems: &[
         (403, "image_limit", "Your plan allows no more images."),
         (403, "plan_required", "Your account has no plan."),
-        (409, "in_progress", "A request with this Idempotency-Key is at work."),
+        (409, "in_progress", "A request with this Idempotency-Key is still in progress."),
     ],
     ..PLAIN
 };
@@ -199,7 +205,7 @@ fn repeat(drafts: Vec<Result<Image, Problem>>, outcomes: &[u8]) -> Vec<Result<Im
         TITLE_TAKEN => Err(Problem::title_taken()),
         // The plan may admit by now what it did not then.
         _ => {
-            Err(draft.err().unwrap_or_else(|| Problem::unprocessable("invalid", "Your plan did not admit this image.")))
+            Err(draft.err().unwrap_or_else(|| Problem::unprocessable("invalid", "Your plan did not allow this image.")))
         }
     };
     drafts.into_iter().zip(outcomes).map(again).collect()

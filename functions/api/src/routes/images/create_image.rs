@@ -23,12 +23,12 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "Register an image; gives the one upload that S3 will admit for it",
+    summary: "Register an image; returns the upload that S3 accepts for it",
     login: Login::Required,
     body: Some(of::<CreateImage>),
     headers: &[Header::IdempotencyKey],
     replies: &[
-        Answer::json(201, "The image, pending, and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])
+        Answer::json(201, "The pending image and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])
     ],
     problems: &[
         (403, "image_limit", "Your plan allows no more images."),

@@ -9,7 +9,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     login: Login::Required,
     headers: &[Header::IfMatch],
     replies: &[Answer::empty(204, "Deleted.")],
-    problems: &[(403, "not_owner", "The id names another owner."), (404, "not_found", "You have no such image.")],
+    problems: &[(403, "not_owner", "The image belongs to another user."), (404, "not_found", "No such image.")],
     ..PLAIN
 };
 

@@ -25,9 +25,11 @@ pub(crate) struct ResultsView<'a> {
     results: Vec<ResultView<'a>>,
 }
 
-/// One id's: 204 where its image was deleted.
+/// The result for one id: 204 if its image was deleted.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DeletionResult")]
+#[schemars(rename = "DeletionResult", extend("examples" = [{
+    "id": "fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng", "status": 204,
+}]))]
 struct ResultView<'a> {
     id: &'a str,
     status: u16,
@@ -37,14 +39,14 @@ struct ResultView<'a> {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "Delete a selection of the caller's images, or begin to delete all",
+    summary: "Delete some images of the caller, or begin to delete all",
     login: Login::Required,
     body: Some(of::<DeleteImages>),
     replies: &[
-        Answer::json(200, "What became of each, in order.", of::<ResultsView<'static>>),
-        Answer::json(202, "All are being deleted.", of::<jobs::Accepted>).with(&["Location"]),
+        Answer::json(200, "The result for each id, in order.", of::<ResultsView<'static>>),
+        Answer::json(202, "All images are being deleted.", of::<jobs::Accepted>).with(&["Location"]),
     ],
-    problems: &[(403, "not_owner", "An id names another owner; nothing was deleted.")],
+    problems: &[(403, "not_owner", "An id belongs to another user; nothing was deleted.")],
     ..PLAIN
 };
 

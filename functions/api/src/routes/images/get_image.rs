@@ -1,4 +1,3 @@
-use tintype_model::ImageId;
 use tintype_store::Key;
 
 use crate::error::Problem;
@@ -9,17 +8,17 @@ use crate::request::Request;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "An image of the caller's, or any that is public and ready",
+    summary: "Get an image of the caller, or any public image",
     login: Login::Optional,
     headers: &[Header::IfNoneMatch],
     replies: &[Answer::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
-    problems: &[(404, "not_found", "There is none that you may see.")],
+    problems: &[(404, "not_found", "No such image, or you are not allowed to see it.")],
     ..PLAIN
 };
 
-/// An image of the caller's, or any that is public and ready.
+/// Get an image of the caller, or any public image.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
-    let id: Option<ImageId> = request.param("id").parse().ok();
+    let id = request.image_id();
     let keys = id.into_iter().flat_map(|id| [Key::image(id), Key::profile(id.owner)]);
     let (caller, items) = request.caller_if_any_and(keys).await?;
     let id = id.ok_or_else(Problem::not_found)?;

@@ -21,20 +21,20 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "The caller's own images, newest first",
+    summary: "List the caller's images, newest first",
     login: Login::Required,
     query: Some(of::<ListImages>),
     replies: &[Answer::json(
         200,
-        "A page. With a filter it may be short while more follow.",
+        "A page. With a filter it may hold fewer than `limit` items even if more follow.",
         of::<Page<'static, ImageView<'static>>>,
     )
     .with(&["Link"])],
-    problems: &[(400, "bad_cursor", "The cursor is not of this list.")],
+    problems: &[(400, "bad_cursor", "The cursor does not belong to this list.")],
     ..PLAIN
 };
 
-/// The caller's own images, newest first.
+/// List the caller's images, newest first.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let query: ListImages = request.query()?;
     let owner = request.caller().await?.profile;

@@ -9,15 +9,15 @@ use crate::request::{CHANGE_TRIES, Request};
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "A fresh upload URL for a pending image, whose waiting time starts anew",
+    summary: "Get a new upload URL for a pending image, and restart its expiry",
     login: Login::Required,
     replies: &[Answer::json(200, "The image and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])],
     problems: &[
-        (403, "not_owner", "The id names another owner."),
-        (403, "too_large_for_plan", "Your plan takes smaller images only."),
+        (403, "not_owner", "The image belongs to another user."),
+        (403, "too_large_for_plan", "The image exceeds the size limit of your plan."),
         (403, "plan_required", "Your account has no plan."),
-        (404, "not_found", "You have no such image."),
-        (409, "not_pending", "The image does not wait for an upload."),
+        (404, "not_found", "No such image."),
+        (409, "not_pending", "The image is not pending."),
     ],
     ..PLAIN
 };
@@ -29,10 +29,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         let owner = &owned.caller.profile;
         let plan = request.required_plan_of(owner).await?;
         if owned.image.status() != Status::Pending {
-            return Err(Problem::conflict("not_pending", "This image does not wait for an upload."));
+            return Err(Problem::conflict("not_pending", "The image is not pending."));
         }
         if owned.image.blob.size > plan.max_image_bytes {
-            let detail = format!("Your plan takes images of up to {} bytes.", plan.max_image_bytes);
+            let detail = format!("The image exceeds your plan's limit of {} bytes.", plan.max_image_bytes);
             return Err(Problem::forbidden("too_large_for_plan", detail));
         }
         let expires_at = request.now + request.app.pending;

@@ -17,14 +17,14 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "Rename, describe, show or hide an image",
+    summary: "Change the title, the description or the visibility of an image",
     login: Login::Required,
     body: Some(of::<UpdateImage>),
     headers: &[Header::IfMatch],
     replies: &[Answer::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
     problems: &[
-        (403, "not_owner", "The id names another owner."),
-        (404, "not_found", "You have no such image."),
+        (403, "not_owner", "The image belongs to another user."),
+        (404, "not_found", "No such image."),
         (409, "title_taken", "You already have an image with this title."),
     ],
     ..PLAIN

@@ -7,6 +7,7 @@ use crate::fields::{AnyImage, LinkPassword, MaxDownloads, Nullable};
 use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
 use crate::reply::{Reply, etag};
 use crate::request::Request;
+use crate::serve::record_image;
 
 body! {
     pub(crate) struct CreateLink {
@@ -20,15 +21,15 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Expiring links",
-    summary: "Make a link that gives anyone the original of an image for a while",
+    summary: "Create a link that gives anyone access to the original of an image until it expires",
     login: Login::Required,
     body: Some(of::<CreateLink>),
     headers: &[Header::IdempotencyKey],
     replies: &[Answer::json(201, "The link.", of::<super::LinkView<'static>>).with(&["ETag", "Location"])],
     problems: &[
-        (403, "plan_forbids_links", "Your plan has no expiring links."),
+        (403, "plan_forbids_links", "Your plan does not include expiring links."),
         (403, "plan_required", "Your account has no plan."),
-        (404, "not_found", "You have no such image."),
+        (404, "not_found", "No such image."),
         (409, "not_ready", "The image is not ready."),
     ],
     ..PLAIN
@@ -39,11 +40,14 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let body: CreateLink = request.body()?;
     let user = request.claimed_user().await?;
     let own = body.base_image.0.filter(|id| id.owner == user);
+    if let Some(id) = own {
+        record_image(id);
+    }
     let (caller, items) = request.caller_and(own.map(Key::image)).await?;
     super::check_plan(request, &caller.profile).await?;
     let image = own.map(|id| items.image(id)).transpose()?.flatten();
     let image = image.filter(|image| !image.is_expired(request.now)).ok_or_else(Problem::not_found)?;
-    let not_ready = || Problem::conflict("not_ready", "This image is not ready: only then can it have links.");
+    let not_ready = || Problem::conflict("not_ready", "Links can be created only for images that are ready.");
     if !image.is_ready() {
         return Err(not_ready());
     }
@@ -65,13 +69,14 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         lifetime: body.expiry_in_seconds,
         expires_at: body.expiry_in_seconds.end(request.now),
         rotation: 0,
+        token_hash: None,
         max_downloads: body.max_downloads.0.map(|most| most.0),
         downloads: 0,
         password_hash,
         created_at: request.now.floor_to(1),
         version: 1,
     };
-    let signing = &request.app.signing;
+    let signing = request.signing();
     match request.app.table.create_link(&link, signing, idempotency.as_ref(), request.now).await? {
         LinkCreated::Created => {}
         LinkCreated::NotReady => return Err(not_ready()),
@@ -83,6 +88,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             link.id.key = key_at(first.started_at);
             link.created_at = first.started_at.floor_to(1);
             link.expires_at = link.lifetime.end(first.started_at);
+            // Its URL was signed by the key of then.
+            let items = request.app.table.read([Key::link(link.id)]).await?;
+            link.token_hash = items.link(link.id)?.and_then(|stored| stored.token_hash);
         }
     }
     let location = format!("{}/api/expiring-links/{}", request.base_url(), link.id);

@@ -9,7 +9,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     login: Login::Required,
     headers: &[Header::IfMatch],
     replies: &[Answer::empty(204, "Revoked.")],
-    problems: &[(404, "not_found", "You have no such link, or not any more.")],
+    problems: &[(404, "not_found", "No such link.")],
     ..PLAIN
 };
 
@@ -18,7 +18,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     for _ in 0..CHANGE_TRIES {
         let (link, _) = super::load_own(request).await?;
         request.check_if_match(link.version)?;
-        if request.app.table.delete_link(&link, &request.app.signing).await? {
+        if request.app.table.delete_link(&link).await? {
             return Ok(Reply::no_content());
         }
     }

@@ -5,11 +5,11 @@ use crate::request::Request;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Expiring links",
-    summary: "A link of the caller's",
+    summary: "Get a link of the caller",
     login: Login::Required,
     headers: &[Header::IfNoneMatch],
     replies: &[Answer::json(200, "The link.", of::<super::LinkView<'static>>).with(&["ETag"])],
-    problems: &[(404, "not_found", "You have no such link, or not any more.")],
+    problems: &[(404, "not_found", "No such link.")],
     ..PLAIN
 };
 

@@ -18,20 +18,20 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Expiring links",
-    summary: "The caller's links, all or those of one image, newest first",
+    summary: "List the caller's links, or those of one image, newest first",
     login: Login::Required,
     query: Some(of::<ListLinks>),
     replies: &[Answer::json(
         200,
-        "A page. With a filter it may be short while more follow.",
+        "A page. With a filter it may hold fewer than `limit` items even if more follow.",
         of::<Page<'static, LinkView<'static>>>,
     )
     .with(&["Link"])],
-    problems: &[(400, "bad_cursor", "The cursor is not of this list.")],
+    problems: &[(400, "bad_cursor", "The cursor does not belong to this list.")],
     ..PLAIN
 };
 
-/// The caller's links, all or those of one image, newest first.
+/// List the caller's links, or those of one image, newest first.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let query: ListLinks = request.query()?;
     let owner = request.caller().await?.profile.id;

@@ -1,13 +1,14 @@
-use tintype_model::{Description, ImageId, Lifetime};
+use tintype_model::{Description, ImageId, Lifetime, LinkId, Timestamp};
 use tintype_store::LinkChange;
 
 use crate::error::Problem;
-use crate::fields::{LinkPassword, MaxDownloads, Nullable};
+use crate::fields::{LinkPassword, MaxDownloads, Nullable, ReadOnly};
 use crate::openapi::{Operation, of};
 use crate::reply::Reply;
 use crate::request::Request;
 
 body! {
+    #[expect(dead_code, reason = "what is read only is taken and not looked at")]
     pub(crate) struct ReplaceLink {
         base_image: Option<ImageId> = None,
         expiry_in_seconds: Lifetime,
@@ -15,23 +16,33 @@ body! {
         max_downloads: Nullable<MaxDownloads> = Nullable(None),
         password: Nullable<LinkPassword> = Nullable(None),
         rotate: bool = false,
+        has_password: bool = false,
+        id: ReadOnly<LinkId> = ReadOnly::default(),
+        created_at: ReadOnly<Timestamp> = ReadOnly::default(),
+        expires_at: ReadOnly<Timestamp> = ReadOnly::default(),
+        link_url: ReadOnly<String> = ReadOnly::default(),
+        downloads: ReadOnly<u64> = ReadOnly::default(),
     }
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
-    summary: "Make a link what the body says; its clock starts anew",
+    summary: "Replace a link, with what GET returned or another body; its clock restarts. A link keeps its password only where \
+              `has_password` is true and `password` is absent",
     body: Some(of::<ReplaceLink>),
     ..super::CHANGE
 };
 
-/// Makes a link what the body says; what the body leaves out, the link has no more. Its clock starts anew.
+/// Replaces a link: what the body leaves out, the link has no more. Its clock restarts. GET does not tell the password, so
+/// `has_password` without one keeps it.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let body: ReplaceLink = request.body()?;
+    let kept = body.has_password && body.password.0.is_none();
+    let password = if kept { None } else { Some(super::hash(body.password)?) };
     let change = LinkChange {
         lifetime: Some(body.expiry_in_seconds),
         description: Some(body.description),
         max_downloads: Some(body.max_downloads.0.map(|most| most.0)),
-        password: Some(super::hash(body.password)?),
+        password,
         rotate: body.rotate,
     };
     super::change(request, change, body.base_image).await

@@ -18,7 +18,7 @@ body! {
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
-    summary: "Change a link; null takes its cap or its password away, rotate gives it another URL",
+    summary: "Update a link; `null` removes its download limit or password, `rotate` issues a new URL",
     body: Some(of::<UpdateLink>),
     ..super::CHANGE
 };

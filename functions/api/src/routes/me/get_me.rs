@@ -5,7 +5,7 @@ use crate::request::Request;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
-    summary: "The caller's account",
+    summary: "Get the caller's account",
     login: Login::Required,
     headers: &[Header::IfNoneMatch],
     replies: &[Answer::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],

@@ -10,13 +10,13 @@ use crate::request::Request;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",
-    summary: "The original of a public image whose owner's plan includes originals",
-    replies: &[Answer::empty(302, "Where it is, for the next minute.").with(&["Location"])],
-    problems: &[(404, "not_found", "There is none that anyone may see.")],
+    summary: "Get the original of a public image, if the owner's plan includes originals",
+    replies: &[Answer::empty(302, "Redirect to a URL that is valid for at most a minute.").with(&["Location"])],
+    problems: &[(404, "not_found", "No such public image.")],
     ..PLAIN
 };
 
-/// The original of a public image whose owner's plan includes originals: a short redirect to it.
+/// Get the original of a public image, if the owner's plan includes originals: a short redirect to it.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let file = request.param("file");
     let key = file.split('.').next().unwrap_or_default();
@@ -26,7 +26,8 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     if !allowed || super::stem(file, &image) != Some(key) {
         return Err(Problem::not_found());
     }
-    let method = if request.method == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
+    let method =
+        if *request.method() == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
     let lasting = Duration::from_secs(super::REDIRECT_SECONDS);
     let (kind, name) = (image.blob.content_type, file_name(&image));
     let signed = request.app.blobs.sign_original(image.id, method, kind, &name, request.now, lasting).await?;

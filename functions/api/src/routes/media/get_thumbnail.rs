@@ -17,13 +17,17 @@ const CACHE: &str = "public, max-age=60";
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",
-    summary: "A thumbnail of a public image",
+    summary: "Get a thumbnail of a public image",
     headers: &[Header::IfNoneMatch],
     replies: &[
         Answer { status: 200, description: "Its bytes.", content: Some(("image/*", binary)), headers: &["ETag"] },
-        Answer::empty(302, "Where it is, for the next minute, if it is too large for an answer.").with(&["Location"]),
+        Answer::empty(
+            302,
+            "Redirect to a URL that is valid for at most a minute, if the thumbnail is too large for a response.",
+        )
+        .with(&["Location"]),
     ],
-    problems: &[(404, "not_found", "There is none that anyone may see.")],
+    problems: &[(404, "not_found", "No such public image.")],
     ..PLAIN
 };
 
@@ -39,7 +43,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
     if thumbnail.size > MAX_INLINE {
         let method =
-            if request.method == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
+            if *request.method() == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
         let lasting = Duration::from_secs(super::REDIRECT_SECONDS);
         let signed = blobs.sign_thumbnail(key, method, request.now, lasting).await?;
         return Ok(Reply::redirect(StatusCode::FOUND, signed.url));

@@ -1,41 +1,60 @@
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
-use tintype_model::{Image, ImageId, ImageKey, Link, LinkId, LinkKey, LinkToken, Timestamp, UserId};
+use tintype_model::{Image, ImageId, ImageKey, Link, LinkId, LinkKey, LinkToken, Timestamp, UserId, encoding};
 use tintype_store::{Key, Try};
 
 use crate::error::Problem;
 use crate::fields::LinkPassword;
 use crate::image_view::file_name;
-use crate::openapi::{Answer, Operation, PLAIN, text};
+use crate::openapi::{Answer, Operation, PLAIN, of, text};
 use crate::passwords;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::serve::record_image;
 
 /// For how long a download that was counted may be resumed.
 const RESUME: Duration = Duration::from_secs(15 * 60);
 
 const COOKIE: &str = "tintype-download";
 
+body! {
+    /// The form of the page.
+    #[expect(dead_code, reason = "for the document: the form is read by hand")]
+    pub(crate) struct VisitLink {
+        password: Option<LinkPassword> = None,
+    }
+}
+
+const HTML: Option<(&str, crate::openapi::SchemaOf)> = Some(("text/html", text));
+
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",
-    summary: "The original behind an expiring link; POST takes the password of the form, in the field `password`",
+    summary: "Download the original of an expiring link; a browser gets a page with a form if the link has a download limit or a password",
+    form: Some(of::<VisitLink>),
     replies: &[
-        Answer::empty(302, "Where it is, for a minute at most.").with(&["Location"]),
-        Answer::empty(303, "Where it is, for a minute at most, after the right password.").with(&["Location"]),
         Answer {
-            status: 401,
-            description: "A form that asks for the password.",
-            content: Some(("text/html", text)),
+            status: 200,
+            description: "For browsers, where the link has a cap: a page with a Download button, which sends a POST. \
+                Only the download counts.",
+            content: HTML,
             headers: &[],
+        },
+        Answer::empty(302, "Redirect to a URL that is valid for at most a minute.").with(&["Location"]),
+        Answer::empty(303, "The same redirect, after a POST with the right password.").with(&["Location"]),
+        Answer { status: 401, description: "A form for the password.", content: HTML, headers: &[] },
+        Answer { status: 410, description: "For browsers, a page with the error.", content: HTML, headers: &[] },
+        Answer {
+            status: 429,
+            description: "For browsers, a page with the error.",
+            content: HTML,
+            headers: &["Retry-After"],
         },
     ],
     problems: &[
-        (410, "gone", "This link does not work, or not any more."),
+        (410, "gone", "The link is unknown, expired, revoked or used up."),
         (413, "too_large", "The form is too large."),
-        (415, "unsupported_media_type", "The password is not sent as a form."),
+        (415, "unsupported_media_type", "The Content-Type is not that of a form."),
     ],
     ..PLAIN
 };
@@ -46,8 +65,12 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         Some(visit) => visit.answer(request).await,
         None => Err(gone()),
     };
+    let answer = match answer {
+        Err(problem) if problem.status.is_client_error() && prefers_html(request) => Ok(notice(&problem)),
+        answer => answer,
+    };
     // The URL is the secret: it must not travel on.
-    let kept = [("referrer-policy", "no-referrer"), ("x-robots-tag", "noindex")];
+    let kept = [("referrer-policy", "no-referrer"), ("x-robots-tag", "noindex"), ("vary", "Accept")];
     match answer {
         Ok(reply) => Ok(kept.into_iter().fold(reply, |reply, (name, value)| reply.with_header(name, value))),
         Err(problem) => Err(kept.into_iter().fold(problem, |problem, (name, value)| problem.with_header(name, value))),
@@ -55,7 +78,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
 }
 
 fn gone() -> Problem {
-    Problem::new(StatusCode::GONE, "gone", "This link does not work, or not any more.")
+    Problem::new(StatusCode::GONE, "gone", "This link is unknown, expired, revoked or used up.")
 }
 
 /// What a token led to: a link that works, but for its cap and its password.
@@ -75,7 +98,8 @@ async fn find(request: &Request<'_>) -> Result<Option<Visit>, Problem> {
     else {
         return Ok(None);
     };
-    let current = link.token(&app.signing) == token && !link.is_expired(request.now) && link.image == image.id.key;
+    record_image(image.id);
+    let current = link.token_hash == Some(token.hash()) && !link.is_expired(request.now) && link.image == image.id.key;
     let allowed = request.plan_of(&owner).await?.is_some_and(|plan| plan.expiring_links);
     let well_named = super::stem(request.param("file"), &image).is_some();
     Ok((current && allowed && well_named && image.is_ready()).then_some(Visit { token, link, image }))
@@ -90,23 +114,51 @@ fn nowhere() -> (LinkId, ImageId) {
 impl Visit {
     async fn answer(&self, request: &Request<'_>) -> Result<Reply, Problem> {
         let returns = request.cookie(COOKIE).is_some_and(|cookie| self.admits(request, cookie));
-        if returns && request.method == Method::GET && request.header("range").is_some_and(resumes) {
+        if returns && *request.method() == Method::GET && request.header("range").is_some_and(resumes) {
             return self.redirect(request, StatusCode::FOUND).await;
         }
-        if self.link.is_used_up() && !(returns && request.method == Method::HEAD) {
+        if self.link.is_used_up() && !(returns && *request.method() == Method::HEAD) {
             return Err(gone());
         }
-        match (&self.link.password_hash, &request.method) {
+        match (&self.link.password_hash, request.method()) {
             (Some(_), &Method::HEAD) if !returns => Ok(Reply::empty(StatusCode::UNAUTHORIZED)),
             (_, &Method::HEAD) => self.redirect(request, StatusCode::FOUND).await,
             (Some(hash), &Method::POST) => match self.try_password(request, hash).await? {
                 true => self.download(request, StatusCode::SEE_OTHER).await,
-                false => Ok(form("That was not the password.")),
+                false => Ok(self.page(request, "Wrong password.")),
             },
-            (Some(_), _) => Ok(form("")),
+            (Some(_), _) => Ok(self.page(request, "")),
             (None, &Method::POST) => self.download(request, StatusCode::SEE_OTHER).await,
+            (None, _) if self.link.max_downloads.is_some() && (prefers_html(request) || is_robot(request)) => {
+                Ok(self.page(request, ""))
+            }
+            // A preview is no download.
+            (None, _) if is_robot(request) => self.redirect(request, StatusCode::FOUND).await,
             (None, _) => self.download(request, StatusCode::FOUND).await,
         }
+    }
+
+    /// A page with a Download button, which asks for the password where there is one. `note` must be free of HTML.
+    fn page(&self, request: &Request<'_>, note: &str) -> Reply {
+        let until = self.link.expires_at.to_string();
+        let mut left = format!("This link works until {} {} UTC.", &until[..10], &until[11..16]);
+        if let Some(most) = self.link.max_downloads {
+            left += &format!(" Downloads left: {} of {most}.", u64::from(most).saturating_sub(self.link.downloads));
+        }
+        let locked = self.link.password_hash.is_some();
+        let password = if locked {
+            "<label for=\"password\">Password</label>\n  <input id=\"password\" name=\"password\" type=\"password\" \
+             maxlength=\"256\" required autofocus autocomplete=\"off\">\n  "
+        } else {
+            ""
+        };
+        let content = format!(
+            "<p>{left}</p>\n<form method=\"post\">\n  {password}<button>Download</button>\n  \
+             <p role=\"alert\">{note}</p>\n</form>"
+        );
+        // A program that does not know the password learns no more than it asked for.
+        let title = if locked && !prefers_html(request) { "Password" } else { self.image.title.as_str() };
+        html(if locked { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, title, &content)
     }
 
     /// Whether the form's password is the link's.
@@ -120,7 +172,7 @@ impl Visit {
             }
             Try::Admitted => {}
         }
-        let right = given.chars().count() <= LinkPassword::MAX_CHARS && passwords::is(&given, hash);
+        let right = LinkPassword::parse(&given).is_ok_and(|given| passwords::is(&given.0, hash));
         if right {
             table.forgive_try(self.link.id, &address).await?;
         }
@@ -138,7 +190,7 @@ impl Visit {
 
     async fn redirect(&self, request: &Request<'_>, status: StatusCode) -> Result<Reply, Problem> {
         let method =
-            if request.method == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
+            if *request.method() == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
         let left = (self.link.expires_at.secs() - request.now.secs()).max(1).unsigned_abs();
         let lasting = Duration::from_secs(left.min(super::REDIRECT_SECONDS));
         let (kind, name) = (self.image.blob.content_type, file_name(&self.image));
@@ -159,12 +211,12 @@ impl Visit {
     fn cookie(&self, request: &Request<'_>) -> String {
         let until = request.now + RESUME;
         let parts = self.signed(until);
-        let tag = request.app.signing.sign("download", &parts.each_ref().map(Vec::as_slice));
+        let tag = request.signing().sign("download", &parts.each_ref().map(Vec::as_slice));
         let secure = if request.base_url().starts_with("https:") { "; Secure" } else { "" };
         format!(
             "{COOKIE}={}.{}; Max-Age={}; Path=/media/exp/{}; HttpOnly; SameSite=Lax{secure}",
             until.secs(),
-            URL_SAFE_NO_PAD.encode(tag),
+            encoding::encode(&tag),
             RESUME.as_secs(),
             self.token.as_str(),
         )
@@ -173,12 +225,12 @@ impl Visit {
     /// Whether a cookie was given with a download of this link, not too long ago.
     fn admits(&self, request: &Request<'_>, cookie: &str) -> bool {
         let Some((until, tag)) = cookie.split_once('.') else { return false };
-        let (Ok(until), Ok(tag)) = (until.parse().map(Timestamp::from_secs), URL_SAFE_NO_PAD.decode(tag)) else {
+        let (Ok(until), Some(tag)) = (until.parse().map(Timestamp::from_secs), encoding::decode(tag)) else {
             return false;
         };
         let parts = self.signed(until);
         until.secs() > request.now.secs()
-            && request.app.signing.verify("download", &parts.each_ref().map(Vec::as_slice), &tag)
+            && request.signing().verify("download", &parts.each_ref().map(Vec::as_slice), &tag)
     }
 }
 
@@ -191,19 +243,109 @@ fn resumes(range: &str) -> bool {
     })
 }
 
-/// Asks for the password. `note` has no characters that mean something in HTML.
-fn form(note: &str) -> Reply {
-    const PAGE: &str = include_str!("password.html");
-    let page = PAGE.replace("{note}", note).into_bytes();
-    Reply { status: StatusCode::UNAUTHORIZED, ..Reply::bytes("text/html; charset=utf-8", page) }.with_header(
+/// A page whose `content` is HTML.
+fn html(status: StatusCode, title: &str, content: &str) -> Reply {
+    const PAGE: &str = include_str!("link.html");
+    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // The title comes last: whatever it has in braces stays as it is.
+    let page = PAGE.replace("{content}", content).replace("{title}", &title).into_bytes();
+    Reply { status, ..Reply::bytes("text/html; charset=utf-8", page) }.with_header(
         "content-security-policy",
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     )
 }
 
+/// A problem as a page.
+fn notice(problem: &Problem) -> Reply {
+    let title = match problem.status {
+        StatusCode::GONE => "This link does not work",
+        StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
+        status => status.canonical_reason().unwrap_or_default(),
+    };
+    let mut reply = html(problem.status, title, &format!("<p>{}</p>", problem.detail));
+    reply.headers.extend(problem.headers.iter().cloned());
+    reply
+}
+
+/// Returns true if a client ranks HTML at least as high as every other type that it names. `curl` and `<img>` do not.
+fn prefers_html(request: &Request<'_>) -> bool {
+    request.header("accept").is_some_and(accepts_html)
+}
+
+fn accepts_html(accept: &str) -> bool {
+    let wishes: Vec<(String, f32)> = accept.split(',').map(wish).collect();
+    let most = wishes.iter().map(|(_, weight)| *weight).fold(0.0, f32::max);
+    wishes.iter().any(|(kind, weight)| kind == "text/html" && *weight > 0.0 && *weight >= most)
+}
+
+/// A media type of an `Accept` header, with its weight (RFC 9110, 12.4.2).
+fn wish(part: &str) -> (String, f32) {
+    let mut parts = part.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let weight = parts.find_map(|parameter| parameter.strip_prefix("q=")).map_or(Some(1.0), |text| text.parse().ok());
+    (kind, weight.unwrap_or(0.0))
+}
+
+/// Parts of the `User-Agent` of programs that fetch links to show previews of them, or to index them.
+const ROBOTS: [&str; 27] = [
+    "applebot",
+    "baiduspider",
+    "bingbot",
+    "bingpreview",
+    "bitlybot",
+    "bytespider",
+    "discordbot",
+    "duckduckbot",
+    "embedly",
+    "facebookexternalhit",
+    "facebot",
+    "google-pagerenderer",
+    "googlebot",
+    "iframely",
+    "linkedinbot",
+    "mastodon",
+    "mattermost-bot",
+    "pinterest",
+    "redditbot",
+    "skypeuripreview",
+    "slack-imgproxy",
+    "slackbot",
+    "telegrambot",
+    "twitterbot",
+    "vkshare",
+    "whatsapp",
+    "yandexbot",
+];
+
+fn is_robot(request: &Request<'_>) -> bool {
+    let agent = request.header("user-agent").unwrap_or_default().to_ascii_lowercase();
+    ROBOTS.iter().any(|robot| agent.contains(robot))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn browsers_prefer_html_and_programs_do_not() {
+        for accept in [
+            "text/html",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+            "TEXT/HTML; q=0.9, */*;q=0.9",
+        ] {
+            assert!(accepts_html(accept), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "image/avif,image/webp,*/*;q=0.8",
+            "image/jpeg, text/html;q=0.5",
+            "text/html;q=0",
+            "text/html;q=x",
+        ] {
+            assert!(!accepts_html(accept), "{accept}");
+        }
+    }
 
     #[test]
     fn only_what_starts_above_0_resumes() {

@@ -22,12 +22,15 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
-    summary: "Make a plan; for admins",
+    summary: "Create a plan (administrators only)",
     login: Login::Required,
     body: Some(of::<CreatePlan>),
     headers: &[Header::IdempotencyKey],
     replies: &[Answer::json(201, "The plan.", of::<PlanView<'static>>).with(&["ETag", "Location"])],
-    problems: &[(403, "not_admin", "Only admins may do this."), (409, "plan_exists", "There is a plan of this name.")],
+    problems: &[
+        (403, "not_admin", "This requires an administrator."),
+        (409, "plan_exists", "A plan with this name exists."),
+    ],
     ..PLAIN
 };
 
@@ -47,7 +50,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     };
     match request.app.table.create_plan(&plan, idempotency.as_ref(), request.now).await? {
         PlanCreated::Created => {}
-        PlanCreated::Taken => return Err(Problem::conflict("plan_exists", "There is a plan of this name.")),
+        PlanCreated::Taken => return Err(Problem::conflict("plan_exists", "A plan with this name exists.")),
         PlanCreated::Repeated(first) => {
             if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
                 return Err(Problem::idempotency_mismatch());

@@ -7,14 +7,14 @@ use crate::request::Request;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
-    summary: "Remove a plan that nobody is on; for admins",
+    summary: "Delete a plan without users (administrators only)",
     login: Login::Required,
     headers: &[Header::IfMatch],
     replies: &[Answer::empty(204, "Removed.")],
     problems: &[
-        (403, "not_admin", "Only admins may do this."),
-        (404, "not_found", "There is no such plan."),
-        (409, "plan_in_use", "Users are on this plan, or new users get it."),
+        (403, "not_admin", "This requires an administrator."),
+        (404, "not_found", "No such plan."),
+        (409, "plan_in_use", "The plan has users, or is the plan of new users."),
     ],
     ..PLAIN
 };
@@ -29,11 +29,11 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         let plan = super::load(request).await?;
         request.check_if_match(plan.version)?;
         if request.app.default_plan.as_ref() == Some(&plan.name) {
-            return Err(Problem::conflict("plan_in_use", "New users get this plan."));
+            return Err(Problem::conflict("plan_in_use", "This is the plan of new users."));
         }
         match request.app.table.delete_plan(&plan, tintype_model::Timestamp::now()).await? {
             PlanDeleted::Deleted => return Ok(Reply::no_content()),
-            PlanDeleted::InUse => return Err(Problem::conflict("plan_in_use", "Users are on this plan.")),
+            PlanDeleted::InUse => return Err(Problem::conflict("plan_in_use", "The plan has users.")),
             PlanDeleted::Stale => {}
         }
     }

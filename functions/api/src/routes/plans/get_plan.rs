@@ -9,7 +9,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "A plan",
     headers: &[Header::IfNoneMatch],
     replies: &[Answer::json(200, "The plan.", of::<PlanView<'static>>).with(&["ETag"])],
-    problems: &[(404, "not_found", "There is no such plan.")],
+    problems: &[(404, "not_found", "No such plan.")],
     ..PLAIN
 };
 

@@ -29,17 +29,17 @@ pub(crate) struct ChangedPlan<'a> {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
-    summary: "Change a plan, and bring its users' images into line; for admins",
+    summary: "Update a plan and rebuild the thumbnails of its users (administrators only)",
     login: Login::Required,
     body: Some(of::<ReplacePlan>),
     headers: &[Header::IfMatch],
     replies: &[Answer::json(
         202,
-        "Changed, everywhere within a minute; thumbnails follow.",
+        "Updated. Takes effect within a minute; thumbnails are being rebuilt.",
         of::<ChangedPlan<'static>>,
     )
     .with(&["ETag", "Location"])],
-    problems: &[(403, "not_admin", "Only admins may do this."), (404, "not_found", "There is no such plan.")],
+    problems: &[(403, "not_admin", "This requires an administrator."), (404, "not_found", "No such plan.")],
     ..PLAIN
 };
 

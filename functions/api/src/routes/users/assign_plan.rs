@@ -16,13 +16,13 @@ body! {
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Users",
-    summary: "Put a user on a plan, or with null on none, and bring the user's images into line; for admins",
+    summary: "Assign a plan to a user (`null` removes it) and rebuild their thumbnails (administrators only)",
     login: Login::Required,
     body: Some(of::<AssignPlan>),
-    replies: &[Answer::json(202, "Done; thumbnails follow.", of::<jobs::Accepted>).with(&["Location"])],
+    replies: &[Answer::json(202, "Assigned; thumbnails are being rebuilt.", of::<jobs::Accepted>).with(&["Location"])],
     problems: &[
-        (403, "not_admin", "Only admins may do this."),
-        (404, "not_found", "There is no such user, or one who has not confirmed the e-mail."),
+        (403, "not_admin", "This requires an administrator."),
+        (404, "not_found", "No such user, or the user has not confirmed their e-mail address."),
     ],
     ..PLAIN
 };
@@ -31,7 +31,9 @@ pub(crate) const DOCUMENT: Operation = Operation {
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let admin = request.admin().await?.profile.id;
     let AssignPlan { plan: Nullable(plan) } = request.body()?;
-    let user: UserId = request.param("id").parse().map_err(|_| Problem::not_found())?;
+    // Or the UUID that the user pool's console shows.
+    let id = request.param("id");
+    let user = UserId::from_api(id).or_else(|_| id.parse()).map_err(|_| Problem::not_found())?;
     let id = JobId::generate(admin);
     for attempt in 0..CHANGE_TRIES {
         let items =

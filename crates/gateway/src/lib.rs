@@ -1,0 +1,13 @@
+//! What the functions behind API Gateway's HTTP API share. Function URLs and Application Load Balancers can call them too.
+
+mod encoding;
+mod log;
+mod reply;
+mod serve;
+mod urls;
+
+pub use encoding::accepts;
+pub use log::log_request;
+pub use reply::{Content, Reply};
+pub use serve::run;
+pub use urls::{DOCS, FILES, PAGES, base_url, matches, params, thumbnail_url};

@@ -1,0 +1,260 @@
+//! The checks of images, claims, users and blobs. Each returns findings by index of its subject.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use tintype_model::{Image, ImageId, ImageKey, JobStatus, State, Title, Usage, UserId, Work};
+
+use super::{Audit, COUNTS, Finding, Repair, RepairAction};
+use crate::blobs::{Bucket, Listed};
+use crate::item::{self, Item};
+use crate::key::{self, Key};
+use crate::{AccountError, Blobs, StoreError, Table, blob_owner};
+
+impl Audit<'_> {
+    pub(super) async fn check_images(&self, ids: &[ImageId]) -> Result<Vec<(usize, Finding)>, StoreError> {
+        let owners = ids.iter().map(|id| Key::profile(id.owner));
+        let items = self.table.read(ids.iter().map(|&id| Key::image(id)).chain(owners)).await?;
+        let mut images = Vec::with_capacity(ids.len());
+        for (index, &id) in ids.iter().enumerate() {
+            // The next audit checks images that are deleted or unreadable by now.
+            if let Ok(Some(image)) = items.image(id) {
+                images.push((index, image));
+            }
+        }
+        let claims = self.table.read(images.iter().map(|(_, i)| Key::claim(i.id.owner, &i.title))).await?;
+        let blobs = self.blobs_of(images.iter().map(|(_, image)| image)).await?;
+        let mut findings = Vec::new();
+        for (index, image) in images {
+            let mut found = |kind, repair| findings.push((index, Finding::new(kind, image.id, repair)));
+            let fix = |fix| Repair::Store(fix);
+            if image.is_expired(self.now) {
+                found(Finding::EXPIRED, fix(RepairAction::DeleteImage(Box::new(image.clone()))));
+                continue;
+            }
+            if !self.is_settled(image.updated_at) {
+                continue;
+            }
+            if !items.has(&Key::profile(image.id.owner)) && !self.is_being_deleted(image.id.owner).await? {
+                found("image_without_owner", Repair::Manual);
+            }
+            let claim = claims.get(&Key::claim(image.id.owner, &image.title)).map(item::claim).transpose()?;
+            let live = |claim: &item::Claim| claim.expires_at.is_none_or(|at| at.secs() > self.now.secs());
+            match claim {
+                Some(claim) if claim.image == image.id.key => {
+                    // `check_claims` checks the claim of a rejected image.
+                    if image.holds_claim() && claim.expires_at != image.expires_at() {
+                        found("claim_expires_otherwise", fix(RepairAction::TakeClaim(Box::new(image.clone()))));
+                    }
+                }
+                _ if !image.holds_claim() => {}
+                Some(claim) if live(&claim) => found("title_held_by_another", Repair::Manual),
+                _ => found("title_not_held", fix(RepairAction::TakeClaim(Box::new(image.clone())))),
+            }
+            let place = items.get(&Key::image(image.id)).map(feed_entry).unwrap_or_default();
+            if !self.is_feed_entry_right(&image, place) {
+                found("wrong_feed_entry", fix(RepairAction::SetFeedEntry(Box::new(image.clone()))));
+            }
+            match &image.state {
+                State::Processing { .. } => found("stuck_in_processing", Repair::Build(image.id)),
+                State::Ready(ready) => {
+                    let has = |key: &str| blobs.get(&image.id).is_some_and(|keys| keys.contains(key));
+                    if !has(&Blobs::original_key(image.id)) {
+                        found("original_missing", Repair::Manual);
+                    } else if Blobs::thumbnail_keys(&image, ready).any(|key| !has(&key)) {
+                        found("thumbnail_missing", Repair::Build(image.id));
+                    }
+                }
+                State::Pending { .. } | State::Rejected { .. } => {}
+            }
+        }
+        Ok(findings)
+    }
+
+    /// Lists the blobs of these images with one ListObjects call for each bucket and owner.
+    async fn blobs_of(
+        &self,
+        images: impl Iterator<Item = &Image>,
+    ) -> Result<HashMap<ImageId, HashSet<String>>, StoreError> {
+        let mut runs: BTreeMap<UserId, (ImageKey, ImageKey)> = BTreeMap::new();
+        for image in images.filter(|image| image.is_ready()) {
+            let run = runs.entry(image.id.owner).or_insert((image.id.key, image.id.key));
+            *run = (run.0.min(image.id.key), run.1.max(image.id.key));
+        }
+        let mut found: HashMap<ImageId, HashSet<String>> = HashMap::new();
+        for (owner, (first, last)) in runs {
+            for bucket in [Bucket::Originals, Bucket::Thumbnails] {
+                for key in self.blobs.list_run(bucket, owner, first, last).await? {
+                    if let Some(id) = blob_owner(&key) {
+                        found.entry(id).or_default().insert(key);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_feed_entry_right(&self, image: &Image, (pk, sk): (Option<&str>, Option<&str>)) -> bool {
+        match (pk, sk) {
+            (None, None) => !image.is_published(),
+            (Some(pk), Some(sk)) => {
+                // The number of shards may have grown since.
+                let known = (0..self.table.feed_shards).any(|shard| key::feed_partition(shard) == pk);
+                image.is_published() && known && sk == image.id.key.to_string()
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) async fn check_claims(
+        &self,
+        claims: &[(Key, UserId, Title)],
+    ) -> Result<Vec<(usize, Finding)>, StoreError> {
+        let items = self.table.read(claims.iter().map(|(key, ..)| key.clone())).await?;
+        let mut held = Vec::with_capacity(claims.len());
+        for (index, (key, owner, title)) in claims.iter().enumerate() {
+            if let Some(claim) = items.get(key).map(item::claim).transpose()? {
+                held.push((index, key, title, claim.expires_at, ImageId { owner: *owner, key: claim.image }));
+            }
+        }
+        let images = self.table.read(held.iter().map(|&(.., id)| Key::image(id))).await?;
+        let mut findings = Vec::new();
+        for (index, key, title, expires_at, id) in held {
+            let image = images.image(id)?;
+            if image.as_ref().is_some_and(|image| image.holds_claim() && image.title == *title) {
+                continue;
+            }
+            // A claim is written with its image, so it is at least as old.
+            if !self.is_settled(image.as_ref().map_or(id.key.made_at(), |image| image.updated_at)) {
+                continue;
+            }
+            let over = expires_at.is_some_and(|at| at.secs() <= self.now.secs());
+            let kind = if over { Finding::EXPIRED } else { "title_held_for_nothing" };
+            let version = image.map(|image| image.version);
+            let fix = RepairAction::DeleteClaim { claim: key.clone(), image: id, version };
+            findings.push((index, Finding::new(kind, id, Repair::Store(fix))));
+        }
+        Ok(findings)
+    }
+
+    pub(super) async fn check_users(&self, users: &[UserId]) -> Result<Vec<(usize, Finding)>, StoreError> {
+        let items = self.table.read(users.iter().map(|&user| Key::profile(user))).await?;
+        let mut findings = Vec::new();
+        for (index, &user) in users.iter().enumerate() {
+            let mut found = |kind, repair| findings.push((index, Finding::new(kind, user, repair)));
+            let Some(profile) = items.profile(user)? else {
+                if !self.is_being_deleted(user).await? {
+                    found("counters_without_owner", Repair::Manual);
+                }
+                continue;
+            };
+            let place = items.get(&Key::profile(user)).and_then(|item| item::text(item, "plan_pk"));
+            if place != profile.plan.as_ref().map(key::plan_partition).as_deref() {
+                found("wrong_plan_entry", Repair::Store(RepairAction::SetPlanEntry(Box::new(profile.clone()))));
+            }
+            if self.is_settled(profile.created_at) && !self.has_account(user).await? {
+                // A user can delete their account in the pool with an access token.
+                found("profile_without_account", Repair::CloseAccount(user));
+            }
+            for (counter, held, right) in self.miscounted(user).await? {
+                found("miscounted", Repair::Store(RepairAction::SetCounter { counter, held, right }));
+            }
+        }
+        Ok(findings)
+    }
+
+    /// Returns true while a job deletes the rest of an account that has no profile.
+    async fn is_being_deleted(&self, user: UserId) -> Result<bool, StoreError> {
+        let jobs = self.table.jobs_of(user).await?;
+        Ok(jobs
+            .iter()
+            .any(|job| job.work == Work::DeleteAccount && matches!(job.status, JobStatus::Queued | JobStatus::Running)))
+    }
+
+    async fn has_account(&self, user: UserId) -> Result<bool, StoreError> {
+        self.accounts.exists(user).await.map_err(|error| match error {
+            AccountError::Store(error) => error,
+            error => StoreError::Unavailable(error.to_string()),
+        })
+    }
+
+    /// Returns the wrong counters of a user with their values and the right ones.
+    async fn miscounted(&self, user: UserId) -> Result<Vec<(Key, Usage, Usage)>, StoreError> {
+        for _ in 0..COUNTS {
+            let held = self.counters(user).await?;
+            let mut right: HashMap<Key, Usage> = HashMap::new();
+            let mut after = None;
+            loop {
+                let (items, last) = self.table.images_page(user, after).await?;
+                for item in &items {
+                    let image = item::image(item)?;
+                    if image.is_ready() {
+                        let counter = right.entry(Key::usage_of(image.id)).or_default();
+                        counter.images += 1;
+                        counter.bytes += image.blob.size;
+                    }
+                }
+                match last {
+                    Some(key) => after = Some(key),
+                    None => break,
+                }
+            }
+            // The counters did not change during the count.
+            if self.counters(user).await? == held {
+                let compared = Table::usage_keys(user).map(|key| {
+                    let of = |counts: &HashMap<Key, Usage>| counts.get(&key).copied().unwrap_or_default();
+                    (key.clone(), of(&held), of(&right))
+                });
+                return Ok(compared.filter(|(_, held, right)| held != right).collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn counters(&self, user: UserId) -> Result<HashMap<Key, Usage>, StoreError> {
+        let items = self.table.read(Table::usage_keys(user)).await?;
+        let counter = |key: Key| items.get(&key).map(|item| Ok((key, item::usage(item)?)));
+        Table::usage_keys(user).filter_map(counter).collect()
+    }
+
+    pub(super) async fn check_blobs(
+        &self,
+        bucket: Bucket,
+        blobs: &[Listed],
+    ) -> Result<Vec<(usize, Finding)>, StoreError> {
+        let owners: HashSet<ImageId> = blobs.iter().filter_map(|blob| blob_owner(&blob.key)).collect();
+        let items = self.table.read(owners.into_iter().map(Key::image)).await?;
+        let mut findings = Vec::new();
+        for (index, blob) in blobs.iter().enumerate() {
+            let mut found = |kind, repair| findings.push((index, Finding::new(kind, &blob.key, repair)));
+            let delete = || Repair::Store(RepairAction::DeleteBlob(bucket, blob.key.clone()));
+            let Some(id) = blob_owner(&blob.key) else {
+                found("blob_of_no_kind", Repair::Manual);
+                continue;
+            };
+            let image = items.image(id)?.filter(|image| !image.is_expired(self.now));
+            match image.as_ref().map(|image| (image, &image.state)) {
+                None => found("blob_without_image", delete()),
+                Some((_, State::Rejected { .. })) => found("blob_of_rejected_image", delete()),
+                Some((_, State::Pending { .. })) if bucket == Bucket::Originals => {
+                    found("upload_not_built", Repair::Build(id));
+                }
+                // An image in processing is built again, or expires with its blobs.
+                Some((_, State::Pending { .. } | State::Processing { .. })) => {}
+                Some((image, State::Ready(ready))) => {
+                    let known = match bucket {
+                        Bucket::Originals => blob.key == Blobs::original_key(id),
+                        Bucket::Thumbnails => Blobs::thumbnail_keys(image, ready).any(|key| key == blob.key),
+                    };
+                    if !known {
+                        found("blob_not_recorded", delete());
+                    }
+                }
+            }
+        }
+        Ok(findings)
+    }
+}
+
+fn feed_entry(item: &Item) -> (Option<&str>, Option<&str>) {
+    (item::text(item, "feed_pk"), item::text(item, "feed_sk"))
+}

@@ -1,2 +1,0 @@
-pub(super) mod get_docs;
-pub(super) mod get_openapi;

@@ -1,0 +1,82 @@
+//! Serves the web page: SAM's `Handler:` names `page`, which gives the page and its files and asks no other service, or
+//! `image_page`, which adds a public image's Open Graph tags.
+
+mod image_page;
+mod security;
+mod site;
+
+use std::env;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use lambda_http::{Error, Request, RequestExt, tracing};
+use tintype_gateway::{DOCS, PAGES, Reply, log_request, matches};
+use tintype_store::Table;
+
+use crate::security::SecurityHeaders;
+use crate::site::Site;
+
+struct App {
+    site: Site,
+    /// For `image_page` alone.
+    table: Option<Table>,
+    /// The origin of this deployment, if it is not the host that a request is sent to.
+    public_url: Option<String>,
+    security: SecurityHeaders,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let handler: &'static str = match env::var("_HANDLER")?.as_str() {
+        "page" => "page",
+        "image_page" => "image_page",
+        other => return Err(format!("no handler is named {other:?}").into()),
+    };
+    let public_url = env::var("PUBLIC_URL").ok().filter(|url| !url.is_empty());
+    let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
+    let table = match handler {
+        "image_page" => {
+            let shards = env::var("FEED_SHARDS").map_or(Ok(4), |text| text.parse())?;
+            Some(Table::new(&tintype_store::aws_config().await, env::var("TABLE")?, shards))
+        }
+        _ => None,
+    };
+    let security = SecurityHeaders::from_env(public_url.as_deref())?;
+    let app = Arc::new(App { site: Site::open()?, table, public_url, security });
+    tintype_gateway::run(handler, move |request| {
+        let app = Arc::clone(&app);
+        async move { answer(&app, &request).await }
+    })
+    .await
+}
+
+async fn answer(app: &App, request: &Request) -> Reply {
+    let began = Instant::now();
+    let (reply, cause) = match &app.table {
+        Some(table) => image_page::handle(app, table, request).await,
+        None => (page(app, request), None),
+    };
+    let reply = app
+        .security
+        .add_to(reply, request.raw_http_path() == DOCS)
+        .unless_matched(request.method(), header(request, "if-none-match"));
+    log_request(request.method(), reply.status, began, cause.as_deref());
+    reply
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+/// Returns the page, or one of its files.
+fn page(app: &App, request: &Request) -> Reply {
+    let encodings = header(request, "accept-encoding").unwrap_or_default();
+    let path = request.raw_http_path();
+    if PAGES.iter().any(|page| matches(page, path)) {
+        return app.site.page(encodings);
+    }
+    let path = if path == DOCS { "/docs.html" } else { path };
+    app.site.file(path, encodings).unwrap_or_else(|| Reply::problem(StatusCode::NOT_FOUND, "not_found", "Not found."))
+}

@@ -1,0 +1,44 @@
+"""Runs a command as a stage of a build or of tests: stage.py NAME COMMAND...
+
+Prints how long it took, and adds that to the file that STAGES names, if any.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def stage(name: str):
+    print(f"==> {name}", flush=True)
+    began, outcome = time.monotonic(), "failed"
+    try:
+        yield
+        outcome = "done"
+    finally:
+        seconds = time.monotonic() - began
+        print(f"==> {name}: {outcome} in {seconds:.1f} s", flush=True)
+        if stages := os.environ.get("STAGES"):
+            with Path(stages).open("a") as file:
+                file.write(f"{seconds:8.1f}  {name}{' (failed)' if outcome == 'failed' else ''}\n")
+
+
+def main() -> None:
+    name, *command = sys.argv[1:]
+    with stage(name):
+        process = subprocess.Popen(command)
+        # Ctrl-C reaches the command by itself, which decides what follows.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: process.send_signal(number))
+        status = process.wait()
+        if status:
+            sys.exit(status if status > 0 else 128 - status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+import { expect, expectAccessible, test, tiles } from "./fixtures";
+
+test("Explore shows the public images of all users, and is accessible", async ({ page, artist }) => {
+  await page.goto("/");
+  await expect(page).toHaveTitle(/^Explore/);
+  await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeVisible();
+  const { results } = await artist.call<{ results: { title: string }[] }>("/api/images");
+  for (const { title } of results.slice(0, 2)) {
+    await expect(page.getByRole("link", { name: title, exact: true })).toBeVisible();
+  }
+  await expect(page.getByRole("navigation").getByRole("link", { name: "My images" })).toHaveCount(0);
+  await expectAccessible(page);
+});
+
+test("14: closing the large view returns the focus to the tile", async ({ page, artist }) => {
+  void artist;
+  await page.goto("/");
+  const tile = tiles(page).first();
+  const name = (await tile.getAttribute("aria-label")) ?? "";
+  await tile.focus();
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog", { name });
+  await expect(dialog).toBeVisible();
+  await expect(page).toHaveURL(/\/i\//);
+  await expect(dialog.getByRole("img", { name })).toBeVisible();
+  await expectAccessible(page);
+  await page.keyboard.press("ArrowRight");
+  const next = (await tiles(page).nth(1).getAttribute("aria-label")) ?? "";
+  await expect(page.getByRole("dialog", { name: next })).toBeVisible();
+  await page.keyboard.press("ArrowLeft");
+  await expect(page.getByRole("dialog", { name })).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  await expect(page).toHaveURL(/\/$/);
+  await expect(tile).toBeFocused();
+});

@@ -1,0 +1,107 @@
+import AxeBuilder from "@axe-core/playwright";
+import { test as base, expect, type Page } from "@playwright/test";
+import { API, BUCKETS, PASSWORD, subjectOf, User } from "./stack";
+
+export { expect } from "@playwright/test";
+export * from "./stack";
+
+interface Problems {
+  list: string[];
+  /** Passes over console errors that a test provokes. */
+  allow: (pattern: RegExp) => void;
+}
+
+interface Fixtures {
+  /** What no page may do: violate the Content-Security-Policy, log errors, load from elsewhere. Checked at the end. */
+  problems: Problems;
+}
+
+interface WorkerFixtures {
+  /** A user of this worker, on the Premium plan, with one public image of each shape: picture-0 to picture-7. */
+  artist: User;
+}
+
+export const test = base.extend<Fixtures, WorkerFixtures>({
+  problems: [
+    async ({ context, baseURL }, use) => {
+      const list: string[] = [];
+      const allowed: RegExp[] = [/^Failed to load resource/];
+      const origins = new Set([new URL(baseURL ?? API).origin, new URL(API).origin, BUCKETS]);
+      await context.exposeBinding("tellViolation", (_, text: string) => list.push(`CSP: ${text}`));
+      await context.addInitScript(() => {
+        document.addEventListener("securitypolicyviolation", (event) => {
+          const { tellViolation } = window as unknown as { tellViolation: (text: string) => void };
+          tellViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+        });
+      });
+      context.on("console", (message) => {
+        if (message.type() === "error" || message.type() === "warning") list.push(`console: ${message.text()}`);
+      });
+      context.on("weberror", (error) => list.push(`error: ${error.error().stack}`));
+      context.on("request", (request) => {
+        const url = new URL(request.url());
+        if (/^https?:$/.test(url.protocol) && !origins.has(url.origin)) list.push(`foreign origin: ${url}`);
+      });
+      await use({ list, allow: (pattern) => allowed.push(pattern) });
+      const isAllowed = (text: string) => allowed.some((pattern) => pattern.test(text.replace(/^\w+: /, "")));
+      expect(list.filter((text) => !isAllowed(text))).toEqual([]);
+    },
+    { auto: true },
+  ],
+  artist: [
+    // eslint-disable-next-line no-empty-pattern
+    async ({}, use) => {
+      const user = await User.create({ plan: "Premium" });
+      await Promise.all(Array.from({ length: 8 }, (_, number) => user.upload(`picture-${number}.jpg`)));
+      await use(user);
+    },
+    { scope: "worker", timeout: 120_000 },
+  ],
+});
+
+/** Logs in by the page's own form. */
+export async function logIn(page: Page, user: User): Promise<void> {
+  await page.goto("/login");
+  await page.getByLabel("Email", { exact: true }).fill(user.email);
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("main").getByRole("button", { name: "Log in" }).click();
+  await expect(page.getByRole("heading", { name: "My images", level: 1 })).toBeVisible();
+}
+
+/** Opens a page with the session cookie of a user. */
+export async function openAs(page: Page, user: User, path = "/images"): Promise<void> {
+  const data = { email: user.email, password: PASSWORD, cookie: true };
+  const answer = await page.request.post("/api/auth/login", { data });
+  expect(answer.status()).toBe(200);
+  const { access_token: token } = (await answer.json()) as { access_token: string };
+  // What the page keeps for itself of a login: see session.svelte.ts.
+  await page.goto("/robots.txt");
+  await page.evaluate((subject) => localStorage.setItem("tintype.user", subject), subjectOf(token));
+  await page.goto(path);
+  await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+}
+
+/** Follows a link of the navigation, which narrow pages have behind a menu. */
+export async function navigate(page: Page, name: string): Promise<void> {
+  const menu = page.getByRole("button", { name: "Menu" });
+  if (await menu.isVisible()) await menu.click();
+  await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
+}
+
+/** Looks for findings of axe in both colour schemes. */
+export async function expectAccessible(page: Page): Promise<void> {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    const axe = new AxeBuilder({ page }).setLegacyMode().options({ resultTypes: ["violations"] });
+    // Nothing but the colours changes with the scheme.
+    if (colorScheme === "dark") axe.withRules(["color-contrast"]);
+    const { violations } = await axe.analyze();
+    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join("\n")}`);
+    expect(found, colorScheme).toEqual([]);
+  }
+}
+
+/** Each tile in the view, by its name. */
+export function tiles(page: Page) {
+  return page.getByRole("list", { name: /Explore|My images/ }).locator("[data-id]");
+}

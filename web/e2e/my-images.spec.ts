@@ -1,0 +1,233 @@
+import type { Page } from "@playwright/test";
+import { expect, expectAccessible, openAs, test, tiles, User } from "./fixtures";
+
+interface Listed {
+  id: string;
+  title: string;
+  description: string;
+  visibility: string;
+}
+
+let user: User;
+
+/** Registers images that nothing is uploaded for: they are in the list all the same. */
+async function register(titles: string[]): Promise<void> {
+  const images = titles.map((title) => ({ title, content_type: "image/jpeg", size: 1000 }));
+  await user.call("/api/images/batch", { body: { images } });
+}
+
+const numbered = (count: number, name = "image") =>
+  Array.from({ length: count }, (_, number) => `${name} ${String(number).padStart(3, "0")}`);
+
+async function listed(): Promise<Listed[]> {
+  return (await user.call<{ results: Listed[] }>("/api/images?limit=100")).results;
+}
+
+const tile = (page: Page, title: string) => page.locator(`[data-id][aria-label="${title}"]`);
+
+async function select(page: Page, ...titles: string[]): Promise<void> {
+  await page.getByRole("button", { name: "Select", exact: true }).click();
+  for (const title of titles) await tile(page, title).click();
+}
+
+test.beforeEach(async ({ page }) => {
+  user = await User.create();
+  await openAs(page, user);
+  await expect(page.getByText("You have no images yet.")).toBeVisible();
+});
+
+async function reload(page: Page): Promise<void> {
+  await page.reload();
+  await expect(tiles(page).first()).toBeVisible();
+}
+
+test("13: images that arrive while one pages appear once, and the end is no error @wide", async ({
+  page,
+  problems,
+}) => {
+  problems.allow(/Failed to load resource/);
+  const titles = numbered(150);
+  await register(titles.slice(0, 75));
+  await register(titles.slice(75));
+  const failing = { pages: 1 };
+  await page.route(/\/api\/images\?.*cursor=/, (route) => (failing.pages-- > 0 ? route.abort() : route.fallback()));
+  await reload(page);
+  await register(numbered(5, "late"));
+  const seen = new Map<string, number>();
+  const look = async () => {
+    for (const title of await tiles(page).evaluateAll((all) =>
+      all.map((tile) => tile.getAttribute("aria-label") ?? ""),
+    )) {
+      seen.set(title, (seen.get(title) ?? 0) + 1);
+    }
+    expect(await tiles(page).count()).toBe(
+      new Set(await tiles(page).evaluateAll((all) => all.map((tile) => tile.getAttribute("data-id")))).size,
+    );
+  };
+  await page.mouse.move(180, 500);
+  const alert = page.getByRole("main").getByRole("alert");
+  for (let turn = 0; turn < 100 && !(await alert.isVisible()); turn++) {
+    await page.mouse.wheel(0, 1500);
+    await page.waitForTimeout(50);
+  }
+  await expect(alert).toContainText("More images could not be loaded.");
+  await page.getByRole("button", { name: "Retry" }).click();
+  await expect(alert).toHaveCount(0);
+  await page.evaluate(() => window.scrollTo(0, 0));
+  for (let turn = 0; turn < 100 && seen.size < 150; turn++) {
+    await look();
+    await page.mouse.wheel(0, 600);
+    await page.waitForTimeout(50);
+  }
+  expect([...seen.keys()].filter((title) => title.startsWith("image")).sort()).toEqual(titles);
+  await expect(alert).toHaveCount(0);
+});
+
+test("15: Shift selects exactly the range, both ways, also across what is not shown @wide", async ({ page }) => {
+  const titles = numbered(150);
+  await register(titles.slice(0, 75));
+  await register(titles.slice(75));
+  await reload(page);
+  // Newest first.
+  const order = (await listed()).map(({ title }) => title);
+  const [from, to] = [order[3] ?? "", order[90] ?? ""];
+  await select(page, from);
+  await expect(page.getByText("1 selected", { exact: true })).toBeVisible();
+  await scrollTo(page, to);
+  await expect(tile(page, from)).toHaveCount(0);
+  await tile(page, to).click({ modifiers: ["Shift"] });
+  await expect(page.getByText("88 selected", { exact: true })).toBeVisible();
+  // The other way, from the same start.
+  await scrollTo(page, order[0] ?? "");
+  await tile(page, order[0] ?? "").click({ modifiers: ["Shift"] });
+  await expect(page.getByText("4 selected", { exact: true })).toBeVisible();
+  for (const title of order.slice(0, 4)) await expect(tile(page, title)).toHaveAttribute("aria-pressed", "true");
+  await expect(tile(page, order[4] ?? "")).toHaveAttribute("aria-pressed", "false");
+  await page.getByRole("button", { name: "Select all" }).click();
+  await expect(page.getByText("150 selected", { exact: true })).toBeVisible();
+  await expectAccessible(page);
+});
+
+async function scrollTo(page: Page, title: string): Promise<void> {
+  await page.mouse.move(180, 500);
+  await expect(async () => {
+    if ((await tile(page, title).count()) > 0) return;
+    const isAbove = title.endsWith("149");
+    await page.mouse.wheel(0, isAbove ? -2000 : 500);
+    await expect(tile(page, title)).toHaveCount(1, { timeout: 200 });
+  }).toPass();
+}
+
+test("a deletion can be undone, and is sent when the time for that is over or the page is closed", async ({ page }) => {
+  await register(["a", "b", "c", "d"]);
+  await reload(page);
+  const sent: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/api/images/delete")) sent.push(request.postData() ?? "");
+  });
+  await select(page, "a", "b");
+  await expect(page.getByText("2 selected", { exact: true })).toBeVisible();
+  await page.getByRole("button", { name: "Delete" }).click();
+  await expect(page.getByText("2 images deleted.")).toBeVisible();
+  await expect(tile(page, "a")).toHaveCount(0);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await expect(tile(page, "a")).toBeVisible();
+  expect(await tiles(page).evaluateAll((all) => all.map((tile) => tile.getAttribute("aria-label")))).toEqual(
+    (await listed()).map(({ title }) => title),
+  );
+  expect(sent).toEqual([]);
+
+  await select(page, "a");
+  await page.getByRole("button", { name: "Delete" }).click();
+  await expect(page.getByText("1 image deleted.")).toBeVisible();
+  // Another one begins: the first can no longer be undone.
+  await select(page, "b");
+  await page.getByRole("button", { name: "Delete" }).click();
+  await expect.poll(async () => (await listed()).map(({ title }) => title).sort()).toEqual(["b", "c", "d"]);
+
+  await page.close({ runBeforeUnload: true });
+  await expect.poll(async () => (await listed()).map(({ title }) => title).sort()).toEqual(["c", "d"]);
+});
+
+test("a deletion that is waiting is sent before a logout @narrow", async ({ page }) => {
+  await register(["a", "b"]);
+  await reload(page);
+  await select(page, "a");
+  await page.getByRole("button", { name: "Delete" }).click();
+  await expect(page.getByText("1 image deleted.")).toBeVisible();
+  const answered = page.waitForResponse((response) => response.url().endsWith("/api/images/delete"));
+  const menu = page.getByRole("button", { name: "Menu" });
+  if (await menu.isVisible()) await menu.click();
+  await page.getByRole("button", { name: "Log out" }).click();
+  expect((await answered).status()).toBe(200);
+});
+
+test("an image is renamed and described in place; a change made meanwhile is not overwritten @narrow", async ({
+  page,
+  problems,
+}) => {
+  problems.allow(/Failed to load resource/);
+  await register(["harbour", "bridge"]);
+  await reload(page);
+  await select(page, "harbour");
+  await page.getByRole("button", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog", { name: "Edit image" });
+  await expectAccessible(page);
+  await dialog.getByLabel("Title").fill("bridge");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(dialog.getByRole("alert")).toContainText(/title/i);
+  const [image] = (await listed()).filter(({ title }) => title === "harbour");
+  await user.call(`/api/images/${image?.id}`, { method: "PATCH", body: { title: "harbour at noon" } });
+  await dialog.getByLabel("Title").fill("harbour at dawn");
+  await dialog.getByLabel("Description").fill("From the pier.");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(dialog.getByRole("alert")).toContainText("harbour at noon");
+  await expect(dialog.getByLabel("Title")).toHaveValue("harbour at dawn");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(dialog).toHaveCount(0);
+  await expect(tile(page, "harbour at dawn")).toBeVisible();
+  const now = (await listed()).find(({ id }) => id === image?.id);
+  expect([now?.title, now?.description]).toEqual(["harbour at dawn", "From the pier."]);
+});
+
+test("images are made private and public, filtered and found by their titles @wide", async ({ page }) => {
+  await register(["cat one", "cat two", "dog"]);
+  await reload(page);
+  await select(page, "cat one", "dog");
+  await page.getByRole("button", { name: "Make private" }).click();
+  await expect(page.getByText("Made private: 2")).toBeVisible();
+  await page.getByRole("button", { name: "Done" }).click();
+  await page.getByLabel("Visibility").selectOption("Private");
+  await expect(tiles(page)).toHaveCount(2);
+  await page.getByLabel("Search").fill("cat");
+  await expect(tiles(page)).toHaveCount(1);
+  await expect(page).toHaveURL(/visibility=private&search=cat/);
+  await expect(page.getByLabel("Search")).toBeFocused();
+  await page.getByLabel("Status").selectOption("Ready");
+  await expect(page.getByText("No images match.")).toBeVisible();
+  await page.getByLabel("Status").selectOption("All");
+  await reload(page);
+  await expect(page.getByLabel("Search")).toHaveValue("cat");
+  await expect(tiles(page)).toHaveCount(1);
+  await select(page, "cat one");
+  await page.getByRole("button", { name: "Make public" }).click();
+  await expect.poll(async () => (await listed()).filter(({ visibility }) => visibility === "private").length).toBe(1);
+});
+
+test("My images can be used by keyboard alone, and is accessible", async ({ page }) => {
+  await register(["a", "b", "c"]);
+  await reload(page);
+  await expectAccessible(page);
+  await tiles(page).first().focus();
+  await page.keyboard.press("Space");
+  await page.keyboard.press("Shift+ArrowRight");
+  await expect(page.getByText("2 selected", { exact: true })).toBeVisible();
+  await page.keyboard.press("Control+a");
+  await expect(page.getByText("3 selected", { exact: true })).toBeVisible();
+  await expectAccessible(page);
+  await page.getByRole("button", { name: "Delete" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Undo" }).focus();
+  await page.keyboard.press("Enter");
+  await expect(tiles(page)).toHaveCount(3);
+});

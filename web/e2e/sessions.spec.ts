@@ -1,0 +1,185 @@
+import type { BrowserContext, Page } from "@playwright/test";
+import { expect, navigate, openAs, test, tiles, User } from "./fixtures";
+
+const email = (page: Page) => page.getByLabel("Email", { exact: true });
+
+/** Opens the page Account of a user in some tabs of one browser. */
+async function openTabs(page: Page, user: User, count: number): Promise<Page[]> {
+  await openAs(page, user, "/account");
+  const tabs = [page];
+  while (tabs.length < count) tabs.push(await page.context().newPage());
+  await Promise.all(tabs.slice(1).map((tab) => tab.goto("/account")));
+  for (const tab of tabs) await expect(email(tab)).toHaveValue(user.email);
+  return tabs;
+}
+
+/** Sends the renewals of a session on only when so many have come, and notes how each is answered. */
+async function renewTogether(context: BrowserContext, count: number): Promise<number[]> {
+  const statuses: number[] = [];
+  let held: (() => void)[] = [];
+  await context.route("**/api/auth/refresh", async (route) => {
+    await new Promise<void>((send) => {
+      held.push(send);
+      if (held.length < count) return;
+      for (const each of held) each();
+      held = [];
+    });
+    await route.continue();
+  });
+  context.on("response", (response) => {
+    if (response.url().endsWith("/api/auth/refresh")) statuses.push(response.status());
+  });
+  return statuses;
+}
+
+async function logOut(page: Page): Promise<void> {
+  const menu = page.getByRole("button", { name: "Menu" });
+  if (await menu.isVisible()) await menu.click();
+  await page.getByRole("navigation").getByRole("button", { name: "Log out" }).click();
+}
+
+test("20: five tabs that refresh at once stay logged in @wide", async ({ page, context }) => {
+  const user = await User.create();
+  const tabs = await openTabs(page, user, 5);
+  const statuses = await renewTogether(context, tabs.length);
+
+  // The next request of each is answered as one with a token that has expired.
+  for (const tab of tabs) {
+    await tab.route(
+      "**/api/images?*",
+      (route) => route.fulfill({ status: 401, contentType: "application/json", body: '{"message":"Unauthorized"}' }),
+      { times: 1 },
+    );
+  }
+  await Promise.all(tabs.map((tab) => navigate(tab, "My images")));
+  for (const tab of tabs) await expect(tab.getByText("You have no images yet.")).toBeVisible();
+  expect(statuses).toEqual(tabs.map(() => 200));
+
+  // A page that is loaded anew has no token at all.
+  await Promise.all(tabs.map((tab) => tab.reload()));
+  for (const tab of tabs) await expect(tab.getByText("You have no images yet.")).toBeVisible();
+  expect(statuses).toEqual([...tabs, ...tabs].map(() => 200));
+});
+
+test("20: a logout in one tab reaches all within a second @narrow", async ({ page }) => {
+  const user = await User.create();
+  const tabs = await openTabs(page, user, 5);
+  // Times that tabs can be compared by.
+  await page.evaluate(() => {
+    addEventListener(
+      "click",
+      () => Object.assign(window, { clicked: performance.timeOrigin + performance.now() }),
+      true,
+    );
+  });
+  for (const tab of tabs) {
+    await tab.evaluate(() => {
+      new MutationObserver((_, observer) => {
+        if (document.querySelector("[autocomplete=username]")) return;
+        Object.assign(window, { gone: performance.timeOrigin + performance.now() });
+        observer.disconnect();
+      }).observe(document.body, { subtree: true, childList: true });
+    });
+  }
+  await logOut(page);
+  for (const tab of tabs) await expect(email(tab)).toHaveCount(0);
+  for (const tab of tabs.slice(1)) {
+    await expect(tab.getByRole("main").getByRole("link", { name: "Log in" })).toBeVisible();
+    await expect(tab.getByText(user.email)).toHaveCount(0);
+  }
+  const clicked = await page.evaluate(() => (window as unknown as { clicked: number }).clicked);
+  for (const tab of tabs) {
+    const gone = await tab.evaluate(() => (window as unknown as { gone: number }).gone);
+    expect(gone - clicked).toBeLessThan(1000);
+  }
+});
+
+test("20: after a logout Back shows nothing private @wide", async ({ page }) => {
+  const user = await User.create();
+  const image = await user.upload("picture-0.jpg", { title: "Diary", visibility: "private" });
+  await openAs(page, user);
+  await expect(tiles(page)).toHaveCount(1);
+  await page.goto(`/i/${image.id}`);
+  await expect(page.getByRole("img", { name: "Diary" })).toBeVisible();
+  await navigate(page, "Account");
+  await expect(email(page)).toHaveValue(user.email);
+  await logOut(page);
+  await expect(page).toHaveURL(/\/$/);
+
+  await page.goBack();
+  await expect(page.getByText("Log in to see this page.")).toBeVisible();
+  await expect(page.getByText(user.email)).toHaveCount(0);
+  await page.goBack();
+  await expect(page.getByRole("main").getByRole("alert")).toContainText("This image does not exist, or it is private.");
+  await expect(page.getByRole("img")).toHaveCount(0);
+  await page.goBack();
+  await expect(page.getByText("Log in to see this page.")).toBeVisible();
+  await expect(tiles(page)).toHaveCount(0);
+});
+
+test("20: after a logout Back shows nothing private that the browser kept @wide", async ({
+  playwright,
+  launchOptions,
+  baseURL,
+}) => {
+  const user = await User.create();
+  await user.upload("picture-0.jpg", { title: "Diary", visibility: "private" });
+  // Playwright turns the cache of whole pages off, as it loses sight of a page that comes back: so pages tell by a channel.
+  const ignoreDefaultArgs = ["--disable-back-forward-cache"];
+  const browser = await playwright.chromium.launch({ ...launchOptions, ignoreDefaultArgs });
+  const context = await browser.newContext({ baseURL });
+  await context.addInitScript(() => {
+    addEventListener("pageshow", ({ persisted }) => {
+      const tell = () => {
+        const text = document.body.innerText;
+        if (!/Log in|You have|Search/.test(text)) return setTimeout(tell, 50);
+        const channel = new BroadcastChannel("e2e");
+        channel.postMessage({ persisted, text, tiles: document.querySelectorAll("[data-id]").length });
+        channel.close();
+      };
+      if (location.pathname === "/images") setTimeout(tell, 300);
+    });
+  });
+  const observer = await context.newPage();
+  await openAs(observer, user, "/account");
+  await observer.evaluate(() => {
+    const shown: unknown[] = [];
+    Object.assign(window, { shown });
+    new BroadcastChannel("e2e").onmessage = ({ data }) => shown.push(data);
+  });
+  const shown = () =>
+    observer.evaluate(
+      () => (window as unknown as { shown: { persisted: boolean; tiles: number; text: string }[] }).shown,
+    );
+
+  const leaveAndComeBack = async (meanwhile: () => Promise<void>) => {
+    const page = await context.newPage();
+    await page.goto("/images");
+    await expect(tiles(page)).toHaveCount(1);
+    await page.goto("/robots.txt");
+    const before = (await shown()).length;
+    await meanwhile();
+    await page.evaluate(() => history.back()).catch(() => undefined);
+    await expect.poll(async () => (await shown()).length).toBeGreaterThan(before);
+    return (await shown()).at(-1);
+  };
+  // While the user is logged in, the page comes back as it was.
+  expect(await leaveAndComeBack(() => Promise.resolve())).toMatchObject({ persisted: true, tiles: 1 });
+  const after = await leaveAndComeBack(() => logOut(observer));
+  expect(after).toMatchObject({ tiles: 0 });
+  expect(after?.text).toContain("Log in to see this page.");
+  await browser.close();
+});
+
+test("20: a page that comes back and has missed the logout drops what is private @narrow", async ({ page }) => {
+  const user = await User.create();
+  await openAs(page, user, "/account");
+  await expect(email(page)).toHaveValue(user.email);
+  await page.evaluate(() => {
+    // As other tabs leave it, of which a page in the cache hears nothing.
+    localStorage.removeItem("tintype.user");
+    dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+  });
+  await expect(page.getByText("Log in to see this page.")).toBeVisible();
+  await expect(page.getByText(user.email)).toHaveCount(0);
+});

@@ -1,0 +1,44 @@
+import { expect, navigate, openAs, test, User } from "./fixtures";
+import { photos } from "./photos";
+import { choose, heading, holdPuts, row } from "./uploads";
+
+test("22: a page whose chunk is missing after a deployment reloads once @narrow", async ({ page, problems }) => {
+  problems.allow(/Failed to fetch dynamically imported module/);
+  await page.goto("/");
+  await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeVisible();
+  let loads = 0;
+  page.on("domcontentloaded", () => loads++);
+  await page.route("**/assets/Signup-*.js", (route) => route.fulfill({ status: 404, body: "" }));
+  await navigate(page, "Sign up");
+  // The new page misses it, too: it does not reload again, but says so.
+  const reload = page.getByRole("status").getByRole("button", { name: "Reload" });
+  await expect(reload).toBeVisible();
+  expect(loads).toBe(1);
+  await page.unroute("**/assets/Signup-*.js");
+  await reload.click();
+  await expect(page.getByRole("heading", { level: 1, name: "Sign up" })).toBeVisible();
+  await expect(reload).toHaveCount(0);
+});
+
+test("22: a missing chunk does not reload the page during an upload @wide", async ({ page, problems }) => {
+  problems.allow(/Failed to fetch dynamically imported module/);
+  const user = await User.create();
+  await openAs(page, user);
+  const release = await holdPuts(page);
+  await choose(page, await photos(1));
+  await expect(row(page, "photo-0.jpg")).toContainText("Uploading");
+  let loads = 0;
+  page.on("domcontentloaded", () => loads++);
+  await page.route("**/assets/Links-*.js", (route) => route.fulfill({ status: 404, body: "" }));
+  await navigate(page, "Links");
+  const reload = page.getByRole("status").getByRole("button", { name: "Reload" });
+  await expect(reload).toBeVisible();
+  await expect(row(page, "photo-0.jpg")).toContainText("Uploading");
+  release();
+  await expect(heading(page)).toHaveText("Upload complete");
+  expect(loads).toBe(0);
+  await page.unroute("**/assets/Links-*.js");
+  await reload.click();
+  await expect(page.getByRole("main")).toContainText("has no expiring links");
+  expect(loads).toBe(1);
+});

@@ -1,0 +1,344 @@
+import type { Page, Request } from "@playwright/test";
+import { expect, expectAccessible, logIn, openAs, PASSWORD, subjectOf, test, User } from "./fixtures";
+import { folderOf, photo, photos } from "./photos";
+import { choose, heading, holdPuts, panel, row } from "./uploads";
+
+/** Each PUT to the bucket so far, and how many were under way at once. */
+function watchPuts(page: Page) {
+  const seen = { all: [] as Request[], now: 0, most: 0 };
+  page.on("request", (request) => {
+    if (request.method() !== "PUT") return;
+    seen.all.push(request);
+    seen.most = Math.max(seen.most, ++seen.now);
+  });
+  const ended = (request: Request) => {
+    if (request.method() === "PUT") seen.now -= 1;
+  };
+  page.on("requestfinished", ended);
+  page.on("requestfailed", ended);
+  return seen;
+}
+
+let user: User;
+test.beforeEach(async ({ page }) => {
+  user = await User.create();
+  await openAs(page, user);
+  await expect(page.getByRole("button", { name: "Upload", exact: true })).toBeVisible();
+});
+
+test("1: 20,000 files are not read before their turn, and the page never stands still @wide", async ({ page }) => {
+  // No file's turn comes before the plan's limits are known.
+  await page.route("**/api/plans", () => undefined);
+  await page.evaluate(() => {
+    const state = { read: 0, longest: 0 };
+    Object.assign(window, { state });
+    const post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (...message: unknown[]) {
+      state.read += 1;
+      post.apply(this, message as Parameters<typeof post>);
+    };
+    const files = new DataTransfer();
+    for (let number = 0; number < 20_000; number++) files.items.add(new File(["x"], `${number}.jpg`));
+    const input = document.querySelector<HTMLInputElement>("input[type=file]:not([webkitdirectory])");
+    if (!input) throw new Error("There is no input.");
+    input.files = files.files;
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) state.longest = Math.max(state.longest, duration);
+    }).observe({ type: "longtask" });
+    setTimeout(() => input.dispatchEvent(new Event("change", { bubbles: true })), 200);
+  });
+  await expect(heading(page)).toHaveText("Uploading: 0 of 20,000 files finished");
+  await panel(page)
+    .getByRole("group", { name: "Files" })
+    .evaluate((list) => list.scrollTo(0, 500_000));
+  await expect(row(page, "7353.jpg")).toBeVisible();
+  expect(await panel(page).getByRole("listitem").count()).toBeLessThanOrEqual(60);
+  const state = await page.evaluate(() => (window as unknown as { state: { read: number; longest: number } }).state);
+  expect(state.read).toBe(0);
+  expect(state.longest).toBeLessThanOrEqual(200);
+  await panel(page).getByRole("button", { name: "Cancel all" }).click();
+  await expect(heading(page)).toHaveText("Upload cancelled");
+});
+
+test("2: a dropped folder of 250 files comes whole @wide", async ({ page }) => {
+  const { buffer } = await photo("same");
+  const files: Record<string, Buffer> = { ".DS_Store": Buffer.from("x"), "Thumbs.db": Buffer.from("x") };
+  for (let number = 0; number < 250; number++) files[`${number % 3 ? `day-${number % 7}/` : ""}${number}.jpg`] = buffer;
+  const folder = await folderOf(files);
+  const devtools = await page.context().newCDPSession(page);
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    const data = { items: [], files: [folder], dragOperationsMask: 1 };
+    await devtools.send("Input.dispatchDragEvent", { type, x: 100, y: 300, data });
+  }
+  // One photograph in 250 files is uploaded once.
+  await expect(panel(page)).toContainText("1 done · 249 already there · 2 other files skipped", { timeout: 30_000 });
+  const { results } = await user.call<{ results: { title: string }[] }>("/api/images");
+  expect(results.length).toBe(1);
+  expect(results[0]?.title).toMatch(/^(day-\d\/)?\d+\.jpg$/);
+});
+
+test("3: an upload URL that expires before its turn is renewed @narrow", async ({ page }) => {
+  await page.route("**/api/images/batch", async (route) => {
+    const response = await route.fetch();
+    const answer = (await response.json()) as { results: { upload: { expires_at: string } }[] };
+    for (const { upload } of answer.results) upload.expires_at = new Date(Date.now() - 1000).toISOString();
+    await route.fulfill({ response, json: answer });
+  });
+  const renewed: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/upload")) renewed.push(request.url());
+  });
+  await choose(page, await photos(3));
+  await expect(heading(page)).toHaveText("Upload complete");
+  expect(new Set(renewed).size).toBe(3);
+});
+
+test("3: a URL that the bucket refuses as expired is renewed @wide", async ({ page }) => {
+  let refused = 0;
+  await page.route("**/*", (route) => {
+    if (route.request().method() !== "PUT" || refused++ > 0) return route.fallback();
+    const headers = { "access-control-allow-origin": "*" };
+    return route.fulfill({ status: 403, headers, body: "<Error><Code>AccessDenied</Code></Error>" });
+  });
+  await choose(page, await photos(1));
+  await expect(heading(page)).toHaveText("Upload complete");
+  expect(refused).toBe(2);
+});
+
+test("4: closing the page warns while files are uploaded; after a reload what is finished is passed over @wide", async ({
+  page,
+}) => {
+  const release = await holdPuts(page);
+  const files = await photos(3);
+  const folder = await folderOf(Object.fromEntries(files.map(({ name, buffer }) => [name, buffer])));
+  const paths = files.map(({ name }) => `${folder}/${name}`);
+  await page.getByRole("heading", { name: "My images" }).click();
+  await choose(page, paths);
+  await expect(row(page, "photo-0.jpg")).toContainText("Uploading");
+  const warned = page.waitForEvent("dialog");
+  await page.close({ runBeforeUnload: true });
+  const dialog = await warned;
+  expect(dialog.type()).toBe("beforeunload");
+  await dialog.dismiss();
+  release();
+  await expect(heading(page)).toHaveText("Upload complete");
+
+  // Now nothing warns.
+  await page.reload();
+  const puts = watchPuts(page);
+  await choose(page, [...paths, `${await folderOf({ "renamed.jpg": files[0]?.buffer ?? Buffer.of() })}/renamed.jpg`]);
+  await expect(heading(page)).toHaveText("Nothing to upload: all images are already there");
+  await expect(panel(page)).toContainText("4 already there");
+  expect(puts.all.length).toBe(0);
+});
+
+test("5: the counts add up, and nothing says complete while something failed", async ({ page }) => {
+  const said: string[] = [];
+  await page.exposeFunction("say", (text: string) => said.push(text));
+  await page.evaluate(() => {
+    new MutationObserver(() => {
+      const text = document.querySelector("section[aria-label=Uploads] h2")?.textContent;
+      if (text) void (window as unknown as { say: (text: string) => Promise<void> }).say(text);
+    }).observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
+  const broken = {
+    ...(await photo("broken.jpg")),
+    buffer: Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.alloc(99)]),
+  };
+  const good = await photo("good.jpg");
+  await choose(page, [broken, good, { ...good, name: "copy.jpg" }, { ...good, name: ".hidden.jpg" }]);
+  await expect(heading(page)).toHaveText("Upload finished, 1 failed");
+  await expect(panel(page)).toContainText("1 done · 1 failed · 1 already there · 1 other files skipped");
+  await expect(panel(page).getByRole("alert")).toHaveText("Some files could not be uploaded.");
+  await expect(row(page, "broken.jpg")).toContainText("The file ends before the image does.");
+  expect(said.filter((text) => /complete/i.test(text))).toEqual([]);
+  await expectAccessible(page);
+  await page.getByRole("button", { name: "Retry failed" }).click();
+  await expect(heading(page)).toHaveText("Upload finished, 1 failed");
+});
+
+test("5: the progress of one slow upload moves in steps @narrow", async ({ page }) => {
+  const devtools = await page.context().newCDPSession(page);
+  const [file] = await photos(1, 1_500_000);
+  await devtools.send("Network.enable");
+  const speed = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 600_000 };
+  await devtools.send("Network.emulateNetworkConditions", speed);
+  await page.evaluate(() => {
+    const steps = new Set<number>();
+    Object.assign(window, { steps });
+    setInterval(() => {
+      const bar = document.querySelector<HTMLProgressElement>("section[aria-label=Uploads] li progress");
+      if (bar && bar.value > 0 && bar.value < bar.max) steps.add(bar.value);
+    }, 20);
+  });
+  if (file) await choose(page, [file]);
+  await expect(heading(page)).toHaveText("Upload complete");
+  const steps = await page.evaluate(() => [...(window as unknown as { steps: Set<number> }).steps]);
+  expect(steps.length).toBeGreaterThanOrEqual(3);
+});
+
+test("6: content that is there is shown with a link; a taken title offers another one @narrow", async ({ page }) => {
+  const first = await photo("harbour.jpg");
+  await choose(page, [first]);
+  await expect(heading(page)).toHaveText("Upload complete");
+  const { results } = await user.call<{ results: { id: string }[] }>("/api/images");
+  await panel(page).getByRole("button", { name: "Close" }).click();
+
+  await choose(page, [{ ...first, name: "copy.jpg" }, await photo("harbour.jpg")]);
+  await expect(heading(page)).toHaveText("Upload finished, 1 failed");
+  await expect(row(page, "copy.jpg")).toContainText("Already there");
+  await expect(row(page, "copy.jpg").getByRole("link")).toHaveAttribute("href", `/i/${results[0]?.id}`);
+  await expect(row(page, "harbour.jpg")).toContainText("You have another image with this title.");
+  await row(page, "harbour.jpg").getByRole("button", { name: "Rename" }).click();
+  const dialog = page.getByRole("dialog", { name: "Choose another title" });
+  await expect(dialog.getByLabel("Title")).toHaveValue("harbour (2).jpg");
+  await expectAccessible(page);
+  await dialog.getByRole("button", { name: "Upload" }).click();
+  await expect(row(page, "harbour (2).jpg")).toContainText("Ready");
+});
+
+test("7: logging out ends the queue, and no request carries another user's token @narrow", async ({ page }) => {
+  const second = await User.create();
+  const release = await holdPuts(page);
+  await choose(page, await photos(30));
+  await expect(row(page, "photo-0.jpg")).toContainText("Uploading");
+  if (!(await page.getByRole("button", { name: "Log out" }).isVisible())) {
+    await page.getByRole("button", { name: "Menu" }).click();
+  }
+  await page.getByRole("button", { name: "Log out" }).click();
+  await expect(panel(page)).toHaveCount(0);
+  release();
+  const subjects = new Set<string>();
+  const registrations: string[] = [];
+  const puts = watchPuts(page);
+  page.on("request", (request) => {
+    const token = request.headers()["authorization"];
+    if (token) subjects.add(subjectOf(token));
+    if (/batch|\/upload$/.test(request.url())) registrations.push(request.url());
+  });
+  await logIn(page, second);
+  await choose(page, await photos(1));
+  await expect(heading(page)).toHaveText("Upload complete");
+  // The second user's file alone.
+  expect([...subjects]).toEqual([subjectOf(second.token)]);
+  expect(registrations.length).toBe(1);
+  expect(puts.all.length).toBe(1);
+  expect((await second.call<{ results: unknown[] }>("/api/images")).results.length).toBe(1);
+  const { results } = await user.call<{ results: { status: string }[] }>("/api/images").catch(() => ({ results: [] }));
+  expect(results.filter(({ status }) => status !== "pending")).toEqual([]);
+});
+
+test("8: an expired session is refreshed once; if it cannot be, the queue waits for the login @wide", async ({
+  page,
+}) => {
+  let refreshed = 0;
+  page.on("request", (request) => {
+    if (request.url().endsWith("/api/auth/refresh")) refreshed += 1;
+  });
+  const refuse = { times: 1 };
+  const unauthorized = { status: 401, contentType: "application/json", body: '{"message":"Unauthorized"}' };
+  await page.route("**/api/images/batch", (route) =>
+    refuse.times-- > 0 ? route.fulfill(unauthorized) : route.fallback(),
+  );
+  await choose(page, await photos(2));
+  await expect(heading(page)).toHaveText("Upload complete");
+  expect(refreshed).toBe(1);
+  await panel(page).getByRole("button", { name: "Close" }).click();
+
+  refuse.times = 1;
+  await page.route("**/api/auth/refresh", (route) => route.fulfill(unauthorized), { times: 1 });
+  await choose(page, [await photo("later.jpg")]);
+  await expect(panel(page)).toContainText("Log in again to continue the upload.");
+  await page.getByRole("main").getByRole("link", { name: "Log in" }).click();
+  await page.getByLabel("Email", { exact: true }).fill(user.email);
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("main").getByRole("button", { name: "Log in" }).click();
+  await expect(heading(page)).toHaveText("Upload complete");
+  expect((await user.call<{ results: unknown[] }>("/api/images")).results.length).toBe(3);
+});
+
+test("9: type, size and plan are told before hashing @narrow", async ({ page }) => {
+  let hashed = 0;
+  page.on("worker", () => (hashed += 1));
+  await page.route("**/api/plans", async (route) => {
+    const response = await route.fetch();
+    const answer = (await response.json()) as { results: { max_image_bytes: number }[] };
+    for (const plan of answer.results) plan.max_image_bytes = 1000;
+    await route.fulfill({ response, json: answer });
+  });
+  const big = await photo("big.jpg");
+  await choose(page, [
+    { ...big, name: "IMG_0001.HEIC" },
+    { ...big, name: "film.mov" },
+    { ...big, name: "photo.NEF" },
+    { ...big, name: "scan.tiff" },
+    { ...big, name: "empty.jpg", buffer: Buffer.of() },
+    big,
+  ]);
+  await expect(heading(page)).toHaveText("Upload finished, 6 failed");
+  await expect(row(page, "IMG_0001.HEIC")).toContainText("Export them as JPEG");
+  await expect(row(page, "film.mov")).toContainText("Videos are not supported");
+  await expect(row(page, "empty.jpg")).toContainText("empty");
+  await panel(page)
+    .getByRole("group", { name: "Files" })
+    .evaluate((list) => list.scrollTo(0, 10_000));
+  await expect(row(page, "big.jpg")).toContainText("larger than the 1 kB that your plan allows");
+  expect(hashed).toBe(0);
+});
+
+test("9: 429 and 503 wait as told, offline waits and goes on, and nothing is lost @wide", async ({
+  page,
+  problems,
+}) => {
+  problems.allow(/./);
+  const sent: number[] = [];
+  let refusals = 0;
+  await page.route("**/api/images/batch", (route) => {
+    sent.push(Date.now());
+    if (refusals++ > 1) return route.fallback();
+    const status = refusals === 1 ? 429 : 503;
+    return route.fulfill({ status, headers: { "retry-after": "1" }, contentType: "application/json", body: "{}" });
+  });
+  await choose(page, await photos(2));
+  await expect(panel(page)).toContainText("The service is busy");
+  await expect(heading(page)).toHaveText("Upload complete");
+  for (const [index, time] of sent.slice(1, 3).entries()) expect(time - (sent[index] ?? 0)).toBeGreaterThanOrEqual(950);
+  await panel(page).getByRole("button", { name: "Close" }).click();
+
+  await page.context().setOffline(true);
+  await choose(page, [await photo("a.jpg"), await photo("b.jpg"), await photo("c.jpg")]);
+  await expect(panel(page)).toContainText("You are offline");
+  await page.context().setOffline(false);
+  await expect(heading(page)).toHaveText("Upload complete");
+  await expect(panel(page)).toContainText("3 done");
+});
+
+test("10: four files are sent at a time, and hashed in a worker @narrow", async ({ page }) => {
+  const puts = watchPuts(page);
+  const workers: string[] = [];
+  page.on("worker", (worker) => workers.push(worker.url()));
+  const release = await holdPuts(page);
+  await choose(page, await photos(12));
+  await expect.poll(() => puts.now).toBe(4);
+  await expect(panel(page)).toContainText("12 to go");
+  release();
+  await expect(heading(page)).toHaveText("Upload complete");
+  expect(puts.most).toBe(4);
+  expect(puts.all.map((request) => request.resourceType())).toEqual(Array(12).fill("xhr"));
+  expect(workers.filter((url) => url.includes("hash.worker")).length).toBe(1);
+  // The new images are in the list without a reload.
+  await expect(page.getByRole("link", { name: "photo-11.jpg", exact: true })).toBeVisible();
+});
+
+test("1: a file that is uploaded can be cancelled, alone and with all others @narrow", async ({ page }) => {
+  await holdPuts(page);
+  await choose(page, await photos(6));
+  await expect(row(page, "photo-0.jpg")).toContainText("Uploading");
+  await row(page, "photo-0.jpg").getByRole("button", { name: "Cancel" }).click();
+  await expect(row(page, "photo-0.jpg")).toContainText("Cancelled");
+  await expect(panel(page)).toContainText("1 cancelled · 5 to go");
+  await panel(page).getByRole("button", { name: "Cancel all" }).click();
+  await expect(heading(page)).toHaveText("Upload cancelled");
+  // Nothing is left behind that would keep the titles.
+  await expect.poll(async () => (await user.call<{ results: unknown[] }>("/api/images")).results.length).toBe(0);
+});

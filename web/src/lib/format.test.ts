@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { formatBytes, formatTime } from "./format";
+
+test.each([
+  [0, "0 B"],
+  [999, "999 B"],
+  [1000, "1 kB"],
+  [8_388_608, "8.39 MB"],
+  [52_428_800, "52.4 MB"],
+  [999_600, "1 MB"],
+  [123_456_789, "123 MB"],
+])("%d bytes are %s", (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text);
+});
+
+test.each([
+  ["America/Los_Angeles", "1 Jan 2030, 19:04:05 GMT-8"],
+  ["Pacific/Tongatapu", "2 Jan 2030, 16:04:05 GMT+13"],
+])("17: times in %s name their zone", (zone, text) => {
+  expect(formatTime("2030-01-02T03:04:05Z", zone)).toBe(text);
+});

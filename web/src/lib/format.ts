@@ -1,0 +1,47 @@
+import { words } from "./words";
+
+const MINUTE: Intl.DateTimeFormatOptions = {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  timeZoneName: "short",
+};
+// Making a formatter takes longer than using it.
+const number = new Intl.NumberFormat(words.date.locale);
+const rounded = [0, 1, 2].map((digits) => new Intl.NumberFormat(words.date.locale, { maximumFractionDigits: digits }));
+const date = new Intl.DateTimeFormat(words.date.locale, { dateStyle: "medium" });
+
+/** A time in the reader's zone, with the zone named: "2 Jan 2030, 03:04:05 GMT+1". */
+export function formatTime(time: string | Date, timeZone?: string): string {
+  return new Intl.DateTimeFormat(words.date.locale, { ...MINUTE, second: "2-digit", timeZone }).format(new Date(time));
+}
+
+/** The same without seconds. */
+export function formatMinute(time: string | Date): string {
+  return new Intl.DateTimeFormat(words.date.locale, MINUTE).format(new Date(time));
+}
+
+export function formatDate(time: string | Date): string {
+  return date.format(new Date(time));
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
+
+/** A size in decimal units, with three significant digits at most: "8.39 MB". */
+export function formatBytes(bytes: number): string {
+  let power = 0;
+  let value = bytes;
+  // 999.5 would be shown as 1000.
+  while (value >= 999.5 && power < UNITS.length - 1) {
+    value /= 1000;
+    power++;
+  }
+  const digits = power === 0 ? 0 : value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${rounded[digits]?.format(value)} ${UNITS[power]}`;
+}
+
+export function formatNumber(value: number): string {
+  return number.format(value);
+}
