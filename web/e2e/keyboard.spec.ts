@@ -124,3 +124,26 @@ test("14: the whole journey needs the keyboard alone, and the focus is visible @
   await expect(page).toHaveURL(/\/jobs\//);
   await expect(main(page)).toContainText("images so far");
 });
+
+test("14: a page that loads late leaves the focus, and an open menu, to the user @narrow", async ({ page }) => {
+  await page.goto("/");
+  await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeVisible();
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/assets/Signup-*.js", async (route) => {
+    await released;
+    await route.continue();
+  });
+  const menu = page.getByRole("button", { name: "Menu" });
+  const links = page.getByRole("navigation");
+  await menu.click();
+  await links.getByRole("link", { name: "Sign up" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Sign up" })).toBeVisible();
+  await menu.click();
+  await expect(links.getByRole("link", { name: "Explore" })).toBeVisible();
+  release();
+  await expect(field(main(page), "Name")).toBeVisible();
+  await expect(menu).toBeFocused();
+  await links.getByRole("link", { name: "Explore" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeFocused();
+});

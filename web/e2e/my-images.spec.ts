@@ -190,6 +190,26 @@ test("an image is renamed and described in place; a change made meanwhile is not
   expect([now?.title, now?.description]).toEqual(["harbour at dawn", "From the pier."]);
 });
 
+test("what is typed before the image's present values arrive stays @narrow", async ({ page }) => {
+  await register(["harbour"]);
+  await reload(page);
+  await select(page, "harbour");
+  const [image] = await listed();
+  await user.call(`/api/images/${image?.id}`, { method: "PATCH", body: { description: "By Ann." } });
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route(`**/api/images/${image?.id}`, async (route) => {
+    await released;
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog", { name: "Edit image" });
+  await dialog.getByLabel("Title").fill("harbour at dawn");
+  release();
+  await expect(dialog.getByLabel("Description")).toHaveValue("By Ann.");
+  await expect(dialog.getByLabel("Title")).toHaveValue("harbour at dawn");
+});
+
 test("images are made private and public, filtered and found by their titles @wide", async ({ page }) => {
   await register(["cat one", "cat two", "dog"]);
   await reload(page);
