@@ -9,7 +9,7 @@ import { longFeed } from "../e2e/feeds";
 import { photo } from "../e2e/photos";
 import { heading } from "../e2e/uploads";
 import { median, megabytes, report } from "./report";
-import { heapSize, interactions, largestContentfulPaint, slowDown, traced } from "./trace";
+import { heapSize, interactions, largestContentfulPaint, slowDown, traced } from "../e2e/trace";
 
 const SLOWER = 4;
 const LOADS = 5;

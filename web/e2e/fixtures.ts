@@ -1,5 +1,5 @@
 import AxeBuilder from "@axe-core/playwright";
-import { test as base, expect, type Page } from "@playwright/test";
+import { test as base, expect, type Locator, type Page } from "@playwright/test";
 import { API, BUCKETS, PASSWORD, subjectOf, User } from "./stack";
 
 export { expect } from "@playwright/test";
@@ -12,7 +12,7 @@ interface Problems {
 }
 
 interface Fixtures {
-  /** What no page may do: violate the Content-Security-Policy, log errors, load from elsewhere. Checked at the end. */
+  /** Violations of the Content-Security-Policy, errors in the console and requests to other origins. None may occur: checked at the end. */
   problems: Problems;
 }
 
@@ -74,7 +74,7 @@ export async function openAs(page: Page, user: User, path = "/images"): Promise<
   const answer = await page.request.post("/api/auth/login", { data });
   expect(answer.status()).toBe(200);
   const { access_token: token } = (await answer.json()) as { access_token: string };
-  // What the page keeps for itself of a login: see session.svelte.ts.
+  // The page's own mark of a login: see session.svelte.ts.
   await page.goto("/robots.txt");
   await page.evaluate((subject) => localStorage.setItem("tintype.user", subject), subjectOf(token));
   await page.goto(path);
@@ -104,4 +104,22 @@ export async function expectAccessible(page: Page): Promise<void> {
 /** Each tile in the view, by its name. */
 export function tiles(page: Page) {
   return page.getByRole("list", { name: /Explore|My images/ }).locator("[data-id]");
+}
+
+/** Waits until the page has been drawn. */
+export async function drawn(page: Page): Promise<void> {
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+}
+
+/** Scrolls down until the tile of an image is there. */
+export async function findTile(page: Page, title: string): Promise<Locator> {
+  const tile = tiles(page).and(page.getByRole("link", { name: title, exact: true }));
+  await expect(async () => {
+    if ((await tile.count()) > 0) return;
+    await page.evaluate(() => window.scrollBy(0, innerHeight));
+    await drawn(page);
+    expect(await tile.count()).toBe(1);
+  }).toPass({ intervals: [0] });
+  await tile.scrollIntoViewIfNeeded();
+  return tile;
 }

@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { expect, expectAccessible, openAs, test, tiles, User } from "./fixtures";
+import { drawn, expect, expectAccessible, openAs, test, tiles, User } from "./fixtures";
 
 interface Listed {
   id: string;
@@ -53,33 +53,26 @@ test("13: images that arrive while one pages appear once, and the end is no erro
   await page.route(/\/api\/images\?.*cursor=/, (route) => (failing.pages-- > 0 ? route.abort() : route.fallback()));
   await reload(page);
   await register(numbered(5, "late"));
-  const seen = new Map<string, number>();
-  const look = async () => {
-    for (const title of await tiles(page).evaluateAll((all) =>
-      all.map((tile) => tile.getAttribute("aria-label") ?? ""),
-    )) {
-      seen.set(title, (seen.get(title) ?? 0) + 1);
-    }
-    expect(await tiles(page).count()).toBe(
-      new Set(await tiles(page).evaluateAll((all) => all.map((tile) => tile.getAttribute("data-id")))).size,
-    );
-  };
-  await page.mouse.move(180, 500);
   const alert = page.getByRole("main").getByRole("alert");
-  for (let turn = 0; turn < 100 && !(await alert.isVisible()); turn++) {
-    await page.mouse.wheel(0, 1500);
-    await page.waitForTimeout(50);
-  }
-  await expect(alert).toContainText("More images could not be loaded.");
+  await expect(async () => {
+    await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
+    await expect(alert).toContainText("More images could not be loaded.", { timeout: 100 });
+  }).toPass({ intervals: [0] });
   await page.getByRole("button", { name: "Retry" }).click();
   await expect(alert).toHaveCount(0);
   await page.evaluate(() => window.scrollTo(0, 0));
-  for (let turn = 0; turn < 100 && seen.size < 150; turn++) {
-    await look();
-    await page.mouse.wheel(0, 600);
-    await page.waitForTimeout(50);
-  }
-  expect([...seen.keys()].filter((title) => title.startsWith("image")).sort()).toEqual(titles);
+  await drawn(page);
+  const seen = new Set<string>();
+  const twice: string[] = [];
+  await expect(async () => {
+    const now = await tiles(page).evaluateAll((all) => all.map((tile) => tile.getAttribute("aria-label") ?? ""));
+    twice.push(...now.filter((title, at) => now.indexOf(title) !== at));
+    for (const title of now) seen.add(title);
+    await page.evaluate(() => window.scrollBy(0, innerHeight));
+    await drawn(page);
+    expect(titles.filter((title) => !seen.has(title))).toEqual([]);
+  }).toPass({ intervals: [0] });
+  expect(twice).toEqual([]);
   await expect(alert).toHaveCount(0);
 });
 
@@ -93,12 +86,12 @@ test("15: Shift selects exactly the range, both ways, also across what is not sh
   const [from, to] = [order[3] ?? "", order[90] ?? ""];
   await select(page, from);
   await expect(page.getByText("1 selected", { exact: true })).toBeVisible();
-  await scrollTo(page, to);
+  await scrollTo(page, to, 1);
   await expect(tile(page, from)).toHaveCount(0);
   await tile(page, to).click({ modifiers: ["Shift"] });
   await expect(page.getByText("88 selected", { exact: true })).toBeVisible();
   // The other way, from the same start.
-  await scrollTo(page, order[0] ?? "");
+  await scrollTo(page, order[0] ?? "", -1);
   await tile(page, order[0] ?? "").click({ modifiers: ["Shift"] });
   await expect(page.getByText("4 selected", { exact: true })).toBeVisible();
   for (const title of order.slice(0, 4)) await expect(tile(page, title)).toHaveAttribute("aria-pressed", "true");
@@ -108,45 +101,58 @@ test("15: Shift selects exactly the range, both ways, also across what is not sh
   await expectAccessible(page);
 });
 
-async function scrollTo(page: Page, title: string): Promise<void> {
-  await page.mouse.move(180, 500);
+/** Scrolls down (1) or up (-1) until the tile of an image is there. */
+async function scrollTo(page: Page, title: string, direction: 1 | -1): Promise<void> {
   await expect(async () => {
     if ((await tile(page, title).count()) > 0) return;
-    const isAbove = title.endsWith("149");
-    await page.mouse.wheel(0, isAbove ? -2000 : 500);
-    await expect(tile(page, title)).toHaveCount(1, { timeout: 200 });
-  }).toPass();
+    await page.evaluate((direction) => window.scrollBy(0, direction * innerHeight), direction);
+    await drawn(page);
+    expect(await tile(page, title).count()).toBe(1);
+  }).toPass({ intervals: [0] });
 }
 
 test("a deletion can be undone, and is sent when the time for that is over or the page is closed", async ({ page }) => {
+  await page.clock.install();
   await register(["a", "b", "c", "d"]);
   await reload(page);
+  const titles = async () => (await listed()).map(({ title }) => title).sort();
   const sent: string[] = [];
   page.on("request", (request) => {
     if (request.url().endsWith("/api/images/delete")) sent.push(request.postData() ?? "");
   });
   await select(page, "a", "b");
   await expect(page.getByText("2 selected", { exact: true })).toBeVisible();
+  // The time to undo it stands still, but for what is told here.
+  await page.clock.pauseAt(Date.now() + 60_000);
   await page.getByRole("button", { name: "Delete" }).click();
   await expect(page.getByText("2 images deleted.")).toBeVisible();
   await expect(tile(page, "a")).toHaveCount(0);
+  await page.clock.runFor(9900);
   await page.getByRole("button", { name: "Undo" }).click();
   await expect(tile(page, "a")).toBeVisible();
   expect(await tiles(page).evaluateAll((all) => all.map((tile) => tile.getAttribute("aria-label")))).toEqual(
     (await listed()).map(({ title }) => title),
   );
   expect(sent).toEqual([]);
+  await page.clock.resume();
 
   await select(page, "a");
   await page.getByRole("button", { name: "Delete" }).click();
   await expect(page.getByText("1 image deleted.")).toBeVisible();
-  // Another one begins: the first can no longer be undone.
+  await page.clock.fastForward(10_000);
+  await expect.poll(titles).toEqual(["b", "c", "d"]);
+  await expect(page.getByRole("button", { name: "Undo" })).toHaveCount(0);
+
   await select(page, "b");
   await page.getByRole("button", { name: "Delete" }).click();
-  await expect.poll(async () => (await listed()).map(({ title }) => title).sort()).toEqual(["b", "c", "d"]);
+  await expect(page.getByText("1 image deleted.")).toBeVisible();
+  // Another one begins: the first can no longer be undone.
+  await select(page, "c");
+  await page.getByRole("button", { name: "Delete" }).click();
+  await expect.poll(titles).toEqual(["c", "d"]);
 
   await page.close({ runBeforeUnload: true });
-  await expect.poll(async () => (await listed()).map(({ title }) => title).sort()).toEqual(["c", "d"]);
+  await expect.poll(titles).toEqual(["d"]);
 });
 
 test("a deletion that is waiting is sent before a logout @narrow", async ({ page }) => {

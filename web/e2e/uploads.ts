@@ -20,3 +20,57 @@ export async function holdPuts(page: Page): Promise<() => void> {
   });
   return release;
 }
+
+interface Puts {
+  started: number;
+  /** Of the bucket's answers that have not come. */
+  now: number;
+  most: number;
+}
+
+function countPuts(): void {
+  const puts: Puts = { started: 0, now: 0, most: 0 };
+  Object.assign(window, { puts });
+  // The class that this page itself uses.
+  class Counted extends XMLHttpRequest {
+    #isPut = false;
+    override open(method: string, url: string | URL): void {
+      this.#isPut = method === "PUT";
+      super.open(method, url);
+    }
+    override send(body?: XMLHttpRequestBodyInit): void {
+      if (this.#isPut) {
+        puts.started += 1;
+        puts.most = Math.max(puts.most, ++puts.now);
+        this.addEventListener("readystatechange", () => {
+          if (this.readyState === XMLHttpRequest.DONE) puts.now -= 1;
+        });
+      }
+      super.send(body);
+    }
+  }
+  window.XMLHttpRequest = Counted;
+}
+
+/**
+ * Counts what the page sends to the bucket by XMLHttpRequest, in the page itself: Playwright hears of a request's end
+ * only after the page may have begun the next one. Returns the function that tells the counts of the document that is shown.
+ */
+export async function watchPuts(page: Page): Promise<() => Promise<Puts>> {
+  await page.addInitScript(countPuts);
+  await page.evaluate(countPuts);
+  return () => page.evaluate(() => (window as unknown as { puts: Puts }).puts);
+}
+
+/** Notes each text that the panel Uploads shows, however short a time. Returns the function that tells them. */
+export async function recordPanel(page: Page): Promise<() => Promise<string[]>> {
+  await page.evaluate(() => {
+    const shown = new Set<string>();
+    Object.assign(window, { shown });
+    new MutationObserver(() => {
+      const text = document.querySelector("section[aria-label=Uploads]")?.textContent;
+      if (text) shown.add(text);
+    }).observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
+  return () => page.evaluate(() => [...(window as unknown as { shown: Set<string> }).shown]);
+}

@@ -1,12 +1,17 @@
 import type { Page } from "@playwright/test";
 
-const CATEGORIES = ["loading", "blink.user_timing", "devtools.timeline", "latencyInfo"];
+const CATEGORIES = ["loading", "blink.user_timing", "devtools.timeline", "latencyInfo", "toplevel"];
 
 interface TraceEvent {
   name: string;
+  pid: number;
+  tid: number;
   /** Microseconds. */
   ts: number;
+  /** Microseconds of processor time. */
+  tdur?: number;
   args: {
+    name?: string;
     data?: { navigationId?: string; interactionId?: number; duration?: number; type?: string };
   };
 }
@@ -28,6 +33,17 @@ export function largestContentfulPaint(events: readonly TraceEvent[]): number {
   const start = events.find(({ name, args }) => name === "navigationStart" && args.data?.navigationId === id);
   if (!start || !paint) throw new Error("The trace has no largest contentful paint.");
   return (paint.ts - start.ts) / 1000;
+}
+
+/** Milliseconds of processor time of the longest task of a page's main thread, which other programs do not lengthen. */
+export function longestTask(events: readonly TraceEvent[]): number {
+  const key = ({ pid, tid }: TraceEvent) => `${pid}/${tid}`;
+  const threads = new Set(
+    events.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(key),
+  );
+  const tasks = events.filter((event) => event.name === "ThreadControllerImpl::RunTask" && threads.has(key(event)));
+  if (tasks.length === 0) throw new Error("The trace has no tasks.");
+  return Math.max(...tasks.map(({ tdur = 0 }) => tdur)) / 1000;
 }
 
 /** Milliseconds from each interaction to the next paint, by what it was. */
