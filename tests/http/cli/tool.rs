@@ -68,6 +68,7 @@ impl Tool {
             .env_clear()
             .env("TINTYPE_CONFIG_DIR", self.folder.path())
             .env("TINTYPE_URL", &self.url)
+            .envs(std::env::var_os("SSL_CERT_FILE").map(|file| ("SSL_CERT_FILE", file)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -49,7 +49,8 @@ impl Stack {
         let (done, results) = mpsc::channel(1);
         let lambda = tokio::spawn(lambda(listener, time(operation), Arc::new(Mutex::new(to_run)), done));
         let executable = executable(operation);
-        let folder = std::env::var("TINTYPE_EXECUTABLES").expect("the stack says where the executables are");
+        let told = |name| std::env::var(name).expect("the stack's environment says it");
+        let folder = told("TINTYPE_EXECUTABLES");
         let environment = [
             ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
             ("AWS_LAMBDA_FUNCTION_NAME", operation),
@@ -60,6 +61,7 @@ impl Stack {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("SSL_CERT_FILE", &told("SSL_CERT_FILE")),
             ("_HANDLER", operation),
             ("TABLE", &self.table),
             ("ORIGINALS_BUCKET", &self.originals),
