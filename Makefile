@@ -186,7 +186,7 @@ bench-web: functions web stack-tools node-tools chromium web/bench/node_modules/
 
 .PHONY: openapi
 openapi: ## Write docs/openapi.json anew from the code
-	UPDATE_GOLDEN=1 cargo test --locked --workspace --bin api the_document_is
+	UPDATE_GOLDEN=1 cargo test --locked --workspace --test openapi the_document_is
 
 .PHONY: format
 format: lint-tools ## Format Rust and Python

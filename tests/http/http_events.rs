@@ -39,7 +39,7 @@ fn body(answer: &Value) -> Value {
 }
 
 #[test]
-fn requests_are_served_behind_whatever_calls_the_function() {
+fn requests_of_every_event_source_are_served() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let token = format!("Bearer {}", user.access_token);
@@ -140,7 +140,7 @@ fn paths_that_no_url_has_are_not_found() {
 }
 
 #[test]
-fn malformed_hosts_and_queries_are_bad_requests() {
+fn malformed_hosts_paths_queries_and_bodies_are_bad_requests() {
     on_stack(async |stack| {
         let health = stack.twin("health").await;
         let bad = (Value::from(400), Value::from("bad_request"));
@@ -154,7 +154,16 @@ fn malformed_hosts_and_queries_are_bad_requests() {
                 );
             }
             assert_eq!(status(&health, event(file, "GET", "no-slash", &[], None)).await, bad, "{name}");
-            if name != "ALB" {
+            for body in ["%", "e30", "e30=e30="] {
+                let mut event = event(file, "GET", "/api/health", &[], None);
+                (event["body"], event["isBase64Encoded"]) = (body.into(), true.into());
+                assert_eq!(status(&health, event).await, bad, "{name}: {body}");
+            }
+            if name == "ALB" {
+                for path in ["/api/%ff", "/%c3%28"] {
+                    assert_eq!(status(&health, event(file, "GET", path, &[], None)).await, bad, "{path}");
+                }
+            } else {
                 for query in ["a b", "a=\u{e9}\u{7f}", "a\u{0}"] {
                     let mut event = event(file, "GET", "/api/health", &[], None);
                     event["rawQueryString"] = query.into();
@@ -167,6 +176,34 @@ fn malformed_hosts_and_queries_are_bad_requests() {
             odd["queryStringParameters"] = json!(HashMap::from([("a", "%ff%2"), ("%", "")]));
             let answer = health.invoke(odd).await.expect("an answer");
             assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
+        }
+    });
+}
+
+#[test]
+fn a_load_balancer_sends_path_and_query_encoded() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let token = format!("Bearer {}", user.access_token);
+        let (get_image, list_images) = tokio::join!(stack.twin("get_image"), stack.twin("list_images"));
+        let id = user.pending("a&b=c+d %26").await.id;
+        user.pending("a").await;
+
+        let (_, alb) = EVENTS[3];
+        let path = format!("/api/images/%{:02X}{}", id.as_bytes()[0], &id[1..]);
+        let answer = get_image.invoke(event(alb, "GET", &path, &[("authorization", &token)], None)).await;
+        assert_eq!(body(&answer.expect("an answer"))["id"], id.as_str());
+
+        for prefix in ["a%26b%3Dc%2Bd+%2526", "a%26b=c%2bd%20%25"] {
+            let mut listing = event(alb, "GET", "/api/images", &[("authorization", &token)], None);
+            listing["queryStringParameters"] = json!({"limit": "10", "title_prefix": prefix});
+            let answer = list_images.invoke(listing).await.expect("an answer");
+            let results = body(&answer)["results"].clone();
+            assert_eq!(
+                (results.as_array().map(Vec::len), &results[0]["id"]),
+                (Some(1), &id.as_str().into()),
+                "{prefix}"
+            );
         }
     });
 }

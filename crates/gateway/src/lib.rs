@@ -2,12 +2,11 @@
 
 mod encoding;
 mod log;
-mod reply;
+pub mod response;
 mod serve;
 mod urls;
 
 pub use encoding::accepts;
 pub use log::log_request;
-pub use reply::{Content, Reply};
 pub use serve::run;
 pub use urls::{DOCS, FILES, PAGES, base_url, matches, params, thumbnail_url};

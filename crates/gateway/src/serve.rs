@@ -1,38 +1,45 @@
+use std::borrow::Cow;
+use std::future::ready;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri};
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::tower::Service;
-use lambda_http::{Adapter, Error, LambdaEvent, Request, RequestExt, lambda_runtime, service_fn};
+use lambda_http::{Adapter, Body, Error, IntoResponse, LambdaEvent, Request, RequestExt, lambda_runtime, service_fn};
+use percent_encoding::percent_decode_str;
 use tracing::Instrument;
 use url::Url;
 
-use crate::Reply;
 use crate::log::request_span;
+use crate::response::{self, Response};
 
 /// Serves a route of an HTTP API, a Function URL or an Application Load Balancer until Lambda stops the function.
 pub async fn run<A>(route: &'static str, answer: impl Fn(Request) -> A + Send + Sync + 'static) -> Result<(), Error>
 where
-    A: Future<Output = Reply> + Send,
+    A: Future<Output = Response> + Send,
 {
     let answer = Arc::new(answer);
     let mut serve = Adapter::from(service_fn(move |request: Request| {
         let answer = Arc::clone(&answer);
         async move {
             let id = request_id(&request);
-            let reply = answer(request).instrument(request_span(route, &id)).await;
-            Ok::<_, Error>(reply.with_request_id(&id))
+            let response = answer(request).instrument(request_span(route, &id)).await;
+            Ok::<_, Error>(Unconverted(response::with_request_id(response, &id)))
         }
     }));
     let mut refuse = Adapter::from(service_fn(|request: Request| async move {
-        let detail = "The Host header or the query is malformed.";
-        let reply = Reply::problem(StatusCode::BAD_REQUEST, "bad_request", detail);
-        Ok::<_, Error>(reply.with_request_id(&request_id(&request)))
+        let detail = "The Host header, the path, the query or the body is malformed.";
+        let response = response::problem(StatusCode::BAD_REQUEST, "bad_request", detail);
+        Ok::<_, Error>(Unconverted(response::with_request_id(response, &request_id(&request))))
     }));
     lambda_runtime::run(service_fn(move |mut event: LambdaEvent<LambdaRequest>| {
-        let malformed = take_malformed(&mut event.payload);
-        let answered = if malformed { Err(refuse.call(event)) } else { Ok(serve.call(event)) };
+        let answered = match check(&mut event.payload) {
+            Ok(()) => Ok(serve.call(event)),
+            Err(Malformed) => Err(refuse.call(event)),
+        };
         async move {
             match answered {
                 Ok(served) => served.await,
@@ -41,6 +48,16 @@ where
         }
     }))
     .await
+}
+
+/// A response whose body is text or bytes as it is. `lambda_http` would decide that by the Content-Type and convert the
+/// text, for which it links the tables of `encoding_rs`.
+struct Unconverted(Response);
+
+impl IntoResponse for Unconverted {
+    fn into_response(self) -> std::pin::Pin<Box<dyn Future<Output = http::Response<Body>> + Send>> {
+        Box::pin(ready(self.0))
+    }
 }
 
 /// The id of a request: API Gateway's, or that of the invocation.
@@ -52,28 +69,36 @@ fn request_id(request: &Request) -> String {
     .unwrap_or_else(|| request.lambda_context().request_id)
 }
 
-/// Returns true if `lambda_http` would panic at an event, which then has nothing more to panic at: `lambda_http` builds a
-/// URL from host, path and query.
-fn take_malformed(request: &mut LambdaRequest) -> bool {
-    match request {
-        LambdaRequest::ApiGatewayV2(event) => {
-            let malformed = is_malformed(&event.headers, event.raw_path.as_deref(), event.raw_query_string.as_deref());
-            if malformed {
-                event.headers = HeaderMap::new();
-                (event.raw_path, event.raw_query_string) = (None, None);
-            }
-            malformed
-        }
+/// An event that `lambda_http` would panic at.
+struct Malformed;
+
+/// Checks what `lambda_http` panics at: it builds a URL from host, path and query, and decodes the body. Takes these out of
+/// an event that is malformed. Decodes the path where a load balancer sends it, as API Gateway does.
+fn check(request: &mut LambdaRequest) -> Result<(), Malformed> {
+    let (headers, path, query, body, is_base64) = match request {
+        LambdaRequest::ApiGatewayV2(event) => (
+            &mut event.headers,
+            &mut event.raw_path,
+            event.raw_query_string.as_mut(),
+            &mut event.body,
+            &mut event.is_base64_encoded,
+        ),
         LambdaRequest::Alb(event) => {
-            let malformed = is_malformed(&event.headers, event.path.as_deref(), None);
-            if malformed {
-                event.headers = HeaderMap::new();
-                event.path = None;
-            }
-            malformed
+            let decoded = event.path.as_deref().map(|path| percent_decode_str(path).decode_utf8().map(Cow::into_owned));
+            event.path = decoded.transpose().unwrap_or_else(|_| Some("not UTF-8".into()));
+            (&mut event.headers, &mut event.path, None, &mut event.body, &mut event.is_base64_encoded)
         }
-        _ => false,
+        _ => return Ok(()),
+    };
+    let decodable = !*is_base64 || body.as_ref().is_none_or(|body| STANDARD.decode(body).is_ok());
+    if decodable && !is_malformed(headers, path.as_deref(), query.as_deref().map(String::as_str)) {
+        return Ok(());
     }
+    (*headers, *path, *body, *is_base64) = (HeaderMap::new(), None, None, false);
+    if let Some(query) = query {
+        query.clear();
+    }
+    Err(Malformed)
 }
 
 fn is_malformed(headers: &HeaderMap, path: Option<&str>, query: Option<&str>) -> bool {

@@ -10,7 +10,7 @@ mod job;
 mod link;
 mod plan;
 mod profile;
-pub mod schema;
+mod schema;
 mod session;
 mod signing;
 mod text;

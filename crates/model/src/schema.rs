@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     ContentType, Description, Email, Heights, ImageId, ImageKey, JobId, JobKind, JobStatus, Lifetime, LinkId,
-    MAX_IMAGE_BYTES, PersonName, PlanName, Sha256, Status, Timestamp, Title, UserId, Visibility,
+    PersonName, PlanName, Sha256, Status, Timestamp, Title, UserId, Visibility,
 };
 
 macro_rules! schemas {
@@ -59,7 +59,10 @@ schemas! {
     Email => {
         "type": "string", "format": "email", "maxLength": (Email::MAX_CHARS), "examples": ["ada@example.org"]
     };
-    PlanName => { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "examples": ["Premium"] };
+    PlanName => {
+        "type": "string", "pattern": (format!("^[A-Za-z0-9_-]{{1,{}}}$", PlanName::MAX_CHARS)),
+        "description": "A plan's name.", "examples": ["Premium"]
+    };
     Heights => {
         "type": "array", "maxItems": (Heights::MAX_COUNT), "description": "Pixels.", "examples": [[200, 400]],
         "items": {"type": "integer", "minimum": (Heights::MIN), "maximum": (Heights::MAX)}
@@ -73,7 +76,8 @@ schemas! {
         "examples": [3600]
     };
     Timestamp => {
-        "type": "string", "format": "date-time", "description": "RFC 3339, in UTC."
+        "type": "string", "format": "date-time", "description": "RFC 3339, in UTC.",
+        "examples": ["2030-01-02T03:04:05.678Z"]
     };
     Sha256 => {
         "type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the file, in lower-case hexadecimal.",
@@ -85,11 +89,4 @@ schemas! {
     };
     Status => { "type": "string", "enum": (Status::ALL.map(Status::as_str)), "examples": ["ready"] };
     Visibility => { "type": "string", "enum": ["public", "private"], "examples": ["public"] };
-}
-
-/// The size of an upload.
-pub fn upload_size() -> Schema {
-    json_schema!({
-        "type": "integer", "minimum": 1, "maximum": MAX_IMAGE_BYTES, "description": "Bytes.", "examples": [768_936]
-    })
 }

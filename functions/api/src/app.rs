@@ -16,13 +16,13 @@ pub(crate) struct App {
     pub(crate) signing: Option<KeyRing>,
     /// The plan of a new user, if any.
     pub(crate) default_plan: Option<PlanName>,
-    /// The origin that links to this API begin with; where there is none, the one the request came to.
+    /// The origin of URLs of this API; without one, the origin that the request was sent to.
     pub(crate) public_url: Option<String>,
     /// The origin whose pages may call the API, `*` for any; none where the function answers no preflights.
     pub(crate) allowed_origin: Option<String>,
-    /// How long an image waits for its upload, and a sign-up for its confirmation.
+    /// How long a pending image and an unconfirmed account are kept.
     pub(crate) pending: Duration,
-    /// How long a session can be refreshed.
+    /// The lifetime of a session.
     pub(crate) session: Duration,
 }
 
@@ -48,7 +48,7 @@ impl App {
             table: Table::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),
             blobs: Blobs::new(&config, required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?),
             keys: KeySet::new(&config, required("USER_POOL_URL")?, client_id.clone()),
-            // Routes that begin no job have no queue.
+            // Routes that start no job have no queue.
             jobs: JobQueue::new(&config, optional("JOBS_QUEUE_URL").unwrap_or_default()),
             signing: optional("SIGNING_KEYS").map(|secret| KeyRing::new(&config, secret)),
             accounts: Accounts::new(&config, pool, client_id),

@@ -12,13 +12,16 @@ pub(crate) struct Caller {
 
 impl Request<'_> {
     /// Authenticates the caller, and reads the items at `keys` in the same call.
-    pub(crate) async fn caller_and(&self, keys: impl IntoIterator<Item = Key>) -> Result<(Caller, Items), Problem> {
+    pub(crate) async fn authenticate_with(
+        &self,
+        keys: impl IntoIterator<Item = Key>,
+    ) -> Result<(Caller, Items), Problem> {
         let claims = self.verified_claims().await?.ok_or_else(Problem::unauthenticated)?;
         self.admit(claims, keys).await
     }
 
     pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
-        self.caller_and([]).await.map(|(caller, _)| caller)
+        self.authenticate_with([]).await.map(|(caller, _)| caller)
     }
 
     /// Authenticates an administrator by the groups in the token, which only the operator of the pool can change.
@@ -30,9 +33,9 @@ impl Request<'_> {
         Err(Problem::forbidden("not_admin", "This requires an administrator."))
     }
 
-    /// Like [`Self::caller_and`], for routes without required login: `None` without a token, an error with an invalid
+    /// Like [`Self::authenticate_with`], for routes without required login: `None` without a token, an error with an invalid
     /// one.
-    pub(crate) async fn caller_if_any_and(
+    pub(crate) async fn optional_caller_with(
         &self,
         keys: impl IntoIterator<Item = Key>,
     ) -> Result<(Option<Caller>, Items), Problem> {
@@ -42,8 +45,8 @@ impl Request<'_> {
         }
     }
 
-    /// The user id in the token. Not checked against the table; see [`Self::caller_and`].
-    pub(crate) async fn claimed_user(&self) -> Result<UserId, Problem> {
+    /// The user id in the token. Not checked against the table; see [`Self::authenticate_with`].
+    pub(crate) async fn token_subject(&self) -> Result<UserId, Problem> {
         self.verified_claims().await?.map(|claims| claims.user).ok_or_else(Problem::unauthenticated)
     }
 

@@ -1,9 +1,11 @@
 //! Errors as RFC 9457 problems. The log has the [`Problem::cause`], which clients do not see.
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_store::{AccountError, StoreError};
+
+use crate::response::{self, Response, WithHeader};
 
 /// An invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -24,19 +26,14 @@ pub(crate) struct Problem {
     /// A sentence for people, without internal details.
     pub(crate) detail: String,
     pub(crate) errors: Vec<FieldError>,
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Box<HeaderMap>,
     /// For the log only.
     pub(crate) cause: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), cause: None }
-    }
-
-    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
+        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Box::default(), cause: None }
     }
 
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
@@ -123,7 +120,7 @@ impl Problem {
         Self { cause: Some(cause.into()), ..problem.with_header("retry-after", "1") }
     }
 
-    /// E-mails cannot be sent to anyone.
+    /// E-mails cannot be sent to any address.
     pub(crate) fn mail_not_sent(cause: impl Into<String>) -> Self {
         let detail = "E-mails cannot be sent at the moment. Try again later.";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
@@ -135,8 +132,8 @@ impl Problem {
         Self { cause: Some(cause.into()), ..problem }
     }
 
-    pub(crate) fn document(&self) -> Document<'_> {
-        Document {
+    pub(crate) fn body(&self) -> ProblemBody<'_> {
+        ProblemBody {
             kind: "about:blank",
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
@@ -147,10 +144,25 @@ impl Problem {
     }
 }
 
+impl WithHeader for Problem {
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let response = response::json(problem.status, &problem.body());
+        let mut response = response.with_header("content-type", "application/problem+json");
+        response.headers_mut().extend(*problem.headers);
+        response
+    }
+}
+
 /// An RFC 9457 problem.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub(crate) struct Document<'a> {
+pub(crate) struct ProblemBody<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,

@@ -14,8 +14,8 @@ use tintype_model::{
 use tintype_store::{Method, ThumbnailKey};
 
 use crate::error::Problem;
-use crate::reply::etag;
 use crate::request::Request;
+use crate::response;
 
 /// URLs of private blobs are valid for this long after the last multiple of [`SIGNING_WINDOW`].
 const PRIVATE_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -33,9 +33,12 @@ pub(crate) struct ImageView<'a> {
     visibility: Visibility,
     content_type: ContentType,
     /// Bytes.
+    #[schemars(example = 768_936)]
     size: u64,
     /// In pixels; set when the image is ready.
+    #[schemars(example = 1600)]
     width: Option<u32>,
+    #[schemars(example = 1067)]
     height: Option<u32>,
     /// The SHA-256 that its owner declared.
     sha256: Option<String>,
@@ -44,8 +47,10 @@ pub(crate) struct ImageView<'a> {
     /// Why the image was rejected.
     reject_reason: Option<&'a str>,
     /// A thumbhash in base64; set when the image is ready.
+    #[schemars(example = &"1QcSHQRnh493V4dIh4eXh1h4kJUI")]
     placeholder: Option<String>,
     /// The URL of the original, if the owner's plan includes originals.
+    #[schemars(example = &"https://images.example.org/media/imageupload/.../0198c0de-7a5b.jpg")]
     image_url: Option<String>,
     thumbnails: Vec<ThumbnailView>,
     /// The time when the URLs of a private image expire.
@@ -65,93 +70,98 @@ struct OwnerView<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Thumbnail")]
 struct ThumbnailView {
+    #[schemars(example = 200)]
     height: u32,
+    #[schemars(example = 300)]
     width: u32,
     content_type: ContentType,
+    #[schemars(example = &"https://images.example.org/media/thumbnail/.../200.jpg")]
     url: String,
 }
 
-/// Represents `image` for a user who is allowed to see it. `plan`: the plan of its owner.
-pub(crate) async fn show<'a>(
-    request: &Request<'_>,
-    image: &'a Image,
-    owner: &'a Profile,
-    plan: Option<&Plan>,
-) -> Result<ImageView<'a>, Problem> {
-    let mut view = ImageView {
-        id: image.id,
-        owner: OwnerView { id: owner.id, name: &owner.name },
-        title: &image.title,
-        description: &image.description,
-        visibility: image.visibility,
-        content_type: image.blob.content_type,
-        size: image.blob.size,
-        width: None,
-        height: None,
-        sha256: image.blob.sha256.map(|hash| hash.to_string()),
-        status: image.status(),
-        reject_reason: None,
-        placeholder: None,
-        image_url: None,
-        thumbnails: Vec::new(),
-        url_expires_at: None,
-        created_at: image.created_at,
-        updated_at: image.updated_at,
-    };
-    match &image.state {
-        State::Pending { .. } | State::Processing { .. } => {}
-        State::Rejected { reason } => view.reject_reason = Some(reason),
-        State::Ready(ready) => {
-            view.width = Some(ready.width);
-            view.height = Some(ready.height);
-            view.placeholder = Some(STANDARD.encode(&ready.placeholder));
-            let original = plan.is_some_and(|plan| plan.original_link);
-            match image.visibility {
-                Visibility::Public => link_public(&mut view, request, image, ready, original),
-                Visibility::Private => sign_private(&mut view, request, image, ready, original).await?,
+impl<'a> ImageView<'a> {
+    /// Represents `image` for a user who is allowed to see it. `plan`: the plan of its owner.
+    pub(crate) async fn new(
+        request: &Request<'_>,
+        image: &'a Image,
+        owner: &'a Profile,
+        plan: Option<&Plan>,
+    ) -> Result<Self, Problem> {
+        let mut view = Self {
+            id: image.id,
+            owner: OwnerView { id: owner.id, name: &owner.name },
+            title: &image.title,
+            description: &image.description,
+            visibility: image.visibility,
+            content_type: image.blob.content_type,
+            size: image.blob.size,
+            width: None,
+            height: None,
+            sha256: image.blob.sha256.map(|hash| hash.to_string()),
+            status: image.status(),
+            reject_reason: None,
+            placeholder: None,
+            image_url: None,
+            thumbnails: Vec::new(),
+            url_expires_at: None,
+            created_at: image.created_at,
+            updated_at: image.updated_at,
+        };
+        match &image.state {
+            State::Pending { .. } | State::Processing { .. } => {}
+            State::Rejected { reason } => view.reject_reason = Some(reason),
+            State::Ready(ready) => {
+                view.width = Some(ready.width);
+                view.height = Some(ready.height);
+                view.placeholder = Some(STANDARD.encode(&ready.placeholder));
+                let original = plan.is_some_and(|plan| plan.original_link);
+                match image.visibility {
+                    Visibility::Public => view.link_public(request, image, ready, original),
+                    Visibility::Private => view.sign_private(request, image, ready, original).await?,
+                }
             }
         }
+        Ok(view)
     }
-    Ok(view)
-}
 
-fn link_public(view: &mut ImageView<'_>, request: &Request<'_>, image: &Image, ready: &Ready, original: bool) {
-    let (base, id, kind) = (request.base_url(), image.id, image.blob.content_type);
-    let extension = kind.extension();
-    view.image_url = original.then(|| format!("{base}/media/imageupload/{}/{}.{extension}", id.owner, id.key));
-    view.thumbnails.extend(ready.thumbnails.iter().map(|thumbnail| ThumbnailView {
-        height: thumbnail.height,
-        width: thumbnail.width,
-        content_type: kind,
-        url: thumbnail_url(&base, image, thumbnail.height),
-    }));
-}
-
-async fn sign_private(
-    view: &mut ImageView<'_>,
-    request: &Request<'_>,
-    image: &Image,
-    ready: &Ready,
-    original: bool,
-) -> Result<(), Problem> {
-    let (blobs, kind, start) = (&request.app.blobs, image.blob.content_type, request.now.floor_to(SIGNING_WINDOW));
-    if original {
-        let name = file_name(image);
-        let signed = blobs.sign_original(image.id, Method::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
-        view.image_url = Some(signed.url);
-    }
-    for thumbnail in &ready.thumbnails {
-        let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
-        let signed = blobs.sign_thumbnail(key, Method::Get, start, PRIVATE_LIFETIME).await?;
-        view.thumbnails.push(ThumbnailView {
+    fn link_public(&mut self, request: &Request<'_>, image: &Image, ready: &Ready, original: bool) {
+        let (base, id, kind) = (request.base_url(), image.id, image.blob.content_type);
+        let extension = kind.extension();
+        self.image_url = original.then(|| format!("{base}/media/imageupload/{}/{}.{extension}", id.owner, id.key));
+        self.thumbnails.extend(ready.thumbnails.iter().map(|thumbnail| ThumbnailView {
             height: thumbnail.height,
             width: thumbnail.width,
             content_type: kind,
-            url: signed.url,
-        });
+            url: thumbnail_url(&base, image, thumbnail.height),
+        }));
     }
-    view.url_expires_at = Some(start + PRIVATE_LIFETIME);
-    Ok(())
+
+    async fn sign_private(
+        &mut self,
+        request: &Request<'_>,
+        image: &Image,
+        ready: &Ready,
+        original: bool,
+    ) -> Result<(), Problem> {
+        let (blobs, kind, start) = (&request.app.blobs, image.blob.content_type, request.now.floor_to(SIGNING_WINDOW));
+        if original {
+            let name = file_name(image);
+            let signed = blobs.sign_original(image.id, Method::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
+            self.image_url = Some(signed.url);
+        }
+        for thumbnail in &ready.thumbnails {
+            let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
+            let signed = blobs.sign_thumbnail(key, Method::Get, start, PRIVATE_LIFETIME).await?;
+            self.thumbnails.push(ThumbnailView {
+                height: thumbnail.height,
+                width: thumbnail.width,
+                content_type: kind,
+                url: signed.url,
+            });
+        }
+        self.url_expires_at = Some(start + PRIVATE_LIFETIME);
+        Ok(())
+    }
 }
 
 /// The file name of a downloaded original: its title, with the extension of its type.
@@ -166,10 +176,10 @@ pub(crate) fn file_name(image: &Image) -> String {
     }
 }
 
-/// Changes exactly when the output of [`show`] does.
-pub(crate) fn tag(request: &Request<'_>, image: &Image, owner: &Profile, plan: Option<&Plan>) -> String {
+/// Changes exactly when the [`ImageView`] does.
+pub(crate) fn etag(request: &Request<'_>, image: &Image, owner: &Profile, plan: Option<&Plan>) -> String {
     let signed = image.is_ready() && image.visibility == Visibility::Private;
     let window = if signed { request.now.secs().div_euclid(SIGNING_WINDOW).unsigned_abs() } else { 0 };
     // The version of a plan counts with its name; assigning another plan changes the profile.
-    etag(image.version, &[owner.version, plan.map_or(0, |plan| plan.version), window])
+    response::etag(image.version, &[owner.version, plan.map_or(0, |plan| plan.version), window])
 }

@@ -13,7 +13,7 @@ pub(crate) fn hash(password: &str) -> Result<String, Problem> {
 }
 
 /// Returns true if `password` matches the hash.
-pub(crate) fn is(password: &str, hash: &str) -> bool {
+pub(crate) fn matches(password: &str, hash: &str) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
@@ -22,11 +22,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_password_itself_is_the_one_that_was_hashed() {
+    fn a_hash_matches_only_its_own_password() {
         let kept = hash("correct horse").unwrap();
-        assert!(is("correct horse", &kept));
-        assert!(!is("Correct horse", &kept));
-        assert!(!is("correct horse", "no hash"));
+        assert!(matches("correct horse", &kept));
+        assert!(!matches("Correct horse", &kept));
+        assert!(!matches("correct horse", "no hash"));
         assert_ne!(kept, hash("correct horse").unwrap());
     }
 }

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use lambda_http::RequestExt;
 use lambda_http::request::RequestContext;
 use schemars::JsonSchema;
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use tintype_model::{Cursor, Idempotency, ImageId, SigningKeys, Timestamp, UserId};
 
 use crate::app::App;
-use crate::body::Body;
 use crate::error::Problem;
-use crate::fields::{Fields, QueryText};
-use crate::reply::Reply;
+use crate::fields::{FieldReader, QueryText};
+use crate::input::Input;
+use crate::response::{self, Response, WithHeader};
 use crate::routes::Route;
 use crate::serve::record_image;
 
@@ -35,8 +35,8 @@ pub(crate) const CHANGE_TRIES: u32 = 8;
 pub(crate) struct Request<'a> {
     pub(crate) app: &'a App,
     pub(crate) now: Timestamp,
-    http: lambda_http::Request,
-    params: Vec<(&'static str, String)>,
+    pub(crate) http: lambda_http::Request,
+    params: Vec<(String, String)>,
     signing: Option<SigningKeys>,
 }
 
@@ -44,10 +44,6 @@ impl<'a> Request<'a> {
     pub(crate) fn new(app: &'a App, route: &Route, http: lambda_http::Request, now: Timestamp) -> Self {
         let params = tintype_gateway::params(route.path, http.raw_http_path()).unwrap_or_default();
         Self { app, now, http, params, signing: None }
-    }
-
-    pub(crate) fn method(&self) -> &Method {
-        self.http.method()
     }
 
     /// The decoded path, from the gateway.
@@ -137,7 +133,7 @@ impl<'a> Request<'a> {
 
     /// A path parameter. Panics if the template of the route does not have it.
     pub(crate) fn param(&self, name: &str) -> &str {
-        self.params.iter().find(|(known, _)| *known == name).map(|(_, value)| value).expect("a parameter of the route")
+        self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value).expect("a parameter of the route")
     }
 
     /// The image that the path names, if its id is valid.
@@ -147,18 +143,18 @@ impl<'a> Request<'a> {
         Some(id)
     }
 
-    /// Where links to this API begin, without a slash at the end.
+    /// The origin of URLs of this API, without a slash at the end.
     pub(crate) fn base_url(&self) -> String {
         tintype_gateway::base_url(self.app.public_url.as_deref(), &self.http)
     }
 
     /// Parses a JSON body: an object with the fields of `T` and no others.
-    pub(crate) fn body<T: Body>(&self) -> Result<T, Problem> {
+    pub(crate) fn body<T: Input>(&self) -> Result<T, Problem> {
         self.body_up_to(MAX_BODY)
     }
 
     /// Like [`Self::body`], for bodies of up to `max` bytes.
-    pub(crate) fn body_up_to<T: Body>(&self, max: usize) -> Result<T, Problem> {
+    pub(crate) fn body_up_to<T: Input>(&self, max: usize) -> Result<T, Problem> {
         self.check_size(max)?;
         self.check_type("application/json", "JSON")?;
         let value: Value = serde_json::from_slice(self.http.body())
@@ -167,12 +163,12 @@ impl<'a> Request<'a> {
     }
 
     /// Like [`Self::body`]; a request without a body has no fields.
-    pub(crate) fn body_or_none<T: Body>(&self) -> Result<T, Problem> {
+    pub(crate) fn body_or_none<T: Input>(&self) -> Result<T, Problem> {
         if self.http.body().is_empty() { read(Map::new(), true) } else { self.body() }
     }
 
     /// Parses the query; ignores parameters that `T` does not have.
-    pub(crate) fn query<T: Body>(&self) -> Result<T, Problem> {
+    pub(crate) fn query<T: Input>(&self) -> Result<T, Problem> {
         let pairs = form_urlencoded::parse(self.query_string().as_bytes());
         read(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect(), false)
     }
@@ -187,18 +183,18 @@ impl<'a> Request<'a> {
     }
 
     /// A page of `list` with the cursor of the next one.
-    pub(crate) fn reply_page(&self, results: &[impl Serialize], next: Option<Cursor>, list: &str) -> Reply {
-        self.reply_sealed_page(results, next.map(|cursor| cursor.seal(self.signing(), list)))
+    pub(crate) fn page_response(&self, results: &[impl Serialize], next: Option<Cursor>, list: &str) -> Response {
+        self.sealed_page_response(results, next.map(|cursor| cursor.seal(self.signing(), list)))
     }
 
     /// A page with the encoded cursor of the next one.
-    pub(crate) fn reply_sealed_page(&self, results: &[impl Serialize], next: Option<String>) -> Reply {
-        let reply = Reply::ok(&Page { results, next_cursor: next.as_deref() });
-        let Some(cursor) = next else { return reply };
+    pub(crate) fn sealed_page_response(&self, results: &[impl Serialize], next: Option<String>) -> Response {
+        let response = response::ok(&Page { results, next_cursor: next.as_deref() });
+        let Some(cursor) = next else { return response };
         let kept = form_urlencoded::parse(self.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
         let query =
             form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).append_pair("cursor", &cursor).finish();
-        reply.with_header("link", format!("<{}{}?{query}>; rel=\"next\"", self.base_url(), self.path()))
+        response.with_header("link", format!("<{}{}?{query}>; rel=\"next\"", self.base_url(), self.path()))
     }
 
     /// The idempotency key of this request to `operation`, if it has one.
@@ -216,7 +212,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns true if `If-Match` allows a change of `version`, the first part of an [`ETag`](crate::reply::etag).
+    /// Returns true if `If-Match` allows a change of `version`, the first part of an [`ETag`](crate::response::etag).
     pub(crate) fn check_if_match(&self, version: u64) -> Result<(), Problem> {
         let Some(tags) = self.header("if-match") else { return Ok(()) };
         let current = version.to_string();
@@ -230,17 +226,17 @@ impl<'a> Request<'a> {
 }
 
 /// Parses an object with the fields of `T` and no others.
-pub(crate) fn read_object<T: Body>(value: Value, or_else: &str) -> Result<T, Problem> {
+pub(crate) fn read_object<T: Input>(value: Value, or_else: &str) -> Result<T, Problem> {
     match value {
         Value::Object(fields) => read(fields, true),
         _ => Err(Problem::unprocessable("invalid", or_else)),
     }
 }
 
-fn read<T: Body>(given: Map<String, Value>, known_only: bool) -> Result<T, Problem> {
-    let mut fields = Fields::new(given);
+fn read<T: Input>(given: Map<String, Value>, reject_unknown: bool) -> Result<T, Problem> {
+    let mut fields = FieldReader::new(given);
     let body = T::read(&mut fields);
-    let errors = fields.errors(known_only);
+    let errors = fields.errors(reject_unknown);
     match body {
         Some(body) if errors.is_empty() => Ok(body),
         _ => Err(Problem::invalid(errors)),

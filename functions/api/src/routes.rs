@@ -18,11 +18,11 @@ use std::pin::Pin;
 use http::Method;
 
 use crate::error::Problem;
-use crate::openapi::Operation;
-use crate::reply::Reply;
+use crate::operation::Operation;
 use crate::request::Request;
+use crate::response::Response;
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send + 'a>>;
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>;
 
 pub(crate) struct Route {
     /// The OpenAPI operation id, and the name of the Lambda handler.
@@ -30,7 +30,6 @@ pub(crate) struct Route {
     pub(crate) methods: &'static [Method],
     /// With `{parameters}`, each a whole segment. Empty for the route of all other requests.
     pub(crate) path: &'static str,
-    pub(crate) document: &'static Operation,
     pub(crate) handle: for<'a> fn(&'a Request<'a>) -> Answer<'a>,
 }
 
@@ -40,9 +39,12 @@ macro_rules! routes {
             operation: routes!(@name $($module)::+),
             methods: $methods,
             path: $path,
-            document: &$($module)::+::DOCUMENT,
             handle: |request| Box::pin($($module)::+::handle(request)),
         }),*];
+
+        /// The descriptions of the routes, in their order. Apart from them, so that the functions do not contain the
+        /// generator of the OpenAPI document.
+        pub(crate) const OPERATIONS: &[Operation] = &[$($($module)::+::DOCUMENT),*];
     };
     (@name $first:ident :: $($rest:ident)::+) => { routes!(@name $($rest)::+) };
     (@name $last:ident) => { stringify!($last) };
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_has_a_name_of_its_own() {
+    fn operation_names_are_unique() {
         let mut names: Vec<_> = ROUTES.iter().map(|route| route.operation).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,7 +1,8 @@
 use std::fmt::Write;
 
 use lambda_http::{Request, RequestExt};
-use tintype_gateway::{Reply, base_url, thumbnail_url};
+use tintype_gateway::response::Response;
+use tintype_gateway::{base_url, thumbnail_url};
 use tintype_model::{Image, ImageId, State};
 use tintype_store::{Key, StoreError, Table};
 use tracing::Span;
@@ -12,7 +13,7 @@ use crate::{App, header, site};
 /// Returns the page, with Open Graph tags if the image is public. The page is the same, byte by byte, for an image that
 /// is private, that does not exist and that cannot be read now: who may see it finds out by the API. The second value is
 /// for the log.
-pub(crate) async fn handle(app: &App, table: &Table, request: &Request) -> (Reply, Option<String>) {
+pub(crate) async fn handle(app: &App, table: &Table, request: &Request) -> (Response, Option<String>) {
     let generic = || app.site.page(header(request, "accept-encoding").unwrap_or_default());
     let id = request.raw_http_path().rsplit('/').next().unwrap_or_default();
     let Ok(id) = id.parse::<ImageId>() else { return (generic(), None) };

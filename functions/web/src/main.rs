@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use http::StatusCode;
 use lambda_http::{Error, Request, RequestExt, tracing};
-use tintype_gateway::{DOCS, PAGES, Reply, log_request, matches};
+use tintype_gateway::response::{self, Response, unless_matched};
+use tintype_gateway::{DOCS, PAGES, log_request, matches};
 use tintype_store::Table;
 
 use crate::security::SecurityHeaders;
@@ -52,18 +53,16 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-async fn answer(app: &App, request: &Request) -> Reply {
+async fn answer(app: &App, request: &Request) -> Response {
     let began = Instant::now();
-    let (reply, cause) = match &app.table {
+    let (response, cause) = match &app.table {
         Some(table) => image_page::handle(app, table, request).await,
         None => (page(app, request), None),
     };
-    let reply = app
-        .security
-        .add_to(reply, request.raw_http_path() == DOCS)
-        .unless_matched(request.method(), header(request, "if-none-match"));
-    log_request(request.method(), reply.status, began, cause.as_deref());
-    reply
+    let response = app.security.add_to(response, request.raw_http_path() == DOCS);
+    let response = unless_matched(response, request.method(), header(request, "if-none-match"));
+    log_request(request.method(), response.status(), began, cause.as_deref());
+    response
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
@@ -71,12 +70,14 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 }
 
 /// Returns the page, or one of its files.
-fn page(app: &App, request: &Request) -> Reply {
+fn page(app: &App, request: &Request) -> Response {
     let encodings = header(request, "accept-encoding").unwrap_or_default();
     let path = request.raw_http_path();
     if PAGES.iter().any(|page| matches(page, path)) {
         return app.site.page(encodings);
     }
     let path = if path == DOCS { "/docs.html" } else { path };
-    app.site.file(path, encodings).unwrap_or_else(|| Reply::problem(StatusCode::NOT_FOUND, "not_found", "Not found."))
+    app.site
+        .file(path, encodings)
+        .unwrap_or_else(|| response::problem(StatusCode::NOT_FOUND, "not_found", "Not found."))
 }

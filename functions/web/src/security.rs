@@ -1,6 +1,6 @@
 use std::env;
 
-use tintype_gateway::Reply;
+use tintype_gateway::response::{Response, WithHeader};
 
 /// The viewer's style sheet has its icons as `data:` images. Calls are tried with this service alone.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -38,14 +38,14 @@ impl SecurityHeaders {
     }
 
     /// `docs`: for the documentation of the API.
-    pub(crate) fn add_to(&self, reply: Reply, docs: bool) -> Reply {
-        let reply = reply
-            .with_header("content-security-policy", if docs { DOCS_POLICY } else { &self.policy })
+    pub(crate) fn add_to(&self, response: Response, docs: bool) -> Response {
+        let response = response
+            .with_header("content-security-policy", if docs { DOCS_POLICY } else { &*self.policy })
             .with_header("referrer-policy", "same-origin")
             .with_header("cross-origin-opener-policy", "same-origin");
         match self.https {
-            true => reply.with_header("strict-transport-security", "max-age=63072000"),
-            false => reply,
+            true => response.with_header("strict-transport-security", "max-age=63072000"),
+            false => response,
         }
     }
 }

@@ -1,8 +1,10 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use http::StatusCode;
 use sha2::{Digest, Sha256};
-use tintype_gateway::{Reply, accepts};
+use tintype_gateway::accepts;
+use tintype_gateway::response::{self, Response, WithHeader};
 
 /// The content codings that the build compresses files with, best first, and the suffixes of what it made.
 const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
@@ -33,12 +35,12 @@ impl Site {
     }
 
     /// Returns the page. `accepted`: the request's `Accept-Encoding`.
-    pub(crate) fn page(&self, accepted: &str) -> Reply {
+    pub(crate) fn page(&self, accepted: &str) -> Response {
         self.read("index.html", accepted, PAGE_CACHE).unwrap_or_else(|| html(self.index.clone()))
     }
 
     /// Returns the file at a path of the site, if there is one.
-    pub(crate) fn file(&self, path: &str, accepted: &str) -> Option<Reply> {
+    pub(crate) fn file(&self, path: &str, accepted: &str) -> Option<Response> {
         match path.strip_prefix("/assets/") {
             Some(name) if is_plain(name) => self.read(&format!("assets/{name}"), accepted, ASSET_CACHE),
             Some(_) => None,
@@ -46,7 +48,7 @@ impl Site {
         }
     }
 
-    fn read(&self, name: &str, accepted: &str, cache: &'static str) -> Option<Reply> {
+    fn read(&self, name: &str, accepted: &str, cache: &'static str) -> Option<Response> {
         let path = self.folder.join(name);
         let content_type = content_type(&path)?;
         let compressed =
@@ -57,23 +59,23 @@ impl Site {
             Some((encoding, bytes)) => (Some(encoding), bytes),
             None => (None, fs::read(&path).ok()?),
         };
-        let reply = reply(content_type, bytes, cache);
+        let response = file_response(content_type, bytes, cache);
         Some(match encoding {
-            Some(encoding) => reply.with_header("content-encoding", encoding),
-            None => reply,
+            Some(encoding) => response.with_header("content-encoding", encoding),
+            None => response,
         })
     }
 }
 
 /// Returns the page with a changed text.
-pub(crate) fn html(text: String) -> Reply {
-    reply("text/html; charset=utf-8", text.into_bytes(), PAGE_CACHE)
+pub(crate) fn html(text: String) -> Response {
+    file_response("text/html; charset=utf-8", text.into_bytes(), PAGE_CACHE)
 }
 
-fn reply(content_type: &str, bytes: Vec<u8>, cache: &'static str) -> Reply {
+fn file_response(content_type: &str, bytes: Vec<u8>, cache: &'static str) -> Response {
     let hash = Sha256::digest(&bytes);
     let etag: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    Reply::bytes(content_type, bytes)
+    response::content(StatusCode::OK, content_type, bytes)
         .with_header("etag", format!("\"{etag}\""))
         .with_header("cache-control", cache)
         .with_header("vary", "accept-encoding")

@@ -16,23 +16,27 @@ use tracing::{error, warn};
 
 use crate::app::App;
 use crate::error::Problem;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader};
 
-/// What a session is used with.
+/// The tokens of a session.
 #[derive(Serialize, JsonSchema)]
 struct Tokens {
+    #[schemars(example = &"eyJraWQiOiJ4b0...")]
     access_token: String,
-    /// Left out when it is set as a cookie.
+    /// Absent if it is set as a cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"fn24gg4xr10x3cj5bzywwx7tt...eyJjdHkiOiJKV1Qi...")]
     refresh_token: Option<String>,
     /// `Bearer`.
+    #[schemars(example = &"Bearer")]
     token_type: &'static str,
     /// Seconds.
+    #[schemars(example = 3600)]
     expires_in: u32,
 }
 
-/// Where the client finds the refresh token of its session.
+/// The place of the refresh token in a response.
 #[derive(Clone, Copy)]
 enum RefreshTokenIn {
     Body,
@@ -41,23 +45,28 @@ enum RefreshTokenIn {
     KeptCookie,
 }
 
-/// Answers with the tokens of a session that has begun or been renewed.
-fn reply_tokens(request: &Request<'_>, session: LoggedIn, refresh: &RefreshToken, place: RefreshTokenIn) -> Reply {
+/// Returns the tokens of a session.
+fn tokens_response(
+    request: &Request<'_>,
+    session: LoggedIn,
+    refresh: &RefreshToken,
+    place: RefreshTokenIn,
+) -> Response {
     let tokens = Tokens {
         access_token: session.access_token,
         refresh_token: matches!(place, RefreshTokenIn::Body).then(|| refresh.seal(request.signing())),
         token_type: "Bearer",
         expires_in: session.expires_in,
     };
-    let reply = Reply::ok(&tokens);
+    let response = response::ok(&tokens);
     match place {
-        RefreshTokenIn::NewCookie => reply.with_header("set-cookie", session_cookie::set(request, refresh)),
-        RefreshTokenIn::Body | RefreshTokenIn::KeptCookie => reply,
+        RefreshTokenIn::NewCookie => response.with_header("set-cookie", session_cookie::set(request, refresh)),
+        RefreshTokenIn::Body | RefreshTokenIn::KeptCookie => response,
     }
 }
 
-/// The profile of a user whose address has just been confirmed. Only confirm and login make profiles: a token that
-/// is still alive must not bring back a deleted account.
+/// Creates the profile of a user whose address was just confirmed. Only confirm and login create profiles: a token that
+/// has not expired must not restore a deleted account.
 async fn create_profile(
     app: &App,
     id: UserId,
@@ -80,9 +89,9 @@ async fn create_profile(
     if app.table.create_profile(&profile).await? { Ok(profile) } else { Err(AccountError::BadCredentials.into()) }
 }
 
-/// Hides from the client what became of a code, except that the service was out of reach. That no mail can be sent is only
-/// logged: the pool says so of addresses that have an account and of no others.
-fn keep_quiet(sent: Result<(), AccountError>) -> Result<(), Problem> {
+/// Hides from the client whether an account exists: reports only that the service is unavailable. Mail that cannot be sent
+/// is only logged, because Cognito tries it only for addresses that have an account.
+fn hide_account_existence(sent: Result<(), AccountError>) -> Result<(), Problem> {
     match sent {
         Err(AccountError::Store(error)) => Err(error.into()),
         Err(AccountError::MailNotSent(cause)) => {
@@ -93,12 +102,12 @@ fn keep_quiet(sent: Result<(), AccountError>) -> Result<(), Problem> {
     }
 }
 
-/// Ends every session of a user, here and at once; then in the pool too, so that its own interfaces refuse them as well.
+/// Ends every session of a user, in the table at once; then in Cognito, so that its own API rejects them too.
 async fn end_all_sessions(request: &Request<'_>, user: UserId) -> Result<(), Problem> {
     request.app.table.end_all_sessions(user, Timestamp::now()).await?;
-    // Ours is what counts: nobody but this program can renew a session.
+    // The table decides: only this service can refresh a session.
     if let Err(error) = request.app.accounts.sign_out_everywhere(user).await {
-        warn!(cause = %error, "The pool did not end the user's sessions");
+        warn!(cause = %error, "Cognito did not end the user's sessions");
     }
     Ok(())
 }

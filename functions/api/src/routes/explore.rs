@@ -2,14 +2,14 @@ use tintype_store::Key;
 
 use crate::error::Problem;
 use crate::fields::{Limit, QueryText};
-use crate::image_view::{self, ImageView};
-use crate::openapi::{Answer, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::image_view::ImageView;
+use crate::operation::{Operation, ResponseDoc, of, parameters_of};
 use crate::request::{Page, Request};
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct Explore {
-        limit: Limit = Limit(50),
+        limit: Limit = Limit::DEFAULT,
         cursor: Option<QueryText> = None,
     }
 }
@@ -19,19 +19,19 @@ const LIST: &str = "explore";
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "List the public images of all users, newest first",
-    query: Some(of::<Explore>),
-    replies: &[Answer::json(
+    query: Some(parameters_of::<Explore>),
+    responses: &[ResponseDoc::json(
         200,
         "A page. It may hold fewer than `limit` items even if more follow.",
         of::<Page<'static, ImageView<'static>>>,
     )
     .with(&["Link"])],
     problems: &[(400, "bad_cursor", "The cursor does not belong to this list.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Every user's public images, newest first. The index that lists them lags, so each image is read before it is shown.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// The index is eventually consistent, so each image is read before it is shown.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let query: Explore = request.query()?;
     let after = request.open_cursor(query.cursor, LIST)?;
     let table = &request.app.table;
@@ -47,7 +47,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     }
     let mut results = Vec::with_capacity(published.len());
     for (image, owner, plan) in &published {
-        results.push(image_view::show(request, image, owner, plan.as_ref()).await?);
+        results.push(ImageView::new(request, image, owner, plan.as_ref()).await?);
     }
-    Ok(request.reply_page(&results, next, LIST))
+    Ok(request.page_response(&results, next, LIST))
 }

@@ -5,25 +5,25 @@ use tintype_gateway::{FILES, PAGES, matches};
 
 use super::ROUTES;
 use crate::error::Problem;
-use crate::openapi::{Operation, PLAIN};
-use crate::reply::Reply;
+use crate::operation::Operation;
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader};
 
-pub(crate) const DOCUMENT: Operation = Operation { ..PLAIN };
+pub(crate) const DOCUMENT: Operation = Operation { ..Operation::DEFAULT };
 
-/// What pages of other origins may send, as `CorsConfiguration` in `template.yaml` has it.
+/// The requests that pages of other origins can send, as in `CorsConfiguration` in `template.yaml`.
 const ALLOW_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const ALLOW_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, range";
 const PREFLIGHT_SECONDS: &str = "3600";
 
-/// Whatever no route takes: a preflight, a slash too many, a method that the path does not have, or nothing at all.
-pub(crate) fn handle(request: &Request<'_>) -> Ready<Result<Reply, Problem>> {
-    // A future of no hidden type: that would depend on the route table, which has this function.
+/// Handles requests that no other route takes: preflights, paths with a slash too many, other methods, unknown paths.
+pub(crate) fn handle(request: &Request<'_>) -> Ready<Result<Response, Problem>> {
+    // Not an async fn: its opaque type would depend on the route table, which contains this function.
     ready(answer(request))
 }
 
-fn answer(request: &Request<'_>) -> Result<Reply, Problem> {
-    if *request.method() == Method::OPTIONS && request.header("access-control-request-method").is_some() {
+fn answer(request: &Request<'_>) -> Result<Response, Problem> {
+    if *request.http.method() == Method::OPTIONS && request.header("access-control-request-method").is_some() {
         return Ok(preflight(request));
     }
     let methods = |path: &str| {
@@ -42,7 +42,7 @@ fn answer(request: &Request<'_>) -> Result<Reply, Problem> {
     if bare.len() < request.path().len() && !methods(bare).is_empty() {
         let query =
             if request.query_string().is_empty() { String::new() } else { format!("?{}", request.query_string()) };
-        return Ok(Reply::redirect(StatusCode::PERMANENT_REDIRECT, format!("{bare}{query}")));
+        return Ok(response::redirect(StatusCode::PERMANENT_REDIRECT, format!("{bare}{query}")));
     }
     Err(Problem::not_found())
 }
@@ -50,14 +50,16 @@ fn answer(request: &Request<'_>) -> Result<Reply, Problem> {
 /// Answers a CORS preflight for any path. The `$default` route also takes OPTIONS requests ("Configuring CORS for an HTTP
 /// API with a $default route and an authorizer" in API Gateway's developer guide). API Gateway then replaces the CORS
 /// headers of the answer by its own, but does not change the status, and browsers accept a preflight only with 2xx.
-fn preflight(request: &Request<'_>) -> Reply {
-    let reply = Reply::no_content();
-    let (Some(allowed), Some(origin)) = (&request.app.allowed_origin, request.header("origin")) else { return reply };
+fn preflight(request: &Request<'_>) -> Response {
+    let response = response::no_content();
+    let (Some(allowed), Some(origin)) = (&request.app.allowed_origin, request.header("origin")) else {
+        return response;
+    };
     if allowed != "*" && !allowed.eq_ignore_ascii_case(origin) {
-        return reply;
+        return response;
     }
-    let reply = if allowed == "*" { reply } else { reply.with_header("vary", "Origin") };
-    reply
+    let response = if allowed == "*" { response } else { response.with_header("vary", "Origin") };
+    response
         .with_header("access-control-allow-origin", if allowed == "*" { "*" } else { origin })
         .with_header("access-control-allow-methods", ALLOW_METHODS)
         .with_header("access-control-allow-headers", ALLOW_HEADERS)

@@ -1,20 +1,21 @@
-use std::sync::LazyLock;
+use http::StatusCode;
 
 use crate::error::Problem;
-use crate::openapi::{self, Answer, Operation, PLAIN};
-use crate::reply::{Content, Reply};
+use crate::operation::{Operation, ResponseDoc, object};
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader};
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Service",
     summary: "Get this OpenAPI document",
-    replies: &[Answer::json(200, "OpenAPI 3.1.", |_| schemars::json_schema!({"type": "object"}))],
-    ..PLAIN
+    responses: &[ResponseDoc::json(200, "OpenAPI 3.1.", object)],
+    ..Operation::DEFAULT
 };
 
-static TEXT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
+/// Written by `make openapi`.
+const PUBLISHED: &str = include_str!("../../../../docs/openapi.json");
 
-pub(crate) async fn handle(_: &Request<'_>) -> Result<Reply, Problem> {
-    let reply = Reply { body: Content::Json(TEXT.clone()), ..Reply::empty(http::StatusCode::OK) };
-    Ok(reply.with_header("cache-control", "public, max-age=300"))
+pub(crate) async fn handle(_: &Request<'_>) -> Result<Response, Problem> {
+    let response = response::content(StatusCode::OK, "application/json", PUBLISHED);
+    Ok(response.with_header("cache-control", "public, max-age=300"))
 }

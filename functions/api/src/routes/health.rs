@@ -2,14 +2,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Problem;
-use crate::openapi::{Answer, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::{self, Response};
 
 #[derive(Serialize, JsonSchema)]
 struct Health {
     /// `ok`.
-    #[schemars(extend("examples" = ["ok"]))]
+    #[schemars(example = &"ok")]
     status: &'static str,
     version: &'static str,
 }
@@ -17,11 +17,11 @@ struct Health {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Service",
     summary: "Health check",
-    replies: &[Answer::json(200, "They do.", of::<Health>)],
-    ..PLAIN
+    responses: &[ResponseDoc::json(200, "The service answers.", of::<Health>)],
+    ..Operation::DEFAULT
 };
 
-/// Says that requests reach functions; it asks nothing of any other service.
-pub(crate) async fn handle(_: &Request<'_>) -> Result<Reply, Problem> {
-    Ok(Reply::ok(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
+/// Calls no other service.
+pub(crate) async fn handle(_: &Request<'_>) -> Result<Response, Problem> {
+    Ok(response::ok(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
 }

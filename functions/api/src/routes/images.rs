@@ -18,22 +18,22 @@ use tintype_store::{Key, Table};
 use crate::caller::Caller;
 use crate::error::Problem;
 use crate::image_view::{self, ImageView};
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader};
 use crate::serve::record_image;
 
-/// An image of the caller's, as it was read: what changes it wants one.
+/// An image that the caller owns, as it was read. Changes of an image take one.
 struct OwnedImage {
     image: Image,
     caller: Caller,
 }
 
-/// Loads the image that the path names, for a change. One of another owner is refused without a look whether it is there.
+/// Loads the image that the path names, for a change. Another owner's is rejected whether or not it exists.
 async fn load_owned(request: &Request<'_>) -> Result<OwnedImage, Problem> {
     let id = request.image_id();
-    let user = request.claimed_user().await?;
+    let user = request.token_subject().await?;
     let own = id.filter(|id| id.owner == user);
-    let (caller, items) = request.caller_and(own.map(Key::image)).await?;
+    let (caller, items) = request.authenticate_with(own.map(Key::image)).await?;
     match (id, own) {
         (None, _) => Err(Problem::not_found()),
         (Some(_), None) => Err(Problem::not_owner()),
@@ -44,10 +44,10 @@ async fn load_owned(request: &Request<'_>) -> Result<OwnedImage, Problem> {
     }
 }
 
-/// Who may make one more image, and under what plan. What is on its way to being ready is not counted yet.
-async fn may_create(request: &Request<'_>) -> Result<(Profile, Plan), Problem> {
-    let user = request.claimed_user().await?;
-    let (caller, items) = request.caller_and(Table::usage_keys(user)).await?;
+/// Returns the caller and their plan if it allows one more image. Images that are not ready are not counted.
+async fn check_image_limit(request: &Request<'_>) -> Result<(Profile, Plan), Problem> {
+    let user = request.token_subject().await?;
+    let (caller, items) = request.authenticate_with(Table::usage_keys(user)).await?;
     let plan = request.required_plan_of(&caller.profile).await?;
     if items.usage(user)?.images >= plan.max_images {
         let detail = format!("You have reached your plan's limit of {} images.", plan.max_images);
@@ -56,11 +56,13 @@ async fn may_create(request: &Request<'_>) -> Result<(Profile, Plan), Problem> {
     Ok((caller.profile, plan))
 }
 
-/// What S3 will admit for an image: these headers, this body, once, until then.
+/// The upload that S3 accepts for an image: with these headers, once, until it expires.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Upload")]
 struct UploadView {
+    #[schemars(example = &"PUT")]
     method: &'static str,
+    #[schemars(example = &"https://originals.s3.eu-central-1.amazonaws.com/...?X-Amz-Algorithm=AWS4-HMAC-SHA256")]
     url: String,
     headers: HashMap<String, String>,
     expires_at: Timestamp,
@@ -71,7 +73,7 @@ async fn upload_of(request: &Request<'_>, image: &Image) -> Result<UploadView, P
     Ok(UploadView { method: "PUT", url: signed.url, headers: signed.headers, expires_at: signed.expires_at })
 }
 
-/// An image that waits, with what to upload it with.
+/// A pending image and its upload.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ImageWithUpload")]
 struct WithUpload<'a> {
@@ -79,22 +81,22 @@ struct WithUpload<'a> {
     upload: UploadView,
 }
 
-async fn reply_with_upload(
+async fn upload_response(
     request: &Request<'_>,
     status: StatusCode,
     image: &Image,
     owner: &Profile,
     plan: &Plan,
-) -> Result<Reply, Problem> {
+) -> Result<Response, Problem> {
     record_image(image.id);
     let upload = upload_of(request, image).await?;
-    let shown = image_view::show(request, image, owner, Some(plan)).await?;
+    let shown = ImageView::new(request, image, owner, Some(plan)).await?;
     let location = format!("{}/api/images/{}", request.base_url(), image.id);
-    Ok(Reply::json(status, &WithUpload { image: shown, upload }).with_header("location", location))
+    Ok(response::json(status, &WithUpload { image: shown, upload }).with_header("location", location))
 }
 
-async fn reply_with_image(request: &Request<'_>, image: &Image, owner: &Profile) -> Result<Reply, Problem> {
+async fn image_response(request: &Request<'_>, image: &Image, owner: &Profile) -> Result<Response, Problem> {
     let plan = request.plan_of(owner).await?;
-    let view = image_view::show(request, image, owner, plan.as_ref()).await?;
-    Ok(Reply::ok(&view).with_header("etag", image_view::tag(request, image, owner, plan.as_ref())))
+    let view = ImageView::new(request, image, owner, plan.as_ref()).await?;
+    Ok(response::ok(&view).with_header("etag", image_view::etag(request, image, owner, plan.as_ref())))
 }

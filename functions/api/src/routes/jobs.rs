@@ -9,11 +9,11 @@ use tintype_model::{Job, JobId, JobKind, JobStatus, Timestamp};
 use tintype_store::JobMessage;
 
 use crate::error::Problem;
-use crate::reply::{Reply, etag};
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader, etag};
 use crate::serve::record_job;
 
-/// A job as its owner sees it.
+/// The representation of a job.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Job")]
 pub(crate) struct JobView {
@@ -21,6 +21,7 @@ pub(crate) struct JobView {
     kind: JobKind,
     status: JobStatus,
     /// The number of images that are processed.
+    #[schemars(example = 120)]
     done: u64,
     /// The total number of images; set when the job has finished.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,26 +51,27 @@ impl From<&Job> for JobView {
     }
 }
 
-fn reply(job: &Job) -> Reply {
-    Reply::ok(&JobView::from(job)).with_header("etag", etag(job.done, &[job.status as u64]))
+fn job_response(job: &Job) -> Response {
+    response::ok(&JobView::from(job)).with_header("etag", etag(job.done, &[job.status as u64]))
 }
 
-/// Sends a job's message, before the job is written: where a request is cut off in between, a message without a job is
-/// dropped, while a job without a message would wait for ever.
-pub(super) async fn announce(request: &Request<'_>, id: JobId) -> Result<(), Problem> {
+/// Sends a job's message before the job is written: if the request is interrupted in between, a message without a job is
+/// deleted, whereas a job without a message would never run.
+pub(super) async fn enqueue(request: &Request<'_>, id: JobId) -> Result<(), Problem> {
     record_job(id);
     let message = JobMessage { job: id, sent_at: request.now };
     Ok(request.app.jobs.send(message, Duration::from_secs(1)).await?)
 }
 
-/// A job that was just accepted, as it is by now.
-pub(super) async fn begun(request: &Request<'_>, id: JobId) -> Result<JobView, Problem> {
-    let job = request.app.table.job(id).await?.ok_or_else(|| Problem::internal("a job that has just begun is gone"))?;
+/// Loads a job that was just accepted.
+pub(super) async fn load_started(request: &Request<'_>, id: JobId) -> Result<JobView, Problem> {
+    let job =
+        request.app.table.job(id).await?.ok_or_else(|| Problem::internal("a job that was just written is gone"))?;
     Ok(JobView::from(&job))
 }
 
-/// Says with `body` that a job was accepted.
-pub(super) fn reply_accepted(request: &Request<'_>, id: JobId, body: &impl Serialize) -> Reply {
+/// Returns 202 with the URL of the job.
+pub(super) fn accepted_response(request: &Request<'_>, id: JobId, body: &impl Serialize) -> Response {
     let location = format!("{}/api/jobs/{id}", request.base_url());
-    Reply::json(StatusCode::ACCEPTED, body).with_header("location", location)
+    response::json(StatusCode::ACCEPTED, body).with_header("location", location)
 }

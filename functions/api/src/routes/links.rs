@@ -12,10 +12,10 @@ use tintype_store::{Key, LinkChange, LinkChanged, Password};
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, Nullable};
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::passwords;
-use crate::reply::{Reply, etag};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::response::{self, Response, WithHeader, etag};
 use crate::serve::record_image;
 
 #[derive(Serialize, JsonSchema)]
@@ -24,67 +24,72 @@ struct LinkView<'a> {
     id: LinkId,
     base_image: ImageId,
     description: &'a Description,
+    #[schemars(example = 3600)]
     expiry_in_seconds: u32,
     created_at: Timestamp,
     expires_at: Timestamp,
     /// The public URL; it needs no login.
+    #[schemars(example = &"https://images.example.org/media/exp/bwx9rzgx5d46.../original.jpg")]
     link_url: String,
     /// Present if the link has a download limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_downloads: Option<u32>,
     /// Redirects to the file, from its beginning.
+    #[schemars(example = 1)]
     downloads: u64,
     has_password: bool,
 }
 
-/// What the changes of a link have in common.
+/// Common to the operations that change a link.
 const CHANGE: Operation = Operation {
     tag: "Expiring links",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     headers: &[Header::IfMatch],
-    replies: &[Answer::json(200, "The link.", of::<LinkView<'static>>).with(&["ETag"])],
+    responses: &[ResponseDoc::json(200, "The link.", of::<LinkView<'static>>).with(&["ETag"])],
     problems: &[
         (403, "plan_forbids_links", "Your plan does not include expiring links."),
         (403, "plan_required", "Your account has no plan."),
         (404, "not_found", "No such link."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-fn show<'a>(request: &Request<'_>, link: &'a Link) -> LinkView<'a> {
-    let (base, token) = (request.base_url(), link.token(request.signing()));
-    LinkView {
-        id: link.id,
-        base_image: link.image_id(),
-        description: &link.description,
-        expiry_in_seconds: link.lifetime.secs(),
-        created_at: link.created_at,
-        expires_at: link.expires_at,
-        // The title stays out of it: a download is named by its Content-Disposition.
-        link_url: format!("{base}/media/exp/{}/original.{}", token.as_str(), link.content_type.extension()),
-        max_downloads: link.max_downloads,
-        downloads: link.downloads,
-        has_password: link.password_hash.is_some(),
+impl<'a> LinkView<'a> {
+    fn new(request: &Request<'_>, link: &'a Link) -> Self {
+        let (base, token) = (request.base_url(), link.token(request.signing()));
+        Self {
+            id: link.id,
+            base_image: link.image_id(),
+            description: &link.description,
+            expiry_in_seconds: link.lifetime.secs(),
+            created_at: link.created_at,
+            expires_at: link.expires_at,
+            // Without the title: the Content-Disposition names the download.
+            link_url: format!("{base}/media/exp/{}/original.{}", token.as_str(), link.content_type.extension()),
+            max_downloads: link.max_downloads,
+            downloads: link.downloads,
+            has_password: link.password_hash.is_some(),
+        }
     }
 }
 
-fn reply_with_link(request: &Request<'_>, link: &Link) -> Reply {
-    Reply::ok(&show(request, link)).with_header("etag", etag(link.version, &[link.downloads]))
+fn link_response(request: &Request<'_>, link: &Link) -> Response {
+    response::ok(&LinkView::new(request, link)).with_header("etag", etag(link.version, &[link.downloads]))
 }
 
-/// The link that the path names, with its owner. Another's answers like one that is not there.
-async fn load_own(request: &Request<'_>) -> Result<(Link, Profile), Problem> {
+/// Loads the link that the path names, and its owner. Another owner's is not found.
+async fn load_owned(request: &Request<'_>) -> Result<(Link, Profile), Problem> {
     let id: Option<LinkId> = request.param("id").parse().ok();
-    let user = request.claimed_user().await?;
+    let user = request.token_subject().await?;
     let own = id.filter(|id| id.owner == user);
-    let (caller, items) = request.caller_and(own.map(Key::link)).await?;
+    let (caller, items) = request.authenticate_with(own.map(Key::link)).await?;
     let link = own.map(|id| items.link(id)).transpose()?.flatten();
     let link = link.filter(|link| !link.is_expired(request.now)).ok_or_else(Problem::not_found)?;
     record_image(link.image_id());
     Ok((link, caller.profile))
 }
 
-/// Whether a user's plan gives them links.
+/// Checks that the plan of a user includes links.
 async fn check_plan(request: &Request<'_>, owner: &Profile) -> Result<(), Problem> {
     if request.required_plan_of(owner).await?.expiring_links {
         return Ok(());
@@ -100,9 +105,9 @@ fn hash(password: Nullable<LinkPassword>) -> Result<Password, Problem> {
 }
 
 /// Changes the link that the path names.
-async fn change(request: &Request<'_>, change: LinkChange, image: Option<ImageId>) -> Result<Reply, Problem> {
+async fn change(request: &Request<'_>, change: LinkChange, image: Option<ImageId>) -> Result<Response, Problem> {
     for _ in 0..CHANGE_TRIES {
-        let (link, owner) = load_own(request).await?;
+        let (link, owner) = load_owned(request).await?;
         check_plan(request, &owner).await?;
         request.check_if_match(link.version)?;
         if image.is_some_and(|image| image != link.image_id()) {
@@ -110,7 +115,7 @@ async fn change(request: &Request<'_>, change: LinkChange, image: Option<ImageId
         }
         let (table, signing) = (&request.app.table, request.signing());
         if let LinkChanged::Changed(link) = table.change_link(&link, change.clone(), signing, request.now).await? {
-            return Ok(reply_with_link(request, &link));
+            return Ok(link_response(request, &link));
         }
     }
     Err(Problem::busy())

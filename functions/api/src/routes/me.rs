@@ -9,8 +9,8 @@ use tintype_store::Table;
 
 use crate::caller::Caller;
 use crate::error::Problem;
-use crate::reply::{Reply, etag};
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader, etag};
 
 #[derive(Serialize, JsonSchema)]
 struct Me<'a> {
@@ -23,7 +23,7 @@ struct Me<'a> {
     created_at: Timestamp,
 }
 
-fn reply(caller: &Caller, profile: &Profile, usage: Usage) -> Reply {
+fn account_response(caller: &Caller, profile: &Profile, usage: Usage) -> Response {
     let me = Me {
         id: profile.id,
         email: &profile.email,
@@ -34,13 +34,13 @@ fn reply(caller: &Caller, profile: &Profile, usage: Usage) -> Reply {
         created_at: profile.created_at,
     };
     let rest = [usage.images, usage.bytes, u64::from(me.is_admin)];
-    Reply::ok(&me).with_header("etag", etag(profile.version, &rest))
+    response::ok(&me).with_header("etag", etag(profile.version, &rest))
 }
 
 async fn caller_with_usage(request: &Request<'_>) -> Result<(Caller, Usage), Problem> {
-    // Whose counters to read stands in the token; the read itself shows whether that still holds.
-    let user = request.claimed_user().await?;
-    let (caller, items) = request.caller_and(Table::usage_keys(user)).await?;
+    // The token names the counters to read; the same read shows whether it is still valid.
+    let user = request.token_subject().await?;
+    let (caller, items) = request.authenticate_with(Table::usage_keys(user)).await?;
     let usage = items.usage(caller.profile.id)?;
     Ok((caller, usage))
 }

@@ -9,10 +9,10 @@ use crate::error::Problem;
 use crate::request::Request;
 use crate::serve::record_image;
 
-/// How long a URL that media redirects to may be used.
+/// The lifetime of the presigned URLs that media redirects to.
 const REDIRECT_SECONDS: u64 = 60;
 
-/// The published image of a path, with its owner. What is private, what never was and what is gone answer alike.
+/// Loads the published image that a path names, and its owner. Private, unknown and deleted images are all not found.
 async fn load_published(request: &Request<'_>, owner: &str, key: &str) -> Result<(Image, Profile), Problem> {
     let (Ok(owner), Ok(key)) = (owner.parse::<UserId>(), key.parse::<ImageKey>()) else {
         return Err(Problem::not_found());
@@ -26,7 +26,7 @@ async fn load_published(request: &Request<'_>, owner: &str, key: &str) -> Result
     }
 }
 
-/// The part of a file's name before its extension, where that is the image's own.
+/// Returns the file name without its extension, if that is the extension of the image's type.
 fn stem<'a>(file: &'a str, image: &Image) -> Option<&'a str> {
     file.strip_suffix(image.blob.content_type.extension())?.strip_suffix('.')
 }

@@ -16,11 +16,14 @@ use crate::request::Request;
 struct PlanView<'a> {
     name: &'a PlanName,
     /// Pixels, ascending.
+    #[schemars(example = [200, 400])]
     thumbnail_heights: &'a [u32],
     original_link: bool,
     expiring_links: bool,
     /// Bytes.
+    #[schemars(example = 26_214_400)]
     max_image_bytes: u64,
+    #[schemars(example = 10_000)]
     max_images: u64,
 }
 

@@ -8,12 +8,12 @@ use super::{RefreshTokenIn, Tokens};
 use crate::app::App;
 use crate::error::Problem;
 use crate::fields::{AsCookie, Password, Text};
-use crate::openapi::{Answer, Operation, PLAIN, of};
+use crate::operation::{Operation, ResponseDoc, of};
 use crate::passwords;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct LogIn {
         email: Email,
         password: Text,
@@ -26,7 +26,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Log in",
     body: Some(of::<LogIn>),
-    replies: &[Answer::json(200, "Logged in.", of::<Tokens>).with(&["Set-Cookie"])],
+    responses: &[ResponseDoc::json(200, "Logged in.", of::<Tokens>).with(&["Set-Cookie"])],
     problems: &[
         (401, "bad_credentials", "Wrong e-mail address or password."),
         (403, "not_confirmed", "The password is right, but the e-mail address is not confirmed."),
@@ -37,11 +37,10 @@ pub(crate) const DOCUMENT: Operation = Operation {
         ),
         CROSS_ORIGIN,
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Begins a session.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let LogIn { email, password, new_password, cookie: AsCookie(cookie) } = request.body()?;
     if cookie {
         session_cookie::check_origin(request)?;
@@ -52,8 +51,8 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         Err(AccountError::NotConfirmed) => return Err(not_confirmed(app, &email, &password.0).await?),
         begun => begun?,
     };
-    if ended_as_it_began(app, &session, request.now).await? {
-        // All sessions of this very second have been ended. The next second is another matter.
+    if ended_at_start(app, &session, request.now).await? {
+        // All sessions that began in this second have ended: begin one in the next.
         let second = Duration::from_millis(1000 - Timestamp::now().millis().rem_euclid(1000).unsigned_abs());
         tokio::time::sleep(second).await;
         let password = new_password.unwrap_or(&password.0);
@@ -66,19 +65,19 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         pool_token: session.refresh_token.take().unwrap_or_default(),
     };
     let place = if cookie { RefreshTokenIn::NewCookie } else { RefreshTokenIn::Body };
-    Ok(super::reply_tokens(request, session, &refresh, place))
+    Ok(super::tokens_response(request, session, &refresh, place))
 }
 
-/// The pool says that an e-mail is not confirmed before it looks at the password; only the right one learns it here.
+/// Cognito reports an unconfirmed address before it checks the password; this service reports it only for the right one.
 async fn not_confirmed(app: &App, email: &Email, password: &str) -> Result<Problem, Problem> {
     let Some(user) = app.accounts.find(email).await? else { return Ok(AccountError::BadCredentials.into()) };
     let items = app.table.read([Key::sign_up(user.id)]).await?;
-    let right = items.sign_up_hash(user.id).is_some_and(|hash| passwords::is(password, hash));
+    let right = items.sign_up_hash(user.id).is_some_and(|hash| passwords::matches(password, hash));
     Ok(if right { AccountError::NotConfirmed } else { AccountError::BadCredentials }.into())
 }
 
-/// Whether nothing would accept the new session. Makes the profile that a confirmation was cut off before making.
-async fn ended_as_it_began(app: &App, session: &LoggedIn, now: Timestamp) -> Result<bool, Problem> {
+/// Returns true if the new session has ended already. Creates the profile that an interrupted confirmation did not create.
+async fn ended_at_start(app: &App, session: &LoggedIn, now: Timestamp) -> Result<bool, Problem> {
     let user = session.claims.user;
     let profile = match app.table.read([Key::profile(user)]).await?.profile(user)? {
         Some(profile) => profile,

@@ -4,11 +4,11 @@ use tracing::warn;
 use super::session_cookie::{self, CROSS_ORIGIN, SESSION_COOKIE};
 use crate::error::Problem;
 use crate::fields::{DeleteCookie, Text};
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader};
 
-body! {
+input! {
     pub(crate) struct LogOut {
         refresh_token: Option<Text> = None,
         everywhere: bool = false,
@@ -19,34 +19,33 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "End this session, or all sessions of the user; their tokens are refused from then on",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<LogOut>),
     body_optional: true,
     cookie: Some(SESSION_COOKIE),
-    replies: &[Answer::empty(204, "Ended.").with(&["Set-Cookie"])],
+    responses: &[ResponseDoc::empty(204, "Ended.").with(&["Set-Cookie"])],
     problems: &[CROSS_ORIGIN],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Ends the session of the caller's token, with `everywhere` all of the caller's sessions, for every token at once.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let LogOut { refresh_token, everywhere, cookie: DeleteCookie(cookie) } = request.body_or_none()?;
     let app = request.app;
     let claims = request.caller().await?.claims;
     let in_cookie = session_cookie::read(request)?;
     let token = refresh_token.as_ref().map(|text| text.0.as_str()).or(in_cookie);
     let token = token.map(|token| RefreshToken::open(token, request.signing()));
-    let reply = match &token {
-        // Another user has logged in with this browser since.
-        Some(Ok(token)) if token.user != claims.user => Reply::no_content(),
+    let response = match &token {
+        // Another user has logged in with this browser since then.
+        Some(Ok(token)) if token.user != claims.user => response::no_content(),
         _ if cookie || in_cookie.is_some() => {
-            Reply::no_content().with_header("set-cookie", session_cookie::clear(request))
+            response::no_content().with_header("set-cookie", session_cookie::clear(request))
         }
-        _ => Reply::no_content(),
+        _ => response::no_content(),
     };
     if everywhere {
         super::end_all_sessions(request, claims.user).await?;
-        return Ok(reply);
+        return Ok(response);
     }
     let forget_at = Timestamp::now() + app.session;
     app.table.end_session(claims.user, claims.origin_jti, forget_at).await?;
@@ -56,10 +55,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         if token.origin_jti != claims.origin_jti {
             app.table.end_session(token.user, token.origin_jti, forget_at).await?;
         }
-        // Ours is what counts; this makes the pool's own interfaces refuse the session too.
+        // The table decides; this makes Cognito's own API reject the session too.
         if let Err(error) = app.accounts.revoke(&token.pool_token).await {
-            warn!(cause = %error, "The pool did not revoke the refresh token");
+            warn!(cause = %error, "Cognito did not revoke the refresh token");
         }
     }
-    Ok(reply)
+    Ok(response)
 }

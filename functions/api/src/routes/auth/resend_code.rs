@@ -2,11 +2,11 @@ use http::StatusCode;
 use tintype_model::Email;
 
 use crate::error::Problem;
-use crate::openapi::{Answer, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::{self, Response};
 
-body! {
+input! {
     pub(crate) struct ResendCode {
         email: Email,
     }
@@ -16,13 +16,13 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Send the confirmation code again",
     body: Some(of::<ResendCode>),
-    replies: &[Answer::empty(202, "If an unconfirmed account exists, a code is sent.")],
-    ..PLAIN
+    responses: &[ResponseDoc::empty(202, "If an unconfirmed account exists, a code is sent.")],
+    ..Operation::DEFAULT
 };
 
-/// Sends a code where there is someone to send it to; the answer does not tell.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// The response does not tell whether the account exists.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let ResendCode { email } = request.body()?;
-    super::keep_quiet(request.app.accounts.resend_code(&email).await)?;
-    Ok(Reply::empty(StatusCode::ACCEPTED))
+    super::hide_account_existence(request.app.accounts.resend_code(&email).await)?;
+    Ok(response::empty(StatusCode::ACCEPTED))
 }

@@ -3,11 +3,11 @@ use tintype_store::{AccountError, Key, NotReset};
 
 use crate::error::{FieldError, Problem};
 use crate::fields::{Code, Password};
-use crate::openapi::{Answer, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::{self, Response};
 
-body! {
+input! {
     pub(crate) struct ResetPassword {
         email: Email,
         code: Code,
@@ -19,17 +19,17 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Set a new password with a code, and end all sessions",
     body: Some(of::<ResetPassword>),
-    replies: &[Answer::empty(204, "Set.")],
+    responses: &[ResponseDoc::empty(204, "Set.")],
     problems: &[(422, "bad_code", "The code is wrong."), (422, "expired_code", "The code has expired.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Sets a new password with a code from the e-mail, and ends all sessions. The pool does the one and the table the other,
-/// so the beginning is noted first: cut off in between, the note ends them.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// Cognito sets the password and the table ends the sessions. The reset is recorded first, so that the sessions end even
+/// if the request is interrupted.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let ResetPassword { email, code, new_password } = request.body()?;
     let app = request.app;
-    // Found before the code is used up: what follows must not fail for want of the user.
+    // Before the code is used: what follows needs the user.
     let user = app.accounts.find(&email).await?.ok_or(AccountError::BadCode)?.id;
     if let Some(profile) = app.table.read([Key::profile(user)]).await?.profile(user)?
         && !app.table.begin_reset(&profile, request.now).await?
@@ -48,5 +48,5 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         });
     }
     super::end_all_sessions(request, user).await?;
-    Ok(Reply::no_content())
+    Ok(response::no_content())
 }

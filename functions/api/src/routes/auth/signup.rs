@@ -8,12 +8,12 @@ use tintype_store::{AccountError, Key};
 
 use crate::error::Problem;
 use crate::fields::Password;
-use crate::openapi::{Answer, Operation, PLAIN, of};
+use crate::operation::{Operation, ResponseDoc, of};
 use crate::passwords;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::{self, Response};
 
-body! {
+input! {
     pub(crate) struct SignUp {
         email: Email,
         password: Password,
@@ -25,6 +25,7 @@ body! {
 struct SignedUp {
     user_id: UserId,
     /// `code_sent`.
+    #[schemars(example = &"code_sent")]
     confirmation: &'static str,
 }
 
@@ -32,17 +33,17 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Sign up",
     body: Some(of::<SignUp>),
-    replies: &[Answer::json(201, "A confirmation code was sent by e-mail.", of::<SignedUp>)],
+    responses: &[ResponseDoc::json(201, "A confirmation code was sent by e-mail.", of::<SignedUp>)],
     problems: &[(409, "email_taken", "An account with this e-mail address exists.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// A function that has not ended its request by then is not running any more: Lambda stops it after 29 s.
-const CUT_OFF: Duration = Duration::from_secs(60);
+/// A request that takes longer was interrupted: Lambda stops the function after 29 s.
+const INTERRUPTED_AFTER: Duration = Duration::from_secs(60);
 
-/// Makes an account that waits for its confirmation. One that waited too long gives its e-mail up, and so does one whose
-/// making was cut off before anybody was told of it. A repetition, after an answer that was lost, is no stranger.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// An unconfirmed account releases its address when it expires, or if its creation was interrupted before the client got
+/// a response. A retry with the same password and name gets the first response again.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let SignUp { email, password, name } = request.body()?;
     let (accounts, table) = (&request.app.accounts, &request.app.table);
     let user = match accounts.sign_up(&email, &password.0, &name).await {
@@ -53,16 +54,18 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
                 if !older_than(request.app.pending) {
                     let items = table.read([Key::sign_up(holder.id)]).await?;
                     match items.sign_up_hash(holder.id) {
-                        Some(hash) if holder.name == name && passwords::is(&password.0, hash) => {
+                        Some(hash) if holder.name == name && passwords::matches(&password.0, hash) => {
                             match accounts.resend_code(&email).await {
-                                // Who knows the password hears of it: there is nothing to hide from them.
+                                // The client knows the password, so that the account exists is no secret.
                                 Err(error @ AccountError::MailNotSent(_)) => return Err(error.into()),
-                                sent => super::keep_quiet(sent)?,
+                                sent => super::hide_account_existence(sent)?,
                             }
                             return Ok(signed_up(holder.id));
                         }
-                        Some(_) => return Err(waits_for_confirmation(request)),
-                        None if !older_than(CUT_OFF) => return Err(Problem::unavailable("a sign-up without its note")),
+                        Some(_) => return Err(unconfirmed_account(request)),
+                        None if !older_than(INTERRUPTED_AFTER) => {
+                            return Err(Problem::unavailable("a sign-up without its password hash"));
+                        }
                         None => {}
                     }
                 }
@@ -77,16 +80,16 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     Ok(signed_up(user))
 }
 
-/// Someone signed up with this e-mail before, with another password or name: the code tells who owns the e-mail.
-fn waits_for_confirmation(request: &Request<'_>) -> Problem {
+/// An unconfirmed account with this address has another password or name. The code shows who owns the address.
+fn unconfirmed_account(request: &Request<'_>) -> Problem {
     let hours = request.app.pending.as_secs() / 3600;
     let detail = format!(
-        "There is a sign-up with this e-mail that was not confirmed. Confirm it with the code that was mailed; \
-         POST /api/auth/resend-code mails another. Or sign up again when it expires, {hours} hours after it was made."
+        "An account with this e-mail address is not confirmed. Confirm it with the code that was sent by e-mail; \
+         POST /api/auth/resend-code sends another. Or sign up again when it expires, {hours} hours after its creation."
     );
     Problem::conflict("email_taken", detail)
 }
 
-fn signed_up(user: UserId) -> Reply {
-    Reply::json(StatusCode::CREATED, &SignedUp { user_id: user, confirmation: "code_sent" })
+fn signed_up(user: UserId) -> Response {
+    response::json(StatusCode::CREATED, &SignedUp { user_id: user, confirmation: "code_sent" })
 }

@@ -11,30 +11,30 @@ use tintype_store::{Begun, Created};
 
 use super::create_image::{CreateImage, draft};
 use super::{UploadView, upload_of};
-use crate::error::{Document, Problem};
-use crate::fields::{Field, Items, MAX_ITEMS, Refused};
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::error::{Problem, ProblemBody};
+use crate::fields::{FieldRejection, FromField, MAX_ITEMS, items};
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::{Request, read_object};
+use crate::response::{self, Response};
 
 /// Bytes. A thousand images with titles, and with descriptions of a usual length.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// How long images wait for a table that is busy. The gateway gives an answer 30 s, of which signing needs a few.
+/// The time for retries while the table is throttled. API Gateway waits 30 s, of which signing takes a few.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-body! {
+input! {
     pub(crate) struct CreateBatch {
         images: Drafts,
     }
 }
 
-/// Not looked at yet: what is wrong with one is not the request's fault.
+/// Not parsed yet: an invalid image does not fail the request.
 pub(crate) struct Drafts(Vec<Value>);
 
-impl Field for Drafts {
-    fn read(value: &Value) -> Result<Self, Refused> {
-        Items::read(value).map(|Items(items)| Self(items))
+impl FromField for Drafts {
+    fn read(value: &Value) -> Result<Self, FieldRejection> {
+        items(value).map(|items| Self(items.to_vec()))
     }
 }
 
@@ -76,10 +76,10 @@ struct ItemView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     upload: Option<UploadView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Document<'a>>,
+    error: Option<ProblemBody<'a>>,
 }
 
-/// What became of one item, in the letters that a repetition finds.
+/// The outcome of an item, as the idempotency record stores it.
 const CREATED: u8 = b'c';
 const TITLE_TAKEN: u8 = b't';
 const INVALID: u8 = b'i';
@@ -87,22 +87,21 @@ const INVALID: u8 = b'i';
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "Register up to 1,000 images; returns a result for each, in order",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<CreateBatch>),
     headers: &[Header::IdempotencyKey],
-    replies: &[Answer::json(207, "The result for each image, in order.", of::<BatchView<'static>>)],
+    responses: &[ResponseDoc::json(207, "The result for each image, in order.", of::<BatchView<'static>>)],
     problems: &[
         (403, "image_limit", "Your plan allows no more images."),
         (403, "plan_required", "Your account has no plan."),
         (409, "in_progress", "A request with this Idempotency-Key is still in progress."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Registers up to a thousand images. What is wrong with one is that one's answer, and no other's.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let CreateBatch { images: Drafts(items) } = request.body_up_to(MAX_BODY)?;
-    let (owner, plan) = super::may_create(request).await?;
+    let (owner, plan) = super::check_image_limit(request).await?;
     let idempotency = request.idempotency("create_batch", owner.id)?;
     let (started_at, before) = match &idempotency {
         None => (request.now, None),
@@ -153,19 +152,15 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
                 upload: Some(upload_of(request, image).await?),
                 error: None,
             },
-            Err(problem) => ItemView {
-                index,
-                status: problem.status.as_u16(),
-                id: None,
-                upload: None,
-                error: Some(problem.document()),
-            },
+            Err(problem) => {
+                ItemView { index, status: problem.status.as_u16(), id: None, upload: None, error: Some(problem.body()) }
+            }
         });
     }
-    Ok(Reply::json(StatusCode::MULTI_STATUS, &BatchView { results: views }))
+    Ok(response::json(StatusCode::MULTI_STATUS, &BatchView { results: views }))
 }
 
-/// Writes the images that are as they must be; of several of one title the first.
+/// Writes the valid images; of several with one title the first.
 async fn create(
     request: &Request<'_>,
     mut drafts: Vec<Result<Image, Problem>>,
@@ -182,13 +177,13 @@ async fn create(
         match made.next().flatten() {
             Some(Created::Created | Created::Repeated(_)) => {}
             Some(Created::TitleTaken) => *draft = Err(Problem::title_taken()),
-            None => *draft = Err(Problem::unavailable("the table stayed busy")),
+            None => *draft = Err(Problem::unavailable("the table stayed throttled")),
         }
     }
     Ok(drafts)
 }
 
-/// `None`: a later try may have another.
+/// `None` if a retry can have another outcome.
 fn outcome(result: &Result<Image, Problem>) -> Option<char> {
     Some(char::from(match result {
         Ok(_) => CREATED,
@@ -198,12 +193,12 @@ fn outcome(result: &Result<Image, Problem>) -> Option<char> {
     }))
 }
 
-/// The first answer again.
+/// Returns the results of the first request again.
 fn repeat(drafts: Vec<Result<Image, Problem>>, outcomes: &[u8]) -> Vec<Result<Image, Problem>> {
     let again = |(draft, outcome): (Result<Image, Problem>, &u8)| match *outcome {
         CREATED => draft,
         TITLE_TAKEN => Err(Problem::title_taken()),
-        // The plan may admit by now what it did not then.
+        // The plan may allow now what it did not allow then.
         _ => {
             Err(draft.err().unwrap_or_else(|| Problem::unprocessable("invalid", "Your plan did not allow this image.")))
         }

@@ -6,11 +6,11 @@ use tintype_store::Created;
 
 use crate::error::Problem;
 use crate::fields::UploadSize;
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct CreateImage {
         title: Title,
         description: Description = Description::default(),
@@ -24,24 +24,22 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "Register an image; returns the upload that S3 accepts for it",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<CreateImage>),
     headers: &[Header::IdempotencyKey],
-    replies: &[
-        Answer::json(201, "The pending image and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])
-    ],
+    responses: &[ResponseDoc::json(201, "The pending image and its upload.", of::<super::WithUpload<'static>>)
+        .with(&["Location"])],
     problems: &[
         (403, "image_limit", "Your plan allows no more images."),
         (403, "plan_required", "Your account has no plan."),
         (409, "title_taken", "You already have an image with this title."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Registers an image and gives the one upload that S3 will admit for it.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: CreateImage = request.body()?;
-    let (owner, plan) = super::may_create(request).await?;
+    let (owner, plan) = super::check_image_limit(request).await?;
     let idempotency = request.idempotency("create_image", owner.id)?;
     let key_at = |started_at| match &idempotency {
         Some(idempotency) => idempotency.image_key(started_at, 0),
@@ -55,16 +53,16 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
                 return Err(Problem::idempotency_mismatch());
             }
-            // The first answer again: the image as it was made.
+            // The first response again: the image as it was created.
             image.id.key = key_at(first.started_at);
             image.created_at = first.started_at;
             image.updated_at = first.started_at;
         }
     }
-    super::reply_with_upload(request, StatusCode::CREATED, &image, &owner, &plan).await
+    super::upload_response(request, StatusCode::CREATED, &image, &owner, &plan).await
 }
 
-/// What a body asks for: an image that waits for its upload.
+/// Returns the pending image that a body describes.
 pub(super) fn draft(
     request: &Request<'_>,
     body: CreateImage,

@@ -5,16 +5,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{ImageId, JobId};
 
-use crate::error::{Document, Problem};
-use crate::fields::Texts;
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::error::{Problem, ProblemBody};
+use crate::fields::TextList;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::response::{self, Response};
 use crate::routes::jobs;
 
-body! {
+input! {
     pub(crate) struct DeleteImages {
-        ids: Option<Texts> = None,
+        ids: Option<TextList> = None,
         all: bool = false,
     }
 }
@@ -34,32 +34,31 @@ struct ResultView<'a> {
     id: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Document<'a>>,
+    error: Option<ProblemBody<'a>>,
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "Delete some images of the caller, or begin to delete all",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<DeleteImages>),
-    replies: &[
-        Answer::json(200, "The result for each id, in order.", of::<ResultsView<'static>>),
-        Answer::json(202, "All images are being deleted.", of::<jobs::Accepted>).with(&["Location"]),
+    responses: &[
+        ResponseDoc::json(200, "The result for each id, in order.", of::<ResultsView<'static>>),
+        ResponseDoc::json(202, "All images are being deleted.", of::<jobs::Accepted>).with(&["Location"]),
     ],
     problems: &[(403, "not_owner", "An id belongs to another user; nothing was deleted.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Deletes a selection of the caller's images, or begins to delete all.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     match request.body()? {
-        DeleteImages { ids: Some(Texts(ids)), all: false } => delete_some(request, &ids).await,
+        DeleteImages { ids: Some(TextList(ids)), all: false } => delete_some(request, &ids).await,
         DeleteImages { ids: None, all: true } => delete_all(request).await,
         DeleteImages { .. } => Err(Problem::invalid_field("ids", "required", "is required, or all must be true")),
     }
 }
 
-async fn delete_some(request: &Request<'_>, ids: &[String]) -> Result<Reply, Problem> {
+async fn delete_some(request: &Request<'_>, ids: &[String]) -> Result<Response, Problem> {
     let caller = request.caller().await?.profile.id;
     let parsed: Vec<Option<ImageId>> = ids.iter().map(|id| id.parse().ok()).collect();
     if parsed.iter().flatten().any(|id| id.owner != caller) {
@@ -73,29 +72,29 @@ async fn delete_some(request: &Request<'_>, ids: &[String]) -> Result<Reply, Pro
     let (missing, busy) = (Problem::not_found(), Problem::busy());
     let mut results = Vec::with_capacity(ids.len());
     for (id, parsed) in ids.iter().zip(&parsed) {
-        // What is no id of ours names nothing.
+        // A text that is not an id names no image.
         let outcome = parsed.map_or(Some(false), |id| deleted.get(&id).copied().flatten());
         let (status, error) = match outcome {
             Some(true) => (StatusCode::NO_CONTENT, None),
-            Some(false) => (missing.status, Some(missing.document())),
-            None => (busy.status, Some(busy.document())),
+            Some(false) => (missing.status, Some(missing.body())),
+            None => (busy.status, Some(busy.body())),
         };
         results.push(ResultView { id, status: status.as_u16(), error });
     }
-    Ok(Reply::ok(&ResultsView { results }))
+    Ok(response::ok(&ResultsView { results }))
 }
 
-async fn delete_all(request: &Request<'_>) -> Result<Reply, Problem> {
-    let user = request.claimed_user().await?;
+async fn delete_all(request: &Request<'_>) -> Result<Response, Problem> {
+    let user = request.token_subject().await?;
     let id = JobId::generate(user);
     for attempt in 0..CHANGE_TRIES {
         let owner = request.caller().await?.profile;
         if attempt == 0 {
-            jobs::announce(request, id).await?;
+            jobs::enqueue(request, id).await?;
         }
         if request.app.table.begin_deleting_images(&owner, id, request.now).await? {
-            let accepted = jobs::Accepted { job: jobs::begun(request, id).await? };
-            return Ok(jobs::reply_accepted(request, id, &accepted));
+            let accepted = jobs::Accepted { job: jobs::load_started(request, id).await? };
+            return Ok(jobs::accepted_response(request, id, &accepted));
         }
     }
     Err(Problem::busy())

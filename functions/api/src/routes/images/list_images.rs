@@ -4,14 +4,14 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Problem;
 use crate::fields::{Limit, QueryText};
-use crate::image_view::{self, ImageView};
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::image_view::ImageView;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of, parameters_of};
 use crate::request::{Page, Request};
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct ListImages {
-        limit: Limit = Limit(50),
+        limit: Limit = Limit::DEFAULT,
         cursor: Option<QueryText> = None,
         visibility: Option<Visibility> = None,
         status: Option<Status> = None,
@@ -22,20 +22,19 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "List the caller's images, newest first",
-    login: Login::Required,
-    query: Some(of::<ListImages>),
-    replies: &[Answer::json(
+    auth: AuthRequirement::Required,
+    query: Some(parameters_of::<ListImages>),
+    responses: &[ResponseDoc::json(
         200,
         "A page. With a filter it may hold fewer than `limit` items even if more follow.",
         of::<Page<'static, ImageView<'static>>>,
     )
     .with(&["Link"])],
     problems: &[(400, "bad_cursor", "The cursor does not belong to this list.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// List the caller's images, newest first.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let query: ListImages = request.query()?;
     let owner = request.caller().await?.profile;
     let list = format!("images#{}", owner.id);
@@ -46,7 +45,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let plan = request.plan_of(&owner).await?;
     let mut results = Vec::with_capacity(page.images.len());
     for image in &page.images {
-        results.push(image_view::show(request, image, &owner, plan.as_ref()).await?);
+        results.push(ImageView::new(request, image, &owner, plan.as_ref()).await?);
     }
-    Ok(request.reply_page(&results, page.next, &list))
+    Ok(request.page_response(&results, page.next, &list))
 }

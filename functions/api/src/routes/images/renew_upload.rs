@@ -3,15 +3,17 @@ use tintype_model::Status;
 use tintype_store::Changed;
 
 use crate::error::Problem;
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::response::Response;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "Get a new upload URL for a pending image, and restart its expiry",
-    login: Login::Required,
-    replies: &[Answer::json(200, "The image and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])],
+    auth: AuthRequirement::Required,
+    responses: &[
+        ResponseDoc::json(200, "The image and its upload.", of::<super::WithUpload<'static>>).with(&["Location"])
+    ],
     problems: &[
         (403, "not_owner", "The image belongs to another user."),
         (403, "too_large_for_plan", "The image exceeds the size limit of your plan."),
@@ -19,11 +21,10 @@ pub(crate) const DOCUMENT: Operation = Operation {
         (404, "not_found", "No such image."),
         (409, "not_pending", "The image is not pending."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// A fresh upload URL for an image that waits; its waiting time starts anew.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     for _ in 0..CHANGE_TRIES {
         let owned = super::load_owned(request).await?;
         let owner = &owned.caller.profile;
@@ -38,7 +39,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         let expires_at = request.now + request.app.pending;
         match request.app.table.extend_pending(&owned.image, expires_at, request.now).await? {
             Changed::Changed(image) => {
-                return super::reply_with_upload(request, StatusCode::OK, &image, owner, &plan).await;
+                return super::upload_response(request, StatusCode::OK, &image, owner, &plan).await;
             }
             Changed::TitleTaken => return Err(Problem::not_found()),
             Changed::Stale => {}

@@ -3,11 +3,11 @@ use tintype_store::{Change, Changed};
 
 use crate::error::Problem;
 use crate::image_view::ImageView;
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct UpdateImage {
         title: Option<Title> = None,
         description: Option<Description> = None,
@@ -18,20 +18,19 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "Change the title, the description or the visibility of an image",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<UpdateImage>),
     headers: &[Header::IfMatch],
-    replies: &[Answer::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
+    responses: &[ResponseDoc::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
     problems: &[
         (403, "not_owner", "The image belongs to another user."),
         (404, "not_found", "No such image."),
         (409, "title_taken", "You already have an image with this title."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Renames an image, describes it, shows it or hides it.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: UpdateImage = request.body()?;
     let change = Change { title: body.title, description: body.description, visibility: body.visibility };
     for _ in 0..CHANGE_TRIES {
@@ -39,7 +38,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         request.check_if_match(owned.image.version)?;
         match request.app.table.change_image(&owned.image, change.clone(), request.now).await? {
             Changed::Changed(image) => {
-                return super::reply_with_image(request, &image, &owned.caller.profile).await;
+                return super::image_response(request, &image, &owned.caller.profile).await;
             }
             Changed::TitleTaken => return Err(Problem::title_taken()),
             Changed::Stale => {}

@@ -3,15 +3,15 @@ use tintype_model::{Description, Lifetime, Link, LinkId, LinkKey};
 use tintype_store::{Key, LinkCreated, Password};
 
 use crate::error::Problem;
-use crate::fields::{AnyImage, LinkPassword, MaxDownloads, Nullable};
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::{Reply, etag};
+use crate::fields::{ImageIdText, LinkPassword, MaxDownloads, Nullable};
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader, etag};
 use crate::serve::record_image;
 
-body! {
+input! {
     pub(crate) struct CreateLink {
-        base_image: AnyImage,
+        base_image: ImageIdText,
         expiry_in_seconds: Lifetime,
         description: Description = Description::default(),
         max_downloads: Nullable<MaxDownloads> = Nullable(None),
@@ -22,28 +22,27 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Expiring links",
     summary: "Create a link that gives anyone access to the original of an image until it expires",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<CreateLink>),
     headers: &[Header::IdempotencyKey],
-    replies: &[Answer::json(201, "The link.", of::<super::LinkView<'static>>).with(&["ETag", "Location"])],
+    responses: &[ResponseDoc::json(201, "The link.", of::<super::LinkView<'static>>).with(&["ETag", "Location"])],
     problems: &[
         (403, "plan_forbids_links", "Your plan does not include expiring links."),
         (403, "plan_required", "Your account has no plan."),
         (404, "not_found", "No such image."),
         (409, "not_ready", "The image is not ready."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Makes a link that gives anyone the original of an image for a while.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: CreateLink = request.body()?;
-    let user = request.claimed_user().await?;
+    let user = request.token_subject().await?;
     let own = body.base_image.0.filter(|id| id.owner == user);
     if let Some(id) = own {
         record_image(id);
     }
-    let (caller, items) = request.caller_and(own.map(Key::image)).await?;
+    let (caller, items) = request.authenticate_with(own.map(Key::image)).await?;
     super::check_plan(request, &caller.profile).await?;
     let image = own.map(|id| items.image(id)).transpose()?.flatten();
     let image = image.filter(|image| !image.is_expired(request.now)).ok_or_else(Problem::not_found)?;
@@ -84,17 +83,17 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
                 return Err(Problem::idempotency_mismatch());
             }
-            // The first answer again: the link as it was made.
+            // The first response again: the link as it was created.
             link.id.key = key_at(first.started_at);
             link.created_at = first.started_at.floor_to(1);
             link.expires_at = link.lifetime.end(first.started_at);
-            // Its URL was signed by the key of then.
+            // Its token was signed with the key of that time.
             let items = request.app.table.read([Key::link(link.id)]).await?;
             link.token_hash = items.link(link.id)?.and_then(|stored| stored.token_hash);
         }
     }
     let location = format!("{}/api/expiring-links/{}", request.base_url(), link.id);
-    Ok(Reply::json(StatusCode::CREATED, &super::show(request, &link))
+    Ok(response::json(StatusCode::CREATED, &super::LinkView::new(request, &link))
         .with_header("etag", etag(link.version, &[link.downloads]))
         .with_header("location", location))
 }

@@ -1,25 +1,24 @@
 use crate::error::Problem;
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::response::{self, Response};
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Expiring links",
     summary: "Revoke a link",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     headers: &[Header::IfMatch],
-    replies: &[Answer::empty(204, "Revoked.")],
+    responses: &[ResponseDoc::empty(204, "Revoked.")],
     problems: &[(404, "not_found", "No such link.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Revokes a link: from the answer on its URL leads nowhere.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     for _ in 0..CHANGE_TRIES {
-        let (link, _) = super::load_own(request).await?;
+        let (link, _) = super::load_owned(request).await?;
         request.check_if_match(link.version)?;
         if request.app.table.delete_link(&link).await? {
-            return Ok(Reply::no_content());
+            return Ok(response::no_content());
         }
     }
     Err(Problem::busy())

@@ -4,13 +4,13 @@ use tintype_store::LinkPage;
 use super::LinkView;
 use crate::error::Problem;
 use crate::fields::{Limit, QueryText};
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of, parameters_of};
 use crate::request::{Page, Request};
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct ListLinks {
-        limit: Limit = Limit(50),
+        limit: Limit = Limit::DEFAULT,
         cursor: Option<QueryText> = None,
         base_image: Option<ImageId> = None,
     }
@@ -19,20 +19,19 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Expiring links",
     summary: "List the caller's links, or those of one image, newest first",
-    login: Login::Required,
-    query: Some(of::<ListLinks>),
-    replies: &[Answer::json(
+    auth: AuthRequirement::Required,
+    query: Some(parameters_of::<ListLinks>),
+    responses: &[ResponseDoc::json(
         200,
         "A page. With a filter it may hold fewer than `limit` items even if more follow.",
         of::<Page<'static, LinkView<'static>>>,
     )
     .with(&["Link"])],
     problems: &[(400, "bad_cursor", "The cursor does not belong to this list.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// List the caller's links, or those of one image, newest first.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let query: ListLinks = request.query()?;
     let owner = request.caller().await?.profile.id;
     let list = match query.base_image {
@@ -44,9 +43,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let page = match query.base_image {
         None => table.list_links(owner, after, limit, request.now).await?,
         Some(image) if image.owner == owner => table.list_links_of(image, after, limit, request.now).await?,
-        // Nobody has links of another's image.
+        // Only the owner of an image has links of it.
         Some(_) => LinkPage::default(),
     };
-    let results: Vec<LinkView<'_>> = page.links.iter().map(|link| super::show(request, link)).collect();
-    Ok(request.reply_page(&results, page.next, &list))
+    let results: Vec<LinkView<'_>> = page.links.iter().map(|link| LinkView::new(request, link)).collect();
+    Ok(request.page_response(&results, page.next, &list))
 }

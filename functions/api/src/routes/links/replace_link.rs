@@ -3,11 +3,11 @@ use tintype_store::LinkChange;
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, MaxDownloads, Nullable, ReadOnly};
-use crate::openapi::{Operation, of};
-use crate::reply::Reply;
+use crate::operation::{Operation, of};
 use crate::request::Request;
+use crate::response::Response;
 
-body! {
+input! {
     #[expect(dead_code, reason = "what is read only is taken and not looked at")]
     pub(crate) struct ReplaceLink {
         base_image: Option<ImageId> = None,
@@ -32,9 +32,8 @@ pub(crate) const DOCUMENT: Operation = Operation {
     ..super::CHANGE
 };
 
-/// Replaces a link: what the body leaves out, the link has no more. Its clock restarts. GET does not tell the password, so
-/// `has_password` without one keeps it.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// GET does not return the password, so `has_password` without a password keeps it.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: ReplaceLink = request.body()?;
     let kept = body.has_password && body.password.0.is_none();
     let password = if kept { None } else { Some(super::hash(body.password)?) };

@@ -3,11 +3,11 @@ use tintype_store::LinkChange;
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, MaxDownloads, Nullable};
-use crate::openapi::{Operation, of};
-use crate::reply::Reply;
+use crate::operation::{Operation, of};
 use crate::request::Request;
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct UpdateLink {
         expiry_in_seconds: Option<Lifetime> = None,
         description: Option<Description> = None,
@@ -23,8 +23,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     ..super::CHANGE
 };
 
-/// Changes a link; `null` takes its cap or its password away.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: UpdateLink = request.body()?;
     let change = LinkChange {
         lifetime: body.expiry_in_seconds,

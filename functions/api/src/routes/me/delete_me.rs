@@ -4,12 +4,12 @@ use tracing::warn;
 
 use crate::error::Problem;
 use crate::fields::Text;
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::Response;
 use crate::routes::jobs;
 
-body! {
+input! {
     pub(crate) struct DeleteMe {
         password: Text,
     }
@@ -18,18 +18,16 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Delete the account and all its data",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<DeleteMe>),
-    replies: &[
-        Answer::json(202, "Account closed; its data is being deleted.", of::<jobs::Accepted>).with(&["Location"])
+    responses: &[
+        ResponseDoc::json(202, "Account closed; its data is being deleted.", of::<jobs::Accepted>).with(&["Location"])
     ],
     problems: &[(401, "bad_credentials", "Wrong password.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Deletes the caller's account: from the answer on no token of it is accepted, nobody can log in to it, and nothing of
-/// it is shown. Everything that it stored follows.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let DeleteMe { password } = request.body()?;
     let app = request.app;
     let user = request.caller().await?.profile;
@@ -38,14 +36,14 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         confirmed => confirmed?,
     };
     let id = JobId::generate(user.id);
-    jobs::announce(request, id).await?;
+    jobs::enqueue(request, id).await?;
     if !app.table.begin_deleting_account(user.id, id, request.now).await? {
         return Err(Problem::unauthenticated());
     }
-    // The job does it again: what counts is that the account has no profile.
+    // The job retries it; the account is closed because it has no profile.
     if let Err(error) = app.accounts.delete(user.id).await {
-        warn!(cause = %error, "The pool did not delete the user");
+        warn!(cause = %error, "Cognito did not delete the user");
     }
-    let accepted = jobs::Accepted { job: jobs::begun(request, id).await? };
-    Ok(jobs::reply_accepted(request, id, &accepted))
+    let accepted = jobs::Accepted { job: jobs::load_started(request, id).await? };
+    Ok(jobs::accepted_response(request, id, &accepted))
 }

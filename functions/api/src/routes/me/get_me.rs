@@ -1,19 +1,18 @@
 use crate::error::Problem;
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::Response;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Get the caller's account",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     headers: &[Header::IfNoneMatch],
-    replies: &[Answer::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],
-    ..PLAIN
+    responses: &[ResponseDoc::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],
+    ..Operation::DEFAULT
 };
 
-/// The caller's account.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let (caller, usage) = super::caller_with_usage(request).await?;
-    Ok(super::reply(&caller, &caller.profile, usage))
+    Ok(super::account_response(&caller, &caller.profile, usage))
 }

@@ -1,11 +1,11 @@
 use tintype_model::PersonName;
 
 use crate::error::Problem;
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct UpdateMe {
         name: Option<PersonName> = None,
     }
@@ -14,15 +14,14 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Change the caller's name",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<UpdateMe>),
     headers: &[Header::IfMatch],
-    replies: &[Answer::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],
-    ..PLAIN
+    responses: &[ResponseDoc::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],
+    ..Operation::DEFAULT
 };
 
-/// Changes the caller's name.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let UpdateMe { name } = request.body()?;
     for _ in 0..crate::request::CHANGE_TRIES {
         let (caller, usage) = super::caller_with_usage(request).await?;
@@ -32,7 +31,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             None => Some(caller.profile.clone()),
         };
         if let Some(profile) = renamed {
-            return Ok(super::reply(&caller, &profile, usage));
+            return Ok(super::account_response(&caller, &profile, usage));
         }
     }
     Err(Problem::busy())

@@ -4,20 +4,19 @@ use http::{Method, StatusCode};
 
 use crate::error::Problem;
 use crate::image_view::file_name;
-use crate::openapi::{Answer, Operation, PLAIN};
-use crate::reply::Reply;
+use crate::operation::{Operation, ResponseDoc};
 use crate::request::Request;
+use crate::response::{self, Response};
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",
     summary: "Get the original of a public image, if the owner's plan includes originals",
-    replies: &[Answer::empty(302, "Redirect to a URL that is valid for at most a minute.").with(&["Location"])],
+    responses: &[ResponseDoc::empty(302, "Redirect to a URL that is valid for at most a minute.").with(&["Location"])],
     problems: &[(404, "not_found", "No such public image.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Get the original of a public image, if the owner's plan includes originals: a short redirect to it.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let file = request.param("file");
     let key = file.split('.').next().unwrap_or_default();
     let (image, owner) = super::load_published(request, request.param("owner"), key).await?;
@@ -27,9 +26,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         return Err(Problem::not_found());
     }
     let method =
-        if *request.method() == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
+        if *request.http.method() == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
     let lasting = Duration::from_secs(super::REDIRECT_SECONDS);
     let (kind, name) = (image.blob.content_type, file_name(&image));
     let signed = request.app.blobs.sign_original(image.id, method, kind, &name, request.now, lasting).await?;
-    Ok(Reply::redirect(StatusCode::FOUND, signed.url))
+    Ok(response::redirect(StatusCode::FOUND, signed.url))
 }

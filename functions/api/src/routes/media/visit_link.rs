@@ -7,18 +7,18 @@ use tintype_store::{Key, Try};
 use crate::error::Problem;
 use crate::fields::LinkPassword;
 use crate::image_view::file_name;
-use crate::openapi::{Answer, Operation, PLAIN, of, text};
+use crate::operation::{Operation, ResponseDoc, of, text};
 use crate::passwords;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader};
 use crate::serve::record_image;
 
-/// For how long a download that was counted may be resumed.
+/// A counted download can be resumed for this long.
 const RESUME: Duration = Duration::from_secs(15 * 60);
 
 const COOKIE: &str = "tintype-download";
 
-body! {
+input! {
     /// The form of the page.
     #[expect(dead_code, reason = "for the document: the form is read by hand")]
     pub(crate) struct VisitLink {
@@ -26,25 +26,25 @@ body! {
     }
 }
 
-const HTML: Option<(&str, crate::openapi::SchemaOf)> = Some(("text/html", text));
+const HTML: Option<(&str, crate::operation::SchemaOf)> = Some(("text/html", text));
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",
     summary: "Download the original of an expiring link; a browser gets a page with a form if the link has a download limit or a password",
     form: Some(of::<VisitLink>),
-    replies: &[
-        Answer {
+    responses: &[
+        ResponseDoc {
             status: 200,
-            description: "For browsers, where the link has a cap: a page with a Download button, which sends a POST. \
+            description: "For browsers, if the link has a download limit: a page with a Download button, which sends a POST. \
                 Only the download counts.",
             content: HTML,
             headers: &[],
         },
-        Answer::empty(302, "Redirect to a URL that is valid for at most a minute.").with(&["Location"]),
-        Answer::empty(303, "The same redirect, after a POST with the right password.").with(&["Location"]),
-        Answer { status: 401, description: "A form for the password.", content: HTML, headers: &[] },
-        Answer { status: 410, description: "For browsers, a page with the error.", content: HTML, headers: &[] },
-        Answer {
+        ResponseDoc::empty(302, "Redirect to a URL that is valid for at most a minute.").with(&["Location"]),
+        ResponseDoc::empty(303, "The same redirect, after a POST with the right password.").with(&["Location"]),
+        ResponseDoc { status: 401, description: "A form for the password.", content: HTML, headers: &[] },
+        ResponseDoc { status: 410, description: "For browsers, a page with the error.", content: HTML, headers: &[] },
+        ResponseDoc {
             status: 429,
             description: "For browsers, a page with the error.",
             content: HTML,
@@ -56,11 +56,11 @@ pub(crate) const DOCUMENT: Operation = Operation {
         (413, "too_large", "The form is too large."),
         (415, "unsupported_media_type", "The Content-Type is not that of a form."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// The original behind an expiring link: a redirect to it. Whatever does not work now, for whatever reason, is gone.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// The response is 410 for every reason that a link cannot be used.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let answer = match find(request).await? {
         Some(visit) => visit.answer(request).await,
         None => Err(gone()),
@@ -69,19 +69,20 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         Err(problem) if problem.status.is_client_error() && prefers_html(request) => Ok(notice(&problem)),
         answer => answer,
     };
-    // The URL is the secret: it must not travel on.
-    let kept = [("referrer-policy", "no-referrer"), ("x-robots-tag", "noindex"), ("vary", "Accept")];
-    match answer {
-        Ok(reply) => Ok(kept.into_iter().fold(reply, |reply, (name, value)| reply.with_header(name, value))),
-        Err(problem) => Err(kept.into_iter().fold(problem, |problem, (name, value)| problem.with_header(name, value))),
-    }
+    answer.map(unreferred).map_err(unreferred)
+}
+
+/// Keeps the URL, which is a secret, from other sites and search engines.
+fn unreferred<T: WithHeader>(answer: T) -> T {
+    let answer = answer.with_header("referrer-policy", "no-referrer").with_header("x-robots-tag", "noindex");
+    answer.with_header("vary", "Accept")
 }
 
 fn gone() -> Problem {
     Problem::new(StatusCode::GONE, "gone", "This link is unknown, expired, revoked or used up.")
 }
 
-/// What a token led to: a link that works, but for its cap and its password.
+/// A valid link, before its download limit and password are checked.
 struct Visit {
     token: LinkToken,
     link: Link,
@@ -91,8 +92,8 @@ struct Visit {
 async fn find(request: &Request<'_>) -> Result<Option<Visit>, Problem> {
     let (app, token) = (request.app, LinkToken::given(request.param("token")));
     let pointed = app.table.read([Key::token(&token)]).await?.pointer(&token)?;
-    // A token that leads nowhere takes as many reads as one whose link is over.
-    let (link, image) = pointed.unwrap_or_else(nowhere);
+    // An unknown token takes as many reads as that of an expired link.
+    let (link, image) = pointed.unwrap_or_else(no_link);
     let items = app.table.read([Key::link(link), Key::image(image), Key::profile(image.owner)]).await?;
     let (Some(link), Some(image), Some(owner)) = (items.link(link)?, items.image(image)?, items.profile(image.owner)?)
     else {
@@ -105,23 +106,23 @@ async fn find(request: &Request<'_>) -> Result<Option<Visit>, Problem> {
     Ok((current && allowed && well_named && image.is_ready()).then_some(Visit { token, link, image }))
 }
 
-fn nowhere() -> (LinkId, ImageId) {
+fn no_link() -> (LinkId, ImageId) {
     let nobody = UserId::from_uuid(uuid::Uuid::nil());
     let (link, image) = (LinkKey::from_uuid(uuid::Uuid::nil()), ImageKey::from_uuid(uuid::Uuid::nil()));
     (LinkId { owner: nobody, key: link }, ImageId { owner: nobody, key: image })
 }
 
 impl Visit {
-    async fn answer(&self, request: &Request<'_>) -> Result<Reply, Problem> {
+    async fn answer(&self, request: &Request<'_>) -> Result<Response, Problem> {
         let returns = request.cookie(COOKIE).is_some_and(|cookie| self.admits(request, cookie));
-        if returns && *request.method() == Method::GET && request.header("range").is_some_and(resumes) {
+        if returns && *request.http.method() == Method::GET && request.header("range").is_some_and(resumes) {
             return self.redirect(request, StatusCode::FOUND).await;
         }
-        if self.link.is_used_up() && !(returns && *request.method() == Method::HEAD) {
+        if self.link.is_used_up() && !(returns && *request.http.method() == Method::HEAD) {
             return Err(gone());
         }
-        match (&self.link.password_hash, request.method()) {
-            (Some(_), &Method::HEAD) if !returns => Ok(Reply::empty(StatusCode::UNAUTHORIZED)),
+        match (&self.link.password_hash, request.http.method()) {
+            (Some(_), &Method::HEAD) if !returns => Ok(response::empty(StatusCode::UNAUTHORIZED)),
             (_, &Method::HEAD) => self.redirect(request, StatusCode::FOUND).await,
             (Some(hash), &Method::POST) => match self.try_password(request, hash).await? {
                 true => self.download(request, StatusCode::SEE_OTHER).await,
@@ -132,14 +133,14 @@ impl Visit {
             (None, _) if self.link.max_downloads.is_some() && (prefers_html(request) || is_robot(request)) => {
                 Ok(self.page(request, ""))
             }
-            // A preview is no download.
+            // A preview does not count as a download.
             (None, _) if is_robot(request) => self.redirect(request, StatusCode::FOUND).await,
             (None, _) => self.download(request, StatusCode::FOUND).await,
         }
     }
 
-    /// A page with a Download button, which asks for the password where there is one. `note` must be free of HTML.
-    fn page(&self, request: &Request<'_>, note: &str) -> Reply {
+    /// Returns a page with a Download button and, if the link has a password, a field for it. `note` must not contain HTML.
+    fn page(&self, request: &Request<'_>, note: &str) -> Response {
         let until = self.link.expires_at.to_string();
         let mut left = format!("This link works until {} {} UTC.", &until[..10], &until[11..16]);
         if let Some(most) = self.link.max_downloads {
@@ -156,12 +157,12 @@ impl Visit {
             "<p>{left}</p>\n<form method=\"post\">\n  {password}<button>Download</button>\n  \
              <p role=\"alert\">{note}</p>\n</form>"
         );
-        // A program that does not know the password learns no more than it asked for.
+        // Programs without the password get no title.
         let title = if locked && !prefers_html(request) { "Password" } else { self.image.title.as_str() };
         html(if locked { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, title, &content)
     }
 
-    /// Whether the form's password is the link's.
+    /// Returns true if the form has the link's password.
     async fn try_password(&self, request: &Request<'_>, hash: &str) -> Result<bool, Problem> {
         let given = request.form_field("password")?;
         let (table, address) = (&request.app.table, request.caller_network());
@@ -172,33 +173,36 @@ impl Visit {
             }
             Try::Admitted => {}
         }
-        let right = LinkPassword::parse(&given).is_ok_and(|given| passwords::is(&given.0, hash));
+        let right = LinkPassword::parse(&given).is_ok_and(|given| passwords::matches(&given.0, hash));
         if right {
             table.forgive_try(self.link.id, &address).await?;
         }
         Ok(right)
     }
 
-    /// A download from its beginning, which counts.
-    async fn download(&self, request: &Request<'_>, status: StatusCode) -> Result<Reply, Problem> {
+    /// Counts a download and redirects to the file.
+    async fn download(&self, request: &Request<'_>, status: StatusCode) -> Result<Response, Problem> {
         if !request.app.table.count_download(&self.link, request.now).await? {
             return Err(gone());
         }
-        let reply = self.redirect(request, status).await?;
-        Ok(reply.with_header("set-cookie", self.cookie(request)))
+        let response = self.redirect(request, status).await?;
+        Ok(response.with_header("set-cookie", self.cookie(request)))
     }
 
-    async fn redirect(&self, request: &Request<'_>, status: StatusCode) -> Result<Reply, Problem> {
-        let method =
-            if *request.method() == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
+    async fn redirect(&self, request: &Request<'_>, status: StatusCode) -> Result<Response, Problem> {
+        let method = if *request.http.method() == Method::HEAD {
+            tintype_store::Method::Head
+        } else {
+            tintype_store::Method::Get
+        };
         let left = (self.link.expires_at.secs() - request.now.secs()).max(1).unsigned_abs();
         let lasting = Duration::from_secs(left.min(super::REDIRECT_SECONDS));
         let (kind, name) = (self.image.blob.content_type, file_name(&self.image));
         let signed = request.app.blobs.sign_original(self.image.id, method, kind, &name, request.now, lasting).await?;
-        Ok(Reply::redirect(status, signed.url))
+        Ok(response::redirect(status, signed.url))
     }
 
-    /// What a download until `until` may be resumed with: for this link, under this URL, while it has this password.
+    /// The signed parts of the cookie that resumes a download until `until`: the link, its URL and its password.
     fn signed(&self, until: Timestamp) -> [Vec<u8>; 4] {
         [
             self.link.id.to_string().into_bytes(),
@@ -222,7 +226,7 @@ impl Visit {
         )
     }
 
-    /// Whether a cookie was given with a download of this link, not too long ago.
+    /// Returns true if a cookie is valid for this link and has not expired.
     fn admits(&self, request: &Request<'_>, cookie: &str) -> bool {
         let Some((until, tag)) = cookie.split_once('.') else { return false };
         let (Ok(until), Some(tag)) = (until.parse().map(Timestamp::from_secs), encoding::decode(tag)) else {
@@ -234,7 +238,7 @@ impl Visit {
     }
 }
 
-/// Whether a `Range` asks for nothing from the beginning on. `bytes=-500` may, of a small file.
+/// Returns true if no part of a `Range` can include the first byte. `bytes=-500` can, in a small file.
 fn resumes(range: &str) -> bool {
     let Some(parts) = range.trim().strip_prefix("bytes=") else { return false };
     parts.split(',').all(|part| {
@@ -243,28 +247,28 @@ fn resumes(range: &str) -> bool {
     })
 }
 
-/// A page whose `content` is HTML.
-fn html(status: StatusCode, title: &str, content: &str) -> Reply {
+/// Returns a page with `content`, which is HTML.
+fn html(status: StatusCode, title: &str, content: &str) -> Response {
     const PAGE: &str = include_str!("link.html");
     let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    // The title comes last: whatever it has in braces stays as it is.
+    // The title is inserted last, so that `{content}` in a title stays as it is.
     let page = PAGE.replace("{content}", content).replace("{title}", &title).into_bytes();
-    Reply { status, ..Reply::bytes("text/html; charset=utf-8", page) }.with_header(
+    response::content(status, "text/html; charset=utf-8", page).with_header(
         "content-security-policy",
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     )
 }
 
-/// A problem as a page.
-fn notice(problem: &Problem) -> Reply {
+/// Returns a problem as a page.
+fn notice(problem: &Problem) -> Response {
     let title = match problem.status {
         StatusCode::GONE => "This link does not work",
         StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
         status => status.canonical_reason().unwrap_or_default(),
     };
-    let mut reply = html(problem.status, title, &format!("<p>{}</p>", problem.detail));
-    reply.headers.extend(problem.headers.iter().cloned());
-    reply
+    let mut response = html(problem.status, title, &format!("<p>{}</p>", problem.detail));
+    response.headers_mut().extend((*problem.headers).clone());
+    response
 }
 
 /// Returns true if a client ranks HTML at least as high as every other type that it names. `curl` and `<img>` do not.
@@ -348,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_starts_above_0_resumes() {
+    fn a_range_with_the_first_byte_does_not_resume() {
         for range in ["bytes=1-", "bytes=500-999", " bytes=7-8, 10-", "bytes=1-1,2-2"] {
             assert!(resumes(range), "{range}");
         }

@@ -4,38 +4,37 @@ use tintype_store::PlanCreated;
 
 use super::PlanView;
 use crate::error::Problem;
-use crate::fields::{Count, UploadSize};
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::{Reply, etag};
+use crate::fields::{NonNegative, UploadSize};
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::Request;
+use crate::response::{self, Response, WithHeader, etag};
 
-body! {
+input! {
     pub(crate) struct CreatePlan {
         name: PlanName,
         thumbnail_heights: Heights,
         original_link: bool,
         expiring_links: bool,
         max_image_bytes: UploadSize,
-        max_images: Count,
+        max_images: NonNegative,
     }
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
     summary: "Create a plan (administrators only)",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<CreatePlan>),
     headers: &[Header::IdempotencyKey],
-    replies: &[Answer::json(201, "The plan.", of::<PlanView<'static>>).with(&["ETag", "Location"])],
+    responses: &[ResponseDoc::json(201, "The plan.", of::<PlanView<'static>>).with(&["ETag", "Location"])],
     problems: &[
         (403, "not_admin", "This requires an administrator."),
         (409, "plan_exists", "A plan with this name exists."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Makes a plan; for admins.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let admin = request.admin().await?;
     let body: CreatePlan = request.body()?;
     let idempotency = request.idempotency("create_plan", admin.profile.id)?;
@@ -58,7 +57,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         }
     }
     let location = format!("{}/api/plans/{}", request.base_url(), plan.name);
-    Ok(Reply::json(StatusCode::CREATED, &PlanView::new(&plan))
+    Ok(response::json(StatusCode::CREATED, &PlanView::new(&plan))
         .with_header("etag", etag(plan.version, &[]))
         .with_header("location", location))
 }

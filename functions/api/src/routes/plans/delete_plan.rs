@@ -1,29 +1,28 @@
 use tintype_store::PlanDeleted;
 
 use crate::error::Problem;
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc};
 use crate::request::Request;
+use crate::response::{self, Response};
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
     summary: "Delete a plan without users (administrators only)",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     headers: &[Header::IfMatch],
-    replies: &[Answer::empty(204, "Removed.")],
+    responses: &[ResponseDoc::empty(204, "Removed.")],
     problems: &[
         (403, "not_admin", "This requires an administrator."),
         (404, "not_found", "No such plan."),
         (409, "plan_in_use", "The plan has users, or is the plan of new users."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// A wait for the index may come before each, and the gateway waits half a minute.
+/// Each attempt may wait for the index, and API Gateway waits 30 s.
 const TRIES: u32 = 3;
 
-/// Removes a plan that nobody is on and that is not the plan of new users; for admins.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     request.admin().await?;
     for _ in 0..TRIES {
         let plan = super::load(request).await?;
@@ -32,7 +31,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             return Err(Problem::conflict("plan_in_use", "This is the plan of new users."));
         }
         match request.app.table.delete_plan(&plan, tintype_model::Timestamp::now()).await? {
-            PlanDeleted::Deleted => return Ok(Reply::no_content()),
+            PlanDeleted::Deleted => return Ok(response::no_content()),
             PlanDeleted::InUse => return Err(Problem::conflict("plan_in_use", "The plan has users.")),
             PlanDeleted::Stale => {}
         }

@@ -4,20 +4,20 @@ use tintype_model::{Heights, JobId, Plan, PlanName};
 
 use super::PlanView;
 use crate::error::Problem;
-use crate::fields::{Count, UploadSize};
-use crate::openapi::{Answer, Header, Login, Operation, PLAIN, of};
-use crate::reply::{Reply, etag};
+use crate::fields::{NonNegative, UploadSize};
+use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::response::{Response, WithHeader, etag};
 use crate::routes::jobs::{self, JobView};
 
-body! {
+input! {
     pub(crate) struct ReplacePlan {
         name: Option<PlanName> = None,
         thumbnail_heights: Heights,
         original_link: bool,
         expiring_links: bool,
         max_image_bytes: UploadSize,
-        max_images: Count,
+        max_images: NonNegative,
     }
 }
 
@@ -30,21 +30,20 @@ pub(crate) struct ChangedPlan<'a> {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
     summary: "Update a plan and rebuild the thumbnails of its users (administrators only)",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<ReplacePlan>),
     headers: &[Header::IfMatch],
-    replies: &[Answer::json(
+    responses: &[ResponseDoc::json(
         202,
         "Updated. Takes effect within a minute; thumbnails are being rebuilt.",
         of::<ChangedPlan<'static>>,
     )
     .with(&["ETag", "Location"])],
     problems: &[(403, "not_admin", "This requires an administrator."), (404, "not_found", "No such plan.")],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Changes a plan, and begins the job that brings the images of its users into line; for admins.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let admin = request.admin().await?.profile.id;
     let body: ReplacePlan = request.body()?;
     let id = JobId::generate(admin);
@@ -55,7 +54,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             return Err(Problem::invalid_field("name", "unchangeable", "must be the name in the path, or be left out"));
         }
         if attempt == 0 {
-            jobs::announce(request, id).await?;
+            jobs::enqueue(request, id).await?;
         }
         let next = Plan {
             name: plan.name,
@@ -67,9 +66,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             version: plan.version,
         };
         if let Some(plan) = request.app.table.change_plan(next, id, request.now).await? {
-            let changed = ChangedPlan { plan: PlanView::new(&plan), job: jobs::begun(request, id).await? };
-            let reply = jobs::reply_accepted(request, id, &changed);
-            return Ok(reply.with_header("etag", etag(plan.version, &[])));
+            let changed = ChangedPlan { plan: PlanView::new(&plan), job: jobs::load_started(request, id).await? };
+            let response = jobs::accepted_response(request, id, &changed);
+            return Ok(response.with_header("etag", etag(plan.version, &[])));
         }
     }
     Err(Problem::busy())

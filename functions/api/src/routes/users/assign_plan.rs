@@ -3,12 +3,12 @@ use tintype_store::Key;
 
 use crate::error::Problem;
 use crate::fields::Nullable;
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of};
 use crate::request::{CHANGE_TRIES, Request};
+use crate::response::Response;
 use crate::routes::jobs;
 
-body! {
+input! {
     pub(crate) struct AssignPlan {
         plan: Nullable<PlanName>,
     }
@@ -17,21 +17,22 @@ body! {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Users",
     summary: "Assign a plan to a user (`null` removes it) and rebuild their thumbnails (administrators only)",
-    login: Login::Required,
+    auth: AuthRequirement::Required,
     body: Some(of::<AssignPlan>),
-    replies: &[Answer::json(202, "Assigned; thumbnails are being rebuilt.", of::<jobs::Accepted>).with(&["Location"])],
+    responses: &[
+        ResponseDoc::json(202, "Assigned; thumbnails are being rebuilt.", of::<jobs::Accepted>).with(&["Location"])
+    ],
     problems: &[
         (403, "not_admin", "This requires an administrator."),
         (404, "not_found", "No such user, or the user has not confirmed their e-mail address."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Puts a user on a plan, and begins the job that brings the user's images into line; for admins.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let admin = request.admin().await?.profile.id;
     let AssignPlan { plan: Nullable(plan) } = request.body()?;
-    // Or the UUID that the user pool's console shows.
+    // Or the UUID that Cognito's console shows.
     let id = request.param("id");
     let user = UserId::from_api(id).or_else(|_| id.parse()).map_err(|_| Problem::not_found())?;
     let id = JobId::generate(admin);
@@ -45,11 +46,11 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
             return Err(Problem::invalid_field("plan", "unknown", "must be the name of a plan"));
         }
         if attempt == 0 {
-            jobs::announce(request, id).await?;
+            jobs::enqueue(request, id).await?;
         }
         if request.app.table.assign_plan(&profile, plan.as_ref(), id, request.now).await? {
-            let accepted = jobs::Accepted { job: jobs::begun(request, id).await? };
-            return Ok(jobs::reply_accepted(request, id, &accepted));
+            let accepted = jobs::Accepted { job: jobs::load_started(request, id).await? };
+            return Ok(jobs::accepted_response(request, id, &accepted));
         }
     }
     Err(Problem::busy())

@@ -5,14 +5,14 @@ use tintype_store::{AccountError, Key};
 
 use crate::error::Problem;
 use crate::fields::{EmailPrefix, Limit, Text};
-use crate::openapi::{Answer, Login, Operation, PLAIN, of};
-use crate::reply::Reply;
+use crate::operation::{AuthRequirement, Operation, ResponseDoc, of, parameters_of};
 use crate::request::{Page, Request};
+use crate::response::Response;
 
-body! {
+input! {
     pub(crate) struct ListUsers {
-        limit: Limit = Limit(50),
-        // The pool's own token is in it: on AWS some 400 characters, which is 700 here.
+        limit: Limit = Limit::DEFAULT,
+        // Contains Cognito's own token: some 400 characters on AWS, 700 in this encoding.
         cursor: Option<Text> = None,
         email_prefix: Option<EmailPrefix> = None,
     }
@@ -33,18 +33,18 @@ struct UserView {
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Users",
     summary: "List users by the beginning of their e-mail address (administrators only)",
-    login: Login::Required,
-    query: Some(of::<ListUsers>),
-    replies: &[Answer::json(200, "A page, of at most 60.", of::<Page<'static, UserView>>).with(&["Link"])],
+    auth: AuthRequirement::Required,
+    query: Some(parameters_of::<ListUsers>),
+    responses: &[ResponseDoc::json(200, "A page, of at most 60.", of::<Page<'static, UserView>>).with(&["Link"])],
     problems: &[
         (400, "bad_cursor", "The cursor does not belong to this list."),
         (403, "not_admin", "This requires an administrator."),
     ],
-    ..PLAIN
+    ..Operation::DEFAULT
 };
 
-/// Users, by how their e-mail begins, in the user pool's order; for admins.
-pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
+/// In the order of the user pool.
+pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let admin = request.admin().await?.profile.id;
     let query: ListUsers = request.query()?;
     let prefix = query.email_prefix.map(|prefix| prefix.0).unwrap_or_default();
@@ -52,13 +52,17 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
     let after = query.cursor.map(|cursor| open(request, &cursor.0, &list)).transpose()?;
     let continued = after.is_some();
     let (users, next) = match request.app.accounts.list(&prefix, query.limit.0, after).await {
-        // The pool's tokens expire after an hour.
+        // Cognito's tokens expire after an hour.
         Err(AccountError::InvalidParameter(_)) if continued => {
             let detail = "The cursor has expired. Read the list from the beginning.";
             return Err(Problem::bad_request("bad_cursor", detail));
         }
         Err(AccountError::InvalidParameter(_)) if !prefix.is_empty() => {
-            return Err(Problem::invalid_field("email_prefix", "malformed", "is not how an e-mail address begins"));
+            return Err(Problem::invalid_field(
+                "email_prefix",
+                "malformed",
+                "is not the beginning of an e-mail address",
+            ));
         }
         listed => listed?,
     };
@@ -76,10 +80,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Reply, Problem> {
         });
     }
     let next = next.map(|token| seal(request, &token, &list));
-    Ok(request.reply_sealed_page(&results, next))
+    Ok(request.sealed_page_response(&results, next))
 }
 
-/// The pool's own token, signed for its list.
+/// Signs Cognito's own token for its list.
 fn seal(request: &Request<'_>, token: &str, list: &str) -> String {
     let tag = request.signing().sign("users", &[list.as_bytes(), token.as_bytes()]);
     encoding::encode(&[&tag[..16], token.as_bytes()].concat())
