@@ -126,7 +126,7 @@ fn interrupted_sign_up_finishes_at_retry() {
                 let twin = stack.twin("signup").await;
                 let mut answer = ask.send(&twin).await;
                 if answer.status == 503 {
-                    // It was cut off before its note: for a minute it may be at work still.
+                    // Interrupted before the record was written: the first request may run for a minute.
                     is_busy(answer, &moment);
                     twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 61).await);
                     answer = ask.send(&twin).await;
@@ -155,7 +155,7 @@ fn a_sign_up_at_a_pool_or_table_that_fails_says_so() {
                 twin.proxy.clear();
             }
         }
-        // What bounds one user is theirs to hear.
+        // The limit of one user is reported to that user.
         twin.proxy.rule("SignUp", 1, Fault::json(400, "LimitExceededException"));
         let answer = sign_up(&address()).send(&twin).await;
         answer.must_header("retry-after");
@@ -303,7 +303,7 @@ fn login_and_refresh_during_faults_are_unavailable_or_succeed() {
                     twin.proxy.clear();
                 }
             }
-            // What bounds one user is theirs to hear.
+            // The limit of one user is reported to that user.
             twin.proxy.rule("AdminInitiateAuth", ALWAYS, Fault::json(400, "LimitExceededException"));
             ask.send(&twin).await.refuses(429, "too_many_requests");
             twin.proxy.clear();
@@ -412,7 +412,7 @@ fn codes_are_sent_or_the_client_hears_that_they_were_not() {
                 is_busy(twin.call(None, "POST", target, Some(body.clone())).await, &moment);
                 twin.proxy.clear();
             }
-            // What bounds one user would tell that there is one.
+            // The limit of one user would reveal that the account exists.
             twin.proxy.rule(call, 1, Fault::json(400, "LimitExceededException"));
             twin.call(None, "POST", target, Some(body.clone())).await.is(202);
         }

@@ -20,7 +20,7 @@ async fn refresh(stack: &Stack, token: &str) -> crate::harness::Answer {
     stack.post("/api/auth/refresh", json!({"refresh_token": token})).await
 }
 
-/// Neither of this session's tokens is worth anything any more.
+/// Checks that both tokens of a session are rejected.
 async fn is_ended(session: &User) {
     session.get("/api/me").await.is(401);
     session.get("/api/images").await.is(401);
@@ -270,7 +270,7 @@ fn a_refresh_token_gives_an_access_token_that_works() {
 }
 
 #[test]
-fn what_is_no_refresh_token_refreshes_nothing() {
+fn an_invalid_refresh_token_is_rejected() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for token in ["nonsense", "a.b.c", user.access_token.as_str()] {
@@ -305,7 +305,7 @@ fn logging_out_with_a_refresh_token_ends_it_too() {
 }
 
 #[test]
-fn logging_out_ends_what_the_session_refreshed_into() {
+fn logging_out_ends_the_refreshed_session_too() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let renewed = refresh(stack, &user.refresh_token).await.gives(200);
@@ -347,7 +347,7 @@ fn a_user_who_logged_out_everywhere_can_log_in_again() {
 }
 
 #[test]
-fn logging_out_ends_nobody_elses_session() {
+fn logging_out_ends_no_other_session() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let other = stack.user().await;

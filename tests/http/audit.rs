@@ -47,7 +47,7 @@ impl Stack {
 
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
-fn the_audit_finds_and_mends_what_does_not_agree() {
+fn the_audit_finds_and_repairs_inconsistencies() {
     on_stack(async |stack| {
         let _alone = quiet(stack).await;
 
@@ -303,7 +303,7 @@ fn scheduled_audit_continues_and_restarts_at_the_end() {
 
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
-fn the_audit_may_do_what_it_does_and_no_more() {
+fn the_audit_has_only_the_permissions_that_it_uses() {
     on_stack(async |stack| {
         let _alone = quiet(stack).await;
         let mut ledger = Ledger::new(stack);
@@ -343,7 +343,7 @@ fn the_audit_may_do_what_it_does_and_no_more() {
 
 #[test]
 #[ignore = "looks at everything there is: runs when the other tests are done"]
-fn a_job_whose_message_was_lost_goes_on() {
+fn a_job_whose_message_was_lost_continues() {
     on_stack(async |stack| {
         let _alone = quiet(stack).await;
         let admin = stack.admin().await;

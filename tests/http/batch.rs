@@ -105,7 +105,7 @@ fn of_simultaneous_batches_each_title_goes_to_one() {
 }
 
 #[test]
-fn what_is_no_batch_is_refused_as_a_whole() {
+fn an_invalid_batch_is_rejected_as_a_whole() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for images in [json!([]), json!(drafts(1001, "Photo")), json!("x"), json!(null)] {
@@ -137,7 +137,7 @@ fn the_same_key_and_batch_give_the_first_answer_again() {
         for (one, other) in first.list("results").iter().zip(again.list("results")) {
             assert_eq!((&one["status"], &one["id"]), (&other["status"], &other["id"]));
         }
-        // What was deleted since does not come back.
+        // The retry does not restore an image deleted in between.
         assert_eq!(user.pages("/api/images?limit=100").await.len(), 59);
         send(drafts(61, "Photo")).await.refuses(422, "idempotency_mismatch");
     });

@@ -54,7 +54,7 @@ fn ids(answer: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_table_that_is_busy_for_a_moment_takes_the_whole_batch() {
+fn a_briefly_throttled_table_takes_the_whole_batch() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let twin = stack.twin("create_batch").await;
@@ -130,7 +130,7 @@ fn batch_killed_at_any_call_finishes_at_retry() {
             twin.kill_at("*", call, fault, event).await.expect("it makes this call");
             // No claim without its image, and no image without its claim.
             stack.agrees(&user).await;
-            stack.batch_is_not_at_work(&user.id, &key).await;
+            stack.batch_lease_has_ended(&user.id, &key).await;
             let answer = ask(&fresh, &user, Some(&key), &body).await.gives(207);
             assert!(statuses(&answer).iter().all(|status| *status == 201), "{moment}: {answer}");
             are_there(stack, &user, &ids(&answer), &moment).await;
@@ -150,7 +150,7 @@ fn batch_killed_at_any_call_finishes_at_retry() {
 }
 
 #[test]
-fn a_thousand_images_cost_what_they_may_and_their_answer_fits() {
+fn a_thousand_images_stay_in_budget_and_the_response_fits() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let twin = stack.twin("create_batch").await;

@@ -223,7 +223,7 @@ const READ: &str = "BatchGetItem";
 const WRITE: &str = "TransactWriteItems";
 
 #[test]
-fn each_route_of_images_costs_what_it_may() {
+fn each_route_of_images_stays_in_budget() {
     on_stack(async |stack| {
         let mut ledger = Ledger::new(stack);
         let user = stack.user_on("Premium").await;
@@ -303,7 +303,7 @@ fn each_route_of_images_costs_what_it_may() {
 }
 
 #[test]
-fn each_route_of_accounts_costs_what_it_may() {
+fn each_route_of_accounts_stays_in_budget() {
     on_stack(async |stack| {
         let mut ledger = Ledger::new(stack);
         let email = format!("ada-{}@example.com", unique());
@@ -374,7 +374,7 @@ fn each_route_of_accounts_costs_what_it_may() {
 }
 
 #[test]
-fn each_route_of_links_costs_what_it_may() {
+fn each_route_of_links_stays_in_budget() {
     on_stack(async |stack| {
         let mut ledger = Ledger::new(stack);
         let user = stack.user_on("Enterprise").await;
@@ -428,7 +428,7 @@ fn each_route_of_links_costs_what_it_may() {
 }
 
 #[test]
-fn many_at_once_cost_what_they_may() {
+fn concurrent_requests_stay_in_budget() {
     on_stack(async |stack| {
         let mut ledger = Ledger::new(stack);
         let user = stack.user().await;
@@ -497,7 +497,7 @@ fn many_at_once_cost_what_they_may() {
 }
 
 #[test]
-fn each_route_of_plans_and_users_costs_what_it_may() {
+fn each_route_of_plans_and_users_stays_in_budget() {
     on_stack(async |stack| {
         let mut ledger = Ledger::new(stack);
         let admin = stack.admin().await;
@@ -553,7 +553,7 @@ fn the_page_costs_nothing_and_that_of_an_image_one_read() {
 }
 
 #[test]
-fn the_workers_may_do_what_they_do_and_no_more() {
+fn the_workers_have_only_the_permissions_that_they_use() {
     on_stack(async |stack| {
         let mut ledger = Ledger::new(stack);
         let user = stack.user_on("Enterprise").await;
@@ -571,7 +571,7 @@ fn the_workers_may_do_what_they_do_and_no_more() {
         user.ready(id).await;
         ledger.note(&builder);
 
-        // What goes is swept: by a twin first, and then again by the function that is deployed.
+        // Both the twin and the deployed function sweep the deletions.
         let link = user.link(&image, json!({})).await;
         let sweeper = ledger.twin("sweep").await;
         let item = stack.image_item(id).await.expect("it is there");

@@ -317,7 +317,7 @@ fn a_page_of_another_origin_may_call_every_route() {
                 preflight(&path, &method, "authorization,content-type,idempotency-key,if-match,if-none-match").await;
             }
         }
-        // What the page may read of an answer.
+        // The headers that a page of another origin can read.
         let answer = stack.get("/api/explore?limit=1").header("origin", origin).await.is(200);
         answer.must_header("access-control-allow-origin");
         let exposed = answer.must_header("access-control-expose-headers").to_ascii_lowercase();

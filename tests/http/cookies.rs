@@ -101,7 +101,7 @@ fn a_login_with_cookie_gives_the_refresh_token_as_a_cookie_alone() {
 }
 
 #[test]
-fn the_cookie_is_secure_where_the_origin_is_https() {
+fn the_cookie_is_secure_if_the_origin_is_https() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let twin = stack.twin_with("login", &[("PUBLIC_URL", "https://images.example.org")]).await;

@@ -116,7 +116,7 @@ fn one_senseless_record_does_not_hold_up_its_neighbours() {
 }
 
 #[test]
-fn what_is_changed_between_upload_and_event_stays_changed() {
+fn changes_between_upload_and_event_are_kept() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for round in 0..4 {
@@ -245,7 +245,7 @@ fn late_upload_event_after_any_change() {
 }
 
 #[test]
-fn a_second_event_may_come_after_whatever_happened_since_the_first() {
+fn a_late_second_event_changes_nothing() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         let twin = stack.twin("build_thumbnails").await;

@@ -81,7 +81,7 @@ fn an_image_in_the_feed_names_its_owner_and_nothing_more_of_them() {
 }
 
 #[test]
-fn what_is_private_pending_or_rejected_is_not_shown() {
+fn private_pending_and_rejected_images_are_not_shown() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let hidden = user.hide("Hidden", Picture::small()).await;

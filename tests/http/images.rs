@@ -28,7 +28,7 @@ fn time(value: &Value) -> DateTime {
 }
 
 #[test]
-fn a_new_image_is_pending_and_shows_what_it_was_created_with() {
+fn a_new_image_is_pending_and_has_the_fields_of_its_request() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let picture = Picture::small();
@@ -257,7 +257,7 @@ fn a_field_that_does_not_exist_is_refused_by_name() {
 }
 
 #[test]
-fn creating_needs_a_plan_but_what_is_there_stays_ones_own() {
+fn creating_needs_a_plan_but_existing_images_stay_accessible() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let pending = user.pending("Harbour").await;
@@ -333,7 +333,7 @@ fn a_change_is_validated_like_a_creation() {
 }
 
 #[test]
-fn nobody_changes_anothers_image_whether_it_exists_or_not() {
+fn changing_another_users_image_is_forbidden_whether_it_exists_or_not() {
     on_stack(async |stack| {
         let owner = stack.user().await;
         let other = stack.user().await;
@@ -375,7 +375,7 @@ fn an_id_of_ones_own_that_names_nothing_is_not_found() {
 }
 
 #[test]
-fn what_is_no_id_is_not_found() {
+fn an_invalid_id_is_not_found() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for id in [
@@ -400,7 +400,7 @@ fn what_is_no_id_is_not_found() {
 }
 
 #[test]
-fn a_deleted_image_is_gone_from_everywhere_at_once() {
+fn a_deleted_image_is_nowhere_to_be_read_at_once() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let id = user.publish("Harbour", Picture::small()).await.str("id").to_owned();

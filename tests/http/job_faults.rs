@@ -94,7 +94,7 @@ fn delete_all_killed_at_any_call_finishes_at_next_delivery() {
             let ready = fill(&user).await;
             let id = delete_all(&user).await;
             assert!(kill_at(stack, &id, call, fault).await, "{moment}");
-            // What comes now stays, and so does what the job has done.
+            // A later image is kept, and so is the progress of the job.
             let later = user.pending("Later").await;
             for _ in 0..2 {
                 comes_again(&twin, &id, &moment).await;

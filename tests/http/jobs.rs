@@ -90,7 +90,7 @@ fn a_selection_with_one_foreign_id_deletes_nothing() {
 }
 
 #[test]
-fn what_is_no_selection_is_refused() {
+fn an_invalid_selection_is_rejected() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let many: Vec<String> = (0..1001).map(|index| index.to_string()).collect();
@@ -232,9 +232,9 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
         let read = async || stack.get(format!("/api/jobs/{job}")).await.gives(200);
         assert!(["queued", "running"].contains(&read().await.str("status")));
 
-        // An upload that was under way.
+        // An upload that had begun.
         late.put(stack, &Picture::small().bytes).await.is(200);
-        // The images go first; the job waits for requests that may still be at work.
+        // The images are deleted first; the job waits for requests that may still be running.
         eventually("the images to go", async || (read().await.number("done") == 61).then_some(())).await;
         stack.let_requests_end(&job).await;
         let done = over(read).await;
@@ -248,7 +248,7 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
         assert_eq!(other.image(theirs.str("id")).await, theirs);
         assert_eq!(stack.blobs(theirs.str("id")).await.len(), 2);
 
-        // A login that was under way as the account was deleted makes no new profile.
+        // A login that had begun when the account was deleted creates no profile.
         let again = stack
             .post("/api/auth/signup", json!({"email": user.email, "password": PASSWORD, "name": "Ada"}))
             .await
@@ -261,7 +261,7 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
 }
 
 #[test]
-fn an_image_that_a_last_request_made_goes_with_the_account() {
+fn an_image_created_by_a_last_request_is_deleted_with_the_account() {
     on_stack(async |stack| {
         let user = stack.user().await;
         user.pending("Harbour").await;
@@ -289,7 +289,7 @@ impl Stack {
         self.sqs.send_message().queue_url(&self.jobs_queue).message_body(body).send().await.expect("it is sent");
     }
 
-    /// Lets the time be over in which requests that knew a deleted account may still be at work.
+    /// Ends the time in which requests authenticated before the deletion can still run.
     async fn let_requests_end(&self, job: &str) {
         self.requests_have_ended(job).await;
         self.nudge(job).await;

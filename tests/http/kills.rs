@@ -91,7 +91,7 @@ fn builder_killed_at_any_call_is_finished_by_the_next() {
 }
 
 #[test]
-fn what_its_owner_does_while_the_builder_is_dead_stays_done() {
+fn changes_by_the_owner_while_the_builder_is_dead_are_kept() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         let picture = Picture::small();

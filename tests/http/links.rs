@@ -91,7 +91,7 @@ fn links_are_listed_newest_first_page_by_page_and_by_image() {
 }
 
 #[test]
-fn what_is_wrong_with_a_link_is_said_all_at_once() {
+fn all_invalid_fields_of_a_link_are_reported_at_once() {
     on_stack(async |stack| {
         let (user, image) = owner_with_image(stack).await;
         for wrong in [json!(299), json!(30_001), json!(-300), json!("300"), json!(300.5), json!(null)] {
@@ -208,7 +208,7 @@ fn a_replacement_leaves_nothing_of_before_but_the_url() {
 }
 
 #[test]
-fn what_get_returned_of_a_link_can_be_sent_back_with_put() {
+fn the_response_of_get_link_can_be_sent_back_with_put() {
     on_stack(async |stack| {
         let (user, image) = owner_with_image(stack).await;
         for more in [json!({}), json!({"description": "First", "max_downloads": 5, "password": "x"})] {
@@ -220,7 +220,7 @@ fn what_get_returned_of_a_link_can_be_sent_back_with_put() {
             assert_eq!(replaced, read, "nothing changes but the clock");
             stack.get(link.str("link_url")).await.is(if read["has_password"] == true { 401 } else { 302 });
 
-            // What is read only is passed over whatever it is; the rest is checked.
+            // Read-only fields are ignored whatever their value; the others are checked.
             let mut changed = read.clone();
             for field in ["id", "created_at", "expires_at", "link_url", "downloads"] {
                 changed[field] = json!({"not": "looked at"});

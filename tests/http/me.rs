@@ -19,7 +19,7 @@ fn a_new_user_has_the_default_plan_and_has_used_nothing() {
 }
 
 #[test]
-fn a_user_without_a_plan_is_told_so() {
+fn the_plan_of_a_user_without_a_plan_is_null() {
     on_stack(async |stack| {
         let user = stack.user_without_plan().await;
         let me = user.get("/api/me").await.gives(200);
@@ -28,7 +28,7 @@ fn a_user_without_a_plan_is_told_so() {
 }
 
 #[test]
-fn usage_counts_ready_images_and_gives_back_what_is_deleted() {
+fn usage_counts_ready_images_until_they_are_deleted() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let picture = Picture::small();

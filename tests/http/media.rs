@@ -125,7 +125,7 @@ fn an_original_follows_its_owners_plan() {
 }
 
 #[test]
-fn what_is_not_there_is_always_the_same_404() {
+fn everything_missing_is_the_same_404() {
     on_stack(async |stack| {
         let nothing = nothing(stack).await;
         let user = stack.user_on("Premium").await;

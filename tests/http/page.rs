@@ -61,7 +61,7 @@ fn every_path_of_the_page_gives_the_page() {
 }
 
 #[test]
-fn a_browser_that_has_the_page_is_told_so() {
+fn a_browser_that_has_the_page_gets_304() {
     on_stack(async |stack| {
         for path in ["/", "/images", "/i/x", "/robots.txt"] {
             let answer = stack.get(path).await.is(200);
@@ -98,7 +98,7 @@ fn assets_are_immutable_and_named_by_content() {
 }
 
 #[test]
-fn what_a_client_can_decompress_is_sent_compressed() {
+fn files_are_sent_in_an_encoding_that_the_client_accepts() {
     on_stack(async |stack| {
         let mut paths = assets(stack).await;
         paths.extend(["/".to_owned(), "/login".to_owned()]);
@@ -256,7 +256,7 @@ fn on_https_the_page_says_so_and_buckets_have_hosts_of_their_own() {
 }
 
 #[test]
-fn robots_are_told_what_is_not_for_them() {
+fn robots_txt_excludes_private_paths() {
     on_stack(async |stack| {
         let robots = stack.get("/robots.txt").await.is(200);
         assert_eq!(robots.must_header("content-type"), "text/plain; charset=utf-8");

@@ -56,7 +56,7 @@ fn an_admin_makes_a_plan_and_anyone_sees_it() {
 }
 
 #[test]
-fn what_get_returned_of_a_plan_can_be_sent_back_with_put() {
+fn the_response_of_get_plan_can_be_sent_back_with_put() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let path = format!("/api/plans/{}", new_plan(&admin, |plan| plan).await);
@@ -71,7 +71,7 @@ fn what_get_returned_of_a_plan_can_be_sent_back_with_put() {
 }
 
 #[test]
-fn what_is_wrong_with_a_plan_is_said_all_at_once() {
+fn all_invalid_fields_of_a_plan_are_reported_at_once() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let body = json!({
@@ -94,7 +94,7 @@ fn what_is_wrong_with_a_plan_is_said_all_at_once() {
 }
 
 #[test]
-fn whoever_is_no_admin_is_refused_whatever_they_call_themselves() {
+fn users_who_are_not_administrators_are_rejected() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         // All that a user can write of themselves.
@@ -116,7 +116,7 @@ fn whoever_is_no_admin_is_refused_whatever_they_call_themselves() {
 }
 
 #[test]
-fn a_plan_goes_only_when_nobody_is_on_it_and_nobody_changed_it() {
+fn a_plan_is_deleted_only_without_users_and_unchanged() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let name = new_plan(&admin, |plan| plan).await;

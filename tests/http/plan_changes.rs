@@ -139,7 +139,7 @@ fn a_user_on_another_plan_gets_its_thumbnails_and_its_rights() {
 }
 
 #[test]
-fn what_is_wrong_with_a_change_of_plan_is_said_and_changes_nothing() {
+fn an_invalid_assignment_of_a_plan_changes_nothing() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let plan = new_plan(&admin, &[100]).await;
@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_change_of_plan_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn of_two_admins_who_edit_a_plan_at_once_the_second_is_told() {
+fn of_two_concurrent_changes_of_a_plan_the_second_is_rejected() {
     on_stack(async |stack| {
         let (one, two) = (stack.admin().await, stack.admin().await);
         let plan = new_plan(&one, &[100]).await;
@@ -298,7 +298,7 @@ fn plan_change_killed_at_any_call_counts_each_image_once() {
 }
 
 #[test]
-fn an_image_that_cannot_be_built_any_more_holds_up_no_other() {
+fn an_image_that_cannot_be_rebuilt_does_not_block_others() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let (user, images, job) = unheard_of(stack, &admin, &[50, 70]).await;

@@ -19,7 +19,7 @@ async fn is_rejected(stack: &'static Stack, user: &User, picture: &Picture, reas
 }
 
 #[test]
-fn what_is_no_image_is_rejected() {
+fn files_that_are_not_images_are_rejected() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for picture in [Picture::text_as_jpeg(), Picture::html_as_png()] {

@@ -184,7 +184,7 @@ async fn comes_again(twin: &Twin, event: &Value, moment: &str) {
 }
 
 #[test]
-fn what_s3_does_not_delete_is_deleted_when_the_batch_comes_again() {
+fn blobs_that_s3_failed_to_delete_are_deleted_on_redelivery() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let remains = Remains::of(&user, 2).await;

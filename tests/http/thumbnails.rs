@@ -1,4 +1,4 @@
-//! What becomes of an uploaded photograph.
+//! Thumbnails of uploaded photographs.
 
 use image::GenericImageView;
 use serde_json::Value;
@@ -99,7 +99,7 @@ fn pngs_and_webps_are_upright_too() {
 }
 
 #[test]
-fn what_is_transparent_stays_transparent() {
+fn transparency_is_kept() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let picture = Picture::transparent_png(640, 480);

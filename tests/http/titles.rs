@@ -102,7 +102,7 @@ fn titles_are_the_same_when_they_look_the_same() {
 }
 
 #[test]
-fn a_title_may_hold_what_keys_and_paths_are_made_of() {
+fn a_title_can_have_the_separators_of_keys_and_paths() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for title in [

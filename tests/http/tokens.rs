@@ -388,7 +388,7 @@ fn an_owner_without_a_plan_may_look_and_delete() {
 }
 
 #[test]
-fn without_a_token_there_is_only_what_anyone_may_see() {
+fn without_a_token_only_public_resources_are_served() {
     on_stack(async |stack| {
         Owned::new(stack).await.all_refuse_header(None).await;
     });

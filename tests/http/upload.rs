@@ -40,7 +40,7 @@ fn an_upload_is_a_put_for_15_minutes() {
 }
 
 #[test]
-fn an_upload_as_told_becomes_a_ready_image() {
+fn an_upload_as_instructed_becomes_a_ready_image() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let picture = Picture::small();

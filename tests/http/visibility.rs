@@ -116,7 +116,7 @@ fn a_private_images_urls_are_presigned_for_its_owner() {
 }
 
 #[test]
-fn an_image_that_becomes_private_is_closed_everywhere() {
+fn an_image_that_becomes_private_is_served_nowhere() {
     on_stack(async |stack| {
         let owner = stack.user_on("Premium").await;
         let other = stack.user().await;
@@ -146,7 +146,7 @@ fn an_image_that_becomes_private_is_closed_everywhere() {
 }
 
 #[test]
-fn an_image_that_becomes_public_is_open_at_the_same_addresses_again() {
+fn an_image_that_becomes_public_again_has_the_same_urls() {
     on_stack(async |stack| {
         let owner = stack.user_on("Premium").await;
         let image = owner.publish("Party", Picture::small()).await;

@@ -77,7 +77,7 @@ fn a_login_needs_the_right_password_from_somewhere() {
 }
 
 #[test]
-fn a_session_is_renewed_silently_and_once_however_much_is_under_way() {
+fn concurrent_requests_refresh_a_session_once() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let gate = Gate::open().await;
@@ -134,7 +134,7 @@ fn an_account_is_deleted_after_questions_and_with_its_password() {
         tool.run_with(delete, "wrong").await.is(3).says("password");
         user.get("/api/me").await.is(200);
         let job = tool.run_with([&delete[..], &["--json"]].concat(), PASSWORD).await.is(0).json().remove(0);
-        // Waited for without a login, which there is none for any more.
+        // The client waits for the job without a login: the account has none.
         assert_eq!((job.str("kind"), job.str("status"), job.number("done")), ("delete_account", "done", 2), "{job}");
         user.get("/api/me").await.is(401);
         assert!(tool.kept("sessions", "json").is_none());

@@ -117,7 +117,7 @@ fn the_service_and_the_bucket_are_left_alone_as_long_as_they_ask() {
 }
 
 #[test]
-fn what_fails_now_and_then_succeeds_in_the_end() {
+fn occasional_failures_are_retried() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let mut count = 0;
@@ -189,7 +189,7 @@ fn part_of(target: &str, id: &str, folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_download_goes_on_where_it_was_cut_off() {
+fn an_interrupted_download_is_resumed() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let picture = Picture::jpeg(1200, 900);
@@ -226,7 +226,7 @@ fn a_download_goes_on_where_it_was_cut_off() {
 }
 
 #[test]
-fn a_download_never_goes_on_with_what_is_not_its_own() {
+fn a_download_is_resumed_only_with_its_own_file() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let tool = Tool::of(&user).await;

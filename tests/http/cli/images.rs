@@ -53,7 +53,7 @@ fn an_image_is_shown_by_id_or_title_in_either_form_of_unicode() {
 }
 
 #[test]
-fn originals_come_as_they_were_where_the_plan_has_them() {
+fn originals_are_downloaded_unchanged_if_the_plan_includes_them() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let tool = Tool::of(&user).await;
@@ -237,7 +237,7 @@ fn titles_may_begin_with_a_hyphen() {
         assert_eq!(tool.run(["link", "list", "--image", "-y", "--json"]).await.is(0).json().len(), 1);
         assert_eq!(tool.run(["list", "--prefix", "-h", "--json"]).await.is(0).json().len(), 1);
 
-        // What looks like an option and is no title must not delete the rest.
+        // An argument that looks like an option and is not a title deletes nothing.
         for unknown in ["-n", "--dry-run"] {
             tool.run(["rm", "-harbour", unknown]).await.is(2).says("Nothing was deleted");
         }

@@ -122,7 +122,7 @@ fn upload_of_2000_files_survives_three_interruptions() {
             assert!(told, "{name} {code} is not among {failed:#?}");
         }
 
-        // What was finished was not touched again, and nothing was taken twice.
+        // Finished uploads are not sent again, and no file is accepted twice.
         let puts = gate.puts();
         for put in &puts[before..] {
             let id = finished.iter().find(|id| put.path.contains(&parts(id).1.to_string()));

@@ -19,7 +19,7 @@ pub(super) struct Tool {
     proxy: Option<String>,
 }
 
-/// A command under way. What it says is read at once: a full pipe would hold it up.
+/// A running command. Its output is read at once: a full pipe would block it.
 pub(super) struct Running {
     id: u32,
     ran: JoinHandle<Ran>,

@@ -11,7 +11,7 @@ use crate::fixtures::Picture;
 use crate::harness::{Body, on_stack};
 
 #[test]
-fn a_dry_run_says_what_would_be_uploaded_and_does_nothing() {
+fn a_dry_run_lists_uploads_and_changes_nothing() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
@@ -78,7 +78,7 @@ fn non_image_is_skipped_in_folder_and_fails_if_named() {
         assert_eq!(skipped, expected.map(|(path, code)| (path.to_owned(), code.to_owned())));
         tool.run(upload).await.is(0).says("1 there already, 8 skipped");
 
-        // What is called an image, and what is named, fails.
+        // Files with the extension of an image, and files given as arguments, fail.
         write(&at("2024/photo.HEIC"), b"....ftypheic");
         tool.run(upload).await.is(4).says("photo.HEIC: not an image of a type that the service takes");
         for name in ["2024/0.xmp", "2024/video.mp4", "2024/Thumbs.db", "2024/.DS_Store", "2024/film.mov"] {
@@ -174,7 +174,7 @@ fn same_content_is_uploaded_once_without_copies() {
 }
 
 #[test]
-fn what_was_deleted_is_uploaded_again() {
+fn deleted_images_are_uploaded_again() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
@@ -264,7 +264,7 @@ fn a_large_file_is_streamed_and_arrives_whole() {
         let tool = Tool::of(&user).await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut bytes = Picture::jpeg(640, 480).bytes;
-        // What comes after the image's end is no part of it.
+        // Bytes after the end of an image are not part of it.
         bytes.resize(50 << 20, 7);
         write(&folder.path().join("large.jpg"), &bytes);
         let file = folder.path().join("large.jpg");
@@ -295,7 +295,7 @@ fn one_upload_runs_at_a_time_and_says_so() {
 }
 
 #[test]
-fn who_has_no_plan_and_who_has_no_room_is_told_so() {
+fn uploads_without_a_plan_or_over_its_limit_report_why() {
     on_stack(async |stack| {
         let folder = photos(2);
         let user = stack.user_without_plan().await;

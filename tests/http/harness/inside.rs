@@ -208,8 +208,8 @@ impl Stack {
         self.change_note(user, key, "outcomes", "SET lease = :past REMOVE outcomes").await;
     }
 
-    /// Lets the time be over in which a batch that was cut off may still be at work; nothing where it was before its note.
-    pub(crate) async fn batch_is_not_at_work(&self, user: &str, key: &str) {
+    /// Ends the lease of an interrupted batch, if its idempotency record was written.
+    pub(crate) async fn batch_lease_has_ended(&self, user: &str, key: &str) {
         if self.note(user, key).await.is_some() {
             self.change_note(user, key, "pk", "SET lease = :past").await;
         }
@@ -311,7 +311,7 @@ impl Stack {
         self.change(image_at(id), "content_type", update, &[(":type", text(content_type))]).await;
     }
 
-    /// Lets the time be over in which requests that knew a deleted account may still be at work.
+    /// Ends the time in which requests authenticated before the deletion can still run.
     pub(crate) async fn requests_have_ended(&self, job: &str) {
         let update = "SET started_at = started_at - :minutes";
         self.change(job_at(job), "pk", update, &[(":minutes", number(600_000))]).await;

@@ -269,7 +269,7 @@ fn named(target: &str, body: &Value) -> (String, Vec<Need>) {
             let queue = text(&body["QueueUrl"]).rsplit('/').next().unwrap_or_default().to_owned();
             vec![(format!("sqs:{operation}"), format!("arn:aws:sqs:{HERE}:{queue}"))]
         }
-        // What the pool's public interface does takes no permission.
+        // Cognito's public API needs no permission.
         ("AWSCognitoIdentityProviderService", _)
             if operation.starts_with("Admin") || ["ListUsers", "DescribeUserPoolClient"].contains(&operation) =>
         {
