@@ -7,8 +7,7 @@ import os
 import platform
 import re
 import shutil
-import subprocess
-import sys
+import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -144,29 +143,57 @@ def deploy(data: Path, code: Path, public_url: str, wishes: dict[str, str]) -> N
     parameter_store.delete_parameters(Names=[MARK])
 
     with stage("Deploy template.yaml"):
-        apply(data, package(code, data / "package"), chosen)
+        apply(package(code, data / "package"), chosen)
     parameter_store.put_parameter(Name=MARK, Value=wanted, Type="String")
 
 
-def apply(data: Path, template: Path, chosen: dict[str, str]) -> None:
-    cloudformation = boto3.client("cloudformation")
-    uploads = boto3.resource("s3").create_bucket(Bucket=UPLOADS)
-    uploads.objects.delete()
-    # A configuration of its own: one that `sam deploy --guided` left is for AWS.
-    config = data / "samconfig.toml"
-    config.write_text("version = 0.1\n")
-    command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)]
-    command += ["--config-file", str(config), "--stack-name", STACK, "--s3-bucket", UPLOADS]
-    command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-    command += ["--parameter-overrides", *(f'{name}="{value}"' for name, value in chosen.items())]
-    log = data / "deploy.log"
-    with log.open("w") as output:
-        result = subprocess.run(command, check=False, cwd=data, stdout=output, stderr=subprocess.STDOUT)
-    if result.returncode:
-        raise TroubleError(f"The deployment failed; its log ends:\n{tail(log)}\n{reasons(cloudformation)}".rstrip())
+def apply(template: Path, chosen: dict[str, str]) -> None:
+    """Creates the stack, or updates it. `sam deploy` does the same in twice the time: it hashes its zip for each function."""
+    cloudformation, uploads = boto3.client("cloudformation"), boto3.resource("s3").Bucket(UPLOADS)
+    uploads.create()
+    older, text = list(uploads.objects.all()), template.read_text()
+    for name in FUNCTIONS:
+        file = template.parent / ZIP.format(name)
+        # By its content, so that CloudFormation sees which functions changed.
+        key = f"{hashlib.sha256(file.read_bytes()).hexdigest()}.zip"
+        uploads.upload_file(str(file), key)
+        text = text.replace(f"CodeUri: {ZIP.format(name)}", f"CodeUri: s3://{UPLOADS}/{key}")
+    uploads.put_object(Key=template.name, Body=text.encode())
+    request = {
+        "StackName": STACK,
+        "TemplateURL": f"{uploads.meta.client.meta.endpoint_url}/{UPLOADS}/{template.name}",
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in chosen.items()],
+    }
+    status = stack_status(cloudformation)
+    is_new = status in ("", "DELETE_COMPLETE", "ROLLBACK_COMPLETE")
+    try:
+        if is_new:
+            cloudformation.create_stack(**request)
+        else:
+            cloudformation.update_stack(**request)
+        while (status := stack_status(cloudformation)).endswith("_IN_PROGRESS"):
+            time.sleep(0.1)
+        if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            raise TroubleError(f"The deployment failed: {status}\n{reasons(cloudformation)}".rstrip())
+    except cloudformation.exceptions.ClientError as error:
+        if "No updates are to be performed" not in str(error):
+            raise TroubleError(f"The deployment failed: {error}") from error
     complete(cloudformation, chosen)
-    # What `make watch` gave them is not in the template that CloudFormation compares with.
-    update_functions(template)
+    if not is_new:
+        # What `make watch` gave them is not in the template that CloudFormation compares with.
+        update_functions(template)
+    for upload in older:
+        if upload.key not in text and upload.key != template.name:
+            upload.delete()
+
+
+def stack_status(cloudformation) -> str:
+    """Empty if there is no stack."""
+    try:
+        return cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"]
+    except cloudformation.exceptions.ClientError:
+        return ""
 
 
 def update_functions(template: Path) -> int:
