@@ -71,10 +71,7 @@ ifeq ($(ARGS),)
 	$(stage) "Unit tests and size of the web page" bash -c 'cd web && npm run --silent test && npm run --silent budget'
 	$(stage) "Image engine against libjpeg-turbo and Pillow" tests/engine.sh
 endif
-	$(stage) "Black-box tests" tests/black_box.sh $(ARGS)
-ifeq ($(ARGS),)
-	@$(MAKE) --no-print-directory test-web
-endif
+	$(stage) "$(if $(ARGS),Black-box tests,Black-box and browser tests)" tests/black_box.sh $(ARGS)
 
 .PHONY: test-web
 test-web: functions web stack-tools node-tools chromium ## Run the tests of the web page in Chromium, against a stack of their own [SPECS=name]

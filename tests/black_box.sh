@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the black-box tests: all, or those whose name contains the argument.
+# Runs the black-box tests and those of the web page, or the black-box tests whose name contains the argument.
 #
-# All run in two parts at the same time, each against a stack of its own: tests beside each other, and one after another
-# what looks at everything in a stack or keeps its workers busy.
+# All run in two parts at the same time, on stacks of their own: tests beside each other and then those of the web page, and
+# one after another what looks at everything in a stack or keeps its workers busy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +10,8 @@ stage() { python infra/stage.py "$@"; }
 http() { stage "$1" cargo test --locked --workspace --test http "${@:2}"; }
 
 beside_each_other() { RUST_TEST_THREADS=4 http "Tests beside each other"; }
+
+web_page() { stage "Browser tests" npm run --silent --prefix web e2e; }
 
 one_by_one() {
   set -e
@@ -33,7 +35,7 @@ named() {
   http "Tests named $1 that run alone" "$1" -- --ignored --skip hold::
 }
 
-export -f stage http beside_each_other one_by_one named
+export -f stage http beside_each_other web_page one_by_one named
 on_stack() { exec python -m infra.local.stack test "$@"; }
 
 if [ $# -gt 0 ]; then
@@ -50,6 +52,9 @@ trap 'kill -INT $first $second 2>/dev/null || true; wait' EXIT
 trap 'exit 130' INT TERM HUP
 
 status=0
+wait $first || status=1
+on_stack --logs .local/test-logs/web bash -c web_page &
+first=$!
 wait $first || status=1
 echo "==> One after another ..."
 wait $second || status=1
