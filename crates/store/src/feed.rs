@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 
 use tintype_model::{Cursor, ImageId};
 
-use crate::item::{self, s};
-use crate::{StoreError, Table, key};
+use crate::StoreError;
+use crate::dynamo::{Dynamo, Query, s};
+use crate::key::{self, Key};
 
-pub(crate) const INDEX: &str = "feed";
+const INDEX: &str = "feed";
 
 /// A page of one shard, newest first, and whether more follow.
 struct Part {
@@ -20,16 +21,16 @@ struct Part {
 /// Reads at most `limit` ids, newest first, with one concurrent query of each shard. The index lags behind the table: read
 /// each image before showing it. The page ends early where a shard was not read far enough, so that no image is skipped.
 pub(crate) async fn page(
-    table: &Table,
+    dynamo: &Dynamo,
+    shards: u8,
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<(Vec<ImageId>, Option<Cursor>), StoreError> {
-    let shards = usize::from(table.feed_shards);
     // Ids are spread over the shards at random: with three standard deviations above the mean, few pages are short.
-    let mean = limit as f64 / shards as f64;
+    let mean = limit as f64 / f64::from(shards);
     let part = (limit + 1).min((mean + 3.0 * mean.sqrt()).ceil() as usize + 1);
-    let queries = (0..table.feed_shards).map(|shard| query(table.clone(), shard, after, part)).map(tokio::spawn);
-    let mut parts = Vec::with_capacity(shards);
+    let queries = (0..shards).map(|shard| query(dynamo.clone(), shard, after, part)).map(tokio::spawn);
+    let mut parts = Vec::with_capacity(usize::from(shards));
     for query in queries.collect::<Vec<_>>() {
         parts.push(query.await.map_err(StoreError::internal)??);
     }
@@ -56,25 +57,16 @@ fn merge(mut parts: Vec<Part>, limit: usize) -> (Vec<ImageId>, bool) {
     }
 }
 
-async fn query(table: Table, shard: u8, after: Option<Cursor>, limit: usize) -> Result<Part, StoreError> {
-    let mut query = table
-        .client
-        .query()
-        .table_name(&table.name)
-        .index_name(INDEX)
-        .scan_index_forward(false)
-        .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-        .expression_attribute_values(":pk", s(key::feed_partition(shard)));
-    query = match after {
-        Some(cursor) => query
-            .key_condition_expression("feed_pk = :pk AND feed_sk < :after")
-            .expression_attribute_values(":after", s(cursor.after)),
-        None => query.key_condition_expression("feed_pk = :pk"),
+async fn query(dynamo: Dynamo, shard: u8, after: Option<Cursor>, limit: usize) -> Result<Part, StoreError> {
+    let query = match after {
+        Some(cursor) => Query::index(INDEX, "feed_pk = :pk AND feed_sk < :after").value(":after", s(cursor.after)),
+        None => Query::index(INDEX, "feed_pk = :pk"),
     };
-    let answer = query.send().await.map_err(|e| StoreError::from_sdk("Query", e))?;
-    let keys = answer.items.unwrap_or_default().iter().map(item::key).collect::<Result<Vec<_>, _>>()?;
+    let query = query.value(":pk", s(key::feed_partition(shard))).descending().limit(limit);
+    let page = dynamo.query(query).await?;
+    let keys = page.items.iter().map(Key::of).collect::<Result<Vec<_>, _>>()?;
     let ids = keys.iter().filter_map(|key| key.as_image()).collect();
-    Ok(Part { ids, more: answer.last_evaluated_key.is_some() })
+    Ok(Part { ids, more: page.next.is_some() })
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! Creates, reads, changes and deletes single images. Each change is one transaction (see [`crate::transaction`]).
 
+use std::collections::HashSet;
+
 use tintype_model::{
     Cursor, Description, FirstRequest, Idempotency, Image, ImageId, Ready, State, Status, Timestamp, Title, UserId,
     Visibility,
 };
 
-use crate::item::{self, n, s};
+use crate::dynamo::{Dynamo, ItemPage, Query, TransactOutcome, Write, n, s};
 use crate::key::Key;
-use crate::table::{Table, read_page};
-use crate::transaction::Conflict;
-use crate::{StoreError, feed};
+use crate::retries::Retries;
+use crate::transaction::{Conflict, ImageChange, ImageTransaction};
+use crate::{StoreError, feed, idempotency, item, key};
 
 /// The result of creating an image.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,27 +64,57 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-impl Table {
+/// The images, with the claims on their titles and the usage of their owners.
+#[derive(Debug, Clone)]
+pub struct Images {
+    pub(crate) dynamo: Dynamo,
+    /// The number of partitions of the public feed.
+    pub(crate) feed_shards: u8,
+}
+
+impl Images {
     /// Creates an image with the claim on its title and, with an idempotency key, the record of the request.
-    pub async fn create_image(
+    pub async fn create(
         &self,
         image: &Image,
-        idempotency: Option<&Idempotency>,
+        request: Option<&Idempotency>,
         now: Timestamp,
     ) -> Result<Created, StoreError> {
-        let record = idempotency.map(|request| self.put_idempotency_record(request, None, now)).transpose()?;
-        match self.apply_with_record(None, Some(image), now, record).await? {
-            None => Ok(Created::Created),
-            Some(Conflict::TitleTaken) => Ok(Created::TitleTaken),
-            Some(Conflict::AlreadyDone) => self.idempotency_record(idempotency).await.map(Created::Repeated),
-            Some(Conflict::VersionChanged | Conflict::TitleLost) => {
-                Err(StoreError::internal("a new image's id was taken"))
+        let mut transaction = self.transaction(&[ImageChange { before: None, after: Some(image) }], now)?;
+        if let Some(request) = request {
+            transaction.push(0, Conflict::AlreadyDone, idempotency::put_record(request, None, now));
+        }
+        let mut retries = Retries::new("TransactWriteItems");
+        loop {
+            match self.dynamo.transact_once(&transaction.writes).await? {
+                TransactOutcome::Committed => return Ok(Created::Created),
+                TransactOutcome::Cancelled(cancelled) => {
+                    return match first(&transaction.conflicts(&cancelled)) {
+                        Some(Conflict::AlreadyDone) => {
+                            idempotency::read_record(&self.dynamo, request).await.map(Created::Repeated)
+                        }
+                        Some(Conflict::TitleTaken) => Ok(Created::TitleTaken),
+                        _ => Err(StoreError::internal("a new image's id was taken")),
+                    };
+                }
+                TransactOutcome::Conflict if self.title_is_taken(image, now).await? => return Ok(Created::TitleTaken),
+                TransactOutcome::Conflict => retries.pause().await?,
             }
         }
     }
 
+    /// Returns true if another image holds the title of a new one.
+    async fn title_is_taken(&self, image: &Image, now: Timestamp) -> Result<bool, StoreError> {
+        let key = Key::claim(image.id.owner, &image.title);
+        let Some(claim) = self.dynamo.get([key.clone()]).await?.get(&key).map(item::claim).transpose()? else {
+            return Ok(false);
+        };
+        let live = claim.expires_at.is_none_or(|at| at.secs() > now.secs());
+        Ok(live && claim.image != image.id.key)
+    }
+
     /// Changes an image if its version is still the one that was read.
-    pub async fn change_image(&self, image: &Image, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
+    pub async fn update(&self, image: &Image, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
         let mut next = image.clone();
         next.title = change.title.unwrap_or(next.title);
         next.description = change.description.unwrap_or(next.description);
@@ -92,7 +124,7 @@ impl Table {
         }
         next.updated_at = now;
         next.version += 1;
-        self.changed(image, next, now).await
+        self.replace(image, next, now).await
     }
 
     /// Extends the time that a pending image waits for its upload to `expires_at`.
@@ -108,11 +140,11 @@ impl Table {
             version: image.version + 1,
             ..image.clone()
         };
-        self.changed(image, next, now).await
+        self.replace(image, next, now).await
     }
 
-    async fn changed(&self, image: &Image, next: Image, now: Timestamp) -> Result<Changed, StoreError> {
-        Ok(match self.apply(Some(image), Some(&next), now).await? {
+    async fn replace(&self, image: &Image, next: Image, now: Timestamp) -> Result<Changed, StoreError> {
+        Ok(match self.apply_one(image, Some(&next), now).await? {
             None => Changed::Changed(Box::new(next)),
             Some(Conflict::TitleTaken) => Changed::TitleTaken,
             Some(Conflict::VersionChanged | Conflict::TitleLost | Conflict::AlreadyDone) => Changed::Stale,
@@ -121,8 +153,8 @@ impl Table {
 
     /// Deletes an image. Returns false if it has changed since it was read. The stream of the table triggers the
     /// deletion of its blobs.
-    pub async fn delete_image(&self, image: &Image, now: Timestamp) -> Result<bool, StoreError> {
-        Ok(self.apply(Some(image), None, now).await?.is_none())
+    pub async fn delete(&self, image: &Image, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.apply_one(image, None, now).await?.is_none())
     }
 
     /// Marks a pending image as processing. Returns `None` if it has changed since it was read.
@@ -134,13 +166,13 @@ impl Table {
             version: image.version + 1,
             ..image.clone()
         };
-        Ok(self.apply(Some(image), Some(&next), now).await?.is_none().then_some(next))
+        Ok(self.apply_one(image, Some(&next), now).await?.is_none().then_some(next))
     }
 
     /// Makes an image ready, or replaces the thumbnails of a ready one.
-    pub async fn make_ready(&self, image: &Image, ready: Ready, now: Timestamp) -> Result<Built, StoreError> {
+    pub async fn publish(&self, image: &Image, ready: Ready, now: Timestamp) -> Result<Built, StoreError> {
         let next = Image { state: State::Ready(ready), updated_at: now, version: image.version + 1, ..image.clone() };
-        Ok(match self.apply(Some(image), Some(&next), now).await? {
+        Ok(match self.apply_one(image, Some(&next), now).await? {
             None => Built::Stored,
             Some(Conflict::VersionChanged | Conflict::AlreadyDone) => Built::Stale,
             Some(Conflict::TitleTaken | Conflict::TitleLost) => Built::TitleLost,
@@ -151,12 +183,12 @@ impl Table {
     pub async fn reject(&self, image: &Image, reason: String, now: Timestamp) -> Result<bool, StoreError> {
         let next =
             Image { state: State::Rejected { reason }, updated_at: now, version: image.version + 1, ..image.clone() };
-        Ok(self.apply(Some(image), Some(&next), now).await?.is_none())
+        Ok(self.apply_one(image, Some(&next), now).await?.is_none())
     }
 
     /// Reads a page of the owner's images that are not expired, at most `limit`, strongly consistent. A filter that
     /// excludes thousands of images can make it short.
-    pub async fn list_images(
+    pub async fn list(
         &self,
         owner: UserId,
         filter: &ImageFilter,
@@ -164,36 +196,21 @@ impl Table {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, StoreError> {
-        let mut conditions = vec!["(attribute_not_exists(expires_at) OR expires_at > :now)"];
-        let mut query = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .scan_index_forward(false)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-            .expression_attribute_values(":pk", s(Key::images_of(owner)))
-            .expression_attribute_values(":sk", s("IMAGE#"))
-            .expression_attribute_values(":now", n(now.secs()));
+        let mut query = Query::prefix(Key::images_of(owner), key::IMAGE)
+            .filter("(attribute_not_exists(expires_at) OR expires_at > :now)")
+            .value(":now", n(now.secs()))
+            .descending()
+            .after(after.map(|cursor| Key::image(ImageId { owner, key: cursor.after })));
         if let Some(visibility) = filter.visibility {
-            conditions.push("visibility = :visibility");
-            query = query.expression_attribute_values(":visibility", s(visibility.as_str()));
+            query = query.filter("visibility = :visibility").value(":visibility", s(visibility.as_str()));
         }
         if let Some(status) = filter.status {
-            conditions.push("#state = :state");
-            query = query
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":state", s(status.as_str()));
+            query = query.filter("#state = :state").value(":state", s(status.as_str()));
         }
         if let Some(prefix) = &filter.title_prefix {
-            conditions.push("begins_with(title, :prefix)");
-            query = query.expression_attribute_values(":prefix", s(prefix));
+            query = query.filter("begins_with(title, :prefix)").value(":prefix", s(prefix));
         }
-        if let Some(cursor) = after {
-            let start = Key::image(ImageId { owner, key: cursor.after });
-            query = query.set_exclusive_start_key(Some(start.attributes()));
-        }
-        let (items, next) = read_page(query.filter_expression(conditions.join(" AND ")), limit).await?;
+        let ItemPage { items, next } = self.dynamo.query_filtered(query, limit).await?;
         let images = items.iter().map(item::image).collect::<Result<_, _>>()?;
         let next = next.and_then(|key| key.as_image()).map(|id| Cursor { after: id.key });
         Ok(Page { images, next })
@@ -201,18 +218,10 @@ impl Table {
 
     /// Deletes the claim of a deleted image if that image still holds it. An expired image leaves its claim behind.
     pub async fn release_claim(&self, id: ImageId, title: &Title) -> Result<(), StoreError> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(Key::claim(id.owner, title).attributes()))
-            .condition_expression("attribute_not_exists(pk) OR image_id = :mine")
-            .expression_attribute_values(":mine", s(id.key));
-        match delete.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
-            Err(error) => Err(StoreError::from_sdk("DeleteItem", error)),
-        }
+        let delete = Write::delete(Key::claim(id.owner, title))
+            .only_if("attribute_not_exists(pk) OR image_id = :mine")
+            .value(":mine", s(id.key));
+        self.dynamo.write(delete).await.map(|_| ())
     }
 
     /// Reads the ids of a page of the public feed, and the cursor of the next page; see [`feed`].
@@ -221,6 +230,64 @@ impl Table {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<(Vec<ImageId>, Option<Cursor>), StoreError> {
-        feed::page(self, after, limit).await
+        feed::page(&self.dynamo, self.feed_shards, after, limit).await
     }
+
+    /// Applies a change of one image. Returns the conflict if it was not applied. `after`: `None` to delete it.
+    async fn apply_one(
+        &self,
+        before: &Image,
+        after: Option<&Image>,
+        now: Timestamp,
+    ) -> Result<Option<Conflict>, StoreError> {
+        Ok(first(&self.apply(&[ImageChange { before: Some(before), after }], now, None).await?))
+    }
+
+    /// Applies changes of images of one owner in one transaction, and retries while other transactions conflict. No two
+    /// changes may take the same title. Writes `record` in the same transaction; its condition fails if the changes were
+    /// applied before. Returns the conflicts, by index of the change: with any, nothing was applied.
+    pub(crate) async fn apply(
+        &self,
+        changes: &[ImageChange<'_>],
+        now: Timestamp,
+        record: Option<Write>,
+    ) -> Result<Vec<(usize, Conflict)>, StoreError> {
+        let mut lost = HashSet::new();
+        let mut retries = Retries::new("TransactWriteItems");
+        loop {
+            let mut transaction = ImageTransaction::build(changes, now, &lost, self.feed_shards)?;
+            if let Some(record) = &record {
+                transaction.push(0, Conflict::AlreadyDone, record.clone());
+            }
+            match self.dynamo.transact_once(&transaction.writes).await? {
+                TransactOutcome::Committed => return Ok(Vec::new()),
+                TransactOutcome::Conflict => retries.pause().await?,
+                TransactOutcome::Cancelled(cancelled) => {
+                    let conflicts = transaction.conflicts(&cancelled);
+                    if conflicts.is_empty() {
+                        return Err(StoreError::internal("the cancelled write is not part of the transaction"));
+                    }
+                    if conflicts.iter().any(|(_, conflict)| *conflict != Conflict::TitleLost) {
+                        return Ok(conflicts);
+                    }
+                    // Their claims belong to other images by now, and stay.
+                    let images = conflicts.iter().filter_map(|(change, _)| changes[*change].before);
+                    lost.extend(images.map(|image| image.title.clone()));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn transaction(
+        &self,
+        changes: &[ImageChange<'_>],
+        now: Timestamp,
+    ) -> Result<ImageTransaction, StoreError> {
+        ImageTransaction::build(changes, now, &HashSet::new(), self.feed_shards)
+    }
+}
+
+/// Returns the conflict that decides.
+fn first(conflicts: &[(usize, Conflict)]) -> Option<Conflict> {
+    conflicts.iter().map(|(_, conflict)| *conflict).min()
 }

@@ -5,26 +5,17 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
-    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobKind, JobStatus,
-    Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status, Thumbnail,
-    Timestamp, Title, Usage, Visibility, Work,
+    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobId, JobKind,
+    JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status,
+    Thumbnail, Timestamp, Title, Usage, UserId, Visibility, Work,
 };
 
 use crate::StoreError;
+use crate::dynamo::{Item, Items, n, s};
 use crate::key::{self, Key};
 
-pub(crate) type Item = HashMap<String, AttributeValue>;
-
 /// The attribute that names the set of thumbnails that the last change of an image replaced.
-pub const REPLACED: &str = "replaced";
-
-pub(crate) fn s(text: impl ToString) -> AttributeValue {
-    AttributeValue::S(text.to_string())
-}
-
-pub(crate) fn n(number: impl ToString) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
+pub(crate) const REPLACED: &str = "replaced";
 
 /// An item being read.
 struct Fields<'a>(&'a Item);
@@ -77,11 +68,6 @@ pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
 /// The time when the item expires, if it does.
 pub(crate) fn expires_at(item: &Item) -> Option<Timestamp> {
     Fields(item).opt_number("expires_at").ok().flatten().map(Timestamp::from_secs)
-}
-
-pub(crate) fn key(item: &Item) -> Result<Key, StoreError> {
-    let fields = Fields(item);
-    Ok(Key { pk: fields.text("pk")?.to_owned(), sk: fields.text("sk")?.to_owned() })
 }
 
 /// `feed_shards` determines the shard of a published image.
@@ -140,7 +126,7 @@ fn thumbnail(value: &AttributeValue) -> Option<Thumbnail> {
 
 pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     let fields = Fields(item);
-    let id: ImageId = key(item)?.as_image().ok_or_else(|| fields.invalid("sk"))?;
+    let id: ImageId = Key::of(item)?.as_image().ok_or_else(|| fields.invalid("sk"))?;
     let expires_at = || fields.number("expires_at").map(Timestamp::from_secs);
     let state = match fields.parsed("state", Status::parse)? {
         Status::Pending => State::Pending { expires_at: expires_at()? },
@@ -204,7 +190,7 @@ pub(crate) fn from_profile(profile: &Profile) -> Item {
 pub(crate) fn profile(item: &Item) -> Result<Profile, StoreError> {
     let fields = Fields(item);
     Ok(Profile {
-        id: key(item)?.as_profile().ok_or_else(|| fields.invalid("pk"))?,
+        id: Key::of(item)?.as_profile().ok_or_else(|| fields.invalid("pk"))?,
         email: Email::from_stored(fields.text("email")?.to_owned()),
         name: PersonName::from_stored(fields.text("name")?.to_owned()),
         plan: fields.opt_text("plan").map(PlanName::from_stored),
@@ -307,7 +293,7 @@ pub(crate) fn from_job(job: &Job) -> Item {
 pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
     let fields = Fields(item);
     Ok(Job {
-        id: key(item)?.as_job().ok_or_else(|| fields.invalid("sk"))?,
+        id: Key::of(item)?.as_job().ok_or_else(|| fields.invalid("sk"))?,
         work: match fields.parsed("kind", JobKind::parse)? {
             JobKind::DeleteImages => Work::DeleteImages { below_epoch: fields.number("below_epoch")? },
             JobKind::DeleteAccount => Work::DeleteAccount,
@@ -359,7 +345,7 @@ pub(crate) fn from_link(link: &Link, token: Sha256) -> Item {
 pub(crate) fn link(item: &Item) -> Result<Link, StoreError> {
     let fields = Fields(item);
     Ok(Link {
-        id: key(item)?.as_link().ok_or_else(|| fields.invalid("sk"))?,
+        id: Key::of(item)?.as_link().ok_or_else(|| fields.invalid("sk"))?,
         image: fields.parsed("image", |text| text.parse().ok())?,
         content_type: fields.parsed("content_type", |text| ContentType::parse(text).ok())?,
         description: Description::from_stored(fields.text("description")?.to_owned()),
@@ -386,4 +372,26 @@ pub(crate) fn pointer(item: &Item) -> Result<(LinkId, ImageId), StoreError> {
 pub(crate) fn misses(item: &Item) -> Result<(u32, Timestamp), StoreError> {
     let fields = Fields(item);
     Ok((fields.number("misses")?, Timestamp::from_secs(fields.number("expires_at")?)))
+}
+
+impl Items {
+    pub fn profile(&self, user: UserId) -> Result<Option<Profile>, StoreError> {
+        self.get(&Key::profile(user)).map(profile).transpose()
+    }
+
+    pub fn image(&self, id: ImageId) -> Result<Option<Image>, StoreError> {
+        self.get(&Key::image(id)).map(image).transpose()
+    }
+
+    pub fn plan(&self, name: &PlanName) -> Result<Option<Plan>, StoreError> {
+        self.get(&Key::plan(name)).map(plan).transpose()
+    }
+
+    pub fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.get(&Key::job(id)).map(job).transpose()
+    }
+
+    pub fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
+        self.get(&Key::link(id)).map(link).transpose()
+    }
 }

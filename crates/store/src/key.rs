@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tintype_model::{Idempotency, ImageId, JobId, LinkId, LinkKey, LinkToken, PlanName, Sha256, Title, UserId};
+use tintype_model::{
+    Idempotency, ImageId, ImageKey, JobId, LinkId, LinkKey, LinkToken, PlanName, Sha256, Title, UserId,
+};
 use uuid::Uuid;
+
+use crate::StoreError;
 
 /// The primary key of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +35,11 @@ pub(crate) fn plan_partition(plan: &PlanName) -> String {
     format!("PLAN#{plan}")
 }
 
+/// What the sort keys of images, links and jobs begin with.
+pub(crate) const IMAGE: &str = "IMAGE#";
+pub(crate) const LINK: &str = "LINK#";
+pub(crate) const JOB: &str = "JOB#";
+
 impl Key {
     pub fn profile(user: UserId) -> Self {
         Self { pk: format!("PROFILE#{user}"), sk: "PROFILE".into() }
@@ -56,7 +65,7 @@ impl Key {
     }
 
     pub fn image(id: ImageId) -> Self {
-        Self { pk: Self::images_of(id.owner), sk: format!("IMAGE#{}", id.key) }
+        Self { pk: Self::images_of(id.owner), sk: format!("{IMAGE}{}", id.key) }
     }
 
     /// The partition of a user's images.
@@ -70,7 +79,7 @@ impl Key {
     }
 
     pub fn link(id: LinkId) -> Self {
-        Self { pk: Self::images_of(id.owner), sk: format!("LINK#{}", id.key) }
+        Self { pk: Self::images_of(id.owner), sk: format!("{LINK}{}", id.key) }
     }
 
     /// The link of a token.
@@ -84,7 +93,12 @@ impl Key {
 
     /// The entry of a link in the list of its image.
     pub(crate) fn link_of(image: ImageId, id: LinkId) -> Self {
-        Self { pk: Self::links_of(image), sk: format!("LINK#{}", id.key) }
+        Self { pk: Self::links_of(image), sk: format!("{LINK}{}", id.key) }
+    }
+
+    /// The link with the key of `cursor` in one of the partitions of links.
+    pub(crate) fn link_in(partition: &str, cursor: ImageKey) -> Self {
+        Self { pk: partition.to_owned(), sk: format!("{LINK}{cursor}") }
     }
 
     /// The partition that lists an image's links.
@@ -103,7 +117,7 @@ impl Key {
     }
 
     pub fn job(id: JobId) -> Self {
-        Self { pk: Self::images_of(id.owner), sk: format!("JOB#{}", id.key) }
+        Self { pk: Self::images_of(id.owner), sk: format!("{JOB}{}", id.key) }
     }
 
     /// Exists if the account was deleted, for longer than its sessions could last.
@@ -126,7 +140,7 @@ impl Key {
     /// The id if this is the key of an image.
     pub fn as_image(&self) -> Option<ImageId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
-        Some(ImageId { owner, key: self.sk.strip_prefix("IMAGE#")?.parse().ok()? })
+        Some(ImageId { owner, key: self.sk.strip_prefix(IMAGE)?.parse().ok()? })
     }
 
     /// The user if this is the key of a profile.
@@ -142,13 +156,27 @@ impl Key {
 
     /// The link's key if this is the key of a link, or of its entry in a list.
     pub(crate) fn link_key(&self) -> Option<LinkKey> {
-        self.sk.strip_prefix("LINK#")?.parse().ok()
+        self.sk.strip_prefix(LINK)?.parse().ok()
     }
 
     /// The id if this is the key of a job.
     pub(crate) fn as_job(&self) -> Option<JobId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
-        Some(JobId { owner, key: self.sk.strip_prefix("JOB#")?.parse().ok()? })
+        Some(JobId { owner, key: self.sk.strip_prefix(JOB)?.parse().ok()? })
+    }
+
+    /// The position of the scheduled audit.
+    pub(crate) fn audit_cursor() -> Self {
+        Self { pk: "AUDIT".into(), sk: "PLACE".into() }
+    }
+
+    /// The key of an item.
+    pub(crate) fn of(item: &HashMap<String, AttributeValue>) -> Result<Self, StoreError> {
+        let part = |name: &str| {
+            let text = item.get(name).and_then(|value| value.as_s().ok());
+            text.cloned().ok_or_else(|| StoreError::Internal(format!("an item without {name}")))
+        };
+        Ok(Self { pk: part("pk")?, sk: part("sk")? })
     }
 
     pub(crate) fn attributes(&self) -> HashMap<String, AttributeValue> {

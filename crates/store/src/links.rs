@@ -4,16 +4,15 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use tintype_model::{
     Cursor, Description, FirstRequest, Idempotency, ImageId, ImageKey, Lifetime, Link, LinkId, LinkKey, LinkToken,
     Sha256, SigningKeys, Status, Timestamp, UserId,
 };
 
-use crate::item::{self, Item, n, s};
-use crate::key::Key;
-use crate::table::{TransactOutcome, read_page};
-use crate::{Items, StoreError, Table};
+use crate::dynamo::{Dynamo, Item, ItemPage, Items, Query, TransactOutcome, Updated, Write, n, s};
+use crate::key::{self, Key};
+use crate::retries::Retries;
+use crate::{StoreError, idempotency, item};
 
 /// The result of creating a link.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ pub struct LinkPage {
 /// The result of asking for an attempt at a password.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Try {
-    /// The attempt counts as failed until [`Table::forgive_try`] is called.
+    /// The attempt counts as failed until [`Links::forgive_try`] is called.
     Admitted,
     /// The next attempt is possible at this time.
     TooMany { until: Timestamp },
@@ -99,38 +98,34 @@ impl LinkChange {
     }
 }
 
-impl Table {
+/// The links of images.
+#[derive(Debug, Clone)]
+pub struct Links {
+    pub(crate) dynamo: Dynamo,
+}
+
+impl Links {
     /// Creates a link of a ready image and, with an idempotency key, the record of the request.
-    pub async fn create_link(
+    pub async fn create(
         &self,
         link: &Link,
         key: &SigningKeys,
-        idempotency: Option<&Idempotency>,
+        request: Option<&Idempotency>,
         now: Timestamp,
     ) -> Result<LinkCreated, StoreError> {
-        let token = link.token(key);
-        let image = ConditionCheck::builder()
-            .table_name(&self.name)
-            .set_key(Some(Key::image(link.image_id()).attributes()))
-            .condition_expression("#state = :ready")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":ready", s(Status::Ready.as_str()))
-            .build()
-            .map_err(StoreError::internal)?;
-        let mut actions = vec![
-            TransactWriteItem::builder().condition_check(image).build(),
-            self.put(item::from_link(link, token.hash()), true)?,
-            self.put(pointer(link, token.hash()), false)?,
-            self.put(entry(link), false)?,
+        let token = link.token(key).hash();
+        let mut writes = vec![
+            Write::check(Key::image(link.image_id()), "#state = :ready").value(":ready", s(Status::Ready.as_str())),
+            Write::create(item::from_link(link, token)),
+            Write::put(pointer(link, token)),
+            Write::put(entry(link)),
         ];
-        let record = actions.len();
-        if let Some(request) = idempotency {
-            actions.push(self.put_idempotency_record(request, None, now)?);
-        }
-        match self.transact(&actions).await? {
+        let record = writes.len();
+        writes.extend(request.map(|request| idempotency::put_record(request, None, now)));
+        match self.dynamo.transact(&writes).await? {
             TransactOutcome::Committed => Ok(LinkCreated::Created),
             TransactOutcome::Cancelled(cancelled) if cancelled.contains(&record) => {
-                self.idempotency_record(idempotency).await.map(LinkCreated::Repeated)
+                idempotency::read_record(&self.dynamo, request).await.map(LinkCreated::Repeated)
             }
             TransactOutcome::Cancelled(cancelled) if cancelled.contains(&0) => Ok(LinkCreated::NotReady),
             _ => Err(StoreError::internal("a new link's id was taken")),
@@ -138,7 +133,7 @@ impl Table {
     }
 
     /// Changes a link if its version is still the one that was read. Downloads continue to be counted meanwhile.
-    pub async fn change_link(
+    pub async fn update(
         &self,
         link: &Link,
         change: LinkChange,
@@ -154,207 +149,147 @@ impl Table {
         let after = next.token_hash.unwrap_or_else(|| next.token(key).hash());
         next.token_hash = Some(after);
 
-        let mut set = "SET description = :description, lifetime = :lifetime, expires_at = :expires_at, \
-                       #rotation = :rotation, #token = :token, #version = :next"
-            .to_owned();
-        let mut remove = Vec::new();
-        let mut update = Update::builder().table_name(&self.name).set_key(Some(Key::link(link.id).attributes()));
-        match next.max_downloads {
-            Some(most) => {
-                set.push_str(", max_downloads = :most");
-                update = update.expression_attribute_values(":most", n(most));
+        let (mut set, mut remove, mut values) = (String::new(), Vec::new(), Item::new());
+        let optional =
+            [("max_downloads", next.max_downloads.map(n)), ("password_hash", next.password_hash.as_ref().map(s))];
+        for (name, value) in optional {
+            match value {
+                Some(value) => {
+                    set.push_str(&format!(", {name} = :{name}"));
+                    values.insert(format!(":{name}"), value);
+                }
+                None => remove.push(name),
             }
-            None => remove.push("max_downloads"),
         }
-        match &next.password_hash {
-            Some(hash) => {
-                set.push_str(", password_hash = :hash");
-                update = update.expression_attribute_values(":hash", s(hash));
-            }
-            None => remove.push("password_hash"),
-        }
-        if !remove.is_empty() {
-            set.push_str(" REMOVE ");
-            set.push_str(&remove.join(", "));
-        }
-        let update = update
-            .update_expression(set)
-            .condition_expression("#version = :version AND expires_at > :now")
-            .expression_attribute_names("#rotation", "rotation")
-            .expression_attribute_names("#token", "token")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":description", s(&next.description))
-            .expression_attribute_values(":lifetime", n(next.lifetime.secs()))
-            .expression_attribute_values(":expires_at", n(next.expires_at.secs()))
-            .expression_attribute_values(":rotation", n(next.rotation))
-            .expression_attribute_values(":token", s(after))
-            .expression_attribute_values(":version", n(link.version))
-            .expression_attribute_values(":next", n(next.version))
-            .expression_attribute_values(":now", n(now.secs()));
-        let mut actions = vec![
-            TransactWriteItem::builder().update(update.build().map_err(StoreError::internal)?).build(),
-            self.put(pointer(&next, after), false)?,
-            self.put(entry(&next), false)?,
-        ];
+        let remove = if remove.is_empty() { String::new() } else { format!(" REMOVE {}", remove.join(", ")) };
+        let update = Write::update(
+            Key::link(link.id),
+            format!(
+                "SET description = :description, lifetime = :lifetime, expires_at = :expires_at, \
+                 #rotation = :rotation, #token = :token, #version = :next{set}{remove}"
+            ),
+        )
+        .only_if("#version = :version AND expires_at > :now")
+        .value(":description", s(&next.description))
+        .value(":lifetime", n(next.lifetime.secs()))
+        .value(":expires_at", n(next.expires_at.secs()))
+        .value(":rotation", n(next.rotation))
+        .value(":token", s(after))
+        .value(":version", n(link.version))
+        .value(":next", n(next.version))
+        .value(":now", n(now.secs()));
+        let update = values.into_iter().fold(update, |update, (name, value)| update.value(name, value));
+        let mut writes = vec![update, Write::put(pointer(&next, after)), Write::put(entry(&next))];
         if before != after {
-            actions.push(self.delete(Key::token_hash(before))?);
+            writes.push(Write::delete(Key::token_hash(before)));
         }
-        let committed = self.transact(&actions).await?.is_committed();
+        let committed = self.dynamo.transact(&writes).await?.is_committed();
         Ok(if committed { LinkChanged::Changed(next) } else { LinkChanged::Stale })
     }
 
     /// Deletes a link. Returns false if it has changed since it was read.
-    pub async fn delete_link(&self, link: &Link) -> Result<bool, StoreError> {
-        let delete = Delete::builder()
-            .table_name(&self.name)
-            .set_key(Some(Key::link(link.id).attributes()))
-            .condition_expression("#version = :version")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":version", n(link.version));
-        let actions = [
-            TransactWriteItem::builder().delete(delete.build().map_err(StoreError::internal)?).build(),
-            self.delete(Key::token_hash(stored_token(link)?))?,
-            self.delete(Key::link_of(link.image_id(), link.id))?,
+    pub async fn delete(&self, link: &Link) -> Result<bool, StoreError> {
+        let writes = [
+            Write::delete(Key::link(link.id)).only_if("#version = :version").value(":version", n(link.version)),
+            Write::delete(Key::token_hash(stored_token(link)?)),
+            Write::delete(Key::link_of(link.image_id(), link.id)),
         ];
-        Ok(self.transact(&actions).await?.is_committed())
+        Ok(self.dynamo.transact(&writes).await?.is_committed())
     }
 
     /// Counts a download. Returns false if the link admits no more downloads, or has another URL than when it was read.
     /// A retry after a lost response counts twice, so there can be fewer downloads than allowed, never more.
     pub async fn count_download(&self, link: &Link, now: Timestamp) -> Result<bool, StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(Key::link(link.id).attributes()))
-            .update_expression("ADD downloads :one")
-            .condition_expression(
+        let update = Write::update(Key::link(link.id), "ADD downloads :one")
+            .only_if(
                 "#rotation = :rotation AND expires_at > :now \
                  AND (attribute_not_exists(max_downloads) OR downloads < max_downloads)",
             )
-            .expression_attribute_names("#rotation", "rotation")
-            .expression_attribute_values(":rotation", n(link.rotation))
-            .expression_attribute_values(":now", n(now.secs()))
-            .expression_attribute_values(":one", n(1));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::from_sdk("UpdateItem", error)),
-        }
+            .value(":rotation", n(link.rotation))
+            .value(":now", n(now.secs()))
+            .value(":one", n(1));
+        self.dynamo.write(update).await
     }
 
     /// Reads a page of the owner's links, at most `limit`, strongly consistent.
-    pub async fn list_links(
+    pub async fn list(
         &self,
         owner: UserId,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<LinkPage, StoreError> {
-        let (items, next) = self.query_links(Key::images_of(owner), after, limit, now).await?;
+        let (items, next) = self.query(Key::images_of(owner), after, limit, now).await?;
         let links = items.iter().map(item::link).collect::<Result<_, _>>()?;
         Ok(LinkPage { links, next })
     }
 
     /// Reads a page of an image's links, strongly consistent.
-    pub async fn list_links_of(
+    pub async fn list_of_image(
         &self,
         image: ImageId,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<LinkPage, StoreError> {
-        let (entries, next) = self.query_links(Key::links_of(image), after, limit, now).await?;
+        let (entries, next) = self.query(Key::links_of(image), after, limit, now).await?;
         let ids: Vec<LinkId> = entries.iter().map(|entry| listed(image, entry)).collect::<Result<_, _>>()?;
-        let items = self.read(ids.iter().map(|id| Key::link(*id))).await?;
+        let items = self.dynamo.get(ids.iter().map(|id| Key::link(*id))).await?;
         let links = ids.iter().map(|id| items.link(*id)).collect::<Result<Vec<_>, _>>()?;
         Ok(LinkPage { links: links.into_iter().flatten().filter(|link| !link.is_expired(now)).collect(), next })
     }
 
-    async fn query_links(
+    async fn query(
         &self,
         partition: String,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<(Vec<Item>, Option<Cursor>), StoreError> {
-        let start = after.map(|cursor| Key::stored(&partition, format!("LINK#{}", cursor.after)).attributes());
-        let query = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .scan_index_forward(false)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-            .filter_expression("expires_at > :now")
-            .expression_attribute_values(":pk", s(&partition))
-            .expression_attribute_values(":sk", s("LINK#"))
-            .expression_attribute_values(":now", n(now.secs()))
-            .set_exclusive_start_key(start);
-        let (items, next) = read_page(query, limit).await?;
+        let after = after.map(|cursor| Key::link_in(&partition, cursor.after));
+        let query = Query::prefix(&partition, key::LINK).filter("expires_at > :now").value(":now", n(now.secs()));
+        let ItemPage { items, next } = self.dynamo.query_filtered(query.descending().after(after), limit).await?;
         let place_of = |key: Key| key.link_key().map(place).ok_or_else(|| StoreError::internal("a link's key"));
         Ok((items, next.map(place_of).transpose()?))
     }
 
     /// Deletes the links of a deleted image. The stream of the table triggers the deletion of the items that point to
     /// them.
-    pub async fn delete_links_of(&self, image: ImageId) -> Result<(), StoreError> {
+    pub async fn delete_of_image(&self, image: ImageId) -> Result<(), StoreError> {
         loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(Key::links_of(image)));
-            let answer = query.send().await.map_err(|e| StoreError::from_sdk("Query", e))?;
-            let more = answer.last_evaluated_key.is_some();
-            for entry in answer.items.unwrap_or_default() {
+            let page = self.dynamo.query(Query::partition(Key::links_of(image))).await?;
+            for entry in page.items {
                 let id = listed(image, &entry)?;
-                self.delete_item(Key::link(id)).await?;
-                self.delete_item(Key::link_of(image, id)).await?;
+                self.dynamo.write(Write::delete(Key::link(id))).await?;
+                self.dynamo.write(Write::delete(Key::link_of(image, id))).await?;
             }
-            if !more {
+            if page.next.is_none() {
                 return Ok(());
             }
         }
     }
 
     /// Deletes the items that point to a deleted link.
-    pub async fn delete_link_traces(&self, id: LinkId, image: ImageKey, token: Sha256) -> Result<(), StoreError> {
-        self.delete_item(Key::token_hash(token)).await?;
-        self.delete_item(Key::link_of(ImageId { owner: id.owner, key: image }, id)).await
-    }
-
-    async fn delete_item(&self, key: Key) -> Result<(), StoreError> {
-        let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
-        delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteItem", e))
+    pub async fn delete_traces(&self, id: LinkId, image: ImageKey, token: Sha256) -> Result<(), StoreError> {
+        self.dynamo.write(Write::delete(Key::token_hash(token))).await?;
+        let entry = Key::link_of(ImageId { owner: id.owner, key: image }, id);
+        self.dynamo.write(Write::delete(entry)).await.map(|_| ())
     }
 
     /// Takes an attempt of `address` at the password of a link before the password is verified, so that concurrent
     /// requests cannot exceed the limit.
     pub async fn try_password(&self, id: LinkId, address: &str, now: Timestamp) -> Result<Try, StoreError> {
         let key = Key::misses(id, address);
-        for _ in 0..crate::table::TRIES {
-            let again = self
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .set_key(Some(key.attributes()))
-                .update_expression("ADD misses :one")
-                .condition_expression("expires_at > :now AND misses < :most")
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .expression_attribute_values(":one", n(1))
-                .expression_attribute_values(":most", n(MAX_MISSES))
-                .expression_attribute_values(":now", n(now.secs()));
-            let Err(error) = again.send().await else { return Ok(Try::Admitted) };
-            let held = match error.as_service_error() {
-                Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
-                    failed,
-                )) => failed.item().map(item::misses).transpose()?,
-                _ => return Err(StoreError::from_sdk("UpdateItem", error)),
+        let mut retries = Retries::new("attempts at a password");
+        loop {
+            let again = Write::update(key.clone(), "ADD misses :one")
+                .only_if("expires_at > :now AND misses < :most")
+                .value(":one", n(1))
+                .value(":most", n(MAX_MISSES))
+                .value(":now", n(now.secs()));
+            let held = match self.dynamo.update_or_read(again).await? {
+                Updated::Written => return Ok(Try::Admitted),
+                Updated::Refused(item) => item.as_ref().map(item::misses).transpose()?,
             };
             if let Some((misses, until)) = held
                 && until.secs() > now.secs()
@@ -362,50 +297,30 @@ impl Table {
             {
                 return Ok(Try::TooMany { until });
             }
-            let first = self
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .set_key(Some(key.attributes()))
-                .update_expression("SET misses = :one, expires_at = :until")
-                .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-                .expression_attribute_values(":one", n(1))
-                .expression_attribute_values(":until", n((now + MISSES_WINDOW).secs()))
-                .expression_attribute_values(":now", n(now.secs()));
-            match first.send().await {
-                Ok(_) => return Ok(Try::Admitted),
-                // Another request began this window.
-                Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
-                Err(error) => return Err(StoreError::from_sdk("UpdateItem", error)),
+            let first = Write::update(key.clone(), "SET misses = :one, expires_at = :until")
+                .only_if("attribute_not_exists(pk) OR expires_at <= :now")
+                .value(":one", n(1))
+                .value(":until", n((now + MISSES_WINDOW).secs()))
+                .value(":now", n(now.secs()));
+            if self.dynamo.write(first).await? {
+                return Ok(Try::Admitted);
             }
+            // Another request began this window.
+            retries.pause().await?;
         }
-        Err(StoreError::Unavailable("tries of a password: contended".into()))
     }
 
     /// Refunds an attempt with the right password.
     pub async fn forgive_try(&self, id: LinkId, address: &str) -> Result<(), StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(Key::misses(id, address).attributes()))
-            .update_expression("ADD misses :less")
-            .condition_expression("misses > :none")
-            .expression_attribute_values(":less", n(-1))
-            .expression_attribute_values(":none", n(0));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
-            Err(error) => Err(StoreError::from_sdk("UpdateItem", error)),
-        }
+        let update = Write::update(Key::misses(id, address), "ADD misses :less")
+            .only_if("misses > :none")
+            .value(":less", n(-1))
+            .value(":none", n(0));
+        self.dynamo.write(update).await.map(|_| ())
     }
 }
 
 impl Items {
-    pub fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
-        self.get(&Key::link(id)).map(item::link).transpose()
-    }
-
     /// Returns the link and the image of the item at [`Key::token`].
     pub fn pointer(&self, token: &LinkToken) -> Result<Option<(LinkId, ImageId)>, StoreError> {
         self.get(&Key::token(token)).map(item::pointer).transpose()
@@ -433,6 +348,6 @@ fn entry(link: &Link) -> Item {
 
 /// Returns the link of an entry in the list of an image.
 fn listed(image: ImageId, entry: &Item) -> Result<LinkId, StoreError> {
-    let key = item::key(entry)?.link_key();
+    let key = Key::of(entry)?.link_key();
     Ok(LinkId { owner: image.owner, key: key.ok_or_else(|| StoreError::internal("a link's key"))? })
 }

@@ -1,17 +1,17 @@
 //! Creates and deletes many images at once, some dozens in a transaction.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tintype_model::{Image, ImageId, ImageKey, Timestamp, UserId};
 use tokio::task::JoinSet;
 
-use crate::item::{self, s};
-use crate::key::{Key, USAGE_SHARDS};
-use crate::table::{TransactOutcome, backoff};
+use crate::dynamo::{Query, TransactOutcome};
+use crate::images::{Created, Images};
+use crate::key::{self, Key, USAGE_SHARDS};
+use crate::retries::Retries;
 use crate::transaction::{Conflict, ImageChange};
-use crate::{Created, StoreError, Table};
+use crate::{StoreError, item};
 
 /// A transaction has at most 100 items: an image and its claim each, and one to spare.
 const MADE_AT_ONCE: usize = 49;
@@ -22,11 +22,11 @@ pub(crate) const REMOVED_AT_ONCE: usize = (100 - USAGE_SHARDS as usize - 1) / 2;
 /// Concurrent transactions. More would conflict on the partition of the user.
 const SIDE_BY_SIDE: usize = 7;
 
-impl Table {
+impl Images {
     /// Creates images of one owner with different titles in transactions of 49 images. Returns the results in order;
     /// `None` if the table did not accept an image within `patience`. An image that exists with the same id was created
     /// by an earlier attempt of the same request, and counts as created.
-    pub async fn create_images(
+    pub async fn create_many(
         &self,
         images: Vec<Image>,
         now: Timestamp,
@@ -37,12 +37,12 @@ impl Table {
         let images = Arc::new(images);
         let mut workers = JoinSet::new();
         for worker in 0..SIDE_BY_SIDE.min(images.len().div_ceil(MADE_AT_ONCE)) {
-            let (table, images) = (self.clone(), Arc::clone(&images));
+            let (this, images) = (self.clone(), Arc::clone(&images));
             workers.spawn(async move {
                 let mut made = Vec::new();
                 let chunks = images.chunks(MADE_AT_ONCE).enumerate().skip(worker).step_by(SIDE_BY_SIDE);
                 for (index, chunk) in chunks {
-                    made.push((index * MADE_AT_ONCE, table.create_together(chunk, now, until).await?));
+                    made.push((index * MADE_AT_ONCE, this.create_together(chunk, now, until).await?));
                 }
                 Ok::<_, StoreError>(made)
             });
@@ -64,7 +64,7 @@ impl Table {
         until: Instant,
     ) -> Result<Vec<Option<Created>>, StoreError> {
         let mut outcomes: Vec<Option<Created>> = images.iter().map(|_| None).collect();
-        let mut attempt = 0;
+        let mut retries = Retries::unlimited("TransactWriteItems");
         loop {
             let open: Vec<usize> = (0..images.len()).filter(|index| outcomes[*index].is_none()).collect();
             if open.is_empty() {
@@ -72,8 +72,8 @@ impl Table {
             }
             let changes: Vec<ImageChange<'_>> =
                 open.iter().map(|index| ImageChange { before: None, after: Some(&images[*index]) }).collect();
-            let transaction = self.build_transaction(&changes, now, &HashSet::new())?;
-            let attempted = self.transact_once(&transaction.actions);
+            let transaction = self.transaction(&changes, now)?;
+            let attempted = self.dynamo.transact_once(&transaction.writes);
             let Ok(outcome) = tokio::time::timeout_at(until.into(), attempted).await else {
                 return Ok(outcomes);
             };
@@ -85,7 +85,7 @@ impl Table {
                     for (change, conflict) in transaction.conflicts(&cancelled) {
                         let outcome = &mut outcomes[open[change]];
                         match conflict {
-                            // The action on the image comes before the one on its claim.
+                            // The write of the image comes before the one of its claim.
                             Conflict::VersionChanged => *outcome = Some(Created::Created),
                             _ if outcome.is_none() => *outcome = Some(Created::TitleTaken),
                             _ => {}
@@ -93,8 +93,7 @@ impl Table {
                     }
                 }
                 Ok(TransactOutcome::Conflict) | Err(StoreError::Unavailable(_)) => {
-                    attempt += 1;
-                    backoff(attempt).await;
+                    retries.pause().await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -103,7 +102,7 @@ impl Table {
 
     /// Deletes images of one owner, some dozens in a transaction. Returns in order whether each existed; `None` if
     /// concurrent changes prevented every attempt.
-    pub async fn delete_images(&self, ids: &[ImageId], now: Timestamp) -> Result<Vec<Option<bool>>, StoreError> {
+    pub async fn delete_many(&self, ids: &[ImageId], now: Timestamp) -> Result<Vec<Option<bool>>, StoreError> {
         let mut outcomes = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(REMOVED_AT_ONCE) {
             outcomes.extend(self.delete_together(chunk, now).await?);
@@ -112,8 +111,9 @@ impl Table {
     }
 
     async fn delete_together(&self, ids: &[ImageId], now: Timestamp) -> Result<Vec<Option<bool>>, StoreError> {
-        for attempt in 1..=crate::table::TRIES {
-            let items = self.read(ids.iter().copied().map(Key::image)).await?;
+        let mut retries = Retries::new("TransactWriteItems");
+        loop {
+            let items = self.dynamo.get(ids.iter().copied().map(Key::image)).await?;
             let images: Vec<Option<Image>> = ids.iter().map(|id| items.image(*id)).collect::<Result<_, _>>()?;
             let there = |image: &Option<Image>| image.as_ref().is_some_and(|image| !image.is_expired(now));
             let found: Vec<Option<bool>> = images.iter().map(|image| Some(there(image))).collect();
@@ -122,37 +122,26 @@ impl Table {
                 .filter(|image| there(image))
                 .map(|image| ImageChange { before: image.as_ref(), after: None })
                 .collect();
-            if changes.is_empty() || self.apply_all(&changes, now, None).await?.is_empty() {
+            if changes.is_empty() || self.apply(&changes, now, None).await?.is_empty() {
                 return Ok(found);
             }
-            backoff(attempt).await;
+            if retries.pause().await.is_err() {
+                return Ok(vec![None; ids.len()]);
+            }
         }
-        Ok(vec![None; ids.len()])
     }
 
     /// Reads a page of all images of a user, also expired ones, oldest first, with one query. Returns true if more
     /// follow.
-    pub async fn oldest_images(
+    pub async fn oldest(
         &self,
         owner: UserId,
         after: Option<ImageKey>,
         limit: usize,
     ) -> Result<(Vec<Image>, bool), StoreError> {
-        let start = after.map(|key| Key::image(ImageId { owner, key }).attributes());
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-            .expression_attribute_values(":pk", s(Key::images_of(owner)))
-            .expression_attribute_values(":sk", s("IMAGE#"))
-            .set_exclusive_start_key(start)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map_err(|e| StoreError::from_sdk("Query", e))?;
-        let images = answer.items.unwrap_or_default().iter().map(item::image).collect::<Result<_, _>>()?;
-        Ok((images, answer.last_evaluated_key.is_some()))
+        let after = after.map(|key| Key::image(ImageId { owner, key }));
+        let page =
+            self.dynamo.query(Query::prefix(Key::images_of(owner), key::IMAGE).after(after).limit(limit)).await?;
+        Ok((page.items.iter().map(item::image).collect::<Result<_, _>>()?, page.next.is_some()))
     }
 }

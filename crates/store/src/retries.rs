@@ -1,10 +1,53 @@
+//! Retries: those of the SDK, which are logged, and those of calls that conflict with others.
+
+use std::time::Duration;
+
 use aws_sdk_dynamodb::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tracing::warn;
+
+use crate::StoreError;
+
+/// The attempts of a throttled or conflicting call. The pause before the second is 15 to 30 ms; each is twice as long as
+/// the one before, until about a second.
+#[derive(Debug)]
+pub(crate) struct Retries {
+    call: &'static str,
+    pauses: ExponentialBackoff,
+}
+
+/// The retries before the service counts as unavailable.
+const RETRIES: usize = 7;
+
+impl Retries {
+    pub(crate) fn new(call: &'static str) -> Self {
+        Self { call, pauses: pauses().with_max_times(RETRIES).build() }
+    }
+
+    /// For a caller that limits the time and not the attempts.
+    pub(crate) fn unlimited(call: &'static str) -> Self {
+        Self { call, pauses: pauses().without_max_times().build() }
+    }
+
+    /// Waits before the next attempt. Fails after the last.
+    pub(crate) async fn pause(&mut self) -> Result<(), StoreError> {
+        let unavailable = || StoreError::Unavailable(format!("{}: contended", self.call));
+        tokio::time::sleep(self.pauses.next().ok_or_else(unavailable)?).await;
+        Ok(())
+    }
+}
+
+fn pauses() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(15))
+        .with_max_delay(Duration::from_secs(1))
+        .with_jitter()
+}
 
 /// Logs each call that the SDK retries, with the kind of the failure and nothing of the request's or answer's content.
 #[derive(Debug)]

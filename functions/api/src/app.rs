@@ -2,16 +2,15 @@ use std::env;
 use std::time::Duration;
 
 use tintype_model::PlanName;
-use tintype_store::{Accounts, Blobs, JobQueue, KeyRing, KeySet, Plans, Table};
+use tintype_store::{Accounts, Blobs, JobQueue, KeyRing, KeySet, Store};
 
 /// The clients and settings of a function, from the environment that `template.yaml` defines.
 pub(crate) struct App {
-    pub(crate) table: Table,
+    pub(crate) store: Store,
     pub(crate) blobs: Blobs,
     pub(crate) accounts: Accounts,
     pub(crate) keys: KeySet,
     pub(crate) jobs: JobQueue,
-    pub(crate) plans: Plans,
     /// None where the route signs nothing.
     pub(crate) signing: Option<KeyRing>,
     /// The plan of a new user, if any.
@@ -45,14 +44,13 @@ impl App {
         let config = tintype_store::aws_config().await;
         let (pool, client_id) = (required("USER_POOL_ID")?, required("CLIENT_ID")?);
         Ok(Self {
-            table: Table::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),
+            store: Store::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),
             blobs: Blobs::new(&config, required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?),
             keys: KeySet::new(&config, required("USER_POOL_URL")?, client_id.clone()),
             // Routes that start no job have no queue.
             jobs: JobQueue::new(&config, optional("JOBS_QUEUE_URL").unwrap_or_default()),
             signing: optional("SIGNING_KEYS").map(|secret| KeyRing::new(&config, secret)),
             accounts: Accounts::new(&config, pool, client_id),
-            plans: Plans::default(),
             default_plan: optional("DEFAULT_PLAN").map(PlanName::from_stored),
             public_url: optional("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
             allowed_origin: optional("ALLOWED_ORIGIN"),

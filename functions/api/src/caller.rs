@@ -41,7 +41,7 @@ impl Request<'_> {
     ) -> Result<(Option<Caller>, Items), Problem> {
         match self.verified_claims().await? {
             Some(claims) => self.admit(claims, keys).await.map(|(caller, items)| (Some(caller), items)),
-            None => Ok((None, self.app.table.read(keys).await?)),
+            None => Ok((None, self.app.store.read(keys).await?)),
         }
     }
 
@@ -53,7 +53,7 @@ impl Request<'_> {
     async fn admit(&self, claims: Claims, keys: impl IntoIterator<Item = Key>) -> Result<(Caller, Items), Problem> {
         let session = Key::ended_session(claims.user, claims.origin_jti);
         let keys = keys.into_iter().chain([Key::profile(claims.user), session.clone()]);
-        let items = self.app.table.read(keys).await?;
+        let items = self.app.store.read(keys).await?;
         match items.profile(claims.user)? {
             Some(profile) if !items.has(&session) && !claims.ended_by(&profile, self.now) => {
                 Ok((Caller { claims, profile }, items))
@@ -81,7 +81,7 @@ impl Request<'_> {
     /// The user's plan, or `None` if it is unset or was deleted.
     pub(crate) async fn plan_of(&self, profile: &Profile) -> Result<Option<Plan>, Problem> {
         let Some(name) = &profile.plan else { return Ok(None) };
-        Ok(self.app.plans.get(&self.app.table, name).await?)
+        Ok(self.app.store.plans.cached(name).await?)
     }
 
     /// The plan, which creating and uploading require.

@@ -4,7 +4,7 @@ use lambda_http::{Request, RequestExt};
 use tintype_gateway::response::Response;
 use tintype_gateway::{base_url, thumbnail_url};
 use tintype_model::{Image, ImageId, State};
-use tintype_store::{Key, StoreError, Table};
+use tintype_store::{Key, Store, StoreError};
 use tracing::Span;
 use tracing::field::display;
 
@@ -13,20 +13,20 @@ use crate::{App, header, site};
 /// Returns the page, with Open Graph tags if the image is public. The page is the same, byte by byte, for an image that
 /// is private, that does not exist and that cannot be read now: who may see it finds out by the API. The second value is
 /// for the log.
-pub(crate) async fn handle(app: &App, table: &Table, request: &Request) -> (Response, Option<String>) {
+pub(crate) async fn handle(app: &App, store: &Store, request: &Request) -> (Response, Option<String>) {
     let generic = || app.site.page(header(request, "accept-encoding").unwrap_or_default());
     let id = request.raw_http_path().rsplit('/').next().unwrap_or_default();
     let Ok(id) = id.parse::<ImageId>() else { return (generic(), None) };
     Span::current().record("image", display(id));
-    match find(table, id).await {
+    match find(store, id).await {
         Ok(Some(image)) => (site::html(with_tags(app, request, &image)), None),
         Ok(None) => (generic(), None),
         Err(error) => (generic(), Some(error.to_string())),
     }
 }
 
-async fn find(table: &Table, id: ImageId) -> Result<Option<Image>, StoreError> {
-    let items = table.read([Key::image(id), Key::profile(id.owner)]).await?;
+async fn find(store: &Store, id: ImageId) -> Result<Option<Image>, StoreError> {
+    let items = store.read([Key::image(id), Key::profile(id.owner)]).await?;
     let owner = items.profile(id.owner)?;
     Ok(items.image(id)?.filter(|image| owner.is_some() && image.is_published()))
 }

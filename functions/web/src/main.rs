@@ -13,7 +13,7 @@ use http::StatusCode;
 use lambda_http::{Error, Request, RequestExt, tracing};
 use tintype_gateway::response::{self, Response, unless_matched};
 use tintype_gateway::{DOCS, PAGES, log_request, matches};
-use tintype_store::Table;
+use tintype_store::Store;
 
 use crate::security::SecurityHeaders;
 use crate::site::Site;
@@ -21,7 +21,7 @@ use crate::site::Site;
 struct App {
     site: Site,
     /// For `image_page` alone.
-    table: Option<Table>,
+    store: Option<Store>,
     /// The origin of this deployment, if it is not the host that a request is sent to.
     public_url: Option<String>,
     security: SecurityHeaders,
@@ -37,15 +37,15 @@ async fn main() -> Result<(), Error> {
     };
     let public_url = env::var("PUBLIC_URL").ok().filter(|url| !url.is_empty());
     let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
-    let table = match handler {
+    let store = match handler {
         "image_page" => {
             let shards = env::var("FEED_SHARDS").map_or(Ok(4), |text| text.parse())?;
-            Some(Table::new(&tintype_store::aws_config().await, env::var("TABLE")?, shards))
+            Some(Store::new(&tintype_store::aws_config().await, env::var("TABLE")?, shards))
         }
         _ => None,
     };
     let security = SecurityHeaders::from_env(public_url.as_deref())?;
-    let app = Arc::new(App { site: Site::open()?, table, public_url, security });
+    let app = Arc::new(App { site: Site::open()?, store, public_url, security });
     tintype_gateway::run(handler, move |request| {
         let app = Arc::clone(&app);
         async move { answer(&app, &request).await }
@@ -55,8 +55,8 @@ async fn main() -> Result<(), Error> {
 
 async fn answer(app: &App, request: &Request) -> Response {
     let began = Instant::now();
-    let (response, cause) = match &app.table {
-        Some(table) => image_page::handle(app, table, request).await,
+    let (response, cause) = match &app.store {
+        Some(store) => image_page::handle(app, store, request).await,
         None => (page(app, request), None),
     };
     let response = app.security.add_to(response, request.raw_http_path() == DOCS);

@@ -82,7 +82,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) ->
     let (order, deadline) = (event.payload, remaining(&event.context));
     let mut report = Report::default();
     let audit = Audit {
-        table: &worker.table,
+        store: &worker.store,
         blobs: &worker.blobs,
         accounts: &worker.accounts,
         jobs: &worker.jobs,
@@ -139,7 +139,7 @@ async fn report_finding(
                 let (id, now) = (JobId::generate(*user), Timestamp::now());
                 // Message first, like a request: a message without a job is dropped, a job without a message would never run.
                 worker.jobs.send(JobMessage { job: id, sent_at: now }, Duration::from_secs(1)).await?;
-                worker.table.begin_deleting_account(*user, id, now).await?
+                worker.store.jobs.begin_deleting_account(*user, id, now).await?
             }
             Repair::Build(id) => {
                 match build_thumbnails::build(worker, *id, Trust::Nothing, deadline + RESERVE - STORING).await {

@@ -22,7 +22,7 @@ const PAGE_LASTS: Duration = Duration::from_secs(20);
 
 /// Works a page of the images of `user`. [`Advanced::End`]: there are no more.
 pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: Instant) -> Result<Advanced, Error> {
-    let (images, _) = worker.table.oldest_images(user, job.place.after, PAGE).await?;
+    let (images, _) = worker.store.images.oldest(user, job.place.after, PAGE).await?;
     if images.is_empty() {
         return Ok(Advanced::End);
     }
@@ -37,7 +37,7 @@ pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: 
         }
     }
     let place = Place { after, ..job.place };
-    Ok(worker.table.move_on(job, place, right, Timestamp::now()).await?)
+    Ok(worker.store.jobs.move_on(job, place, right, Timestamp::now()).await?)
 }
 
 /// Works a page of the images of the users of `plan`, one user after another. [`Advanced::End`]: there are no more.
@@ -48,16 +48,16 @@ pub(crate) async fn of_plan(worker: &Worker, job: &Job, plan: &PlanName, deadlin
             page => return Ok(page),
         }
     }
-    let (users, _) = worker.table.users_on(plan, job.place.user, 1).await?;
+    let (users, _) = worker.store.plans.users_on(plan, job.place.user, 1).await?;
     let Some(&user) = users.first() else { return Ok(Advanced::End) };
     let place = Place { user: Some(user), after: None, ..job.place };
-    Ok(worker.table.move_on(job, place, 0, Timestamp::now()).await?)
+    Ok(worker.store.jobs.move_on(job, place, 0, Timestamp::now()).await?)
 }
 
 async fn plan_of(worker: &Worker, user: UserId) -> Result<Option<Plan>, Error> {
-    let owner = worker.table.read([Key::profile(user)]).await?.profile(user)?;
+    let owner = worker.store.read([Key::profile(user)]).await?.profile(user)?;
     match owner.and_then(|owner| owner.plan) {
-        Some(name) => Ok(worker.table.read_plan(&name).await?),
+        Some(name) => Ok(worker.store.plans.read(&name).await?),
         None => Ok(None),
     }
 }

@@ -94,13 +94,13 @@ impl Facts {
 
 /// `None`: the image, or its owner, is gone.
 async fn read(worker: &Worker, id: ImageId) -> Result<Option<Facts>, StoreError> {
-    let items = worker.table.read([Key::image(id), Key::profile(id.owner)]).await?;
+    let items = worker.store.read([Key::image(id), Key::profile(id.owner)]).await?;
     let (Some(image), Some(owner)) = (items.image(id)?, items.profile(id.owner)?) else { return Ok(None) };
     if image.is_expired(Timestamp::now()) {
         return Ok(None);
     }
     let plan = match &owner.plan {
-        Some(name) => worker.table.read([Key::plan(name)]).await?.plan(name)?,
+        Some(name) => worker.store.read([Key::plan(name)]).await?.plan(name)?,
         None => None,
     };
     Ok(Some(Facts { image, plan, plan_revision: owner.plan_revision }))
@@ -183,7 +183,7 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: 
                 Made::NoBlob => return Ok(Became::NoBlob),
                 Made::Rejected(image, reason) if image.is_ready() => return Ok(Became::Undecodable(reason)),
                 Made::Rejected(image, reason) => {
-                    if worker.table.reject(&image, reason, Timestamp::now()).await? {
+                    if worker.store.images.reject(&image, reason, Timestamp::now()).await? {
                         worker.blobs.delete_all(id).await?;
                         return Ok(Became::Rejected);
                     }
@@ -193,12 +193,12 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: 
             },
         };
 
-        match worker.table.make_ready(&image, ready(&outcome, wanted.clone()), Timestamp::now()).await? {
+        match worker.store.images.publish(&image, ready(&outcome, wanted.clone()), Timestamp::now()).await? {
             // What it replaced is swept.
             Built::Stored | Built::Stale => {}
             Built::TitleLost => {
                 let reason = "The upload came too late: another image has the title now.".to_owned();
-                worker.table.reject(&image, reason, Timestamp::now()).await?;
+                worker.store.images.reject(&image, reason, Timestamp::now()).await?;
             }
         }
         // Read again at the loop's head: gone, rejected, for another plan by now, or ready.
@@ -221,7 +221,7 @@ enum Made {
 async fn make(worker: &Worker, facts: &Facts, deadline: Instant) -> Result<Made, Error> {
     let id = facts.image.id;
     let Some((_, original)) = worker.blobs.open_original(id).await? else { return Ok(Made::NoBlob) };
-    let Some(image) = worker.table.begin_processing(&facts.image, Timestamp::now()).await? else {
+    let Some(image) = worker.store.images.begin_processing(&facts.image, Timestamp::now()).await? else {
         return Ok(Made::Stale);
     };
     let heights = facts.heights().to_vec();

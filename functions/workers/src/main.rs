@@ -11,11 +11,11 @@ use std::env;
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use tintype_store::{Accounts, Blobs, JobQueue, Table};
+use tintype_store::{Accounts, Blobs, JobQueue, Store};
 
 /// What a worker has at hand.
 struct Worker {
-    table: Table,
+    store: Store,
     blobs: Blobs,
     accounts: Accounts,
     jobs: JobQueue,
@@ -28,7 +28,7 @@ impl Worker {
         let config = tintype_store::aws_config().await;
         let number = |name: &str, default: u64| env::var(name).map_or(Ok(default), |text| text.parse());
         Ok(Self {
-            table: Table::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
+            store: Store::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: Blobs::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
             // Asked who is there, and told to delete users, which takes no client.
             accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, ""),

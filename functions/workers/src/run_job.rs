@@ -62,7 +62,7 @@ async fn one_message(worker: &Worker, record: &SqsMessage, context: &Context) ->
         Err(error) => {
             let deliveries = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
             if deliveries.is_some_and(|count: u32| count >= DELIVERIES) {
-                worker.table.fail_job(message.job).await?;
+                worker.store.jobs.fail(message.job).await?;
             }
             return Err(error);
         }
@@ -73,7 +73,7 @@ async fn one_message(worker: &Worker, record: &SqsMessage, context: &Context) ->
 async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<Next, Error> {
     loop {
         let now = Timestamp::now();
-        let Some(job) = worker.table.job(message.job).await? else {
+        let Some(job) = worker.store.jobs.get(message.job).await? else {
             if now < message.sent_at + UNWRITTEN {
                 return Ok(Next::Again(Duration::from_secs(2)));
             }
@@ -86,7 +86,7 @@ async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<
             return Ok(Next::Again(Duration::ZERO));
         }
         let page = match &job.work {
-            Work::DeleteImages { below_epoch } => worker.table.delete_page(&job, *below_epoch, now).await?,
+            Work::DeleteImages { below_epoch } => worker.store.jobs.delete_page(&job, *below_epoch, now).await?,
             Work::DeleteAccount => match delete_account(worker, &job, now).await? {
                 Some(page) => page,
                 None => return Ok(again_at(job.started_at + REQUESTS_END, now)),
@@ -94,7 +94,7 @@ async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<
             Work::AssignPlan(user) => backfill::of_user(worker, &job, *user, remaining(context)).await?,
             // The index lags. Counted from here, which is after the change, it is waited for long enough.
             Work::ChangePlan(_) if job.place.pass == 0 => {
-                worker.table.move_on(&job, Place { pass: 1, ..job.place }, 0, now).await?
+                worker.store.jobs.move_on(&job, Place { pass: 1, ..job.place }, 0, now).await?
             }
             Work::ChangePlan(_) if job.place.user.is_none() && now < job.moved_at + INDEX_LAG => {
                 return Ok(again_at(job.moved_at + INDEX_LAG, now));
@@ -105,7 +105,7 @@ async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<
             Advanced::Saved => {}
             Advanced::Overtaken => tokio::time::sleep(Duration::from_millis(20)).await,
             Advanced::End => {
-                worker.table.finish_job(&job, now).await?;
+                worker.store.jobs.finish(&job, now).await?;
                 return Ok(Next::Nothing("done"));
             }
         }
@@ -127,14 +127,14 @@ async fn delete_account(worker: &Worker, job: &Job, now: Timestamp) -> Result<Op
     if last_pass && now < job.started_at + REQUESTS_END {
         return Ok(None);
     }
-    match worker.table.delete_page(job, u64::MAX, now).await? {
+    match worker.store.jobs.delete_page(job, u64::MAX, now).await? {
         Advanced::End if last_pass => {
-            worker.table.delete_records(job.id.owner, job.id).await?;
+            worker.store.jobs.delete_records(job.id.owner, job.id).await?;
             Ok(Some(Advanced::End))
         }
         Advanced::End => {
             let place = Place { pass: job.place.pass + 1, after: None, ..job.place };
-            Ok(Some(worker.table.move_on(job, place, 0, now).await?))
+            Ok(Some(worker.store.jobs.move_on(job, place, 0, now).await?))
         }
         page => Ok(Some(page)),
     }

@@ -6,14 +6,14 @@ use tintype_model::{Image, ImageId, ImageKey, JobStatus, State, Title, Usage, Us
 
 use super::{Audit, COUNTS, Finding, Repair, RepairAction};
 use crate::blobs::{Bucket, Listed};
-use crate::item::{self, Item};
+use crate::dynamo::{Item, Query};
 use crate::key::{self, Key};
-use crate::{AccountError, Blobs, StoreError, Table, blob_owner};
+use crate::{AccountError, Blobs, Profiles, StoreError, blob_owner, item};
 
 impl Audit<'_> {
     pub(super) async fn check_images(&self, ids: &[ImageId]) -> Result<Vec<(usize, Finding)>, StoreError> {
         let owners = ids.iter().map(|id| Key::profile(id.owner));
-        let items = self.table.read(ids.iter().map(|&id| Key::image(id)).chain(owners)).await?;
+        let items = self.store.read(ids.iter().map(|&id| Key::image(id)).chain(owners)).await?;
         let mut images = Vec::with_capacity(ids.len());
         for (index, &id) in ids.iter().enumerate() {
             // The next audit checks images that are deleted or unreadable by now.
@@ -21,7 +21,7 @@ impl Audit<'_> {
                 images.push((index, image));
             }
         }
-        let claims = self.table.read(images.iter().map(|(_, i)| Key::claim(i.id.owner, &i.title))).await?;
+        let claims = self.store.read(images.iter().map(|(_, i)| Key::claim(i.id.owner, &i.title))).await?;
         let blobs = self.blobs_of(images.iter().map(|(_, image)| image)).await?;
         let mut findings = Vec::new();
         for (index, image) in images {
@@ -98,7 +98,7 @@ impl Audit<'_> {
             (None, None) => !image.is_published(),
             (Some(pk), Some(sk)) => {
                 // The number of shards may have grown since.
-                let known = (0..self.table.feed_shards).any(|shard| key::feed_partition(shard) == pk);
+                let known = (0..self.store.images.feed_shards).any(|shard| key::feed_partition(shard) == pk);
                 image.is_published() && known && sk == image.id.key.to_string()
             }
             _ => false,
@@ -109,14 +109,14 @@ impl Audit<'_> {
         &self,
         claims: &[(Key, UserId, Title)],
     ) -> Result<Vec<(usize, Finding)>, StoreError> {
-        let items = self.table.read(claims.iter().map(|(key, ..)| key.clone())).await?;
+        let items = self.store.read(claims.iter().map(|(key, ..)| key.clone())).await?;
         let mut held = Vec::with_capacity(claims.len());
         for (index, (key, owner, title)) in claims.iter().enumerate() {
             if let Some(claim) = items.get(key).map(item::claim).transpose()? {
                 held.push((index, key, title, claim.expires_at, ImageId { owner: *owner, key: claim.image }));
             }
         }
-        let images = self.table.read(held.iter().map(|&(.., id)| Key::image(id))).await?;
+        let images = self.store.read(held.iter().map(|&(.., id)| Key::image(id))).await?;
         let mut findings = Vec::new();
         for (index, key, title, expires_at, id) in held {
             let image = images.image(id)?;
@@ -137,7 +137,7 @@ impl Audit<'_> {
     }
 
     pub(super) async fn check_users(&self, users: &[UserId]) -> Result<Vec<(usize, Finding)>, StoreError> {
-        let items = self.table.read(users.iter().map(|&user| Key::profile(user))).await?;
+        let items = self.store.read(users.iter().map(|&user| Key::profile(user))).await?;
         let mut findings = Vec::new();
         for (index, &user) in users.iter().enumerate() {
             let mut found = |kind, repair| findings.push((index, Finding::new(kind, user, repair)));
@@ -164,7 +164,7 @@ impl Audit<'_> {
 
     /// Returns true while a job deletes the rest of an account that has no profile.
     async fn is_being_deleted(&self, user: UserId) -> Result<bool, StoreError> {
-        let jobs = self.table.jobs_of(user).await?;
+        let jobs = self.store.jobs.of_user(user).await?;
         Ok(jobs
             .iter()
             .any(|job| job.work == Work::DeleteAccount && matches!(job.status, JobStatus::Queued | JobStatus::Running)))
@@ -184,8 +184,9 @@ impl Audit<'_> {
             let mut right: HashMap<Key, Usage> = HashMap::new();
             let mut after = None;
             loop {
-                let (items, last) = self.table.images_page(user, after).await?;
-                for item in &items {
+                let query = Query::prefix(Key::images_of(user), key::IMAGE).after(after);
+                let page = self.store.dynamo.query(query).await?;
+                for item in &page.items {
                     let image = item::image(item)?;
                     if image.is_ready() {
                         let counter = right.entry(Key::usage_of(image.id)).or_default();
@@ -193,14 +194,14 @@ impl Audit<'_> {
                         counter.bytes += image.blob.size;
                     }
                 }
-                match last {
-                    Some(key) => after = Some(key),
-                    None => break,
+                after = page.next;
+                if after.is_none() {
+                    break;
                 }
             }
             // The counters did not change during the count.
             if self.counters(user).await? == held {
-                let compared = Table::usage_keys(user).map(|key| {
+                let compared = Profiles::usage_keys(user).map(|key| {
                     let of = |counts: &HashMap<Key, Usage>| counts.get(&key).copied().unwrap_or_default();
                     (key.clone(), of(&held), of(&right))
                 });
@@ -211,9 +212,9 @@ impl Audit<'_> {
     }
 
     async fn counters(&self, user: UserId) -> Result<HashMap<Key, Usage>, StoreError> {
-        let items = self.table.read(Table::usage_keys(user)).await?;
+        let items = self.store.read(Profiles::usage_keys(user)).await?;
         let counter = |key: Key| items.get(&key).map(|item| Ok((key, item::usage(item)?)));
-        Table::usage_keys(user).filter_map(counter).collect()
+        Profiles::usage_keys(user).filter_map(counter).collect()
     }
 
     pub(super) async fn check_blobs(
@@ -222,7 +223,7 @@ impl Audit<'_> {
         blobs: &[Listed],
     ) -> Result<Vec<(usize, Finding)>, StoreError> {
         let owners: HashSet<ImageId> = blobs.iter().filter_map(|blob| blob_owner(&blob.key)).collect();
-        let items = self.table.read(owners.into_iter().map(Key::image)).await?;
+        let items = self.store.read(owners.into_iter().map(Key::image)).await?;
         let mut findings = Vec::new();
         for (index, blob) in blobs.iter().enumerate() {
             let mut found = |kind, repair| findings.push((index, Finding::new(kind, &blob.key, repair)));

@@ -10,14 +10,14 @@ mod repairs;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use tintype_model::{Image, ImageId, JobId, JobStatus, Profile, Timestamp, Title, Usage, UserId};
 
 use crate::blobs::{Bucket, Listed};
-use crate::item::{self, s};
+use crate::dynamo::{ItemPage, Write, s};
 use crate::key::Key;
-use crate::{Accounts, Blobs, JobQueue, StoreError, Table};
+use crate::store::Store;
+use crate::{Accounts, Blobs, JobQueue, StoreError, item};
 
 /// Items of a page. Limits the memory, and the work between two checks of the deadline.
 const PAGE: i32 = 200;
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const COUNTS: u32 = 3;
 
 pub struct Audit<'a> {
-    pub table: &'a Table,
+    pub store: &'a Store,
     pub blobs: &'a Blobs,
     pub accounts: &'a Accounts,
     pub jobs: &'a JobQueue,
@@ -173,10 +173,11 @@ impl Audit<'_> {
     }
 
     async fn items(&self, after: Option<(String, String)>) -> Result<AuditPage, StoreError> {
-        let (items, last) = self.table.scan(after.map(|(pk, sk)| Key::stored(pk, sk)), PAGE).await?;
+        let after = after.map(|(pk, sk)| Key::stored(pk, sk));
+        let ItemPage { items, next } = self.store.dynamo.scan(after, PAGE).await?;
         let mut looked = AuditPage {
             seen: items.len() as u64,
-            next: Some(match last {
+            next: Some(match next {
                 Some(key) => AuditCursor::Items { after: Some((key.pk, key.sk)) },
                 None => AuditCursor::Originals { after: None },
             }),
@@ -186,7 +187,7 @@ impl Audit<'_> {
         let mut profiles: u64 = 0;
         let findings = &mut looked.findings;
         for item in &items {
-            let key = item::key(item)?;
+            let key = Key::of(item)?;
             let unreadable = || Finding::new("unreadable_item", kind_name(&key), Repair::Manual);
             match Kind::of(&key) {
                 Kind::Image(id) if item::image(item).is_ok() => images.push(id),
@@ -264,24 +265,18 @@ impl Audit<'_> {
 
     /// Reads the position of the scheduled audit, which may take several runs.
     pub async fn cursor(&self) -> Result<AuditCursor, StoreError> {
-        let key = cursor_key();
-        let items = self.table.read([key.clone()]).await?;
+        let key = Key::audit_cursor();
+        let items = self.store.read([key.clone()]).await?;
         let place = items.get(&key).and_then(|item| item::text(item, "place"));
         // An invalid position starts at the beginning.
         Ok(place.and_then(|place| serde_json::from_str(place).ok()).unwrap_or_default())
     }
 
     pub async fn save_cursor(&self, cursor: &AuditCursor) -> Result<(), StoreError> {
-        let mut item = cursor_key().attributes();
+        let mut item = Key::audit_cursor().attributes();
         item.insert("place".into(), s(serde_json::to_string(cursor).map_err(StoreError::internal)?));
-        let put =
-            Put::builder().table_name(&self.table.name).set_item(Some(item)).build().map_err(StoreError::internal)?;
-        self.transact([TransactWriteItem::builder().put(put).build()]).await.map(|_| ())
+        self.store.dynamo.transact(&[Write::put(item)]).await.map(|_| ())
     }
-}
-
-fn cursor_key() -> Key {
-    Key::stored("AUDIT", "PLACE")
 }
 
 /// The kind of an item by its key, without titles and ids, which stay out of logs.

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use tintype_model::ImageId;
 
 use super::{Audit, RepairAction};
-use crate::item::{n, s};
+use crate::dynamo::{Write, n, s};
 use crate::key::{self, Key};
+use crate::transaction::take_claim;
 use crate::{JobMessage, StoreError};
 
 impl Audit<'_> {
@@ -16,69 +15,44 @@ impl Audit<'_> {
     pub async fn repair(&self, action: &RepairAction) -> Result<bool, StoreError> {
         match action {
             RepairAction::DeleteImage(image) => {
-                let removed = self.table.delete_image(image, self.now).await?;
+                let removed = self.store.images.delete(image, self.now).await?;
                 if removed {
                     self.blobs.delete_all(image.id).await?;
                 }
                 Ok(removed)
             }
             RepairAction::TakeClaim(image) => {
-                let mut claim = Key::claim(image.id.owner, &image.title).attributes();
-                claim.insert("image_id".into(), s(image.id.key));
-                if let Some(at) = image.expires_at() {
-                    claim.insert("expires_at".into(), n(at.secs()));
-                }
-                let put = Put::builder()
-                    .table_name(&self.table.name)
-                    .set_item(Some(claim))
-                    .condition_expression("attribute_not_exists(pk) OR image_id = :mine OR expires_at <= :now")
-                    .expression_attribute_values(":mine", s(image.id.key))
-                    .expression_attribute_values(":now", n(self.now.secs()));
-                let put = TransactWriteItem::builder().put(put.build().map_err(StoreError::internal)?).build();
-                self.transact([self.unchanged(image.id, Some(image.version))?, put]).await
+                let take = take_claim(image.id, &image.title, image.expires_at(), self.now);
+                self.transact(&[unchanged(image.id, Some(image.version)), take]).await
             }
             RepairAction::DeleteClaim { claim, image, version } => {
-                let delete = Delete::builder()
-                    .table_name(&self.table.name)
-                    .set_key(Some(claim.attributes()))
-                    .condition_expression("image_id = :its")
-                    .expression_attribute_values(":its", s(image.key));
-                let delete = TransactWriteItem::builder().delete(delete.build().map_err(StoreError::internal)?).build();
-                self.transact([self.unchanged(*image, *version)?, delete]).await
+                let delete = Write::delete(claim.clone()).only_if("image_id = :its").value(":its", s(image.key));
+                self.transact(&[unchanged(*image, *version), delete]).await
             }
             RepairAction::DeleteExpired(key) => {
-                let delete = Delete::builder()
-                    .table_name(&self.table.name)
-                    .set_key(Some(key.attributes()))
-                    .condition_expression("expires_at <= :now")
-                    .expression_attribute_values(":now", n(self.now.secs()));
-                self.transact([TransactWriteItem::builder()
-                    .delete(delete.build().map_err(StoreError::internal)?)
-                    .build()])
-                    .await
+                let delete = Write::delete(key.clone()).only_if("expires_at <= :now");
+                self.transact(&[delete.value(":now", n(self.now.secs()))]).await
             }
             RepairAction::SetFeedEntry(image) => {
-                let update = self.update(Key::image(image.id));
+                let key = Key::image(image.id);
                 let update = if image.is_published() {
-                    let shard = key::feed_shard(image.id, self.table.feed_shards);
-                    update
-                        .update_expression("SET feed_pk = :pk, feed_sk = :sk ADD #version :one")
-                        .expression_attribute_values(":pk", s(key::feed_partition(shard)))
-                        .expression_attribute_values(":sk", s(image.id.key))
+                    let shard = key::feed_shard(image.id, self.store.images.feed_shards);
+                    Write::update(key, "SET feed_pk = :pk, feed_sk = :sk ADD #version :one")
+                        .value(":pk", s(key::feed_partition(shard)))
+                        .value(":sk", s(image.id.key))
                 } else {
-                    update.update_expression("REMOVE feed_pk, feed_sk ADD #version :one")
+                    Write::update(key, "REMOVE feed_pk, feed_sk ADD #version :one")
                 };
-                self.transact([versioned(update, image.version)?]).await
+                self.transact(&[versioned(update, image.version)]).await
             }
             RepairAction::SetPlanEntry(profile) => {
-                let update = self.update(Key::profile(profile.id));
+                let key = Key::profile(profile.id);
                 let update = match &profile.plan {
-                    Some(plan) => update
-                        .update_expression("SET plan_pk = :pk ADD #version :one")
-                        .expression_attribute_values(":pk", s(key::plan_partition(plan))),
-                    None => update.update_expression("REMOVE plan_pk ADD #version :one"),
+                    Some(plan) => Write::update(key, "SET plan_pk = :pk ADD #version :one")
+                        .value(":pk", s(key::plan_partition(plan))),
+                    None => Write::update(key, "REMOVE plan_pk ADD #version :one"),
                 };
-                self.transact([versioned(update, profile.version)?]).await
+                self.transact(&[versioned(update, profile.version)]).await
             }
             RepairAction::SetCounter { counter, held, right } => {
                 // A missing counter counts as 0.
@@ -87,19 +61,13 @@ impl Audit<'_> {
                 } else {
                     "images = :were AND #bytes = :was"
                 };
-                let update = self
-                    .update(counter.clone())
-                    .update_expression("SET images = :images, #bytes = :bytes")
-                    .condition_expression(unchanged)
-                    .expression_attribute_names("#bytes", "bytes")
-                    .expression_attribute_values(":images", n(right.images))
-                    .expression_attribute_values(":bytes", n(right.bytes))
-                    .expression_attribute_values(":were", n(held.images))
-                    .expression_attribute_values(":was", n(held.bytes));
-                self.transact([TransactWriteItem::builder()
-                    .update(update.build().map_err(StoreError::internal)?)
-                    .build()])
-                    .await
+                let update = Write::update(counter.clone(), "SET images = :images, #bytes = :bytes")
+                    .only_if(unchanged)
+                    .value(":images", n(right.images))
+                    .value(":bytes", n(right.bytes))
+                    .value(":were", n(held.images))
+                    .value(":was", n(held.bytes));
+                self.transact(&[update]).await
             }
             RepairAction::DeleteBlob(bucket, key) => {
                 self.blobs.delete(*bucket, key).await?;
@@ -113,33 +81,20 @@ impl Audit<'_> {
         }
     }
 
-    pub(super) async fn transact<const N: usize>(&self, actions: [TransactWriteItem; N]) -> Result<bool, StoreError> {
-        Ok(self.table.transact(&actions).await?.is_committed())
-    }
-
-    fn update(&self, key: Key) -> UpdateBuilder {
-        Update::builder().table_name(&self.table.name).set_key(Some(key.attributes()))
-    }
-
-    /// A condition: the image has this version; `None`: it does not exist.
-    fn unchanged(&self, id: ImageId, version: Option<u64>) -> Result<TransactWriteItem, StoreError> {
-        let check = ConditionCheck::builder().table_name(&self.table.name).set_key(Some(Key::image(id).attributes()));
-        let check = match version {
-            Some(version) => check
-                .condition_expression("#version = :version")
-                .expression_attribute_names("#version", "version")
-                .expression_attribute_values(":version", n(version)),
-            None => check.condition_expression("attribute_not_exists(pk)"),
-        };
-        Ok(TransactWriteItem::builder().condition_check(check.build().map_err(StoreError::internal)?).build())
+    async fn transact(&self, writes: &[Write]) -> Result<bool, StoreError> {
+        Ok(self.store.dynamo.transact(writes).await?.is_committed())
     }
 }
 
-fn versioned(update: UpdateBuilder, version: u64) -> Result<TransactWriteItem, StoreError> {
-    let update = update
-        .condition_expression("#version = :version")
-        .expression_attribute_names("#version", "version")
-        .expression_attribute_values(":version", n(version))
-        .expression_attribute_values(":one", n(1));
-    Ok(TransactWriteItem::builder().update(update.build().map_err(StoreError::internal)?).build())
+/// A condition: the image has this version; `None`: it does not exist.
+fn unchanged(id: ImageId, version: Option<u64>) -> Write {
+    match version {
+        Some(version) => Write::check(Key::image(id), "#version = :version").value(":version", n(version)),
+        None => Write::check(Key::image(id), "attribute_not_exists(pk)"),
+    }
+}
+
+/// `update` has to add `:one` to the version.
+fn versioned(update: Write, version: u64) -> Write {
+    update.only_if("#version = :version").value(":version", n(version)).value(":one", n(1))
 }

@@ -86,7 +86,7 @@ async fn create_profile(
         created_at: now,
         version: 1,
     };
-    if app.table.create_profile(&profile).await? { Ok(profile) } else { Err(AccountError::BadCredentials.into()) }
+    if app.store.profiles.create(&profile).await? { Ok(profile) } else { Err(AccountError::BadCredentials.into()) }
 }
 
 /// Hides from the client whether an account exists: reports only that the service is unavailable. Mail that cannot be sent
@@ -104,7 +104,7 @@ fn hide_account_existence(sent: Result<(), AccountError>) -> Result<(), Problem>
 
 /// Ends every session of a user, in the table at once; then in Cognito, so that its own API rejects them too.
 async fn end_all_sessions(request: &Request<'_>, user: UserId) -> Result<(), Problem> {
-    request.app.table.end_all_sessions(user, Timestamp::now()).await?;
+    request.app.store.profiles.end_all_sessions(user, Timestamp::now()).await?;
     // The table decides: only this service can refresh a session.
     if let Err(error) = request.app.accounts.sign_out_everywhere(user).await {
         warn!(cause = %error, "Cognito did not end the user's sessions");

@@ -34,9 +34,9 @@ pub(crate) const DOCUMENT: Operation = Operation {
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let query: Explore = request.query()?;
     let after = request.open_cursor(query.cursor, LIST)?;
-    let table = &request.app.table;
-    let (ids, next) = table.feed_page(after, query.limit.0).await?;
-    let items = table.read(ids.iter().flat_map(|id| [Key::image(*id), Key::profile(id.owner)])).await?;
+    let store = &request.app.store;
+    let (ids, next) = store.images.feed_page(after, query.limit.0).await?;
+    let items = store.read(ids.iter().flat_map(|id| [Key::image(*id), Key::profile(id.owner)])).await?;
     let mut published = Vec::with_capacity(ids.len());
     for id in ids {
         let image = items.image(id)?.filter(|image| image.is_published());

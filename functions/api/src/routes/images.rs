@@ -13,7 +13,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Image, Plan, Profile, Timestamp};
-use tintype_store::{Key, Table};
+use tintype_store::{Key, Profiles};
 
 use crate::caller::Caller;
 use crate::error::Problem;
@@ -47,7 +47,7 @@ async fn load_owned(request: &Request<'_>) -> Result<OwnedImage, Problem> {
 /// Returns the caller and their plan if it allows one more image. Images that are not ready are not counted.
 async fn check_image_limit(request: &Request<'_>) -> Result<(Profile, Plan), Problem> {
     let user = request.token_subject().await?;
-    let (caller, items) = request.authenticate_with(Table::usage_keys(user)).await?;
+    let (caller, items) = request.authenticate_with(Profiles::usage_keys(user)).await?;
     let plan = request.required_plan_of(&caller.profile).await?;
     if items.usage(user)?.images >= plan.max_images {
         let detail = format!("You have reached your plan's limit of {} images.", plan.max_images);

@@ -65,8 +65,13 @@ pub(super) async fn enqueue(request: &Request<'_>, id: JobId) -> Result<(), Prob
 
 /// Loads a job that was just accepted.
 pub(super) async fn load_started(request: &Request<'_>, id: JobId) -> Result<JobView, Problem> {
-    let job =
-        request.app.table.job(id).await?.ok_or_else(|| Problem::internal("a job that was just written is gone"))?;
+    let job = request
+        .app
+        .store
+        .jobs
+        .get(id)
+        .await?
+        .ok_or_else(|| Problem::internal("a job that was just written is gone"))?;
     Ok(JobView::from(&job))
 }
 

@@ -113,8 +113,8 @@ async fn change(request: &Request<'_>, change: LinkChange, image: Option<ImageId
         if image.is_some_and(|image| image != link.image_id()) {
             return Err(Problem::invalid_field("base_image", "immutable", "cannot change: make another link"));
         }
-        let (table, signing) = (&request.app.table, request.signing());
-        if let LinkChanged::Changed(link) = table.change_link(&link, change.clone(), signing, request.now).await? {
+        let (store, signing) = (&request.app.store, request.signing());
+        if let LinkChanged::Changed(link) = store.links.update(&link, change.clone(), signing, request.now).await? {
             return Ok(link_response(request, &link));
         }
     }

@@ -5,7 +5,7 @@ pub(super) mod update_me;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Email, PersonName, PlanName, Profile, Timestamp, Usage, UserId};
-use tintype_store::Table;
+use tintype_store::Profiles;
 
 use crate::caller::Caller;
 use crate::error::Problem;
@@ -40,7 +40,7 @@ fn account_response(caller: &Caller, profile: &Profile, usage: Usage) -> Respons
 async fn caller_with_usage(request: &Request<'_>) -> Result<(Caller, Usage), Problem> {
     // The token names the counters to read; the same read shows whether it is still valid.
     let user = request.token_subject().await?;
-    let (caller, items) = request.authenticate_with(Table::usage_keys(user)).await?;
+    let (caller, items) = request.authenticate_with(Profiles::usage_keys(user)).await?;
     let usage = items.usage(caller.profile.id)?;
     Ok((caller, usage))
 }

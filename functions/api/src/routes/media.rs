@@ -19,7 +19,7 @@ async fn load_published(request: &Request<'_>, owner: &str, key: &str) -> Result
     };
     let id = ImageId { owner, key };
     record_image(id);
-    let items = request.app.table.read([Key::image(id), Key::profile(owner)]).await?;
+    let items = request.app.store.read([Key::image(id), Key::profile(owner)]).await?;
     match (items.image(id)?, items.profile(owner)?) {
         (Some(image), Some(owner)) if image.is_published() => Ok((image, owner)),
         _ => Err(Problem::not_found()),

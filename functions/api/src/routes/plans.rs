@@ -43,5 +43,5 @@ impl<'a> PlanView<'a> {
 /// The plan that the path names, as it is now.
 async fn load(request: &Request<'_>) -> Result<Plan, Problem> {
     let name = PlanName::parse(request.param("name")).ok_or_else(Problem::not_found)?;
-    request.app.table.read_plan(&name).await?.ok_or_else(Problem::not_found)
+    request.app.store.plans.read(&name).await?.ok_or_else(Problem::not_found)
 }

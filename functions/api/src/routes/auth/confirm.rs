@@ -42,7 +42,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let user = app.accounts.find(&email).await?;
     if let Some(error) = refused {
         let Some(user) = user.as_ref().filter(|user| user.confirmed) else { return Err(error.into()) };
-        let items = app.table.read([Key::profile(user.id), Key::sign_up(user.id)]).await?;
+        let items = app.store.read([Key::profile(user.id), Key::sign_up(user.id)]).await?;
         let unfinished = items.sign_up_hash(user.id).is_some();
         let recent = items.profile(user.id)?.is_some_and(|profile| request.now < profile.created_at + RETRY_WINDOW);
         if !unfinished && !recent {
@@ -51,7 +51,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     }
     if let Some(user) = user {
         super::create_profile(app, user.id, user.email, user.name, request.now).await?;
-        app.table.forget_sign_up(user.id).await?;
+        app.store.profiles.forget_sign_up(user.id).await?;
     }
     Ok(response::no_content())
 }

@@ -71,7 +71,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
 /// Cognito reports an unconfirmed address before it checks the password; this service reports it only for the right one.
 async fn not_confirmed(app: &App, email: &Email, password: &str) -> Result<Problem, Problem> {
     let Some(user) = app.accounts.find(email).await? else { return Ok(AccountError::BadCredentials.into()) };
-    let items = app.table.read([Key::sign_up(user.id)]).await?;
+    let items = app.store.read([Key::sign_up(user.id)]).await?;
     let right = items.sign_up_hash(user.id).is_some_and(|hash| passwords::matches(password, hash));
     Ok(if right { AccountError::NotConfirmed } else { AccountError::BadCredentials }.into())
 }
@@ -79,7 +79,7 @@ async fn not_confirmed(app: &App, email: &Email, password: &str) -> Result<Probl
 /// Returns true if the new session has ended already. Creates the profile that an interrupted confirmation did not create.
 async fn ended_at_start(app: &App, session: &LoggedIn, now: Timestamp) -> Result<bool, Problem> {
     let user = session.claims.user;
-    let profile = match app.table.read([Key::profile(user)]).await?.profile(user)? {
+    let profile = match app.store.read([Key::profile(user)]).await?.profile(user)? {
         Some(profile) => profile,
         None => super::create_profile(app, user, session.email.clone(), session.name.clone(), now).await?,
     };

@@ -48,12 +48,12 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         return Ok(response);
     }
     let forget_at = Timestamp::now() + app.session;
-    app.table.end_session(claims.user, claims.origin_jti, forget_at).await?;
+    app.store.profiles.end_session(claims.user, claims.origin_jti, forget_at).await?;
     if let Some(Ok(token)) = token
         && token.user == claims.user
     {
         if token.origin_jti != claims.origin_jti {
-            app.table.end_session(token.user, token.origin_jti, forget_at).await?;
+            app.store.profiles.end_session(token.user, token.origin_jti, forget_at).await?;
         }
         // The table decides; this makes Cognito's own API reject the session too.
         if let Err(error) = app.accounts.revoke(&token.pool_token).await {

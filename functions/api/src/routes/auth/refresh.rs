@@ -53,7 +53,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         Ok(renewed) => renewed,
     };
     let session = Key::ended_session(token.user, token.origin_jti);
-    let items = app.table.read([Key::profile(token.user), session.clone()]).await?;
+    let items = app.store.read([Key::profile(token.user), session.clone()]).await?;
     let profile = items.profile(token.user)?.ok_or_else(refused)?;
     // The start of the session is that of its first token: Cognito may set a new auth_time at a refresh.
     let began = Claims { auth_time: token.auth_time, ..renewed.claims.clone() };

@@ -31,14 +31,14 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let app = request.app;
     // Before the code is used: what follows needs the user.
     let user = app.accounts.find(&email).await?.ok_or(AccountError::BadCode)?.id;
-    if let Some(profile) = app.table.read([Key::profile(user)]).await?.profile(user)?
-        && !app.table.begin_reset(&profile, request.now).await?
+    if let Some(profile) = app.store.read([Key::profile(user)]).await?.profile(user)?
+        && !app.store.profiles.begin_reset(&profile, request.now).await?
     {
         return Err(Problem::busy());
     }
     if let Err(NotReset { error, refused }) = app.accounts.reset_password(&email, &code.0, &new_password.0).await {
         if refused {
-            app.table.drop_reset(user, request.now).await?;
+            app.store.profiles.drop_reset(user, request.now).await?;
         }
         return Err(match error {
             AccountError::WeakPassword(message) => {

@@ -45,14 +45,14 @@ const INTERRUPTED_AFTER: Duration = Duration::from_secs(60);
 /// a response. A retry with the same password and name gets the first response again.
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let SignUp { email, password, name } = request.body()?;
-    let (accounts, table) = (&request.app.accounts, &request.app.table);
+    let (accounts, store) = (&request.app.accounts, &request.app.store);
     let user = match accounts.sign_up(&email, &password.0, &name).await {
         Err(AccountError::EmailTaken) => {
             let holder = accounts.find(&email).await?;
             if let Some(holder) = holder.filter(|holder| !holder.confirmed) {
                 let older_than = |age| holder.created_at + age <= request.now;
                 if !older_than(request.app.pending) {
-                    let items = table.read([Key::sign_up(holder.id)]).await?;
+                    let items = store.read([Key::sign_up(holder.id)]).await?;
                     match items.sign_up_hash(holder.id) {
                         Some(hash) if holder.name == name && passwords::matches(&password.0, hash) => {
                             match accounts.resend_code(&email).await {
@@ -76,7 +76,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         made => made?,
     };
     let expires_at = request.now + request.app.pending;
-    table.keep_sign_up(user, &passwords::hash(&password.0)?, expires_at).await?;
+    store.profiles.keep_sign_up(user, &passwords::hash(&password.0)?, expires_at).await?;
     Ok(signed_up(user))
 }
 

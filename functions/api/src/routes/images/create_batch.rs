@@ -106,7 +106,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let (started_at, before) = match &idempotency {
         None => (request.now, None),
         Some(idempotency) => {
-            let (first, before) = match request.app.table.begin_request(idempotency, request.now).await? {
+            let (first, before) = match request.app.store.idempotency.begin(idempotency, request.now).await? {
                 Begun::Mine(first) => (first, None),
                 Begun::Done(first, outcomes) => (first, Some(outcomes)),
                 Begun::AtWork(first) if first.body == idempotency.body() => return Err(Problem::in_progress()),
@@ -137,7 +137,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
             let results = create(request, drafts).await?;
             if let Some(idempotency) = &idempotency {
                 let outcomes: Option<String> = results.iter().map(outcome).collect();
-                request.app.table.end_request(idempotency, outcomes.as_deref()).await?;
+                request.app.store.idempotency.end(idempotency, outcomes.as_deref()).await?;
             }
             results
         }
@@ -172,7 +172,7 @@ async fn create(
         }
     }
     let images: Vec<Image> = drafts.iter().flatten().cloned().collect();
-    let mut made = request.app.table.create_images(images, request.now, PATIENCE).await?.into_iter();
+    let mut made = request.app.store.images.create_many(images, request.now, PATIENCE).await?.into_iter();
     for draft in drafts.iter_mut().filter(|draft| draft.is_ok()) {
         match made.next().flatten() {
             Some(Created::Created | Created::Repeated(_)) => {}

@@ -46,7 +46,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         None => ImageKey::generate(),
     };
     let mut image = draft(request, body, &owner, &plan, key_at(request.now))?;
-    match request.app.table.create_image(&image, idempotency.as_ref(), request.now).await? {
+    match request.app.store.images.create(&image, idempotency.as_ref(), request.now).await? {
         Created::Created => {}
         Created::TitleTaken => return Err(Problem::title_taken()),
         Created::Repeated(first) => {

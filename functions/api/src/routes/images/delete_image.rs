@@ -17,7 +17,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     for _ in 0..CHANGE_TRIES {
         let owned = super::load_owned(request).await?;
         request.check_if_match(owned.image.version)?;
-        if request.app.table.delete_image(&owned.image, request.now).await? {
+        if request.app.store.images.delete(&owned.image, request.now).await? {
             return Ok(response::no_content());
         }
     }

@@ -66,7 +66,7 @@ async fn delete_some(request: &Request<'_>, ids: &[String]) -> Result<Response, 
     }
     let mut seen = HashSet::new();
     let distinct: Vec<ImageId> = parsed.iter().flatten().copied().filter(|id| seen.insert(*id)).collect();
-    let deleted = request.app.table.delete_images(&distinct, request.now).await?;
+    let deleted = request.app.store.images.delete_many(&distinct, request.now).await?;
     let deleted: HashMap<ImageId, Option<bool>> = distinct.into_iter().zip(deleted).collect();
 
     let (missing, busy) = (Problem::not_found(), Problem::busy());
@@ -92,7 +92,7 @@ async fn delete_all(request: &Request<'_>) -> Result<Response, Problem> {
         if attempt == 0 {
             jobs::enqueue(request, id).await?;
         }
-        if request.app.table.begin_deleting_images(&owner, id, request.now).await? {
+        if request.app.store.jobs.begin_deleting_images(&owner, id, request.now).await? {
             let accepted = jobs::Accepted { job: jobs::load_started(request, id).await? };
             return Ok(jobs::accepted_response(request, id, &accepted));
         }

@@ -41,7 +41,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let after = request.open_cursor(query.cursor, &list)?;
     let prefix = query.title_prefix.map(|text| text.0.trim_start().nfc().collect());
     let filter = ImageFilter { visibility: query.visibility, status: query.status, title_prefix: prefix };
-    let page = request.app.table.list_images(owner.id, &filter, after, query.limit.0, request.now).await?;
+    let page = request.app.store.images.list(owner.id, &filter, after, query.limit.0, request.now).await?;
     let plan = request.plan_of(&owner).await?;
     let mut results = Vec::with_capacity(page.images.len());
     for image in &page.images {

@@ -37,7 +37,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
             return Err(Problem::forbidden("too_large_for_plan", detail));
         }
         let expires_at = request.now + request.app.pending;
-        match request.app.table.extend_pending(&owned.image, expires_at, request.now).await? {
+        match request.app.store.images.extend_pending(&owned.image, expires_at, request.now).await? {
             Changed::Changed(image) => {
                 return super::upload_response(request, StatusCode::OK, &image, owner, &plan).await;
             }

@@ -36,7 +36,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     for _ in 0..CHANGE_TRIES {
         let owned = super::load_owned(request).await?;
         request.check_if_match(owned.image.version)?;
-        match request.app.table.change_image(&owned.image, change.clone(), request.now).await? {
+        match request.app.store.images.update(&owned.image, change.clone(), request.now).await? {
             Changed::Changed(image) => {
                 return super::image_response(request, &image, &owned.caller.profile).await;
             }

@@ -23,7 +23,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         record_job(id);
     }
     let job = match id {
-        Some(id) => request.app.table.job(id).await?,
+        Some(id) => request.app.store.jobs.get(id).await?,
         None => None,
     };
     if let Some(job) = job.as_ref().filter(|job| job.work == Work::DeleteAccount) {

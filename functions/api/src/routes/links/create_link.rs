@@ -76,7 +76,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         version: 1,
     };
     let signing = request.signing();
-    match request.app.table.create_link(&link, signing, idempotency.as_ref(), request.now).await? {
+    match request.app.store.links.create(&link, signing, idempotency.as_ref(), request.now).await? {
         LinkCreated::Created => {}
         LinkCreated::NotReady => return Err(not_ready()),
         LinkCreated::Repeated(first) => {
@@ -88,7 +88,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
             link.created_at = first.started_at.floor_to(1);
             link.expires_at = link.lifetime.end(first.started_at);
             // Its token was signed with the key of that time.
-            let items = request.app.table.read([Key::link(link.id)]).await?;
+            let items = request.app.store.read([Key::link(link.id)]).await?;
             link.token_hash = items.link(link.id)?.and_then(|stored| stored.token_hash);
         }
     }

@@ -17,7 +17,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     for _ in 0..CHANGE_TRIES {
         let (link, _) = super::load_owned(request).await?;
         request.check_if_match(link.version)?;
-        if request.app.table.delete_link(&link).await? {
+        if request.app.store.links.delete(&link).await? {
             return Ok(response::no_content());
         }
     }

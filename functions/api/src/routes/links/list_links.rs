@@ -39,10 +39,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         Some(image) => format!("links#{owner}#{image}"),
     };
     let after = request.open_cursor(query.cursor, &list)?;
-    let (table, limit) = (&request.app.table, query.limit.0);
+    let (store, limit) = (&request.app.store, query.limit.0);
     let page = match query.base_image {
-        None => table.list_links(owner, after, limit, request.now).await?,
-        Some(image) if image.owner == owner => table.list_links_of(image, after, limit, request.now).await?,
+        None => store.links.list(owner, after, limit, request.now).await?,
+        Some(image) if image.owner == owner => store.links.list_of_image(image, after, limit, request.now).await?,
         // Only the owner of an image has links of it.
         Some(_) => LinkPage::default(),
     };

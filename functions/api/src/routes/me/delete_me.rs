@@ -37,7 +37,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     };
     let id = JobId::generate(user.id);
     jobs::enqueue(request, id).await?;
-    if !app.table.begin_deleting_account(user.id, id, request.now).await? {
+    if !app.store.jobs.begin_deleting_account(user.id, id, request.now).await? {
         return Err(Problem::unauthenticated());
     }
     // The job retries it; the account is closed because it has no profile.

@@ -27,7 +27,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         let (caller, usage) = super::caller_with_usage(request).await?;
         request.check_if_match(caller.profile.version)?;
         let renamed = match &name {
-            Some(name) => request.app.table.rename_user(&caller.profile, name.clone()).await?,
+            Some(name) => request.app.store.profiles.rename(&caller.profile, name.clone()).await?,
             None => Some(caller.profile.clone()),
         };
         if let Some(profile) = renamed {

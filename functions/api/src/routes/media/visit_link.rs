@@ -91,10 +91,10 @@ struct Visit {
 
 async fn find(request: &Request<'_>) -> Result<Option<Visit>, Problem> {
     let (app, token) = (request.app, LinkToken::given(request.param("token")));
-    let pointed = app.table.read([Key::token(&token)]).await?.pointer(&token)?;
+    let pointed = app.store.read([Key::token(&token)]).await?.pointer(&token)?;
     // An unknown token takes as many reads as that of an expired link.
     let (link, image) = pointed.unwrap_or_else(no_link);
-    let items = app.table.read([Key::link(link), Key::image(image), Key::profile(image.owner)]).await?;
+    let items = app.store.read([Key::link(link), Key::image(image), Key::profile(image.owner)]).await?;
     let (Some(link), Some(image), Some(owner)) = (items.link(link)?, items.image(image)?, items.profile(image.owner)?)
     else {
         return Ok(None);
@@ -165,8 +165,8 @@ impl Visit {
     /// Returns true if the form has the link's password.
     async fn try_password(&self, request: &Request<'_>, hash: &str) -> Result<bool, Problem> {
         let given = request.form_field("password")?;
-        let (table, address) = (&request.app.table, request.caller_network());
-        match table.try_password(self.link.id, &address, request.now).await? {
+        let (store, address) = (&request.app.store, request.caller_network());
+        match store.links.try_password(self.link.id, &address, request.now).await? {
             Try::TooMany { until } => {
                 let left = (until.secs() - request.now.secs()).max(1);
                 return Err(Problem::too_many().with_header("retry-after", left.to_string()));
@@ -175,14 +175,14 @@ impl Visit {
         }
         let right = LinkPassword::parse(&given).is_ok_and(|given| passwords::matches(&given.0, hash));
         if right {
-            table.forgive_try(self.link.id, &address).await?;
+            store.links.forgive_try(self.link.id, &address).await?;
         }
         Ok(right)
     }
 
     /// Counts a download and redirects to the file.
     async fn download(&self, request: &Request<'_>, status: StatusCode) -> Result<Response, Problem> {
-        if !request.app.table.count_download(&self.link, request.now).await? {
+        if !request.app.store.links.count_download(&self.link, request.now).await? {
             return Err(gone());
         }
         let response = self.redirect(request, status).await?;

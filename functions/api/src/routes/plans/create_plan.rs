@@ -47,7 +47,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         max_images: body.max_images.0,
         version: 1,
     };
-    match request.app.table.create_plan(&plan, idempotency.as_ref(), request.now).await? {
+    match request.app.store.plans.create(&plan, idempotency.as_ref(), request.now).await? {
         PlanCreated::Created => {}
         PlanCreated::Taken => return Err(Problem::conflict("plan_exists", "A plan with this name exists.")),
         PlanCreated::Repeated(first) => {

@@ -30,7 +30,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         if request.app.default_plan.as_ref() == Some(&plan.name) {
             return Err(Problem::conflict("plan_in_use", "This is the plan of new users."));
         }
-        match request.app.table.delete_plan(&plan, tintype_model::Timestamp::now()).await? {
+        match request.app.store.plans.delete(&plan, tintype_model::Timestamp::now()).await? {
             PlanDeleted::Deleted => return Ok(response::no_content()),
             PlanDeleted::InUse => return Err(Problem::conflict("plan_in_use", "The plan has users.")),
             PlanDeleted::Stale => {}

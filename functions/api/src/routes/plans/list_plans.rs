@@ -12,7 +12,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
 };
 
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
-    let plans = request.app.table.list_plans().await?;
+    let plans = request.app.store.plans.list().await?;
     let results: Vec<PlanView<'_>> = plans.iter().map(PlanView::new).collect();
     Ok(response::ok(&Page { results: &results, next_cursor: None }))
 }

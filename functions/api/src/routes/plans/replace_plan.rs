@@ -65,7 +65,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
             max_images: body.max_images.0,
             version: plan.version,
         };
-        if let Some(plan) = request.app.table.change_plan(next, id, request.now).await? {
+        if let Some(plan) = request.app.store.jobs.change_plan(next, id, request.now).await? {
             let changed = ChangedPlan { plan: PlanView::new(&plan), job: jobs::load_started(request, id).await? };
             let response = jobs::accepted_response(request, id, &changed);
             return Ok(response.with_header("etag", etag(plan.version, &[])));

@@ -38,7 +38,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let id = JobId::generate(admin);
     for attempt in 0..CHANGE_TRIES {
         let items =
-            request.app.table.read([Key::profile(user)].into_iter().chain(plan.as_ref().map(Key::plan))).await?;
+            request.app.store.read([Key::profile(user)].into_iter().chain(plan.as_ref().map(Key::plan))).await?;
         let profile = items.profile(user)?.ok_or_else(Problem::not_found)?;
         if let Some(name) = &plan
             && items.plan(name)?.is_none()
@@ -48,7 +48,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         if attempt == 0 {
             jobs::enqueue(request, id).await?;
         }
-        if request.app.table.assign_plan(&profile, plan.as_ref(), id, request.now).await? {
+        if request.app.store.jobs.assign_plan(&profile, plan.as_ref(), id, request.now).await? {
             let accepted = jobs::Accepted { job: jobs::load_started(request, id).await? };
             return Ok(jobs::accepted_response(request, id, &accepted));
         }

@@ -66,7 +66,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         }
         listed => listed?,
     };
-    let items = request.app.table.read(users.iter().map(|user| Key::profile(user.id))).await?;
+    let items = request.app.store.read(users.iter().map(|user| Key::profile(user.id))).await?;
     let mut results = Vec::with_capacity(users.len());
     for user in users {
         let plan = items.profile(user.id)?.and_then(|profile| profile.plan);
