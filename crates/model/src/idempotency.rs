@@ -11,7 +11,7 @@ pub struct Idempotency {
 
 /// The record of the first request with a key. It does not include the response, which is computed again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirstRequest {
+pub struct IdempotencyRecord {
     /// The SHA-256 of the body, in hexadecimal.
     pub body: String,
     pub started_at: Timestamp,
@@ -66,7 +66,7 @@ mod tests {
         let now = Timestamp::from_millis(1_700_000_000_123);
         let first = of("create_image", "a").image_key(now, 0);
         assert_eq!(first, of("create_image", "a").image_key(now, 0));
-        assert_eq!(first.made_at(), now);
+        assert_eq!(first.created_at(), now);
         assert_ne!(first, of("create_image", "a").image_key(now, 1));
         assert_ne!(first, of("create_image", "b").image_key(now, 0));
         assert_ne!(first, of("create_batch", "a").image_key(now, 0));

@@ -52,7 +52,7 @@ impl ImageKey {
     }
 
     /// The creation time in the key.
-    pub fn made_at(self) -> Timestamp {
+    pub fn created_at(self) -> Timestamp {
         let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
         Timestamp::from_millis(secs as i64 * 1000 + i64::from(nanos / 1_000_000))
     }
@@ -197,7 +197,7 @@ mod tests {
     fn keys_made_later_sort_later() {
         let keys: Vec<_> = (0..1000).map(|_| ImageKey::generate().to_string()).collect();
         assert!(keys.is_sorted());
-        let made_at = ImageKey::generate().made_at();
-        assert!((Timestamp::now().millis() - made_at.millis()).abs() < 60_000);
+        let created_at = ImageKey::generate().created_at();
+        assert!((Timestamp::now().millis() - created_at.millis()).abs() < 60_000);
     }
 }

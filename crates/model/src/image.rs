@@ -15,7 +15,7 @@ pub struct Image {
     pub blob: Blob,
     pub state: State,
     /// The owner's deletion epoch at its creation.
-    pub epoch: u64,
+    pub deletion_epoch: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// Increases with every change.
@@ -58,13 +58,13 @@ pub struct Ready {
     pub placeholder: Vec<u8>,
     /// Ascending by height.
     pub thumbnails: Vec<Thumbnail>,
-    pub built_for: BuiltFor,
+    pub built_for: ThumbnailSetId,
 }
 
 /// Identifies a set of thumbnails by the plan that it was built for. It is part of their keys: sets for different plans
 /// share no blob, and two builds for the same plan share all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BuiltFor(String);
+pub struct ThumbnailSetId(String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thumbnail {
@@ -120,7 +120,7 @@ impl Image {
     }
 
     /// Returns true if its thumbnails belong to this set.
-    pub fn has_set(&self, set: &BuiltFor) -> bool {
+    pub fn has_set(&self, set: &ThumbnailSetId) -> bool {
         matches!(&self.state, State::Ready(ready) if ready.built_for == *set)
     }
 
@@ -142,13 +142,18 @@ impl Image {
         self.expires_at().is_some_and(|at| at.secs() <= now.secs())
     }
 
+    /// Returns true if the owner's plan lets others get the original.
+    pub fn has_original_link(&self, plan: &Plan) -> bool {
+        plan.original_link && self.is_ready()
+    }
+
     /// Returns true if it holds a claim on its title.
     pub fn holds_claim(&self) -> bool {
         !matches!(self.state, State::Rejected { .. })
     }
 }
 
-impl BuiltFor {
+impl ThumbnailSetId {
     /// `plan`: the plan of the owner; without a plan, images have no thumbnails. `revision`:
     /// [`Profile::plan_revision`](crate::Profile). Every change and every assignment of a plan results in another
     /// value, so a set that is being deleted is never built again.
@@ -294,14 +299,14 @@ mod tests {
             height: 300,
             placeholder: Vec::new(),
             thumbnails: heights.iter().map(|&height| Thumbnail { height, width: 1, size: 1 }).collect(),
-            built_for: BuiltFor::plan(None, 0),
+            built_for: ThumbnailSetId::plan(None, 0),
         };
         assert!(ready(&[200, 300]).has_heights(&[200, 400]));
         assert!(ready(&[200, 300]).has_heights(&[800, 200, 400]));
         assert!(ready(&[]).has_heights(&[]));
         assert!(!ready(&[200]).has_heights(&[200, 400]));
         assert!(!ready(&[200, 300]).has_heights(&[200]));
-        assert_ne!(BuiltFor::plan(None, 0), BuiltFor::plan(None, 1));
+        assert_ne!(ThumbnailSetId::plan(None, 0), ThumbnailSetId::plan(None, 1));
     }
 
     #[test]

@@ -28,12 +28,12 @@ pub struct Job {
     pub id: JobId,
     pub work: Work,
     pub status: JobStatus,
-    pub place: Place,
+    pub cursor: JobCursor,
     /// Images that were deleted, or whose thumbnails were checked or built.
     pub done: u64,
     pub started_at: Timestamp,
     /// The time of its start, or of its last page.
-    pub moved_at: Timestamp,
+    pub progressed_at: Timestamp,
     pub finished_at: Option<Timestamp>,
 }
 
@@ -52,7 +52,7 @@ pub enum Work {
 
 /// A job's cursor: the pass, the user (if not the owner) and the last image that was processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct JobCursor {
     pub pass: u32,
     pub user: Option<UserId>,
     pub after: Option<ImageKey>,
@@ -82,10 +82,10 @@ impl Job {
             id,
             work,
             status: JobStatus::Queued,
-            place: Place::default(),
+            cursor: JobCursor::default(),
             done: 0,
             started_at: now,
-            moved_at: now,
+            progressed_at: now,
             finished_at: None,
         }
     }
@@ -94,7 +94,7 @@ impl Job {
     /// redelivered within half an hour, and one that failed for good makes the job [`JobStatus::Failed`].
     pub fn is_stalled(&self, now: Timestamp) -> bool {
         const PATIENCE: Duration = Duration::from_secs(3600);
-        matches!(self.status, JobStatus::Queued | JobStatus::Running) && self.moved_at + PATIENCE <= now
+        matches!(self.status, JobStatus::Queued | JobStatus::Running) && self.progressed_at + PATIENCE <= now
     }
 }
 
@@ -174,7 +174,7 @@ impl serde::Serialize for JobStatus {
 }
 
 /// `<pass>#<user>#<image>`; the image is absent before the first, the user if it is the owner.
-impl fmt::Display for Place {
+impl fmt::Display for JobCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#", self.pass)?;
         self.user.map_or(Ok(()), |user| user.fmt(f))?;
@@ -183,7 +183,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for JobCursor {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
@@ -199,18 +199,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_and_its_place_read_back() {
+    fn job_ids_and_cursors_read_back() {
         let id = JobId::generate(UserId::from_uuid(Uuid::from_u128(7)));
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("short".parse::<JobId>(), Err(BadId));
         for after in [None, Some(ImageKey::generate())] {
             for user in [None, Some(id.owner)] {
-                let place = Place { pass: 1, user, after };
-                assert_eq!(place.to_string().parse(), Ok(place));
+                let cursor = JobCursor { pass: 1, user, after };
+                assert_eq!(cursor.to_string().parse(), Ok(cursor));
             }
         }
         for bad in ["", "1", "##", "1##x", "1#x#", "1#"] {
-            assert_eq!(bad.parse::<Place>(), Err(BadId));
+            assert_eq!(bad.parse::<JobCursor>(), Err(BadId));
         }
     }
 }

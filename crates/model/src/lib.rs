@@ -17,13 +17,13 @@ mod text;
 mod time;
 
 pub use cursor::{BadCursor, Cursor};
-pub use idempotency::{FirstRequest, Idempotency};
+pub use idempotency::{Idempotency, IdempotencyRecord};
 pub use ids::{BadId, ImageId, ImageKey, UserId};
 pub use image::{
-    Blob, BuiltFor, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, UnknownContentType,
-    Visibility,
+    Blob, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, ThumbnailSetId,
+    UnknownContentType, Visibility,
 };
-pub use job::{Job, JobId, JobKind, JobStatus, Place, Work};
+pub use job::{Job, JobCursor, JobId, JobKind, JobStatus, Work};
 pub use link::{Lifetime, Link, LinkId, LinkKey, LinkToken};
 pub use plan::{Heights, Plan, PlanName};
 pub use profile::{Profile, Usage};

@@ -35,7 +35,7 @@ pub struct Link {
     /// In whole seconds. The link does not work from this time on.
     pub expires_at: Timestamp,
     /// Increases when the link gets another URL.
-    pub rotation: u32,
+    pub rotations: u32,
     /// What the table knows the URL's token by; none before the link is stored.
     pub token_hash: Option<Hash>,
     pub max_downloads: Option<u32>,
@@ -97,7 +97,7 @@ impl Link {
     /// Returns the token of the link's URL. It was signed by the key that signed when the link got the URL; a new link's, or
     /// one whose key is no longer accepted, is signed by the current one.
     pub fn token(&self, keys: &SigningKeys) -> LinkToken {
-        let mut tokens = LinkToken::by_each(keys, self.id, self.rotation);
+        let mut tokens = LinkToken::by_each(keys, self.id, self.rotations);
         let current = tokens.next().expect("there is a key");
         match self.token_hash {
             Some(hash) if current.hash() != hash => tokens.find(|token| token.hash() == hash).unwrap_or(current),
@@ -117,9 +117,9 @@ impl Link {
 
 impl LinkToken {
     /// 256 bits, not truncated; that of the current key first.
-    fn by_each(keys: &SigningKeys, id: LinkId, rotation: u32) -> impl Iterator<Item = Self> {
-        let (owner, rotation) = (id.owner.uuid(), rotation.to_be_bytes());
-        let parts = [owner.as_bytes().as_slice(), id.key.0.as_bytes(), &rotation];
+    fn by_each(keys: &SigningKeys, id: LinkId, rotations: u32) -> impl Iterator<Item = Self> {
+        let (owner, rotations) = (id.owner.uuid(), rotations.to_be_bytes());
+        let parts = [owner.as_bytes().as_slice(), id.key.0.as_bytes(), &rotations];
         let tags: Vec<_> = keys.signatures("link", &parts).collect();
         tags.into_iter().map(|tag| Self(encoding::encode(&tag)))
     }

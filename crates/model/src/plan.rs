@@ -1,7 +1,5 @@
 use std::fmt;
 
-use crate::Image;
-
 /// The limits and rights of its users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -70,12 +68,6 @@ impl fmt::Display for PlanName {
 impl serde::Serialize for PlanName {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
-    }
-}
-
-impl Plan {
-    pub fn allows_original_of(&self, image: &Image) -> bool {
-        self.original_link && image.is_ready()
     }
 }
 

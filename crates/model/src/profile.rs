@@ -12,11 +12,11 @@ pub struct Profile {
     /// Increases when an administrator assigns a plan, also the same one.
     pub plan_revision: u64,
     /// The deletion epoch. "Delete all" increases it and deletes images with a lower epoch.
-    pub epoch: u64,
+    pub deletion_epoch: u64,
     /// Sessions that began at or before this second have ended.
     pub signed_out_before: Option<Timestamp>,
-    /// Start of a password reset whose outcome is not recorded yet: see [`Self::sessions_over_since`].
-    pub reset_begun_at: Option<Timestamp>,
+    /// Start of a password reset whose outcome is not recorded yet: see [`Self::sessions_revoked_before`].
+    pub reset_started_at: Option<Timestamp>,
     pub created_at: Timestamp,
     /// Increases with every change.
     pub version: u64,
@@ -28,8 +28,8 @@ impl Profile {
 
     /// Sessions that started at or before the returned time are invalid at `now`. An interrupted reset may have set the
     /// new password without ending a session, so it counts as a reset that ended all sessions.
-    pub fn sessions_over_since(&self, now: Timestamp) -> Option<Timestamp> {
-        let reset = self.reset_begun_at.map(|at| at + Self::RESET_LASTS).filter(|end| *end <= now);
+    pub fn sessions_revoked_before(&self, now: Timestamp) -> Option<Timestamp> {
+        let reset = self.reset_started_at.map(|at| at + Self::RESET_LASTS).filter(|end| *end <= now);
         self.signed_out_before.max(reset)
     }
 }

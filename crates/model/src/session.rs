@@ -25,7 +25,7 @@ impl Claims {
 
     /// Returns true if the profile ends all sessions that began when this one did.
     pub fn ended_by(&self, profile: &Profile, now: Timestamp) -> bool {
-        profile.sessions_over_since(now).is_some_and(|before| self.auth_time.secs() <= before.secs())
+        profile.sessions_revoked_before(now).is_some_and(|before| self.auth_time.secs() <= before.secs())
     }
 }
 

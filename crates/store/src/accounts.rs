@@ -66,7 +66,7 @@ pub enum AccountError {
     #[error("the password must be changed")]
     PasswordChangeRequired,
     #[error("too many tries")]
-    TooMany,
+    RateLimited,
     /// The address has a form that the pool does not take.
     #[error("not an address that the pool takes")]
     BadEmail,
@@ -82,7 +82,7 @@ pub enum AccountError {
 
 /// Why a password was not reset.
 #[derive(Debug)]
-pub struct NotReset {
+pub struct ResetError {
     pub error: AccountError,
     /// The pool said no. Else it may have done it all the same.
     pub refused: bool,
@@ -132,7 +132,7 @@ impl Accounts {
             .config_override(once())
             .send()
             .await
-            .map_err(|e| match sort("SignUp", e) {
+            .map_err(|e| match classify("SignUp", e) {
                 AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
                 AccountError::InvalidParameter(message) if names_email(&message) => AccountError::BadEmail,
                 error => error,
@@ -143,11 +143,13 @@ impl Accounts {
     pub async fn confirm(&self, email: &Email, code: &str) -> Result<(), AccountError> {
         let call = self.client.confirm_sign_up().client_id(&self.client_id).username(email.as_str());
         let call = call.secret_hash(self.secret_hash(email.as_str()).await?).confirmation_code(code);
-        call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| match sort("ConfirmSignUp", e) {
-            // An unknown user, or one who is confirmed already: told apart from a wrong code they would be an oracle. A
-            // code with other characters than the pool's pattern allows is an invalid parameter.
-            AccountError::BadCredentials | AccountError::InvalidParameter(_) => AccountError::BadCode,
-            error => error,
+        call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| {
+            match classify("ConfirmSignUp", e) {
+                // An unknown user, or one who is confirmed already: told apart from a wrong code they would be an oracle. A
+                // code with other characters than the pool's pattern allows is an invalid parameter.
+                AccountError::BadCredentials | AccountError::InvalidParameter(_) => AccountError::BadCode,
+                error => error,
+            }
         })
     }
 
@@ -156,7 +158,7 @@ impl Accounts {
     pub async fn resend_code(&self, email: &Email) -> Result<(), AccountError> {
         let call = self.client.resend_confirmation_code().client_id(&self.client_id).username(email.as_str());
         let call = call.secret_hash(self.secret_hash(email.as_str()).await?);
-        call.send().await.map(|_| ()).map_err(|e| no_user(sort("ResendConfirmationCode", e)))
+        call.send().await.map(|_| ()).map_err(|e| no_user(classify("ResendConfirmationCode", e)))
     }
 
     /// Mails a code to reset the password with. `BadCredentials` where nobody can have one: the pool calls a user whose
@@ -164,23 +166,23 @@ impl Accounts {
     pub async fn forgot_password(&self, email: &Email) -> Result<(), AccountError> {
         let call = self.client.forgot_password().client_id(&self.client_id).username(email.as_str());
         let call = call.secret_hash(self.secret_hash(email.as_str()).await?);
-        call.send().await.map(|_| ()).map_err(|e| no_user(sort("ForgotPassword", e)))
+        call.send().await.map(|_| ()).map_err(|e| no_user(classify("ForgotPassword", e)))
     }
 
-    pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), NotReset> {
+    pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), ResetError> {
         let call = self.client.confirm_forgot_password().client_id(&self.client_id).username(email.as_str());
         // The pool has not heard of it yet.
-        let unheard = |error: StoreError| NotReset { error: error.into(), refused: true };
+        let unheard = |error: StoreError| ResetError { error: error.into(), refused: true };
         let hash = self.secret_hash(email.as_str()).await.map_err(unheard)?;
         let call = call.secret_hash(hash).confirmation_code(code).password(new_password);
         call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| {
             let refused = e.raw_response().is_some_and(|answer| answer.status().is_client_error());
-            let error = match sort("ConfirmForgotPassword", e) {
+            let error = match classify("ConfirmForgotPassword", e) {
                 AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
                 AccountError::BadCredentials | AccountError::InvalidParameter(_) => AccountError::BadCode,
                 error => error,
             };
-            NotReset { error, refused }
+            ResetError { error, refused }
         })
     }
 
@@ -215,7 +217,7 @@ impl Accounts {
             .auth_parameters("SECRET_HASH", self.secret_hash(email.as_str()).await?)
             .send()
             .await
-            .map_err(|e| match sort("AdminInitiateAuth", e) {
+            .map_err(|e| match classify("AdminInitiateAuth", e) {
                 // What no user can have is no user's. Other messages speak of the deployment.
                 AccountError::InvalidParameter(message) if message.contains("validation error") => {
                     AccountError::BadCredentials
@@ -249,7 +251,7 @@ impl Accounts {
             Some(name) => call.challenge_responses("userAttributes.name", name.as_str()),
             None => call,
         };
-        let answer = call.send().await.map_err(|e| match sort("AdminRespondToAuthChallenge", e) {
+        let answer = call.send().await.map_err(|e| match classify("AdminRespondToAuthChallenge", e) {
             AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
             error => error,
         })?;
@@ -268,20 +270,20 @@ impl Accounts {
             .auth_parameters("SECRET_HASH", self.secret_hash(&user.to_string()).await?)
             .send()
             .await
-            .map_err(|e| sort("AdminInitiateAuth", e))?;
+            .map_err(|e| classify("AdminInitiateAuth", e))?;
         logged_in(answer.authentication_result.ok_or_else(|| internal("no tokens after a refresh"))?)
     }
 
     /// Makes the pool refuse a refresh token and the access tokens that came from it.
     pub async fn revoke(&self, pool_token: &str) -> Result<(), AccountError> {
         let call = self.client.revoke_token().client_id(&self.client_id).client_secret(self.client_secret().await?);
-        call.token(pool_token).send().await.map(|_| ()).map_err(|e| sort("RevokeToken", e))
+        call.token(pool_token).send().await.map(|_| ()).map_err(|e| classify("RevokeToken", e))
     }
 
     /// Makes the pool refuse all tokens of a user.
     pub async fn sign_out_everywhere(&self, user: UserId) -> Result<(), AccountError> {
         let call = self.client.admin_user_global_sign_out().user_pool_id(&self.pool).username(user.to_string());
-        call.send().await.map(|_| ()).map_err(|e| sort("AdminUserGlobalSignOut", e))
+        call.send().await.map(|_| ()).map_err(|e| classify("AdminUserGlobalSignOut", e))
     }
 
     pub async fn find(&self, email: &Email) -> Result<Option<PoolUser>, AccountError> {
@@ -290,7 +292,7 @@ impl Accounts {
             Ok(user) => user,
             Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => return Ok(None),
             Err(e) => {
-                return match sort("AdminGetUser", e) {
+                return match classify("AdminGetUser", e) {
                     // A name that no user can have.
                     AccountError::InvalidParameter(_) => Ok(None),
                     error => Err(error),
@@ -313,7 +315,7 @@ impl Accounts {
         let filter = (!prefix.is_empty()).then(|| format!("email ^= \"{prefix}\""));
         let call = self.client.list_users().user_pool_id(&self.pool).set_filter(filter).set_pagination_token(after);
         let call = call.limit(i32::try_from(limit.min(60)).unwrap_or(60));
-        let answer = call.send().await.map_err(|e| sort("ListUsers", e))?;
+        let answer = call.send().await.map_err(|e| classify("ListUsers", e))?;
         let users = answer.users.unwrap_or_default();
         let users = users.iter().map(|user| {
             pool_user(user.attributes(), user.user_status.as_ref(), user.user_create_date.map_or(0, |at| at.secs()))
@@ -326,7 +328,7 @@ impl Accounts {
         match self.client.admin_get_user().user_pool_id(&self.pool).username(user.to_string()).send().await {
             Ok(_) => Ok(true),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => Ok(false),
-            Err(e) => Err(sort("AdminGetUser", e)),
+            Err(e) => Err(classify("AdminGetUser", e)),
         }
     }
 
@@ -335,7 +337,7 @@ impl Accounts {
         match call.send().await {
             Ok(_) => Ok(()),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => Ok(()),
-            Err(e) => Err(sort("AdminDeleteUser", e)),
+            Err(e) => Err(classify("AdminDeleteUser", e)),
         }
     }
 }
@@ -434,7 +436,7 @@ fn broken_bounds() -> AccountError {
 }
 
 /// What the pool's exceptions mean here.
-fn sort<E, R>(call: &'static str, error: SdkError<E, R>) -> AccountError
+fn classify<E, R>(call: &'static str, error: SdkError<E, R>) -> AccountError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
@@ -457,7 +459,7 @@ where
         }
         "CodeDeliveryFailureException" => AccountError::MailNotSent(format!("{call}: {message}")),
         // Bounds on one user. What bounds the pool as a whole is no fault of theirs, and passes.
-        "LimitExceededException" | "TooManyFailedAttemptsException" => AccountError::TooMany,
+        "LimitExceededException" | "TooManyFailedAttemptsException" => AccountError::RateLimited,
         _ => StoreError::from_sdk(call, error).into(),
     }
 }

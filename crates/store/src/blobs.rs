@@ -11,14 +11,14 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tintype_model::{Blob, BuiltFor, ContentType, Image, ImageId, ImageKey, Ready, Timestamp, UserId};
+use tintype_model::{Blob, ContentType, Image, ImageId, ImageKey, Ready, ThumbnailSetId, Timestamp, UserId};
 use tokio::io::AsyncBufRead;
 
 use crate::StoreError;
 use crate::retries::LogRetries;
 
 #[derive(Debug, Clone)]
-pub struct Blobs {
+pub struct BlobStore {
     client: Client,
     originals: String,
     thumbnails: String,
@@ -26,7 +26,7 @@ pub struct Blobs {
 
 /// The upload that S3 accepts: a `PUT` to `url` with exactly these headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upload {
+pub struct PresignedPut {
     pub url: String,
     pub headers: HashMap<String, String>,
     pub expires_at: Timestamp,
@@ -34,7 +34,7 @@ pub struct Upload {
 
 /// A URL for reading, valid until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct PresignedGet {
     pub url: String,
     pub expires_at: Timestamp,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Listed {
 
 /// The method that a signed URL is valid for; S3 refuses the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum ReadKind {
     Get,
     Head,
 }
@@ -83,7 +83,7 @@ fn original_key(id: ImageId) -> String {
     format!("originals/{}original", prefix(id))
 }
 
-fn thumbnails_prefix(id: ImageId, set: &BuiltFor) -> String {
+fn thumbnails_prefix(id: ImageId, set: &ThumbnailSetId) -> String {
     format!("thumbnails/{}{}/", prefix(id), set.as_str())
 }
 
@@ -91,7 +91,7 @@ fn thumbnails_prefix(id: ImageId, set: &BuiltFor) -> String {
 #[derive(Debug, Clone, Copy)]
 pub struct ThumbnailKey<'a> {
     pub image: ImageId,
-    pub set: &'a BuiltFor,
+    pub set: &'a ThumbnailSetId,
     pub height: u32,
     pub kind: ContentType,
 }
@@ -107,7 +107,7 @@ impl ThumbnailKey<'_> {
 }
 
 /// Returns the image that a key of either bucket belongs to.
-pub fn blob_owner(key: &str) -> Option<ImageId> {
+pub fn image_id_of_key(key: &str) -> Option<ImageId> {
     let mut parts = key.split('/');
     let (Some("originals" | "thumbnails"), Some(owner), Some(image)) = (parts.next(), parts.next(), parts.next())
     else {
@@ -116,7 +116,7 @@ pub fn blob_owner(key: &str) -> Option<ImageId> {
     Some(ImageId { owner: owner.parse().ok()?, key: image.parse().ok()? })
 }
 
-impl Blobs {
+impl BlobStore {
     pub fn new(config: &aws_config::SdkConfig, originals: impl Into<String>, thumbnails: impl Into<String>) -> Self {
         let config = aws_sdk_s3::config::Builder::from(config)
             // A presigned PUT has the checksum that the owner declared, or none.
@@ -128,7 +128,7 @@ impl Blobs {
 
     /// Signs the upload of an original for its key, size, type and, if declared, hash. S3 accepts it only if the key
     /// does not exist.
-    pub async fn sign_upload(&self, id: ImageId, blob: &Blob, now: Timestamp) -> Result<Upload, StoreError> {
+    pub async fn sign_upload(&self, id: ImageId, blob: &Blob, now: Timestamp) -> Result<PresignedPut, StoreError> {
         let put = self
             .client
             .put_object()
@@ -140,19 +140,19 @@ impl Blobs {
             .set_checksum_sha256(blob.sha256.map(|hash| STANDARD.encode(hash.0)));
         let request = put.presigned(lifetime(UPLOAD_LIFETIME, now)?).await.map_err(unsigned)?;
         let headers = request.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Upload { url: request.uri().to_owned(), headers, expires_at: now + UPLOAD_LIFETIME })
+        Ok(PresignedPut { url: request.uri().to_owned(), headers, expires_at: now + UPLOAD_LIFETIME })
     }
 
     /// Signs a URL for reading an original as `kind` with the file name `name`, valid from `start` for `lasting`.
     pub async fn sign_original(
         &self,
         id: ImageId,
-        method: Method,
+        method: ReadKind,
         kind: ContentType,
         name: &str,
         start: Timestamp,
         lasting: Duration,
-    ) -> Result<Signed, StoreError> {
+    ) -> Result<PresignedGet, StoreError> {
         self.sign_read(&self.originals, original_key(id), method, kind, name, start, lasting).await
     }
 
@@ -160,10 +160,10 @@ impl Blobs {
     pub async fn sign_thumbnail(
         &self,
         thumbnail: ThumbnailKey<'_>,
-        method: Method,
+        method: ReadKind,
         start: Timestamp,
         lasting: Duration,
-    ) -> Result<Signed, StoreError> {
+    ) -> Result<PresignedGet, StoreError> {
         let (key, name) = (thumbnail.key(), thumbnail.file());
         self.sign_read(&self.thumbnails, key, method, thumbnail.kind, &name, start, lasting).await
     }
@@ -173,27 +173,27 @@ impl Blobs {
         &self,
         bucket: &str,
         key: String,
-        method: Method,
+        method: ReadKind,
         kind: ContentType,
         name: &str,
         start: Timestamp,
         lasting: Duration,
-    ) -> Result<Signed, StoreError> {
+    ) -> Result<PresignedGet, StoreError> {
         let lifetime = lifetime(lasting, start)?;
         let disposition = disposition(name);
         let request: PresignedRequest = match method {
-            Method::Get => {
+            ReadKind::Get => {
                 let get = self.client.get_object().bucket(bucket).key(key);
                 let get = get.response_content_type(kind.as_str()).response_content_disposition(disposition);
                 get.presigned(lifetime).await.map_err(unsigned)?
             }
-            Method::Head => {
+            ReadKind::Head => {
                 let head = self.client.head_object().bucket(bucket).key(key);
                 let head = head.response_content_type(kind.as_str()).response_content_disposition(disposition);
                 head.presigned(lifetime).await.map_err(unsigned)?
             }
         };
-        Ok(Signed { url: request.uri().to_owned(), expires_at: start + lasting })
+        Ok(PresignedGet { url: request.uri().to_owned(), expires_at: start + lasting })
     }
 
     /// Reads an original as a stream, with its size in bytes. `None` if it does not exist.
@@ -248,7 +248,7 @@ impl Blobs {
     }
 
     /// Deletes a set of thumbnails.
-    pub async fn delete_thumbnails(&self, id: ImageId, set: &BuiltFor) -> Result<(), StoreError> {
+    pub async fn delete_thumbnails(&self, id: ImageId, set: &ThumbnailSetId) -> Result<(), StoreError> {
         self.delete_under(&self.thumbnails, &thumbnails_prefix(id, set)).await
     }
 
@@ -413,11 +413,12 @@ mod tests {
     #[test]
     fn a_blob_names_its_image() {
         let id = ImageId { owner: OWNER.parse().unwrap(), key: tintype_model::ImageKey::generate() };
-        assert_eq!(blob_owner(&original_key(id)), Some(id));
-        let thumbnail = ThumbnailKey { image: id, set: &BuiltFor::plan(None, 0), height: 200, kind: ContentType::Jpeg };
-        assert_eq!(blob_owner(&thumbnail.key()), Some(id));
+        assert_eq!(image_id_of_key(&original_key(id)), Some(id));
+        let thumbnail =
+            ThumbnailKey { image: id, set: &ThumbnailSetId::plan(None, 0), height: 200, kind: ContentType::Jpeg };
+        assert_eq!(image_id_of_key(&thumbnail.key()), Some(id));
         for stranger in ["", "originals/x/y", "other/a/b", "originals"] {
-            assert_eq!(blob_owner(stranger), None);
+            assert_eq!(image_id_of_key(stranger), None);
         }
     }
 

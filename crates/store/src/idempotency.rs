@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tintype_model::{FirstRequest, Idempotency, Timestamp};
+use tintype_model::{Idempotency, IdempotencyRecord, Timestamp};
 
 use crate::dynamo::{Dynamo, TransactOutcome, Write, n, s};
 use crate::key::Key;
@@ -11,13 +11,13 @@ use crate::{StoreError, item};
 
 /// The state of a request with an idempotency key.
 #[derive(Debug)]
-pub enum Begun {
+pub enum IdempotencyState {
     /// This call performs the request, or finishes it after an earlier call was interrupted.
-    Mine(FirstRequest),
+    New(IdempotencyRecord),
     /// The request was performed, with these outcomes.
-    Done(FirstRequest, String),
+    Completed(IdempotencyRecord, String),
     /// Another call is performing the request.
-    AtWork(FirstRequest),
+    InProgress(IdempotencyRecord),
 }
 
 /// For how long a request can be repeated with its idempotency key.
@@ -35,7 +35,7 @@ pub struct IdempotencyRecords {
 /// Writes the record of a request. The condition fails if the record exists. `lease`: until when the request may be in
 /// progress, if it takes more than this transaction.
 pub(crate) fn put_record(request: &Idempotency, lease: Option<Timestamp>, now: Timestamp) -> Write {
-    let mut record = Key::first_request(request).attributes();
+    let mut record = Key::idempotency(request).attributes();
     record.insert("body".into(), s(request.body()));
     record.insert("started_at".into(), n(now.millis()));
     record.insert("expires_at".into(), n((now + REPEATABLE).secs()));
@@ -47,39 +47,42 @@ pub(crate) fn put_record(request: &Idempotency, lease: Option<Timestamp>, now: T
 
 /// Reads the record of a request that was performed before. If the record expired meanwhile, the service counts as
 /// unavailable: the client's next retry performs the request.
-pub(crate) async fn read_record(dynamo: &Dynamo, request: Option<&Idempotency>) -> Result<FirstRequest, StoreError> {
+pub(crate) async fn read_record(
+    dynamo: &Dynamo,
+    request: Option<&Idempotency>,
+) -> Result<IdempotencyRecord, StoreError> {
     let key =
-        request.map(Key::first_request).ok_or_else(|| StoreError::internal("a record without an idempotency key"))?;
-    let record = dynamo.get([key.clone()]).await?.get(&key).map(item::first_request).transpose()?;
+        request.map(Key::idempotency).ok_or_else(|| StoreError::internal("a record without an idempotency key"))?;
+    let record = dynamo.get([key.clone()]).await?.get(&key).map(item::idempotency_record).transpose()?;
     record.ok_or_else(|| StoreError::Unavailable("the idempotency record expired".into()))
 }
 
 impl IdempotencyRecords {
     /// Records that a request is in progress. An interrupted request can be taken over when its lease has expired.
-    pub async fn begin(&self, request: &Idempotency, now: Timestamp) -> Result<Begun, StoreError> {
-        let key = Key::first_request(request);
+    pub async fn begin(&self, request: &Idempotency, now: Timestamp) -> Result<IdempotencyState, StoreError> {
+        let key = Key::idempotency(request);
         let mut retries = Retries::new("idempotency record");
         loop {
             match self.dynamo.transact_once(&[put_record(request, Some(now + LEASE), now)]).await? {
                 TransactOutcome::Committed => {
-                    return Ok(Begun::Mine(FirstRequest { body: request.body(), started_at: now }));
+                    return Ok(IdempotencyState::New(IdempotencyRecord { body: request.body(), started_at: now }));
                 }
                 TransactOutcome::Conflict => {}
                 TransactOutcome::Cancelled(_) => {
                     let items = self.dynamo.get([key.clone()]).await?;
                     let Some(item) = items.get(&key) else { continue };
-                    let first = item::first_request(item)?;
+                    let first = item::idempotency_record(item)?;
                     if let Some(outcomes) = item.get("outcomes").and_then(|outcomes| outcomes.as_s().ok()) {
-                        return Ok(Begun::Done(first, outcomes.clone()));
+                        return Ok(IdempotencyState::Completed(first, outcomes.clone()));
                     }
                     let lease = item.get("lease").and_then(|lease| lease.as_n().ok()).map_or("0", String::as_str);
                     if lease.parse::<i64>().map_err(StoreError::internal)? > now.millis()
                         || first.body != request.body()
                     {
-                        return Ok(Begun::AtWork(first));
+                        return Ok(IdempotencyState::InProgress(first));
                     }
                     if self.take_over(&key, lease, now).await? {
-                        return Ok(Begun::Mine(first));
+                        return Ok(IdempotencyState::New(first));
                     }
                 }
             }
@@ -97,7 +100,7 @@ impl IdempotencyRecords {
 
     /// Records the outcomes of a request for its retries. `None`: the next retry finishes the request.
     pub async fn end(&self, request: &Idempotency, outcomes: Option<&str>) -> Result<(), StoreError> {
-        let key = Key::first_request(request);
+        let key = Key::idempotency(request);
         let update = match outcomes {
             Some(outcomes) => Write::update(key, "SET outcomes = :outcomes").value(":outcomes", s(outcomes)),
             None => Write::update(key, "SET lease = :over").value(":over", n(0)),

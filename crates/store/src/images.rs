@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use tintype_model::{
-    Cursor, Description, FirstRequest, Idempotency, Image, ImageId, Ready, State, Status, Timestamp, Title, UserId,
-    Visibility,
+    Cursor, Description, Idempotency, IdempotencyRecord, Image, ImageId, Ready, State, Status, Timestamp, Title,
+    UserId, Visibility,
 };
 
 use crate::dynamo::{Dynamo, ItemPage, Query, TransactOutcome, Write, n, s};
@@ -15,12 +15,12 @@ use crate::{StoreError, feed, idempotency, item, key};
 
 /// The result of creating an image.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Created {
+pub enum CreateOutcome {
     Created,
     /// The owner has another image with this title.
     TitleTaken,
     /// A request with this idempotency key was performed before.
-    Repeated(FirstRequest),
+    Repeated(IdempotencyRecord),
 }
 
 /// The fields that an owner can change. `None` leaves a field unchanged.
@@ -33,8 +33,8 @@ pub struct Change {
 
 /// The result of a change.
 #[derive(Debug)]
-pub enum Changed {
-    Changed(Box<Image>),
+pub enum UpdateOutcome {
+    Updated(Box<Image>),
     TitleTaken,
     /// The image has changed since it was read: read it again.
     Stale,
@@ -42,8 +42,8 @@ pub enum Changed {
 
 /// The result of storing thumbnails.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Built {
-    Stored,
+pub enum PublishOutcome {
+    Published,
     /// The image has changed since it was read: read it again.
     Stale,
     /// Another image took the title meanwhile.
@@ -59,7 +59,7 @@ pub struct ImageFilter {
 
 /// A page of a list, newest first. A filter can make it short, or empty, even if more follow.
 #[derive(Debug)]
-pub struct Page {
+pub struct ImagePage {
     pub images: Vec<Image>,
     pub next: Option<Cursor>,
 }
@@ -79,7 +79,7 @@ impl Images {
         image: &Image,
         request: Option<&Idempotency>,
         now: Timestamp,
-    ) -> Result<Created, StoreError> {
+    ) -> Result<CreateOutcome, StoreError> {
         let mut transaction = self.transaction(&[ImageChange { before: None, after: Some(image) }], now)?;
         if let Some(request) = request {
             transaction.push(0, Conflict::AlreadyDone, idempotency::put_record(request, None, now));
@@ -87,17 +87,19 @@ impl Images {
         let mut retries = Retries::new("TransactWriteItems");
         loop {
             match self.dynamo.transact_once(&transaction.writes).await? {
-                TransactOutcome::Committed => return Ok(Created::Created),
+                TransactOutcome::Committed => return Ok(CreateOutcome::Created),
                 TransactOutcome::Cancelled(cancelled) => {
                     return match first(&transaction.conflicts(&cancelled)) {
                         Some(Conflict::AlreadyDone) => {
-                            idempotency::read_record(&self.dynamo, request).await.map(Created::Repeated)
+                            idempotency::read_record(&self.dynamo, request).await.map(CreateOutcome::Repeated)
                         }
-                        Some(Conflict::TitleTaken) => Ok(Created::TitleTaken),
+                        Some(Conflict::TitleTaken) => Ok(CreateOutcome::TitleTaken),
                         _ => Err(StoreError::internal("a new image's id was taken")),
                     };
                 }
-                TransactOutcome::Conflict if self.title_is_taken(image, now).await? => return Ok(Created::TitleTaken),
+                TransactOutcome::Conflict if self.title_is_taken(image, now).await? => {
+                    return Ok(CreateOutcome::TitleTaken);
+                }
                 TransactOutcome::Conflict => retries.pause().await?,
             }
         }
@@ -114,13 +116,13 @@ impl Images {
     }
 
     /// Changes an image if its version is still the one that was read.
-    pub async fn update(&self, image: &Image, change: Change, now: Timestamp) -> Result<Changed, StoreError> {
+    pub async fn update(&self, image: &Image, change: Change, now: Timestamp) -> Result<UpdateOutcome, StoreError> {
         let mut next = image.clone();
         next.title = change.title.unwrap_or(next.title);
         next.description = change.description.unwrap_or(next.description);
         next.visibility = change.visibility.unwrap_or(next.visibility);
         if next == *image {
-            return Ok(Changed::Changed(Box::new(next)));
+            return Ok(UpdateOutcome::Updated(Box::new(next)));
         }
         next.updated_at = now;
         next.version += 1;
@@ -133,7 +135,7 @@ impl Images {
         image: &Image,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Changed, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let next = Image {
             state: State::Pending { expires_at },
             updated_at: now,
@@ -143,11 +145,11 @@ impl Images {
         self.replace(image, next, now).await
     }
 
-    async fn replace(&self, image: &Image, next: Image, now: Timestamp) -> Result<Changed, StoreError> {
+    async fn replace(&self, image: &Image, next: Image, now: Timestamp) -> Result<UpdateOutcome, StoreError> {
         Ok(match self.apply_one(image, Some(&next), now).await? {
-            None => Changed::Changed(Box::new(next)),
-            Some(Conflict::TitleTaken) => Changed::TitleTaken,
-            Some(Conflict::VersionChanged | Conflict::TitleLost | Conflict::AlreadyDone) => Changed::Stale,
+            None => UpdateOutcome::Updated(Box::new(next)),
+            Some(Conflict::TitleTaken) => UpdateOutcome::TitleTaken,
+            Some(Conflict::VersionChanged | Conflict::TitleLost | Conflict::AlreadyDone) => UpdateOutcome::Stale,
         })
     }
 
@@ -170,12 +172,12 @@ impl Images {
     }
 
     /// Makes an image ready, or replaces the thumbnails of a ready one.
-    pub async fn publish(&self, image: &Image, ready: Ready, now: Timestamp) -> Result<Built, StoreError> {
+    pub async fn publish(&self, image: &Image, ready: Ready, now: Timestamp) -> Result<PublishOutcome, StoreError> {
         let next = Image { state: State::Ready(ready), updated_at: now, version: image.version + 1, ..image.clone() };
         Ok(match self.apply_one(image, Some(&next), now).await? {
-            None => Built::Stored,
-            Some(Conflict::VersionChanged | Conflict::AlreadyDone) => Built::Stale,
-            Some(Conflict::TitleTaken | Conflict::TitleLost) => Built::TitleLost,
+            None => PublishOutcome::Published,
+            Some(Conflict::VersionChanged | Conflict::AlreadyDone) => PublishOutcome::Stale,
+            Some(Conflict::TitleTaken | Conflict::TitleLost) => PublishOutcome::TitleLost,
         })
     }
 
@@ -195,7 +197,7 @@ impl Images {
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<ImagePage, StoreError> {
         let mut query = Query::prefix(Key::images_of(owner), key::IMAGE)
             .filter("(attribute_not_exists(expires_at) OR expires_at > :now)")
             .value(":now", n(now.secs()))
@@ -213,7 +215,7 @@ impl Images {
         let ItemPage { items, next } = self.dynamo.query_filtered(query, limit).await?;
         let images = items.iter().map(item::image).collect::<Result<_, _>>()?;
         let next = next.and_then(|key| key.as_image()).map(|id| Cursor { after: id.key });
-        Ok(Page { images, next })
+        Ok(ImagePage { images, next })
     }
 
     /// Deletes the claim of a deleted image if that image still holds it. An expired image leaves its claim behind.

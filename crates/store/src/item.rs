@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
-    Blob, BuiltFor, ContentType, Description, Email, FirstRequest, Image, ImageId, ImageKey, Job, JobId, JobKind,
-    JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status,
-    Thumbnail, Timestamp, Title, Usage, UserId, Visibility, Work,
+    Blob, ContentType, Description, Email, IdempotencyRecord, Image, ImageId, ImageKey, Job, JobId, JobKind, JobStatus,
+    Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status, Thumbnail,
+    ThumbnailSetId, Timestamp, Title, Usage, UserId, Visibility, Work,
 };
 
 use crate::StoreError;
-use crate::dynamo::{Item, Items, n, s};
+use crate::dynamo::{Item, ReadSet, n, s};
 use crate::key::{self, Key};
 
 /// The attribute that names the set of thumbnails that the last change of an image replaced.
-pub(crate) const REPLACED: &str = "replaced";
+pub(crate) const ATTR_REPLACED_SET: &str = "replaced";
 
 /// An item being read.
 struct Fields<'a>(&'a Item);
@@ -84,7 +84,7 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
     if let Some(sha256) = image.blob.sha256 {
         set("sha256", s(sha256));
     }
-    set("epoch", n(image.epoch));
+    set("epoch", n(image.deletion_epoch));
     set("created_at", n(image.created_at.millis()));
     set("updated_at", n(image.updated_at.millis()));
     set("version", n(image.version));
@@ -142,7 +142,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
                 .map(thumbnail)
                 .collect::<Option<_>>()
                 .ok_or_else(|| fields.invalid("thumbnails"))?,
-            built_for: BuiltFor::from_stored(fields.text("built_for")?.to_owned()),
+            built_for: ThumbnailSetId::from_stored(fields.text("built_for")?.to_owned()),
         }),
     };
     Ok(Image {
@@ -156,7 +156,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
             sha256: fields.opt_text("sha256").and_then(Sha256::parse),
         },
         state,
-        epoch: fields.number("epoch")?,
+        deletion_epoch: fields.number("epoch")?,
         created_at: Timestamp::from_millis(fields.number("created_at")?),
         updated_at: Timestamp::from_millis(fields.number("updated_at")?),
         version: fields.number("version")?,
@@ -175,11 +175,11 @@ pub(crate) fn from_profile(profile: &Profile) -> Item {
         set("plan_pk", s(key::plan_partition(plan)));
     }
     set("plan_revision", n(profile.plan_revision));
-    set("epoch", n(profile.epoch));
+    set("epoch", n(profile.deletion_epoch));
     if let Some(before) = profile.signed_out_before {
         set("signed_out_before", n(before.secs()));
     }
-    if let Some(at) = profile.reset_begun_at {
+    if let Some(at) = profile.reset_started_at {
         set("reset_begun_at", n(at.millis()));
     }
     set("created_at", n(profile.created_at.millis()));
@@ -195,9 +195,9 @@ pub(crate) fn profile(item: &Item) -> Result<Profile, StoreError> {
         name: PersonName::from_stored(fields.text("name")?.to_owned()),
         plan: fields.opt_text("plan").map(PlanName::from_stored),
         plan_revision: fields.opt_number("plan_revision")?.unwrap_or_default(),
-        epoch: fields.number("epoch")?,
+        deletion_epoch: fields.number("epoch")?,
         signed_out_before: fields.opt_number("signed_out_before")?.map(Timestamp::from_secs),
-        reset_begun_at: fields.opt_number("reset_begun_at")?.map(Timestamp::from_millis),
+        reset_started_at: fields.opt_number("reset_begun_at")?.map(Timestamp::from_millis),
         created_at: Timestamp::from_millis(fields.number("created_at")?),
         version: fields.number("version")?,
     })
@@ -259,9 +259,9 @@ pub(crate) fn claim(item: &Item) -> Result<Claim, StoreError> {
     })
 }
 
-pub(crate) fn first_request(item: &Item) -> Result<FirstRequest, StoreError> {
+pub(crate) fn idempotency_record(item: &Item) -> Result<IdempotencyRecord, StoreError> {
     let fields = Fields(item);
-    Ok(FirstRequest {
+    Ok(IdempotencyRecord {
         body: fields.text("body")?.to_owned(),
         started_at: Timestamp::from_millis(fields.number("started_at")?),
     })
@@ -280,10 +280,10 @@ pub(crate) fn from_job(job: &Job) -> Item {
         Work::ChangePlan(plan) => set("plan", s(plan)),
     }
     set("status", s(job.status.as_str()));
-    set("place", s(job.place));
+    set("place", s(job.cursor));
     set("done", n(job.done));
     set("started_at", n(job.started_at.millis()));
-    set("moved_at", n(job.moved_at.millis()));
+    set("moved_at", n(job.progressed_at.millis()));
     if let Some(at) = job.finished_at {
         set("finished_at", n(at.millis()));
     }
@@ -301,10 +301,10 @@ pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
             JobKind::ChangePlan => Work::ChangePlan(PlanName::from_stored(fields.text("plan")?)),
         },
         status: fields.parsed("status", JobStatus::parse)?,
-        place: fields.parsed("place", |text| text.parse().ok())?,
+        cursor: fields.parsed("place", |text| text.parse().ok())?,
         done: fields.number("done")?,
         started_at: Timestamp::from_millis(fields.number("started_at")?),
-        moved_at: Timestamp::from_millis(fields.number("moved_at")?),
+        progressed_at: Timestamp::from_millis(fields.number("moved_at")?),
         finished_at: fields.opt_number("finished_at")?.map(Timestamp::from_millis),
     })
 }
@@ -328,7 +328,7 @@ pub(crate) fn from_link(link: &Link, token: Sha256) -> Item {
     set("description", s(&link.description));
     set("lifetime", n(link.lifetime.secs()));
     set("expires_at", n(link.expires_at.secs()));
-    set("rotation", n(link.rotation));
+    set("rotation", n(link.rotations));
     set("token", s(token));
     if let Some(most) = link.max_downloads {
         set("max_downloads", n(most));
@@ -351,7 +351,7 @@ pub(crate) fn link(item: &Item) -> Result<Link, StoreError> {
         description: Description::from_stored(fields.text("description")?.to_owned()),
         lifetime: Lifetime::from_secs(fields.number("lifetime")?).ok_or_else(|| fields.invalid("lifetime"))?,
         expires_at: Timestamp::from_secs(fields.number("expires_at")?),
-        rotation: fields.number("rotation")?,
+        rotations: fields.number("rotation")?,
         token_hash: Some(fields.parsed("token", Sha256::parse)?),
         max_downloads: fields.opt_number("max_downloads")?,
         downloads: fields.number("downloads")?,
@@ -362,19 +362,19 @@ pub(crate) fn link(item: &Item) -> Result<Link, StoreError> {
 }
 
 /// The target of a token: its link and image, so that one more read loads all that a visit needs.
-pub(crate) fn pointer(item: &Item) -> Result<(LinkId, ImageId), StoreError> {
+pub(crate) fn token_target(item: &Item) -> Result<(LinkId, ImageId), StoreError> {
     let fields = Fields(item);
     let owner = fields.parsed("owner", |text| text.parse().ok())?;
     let link: LinkKey = fields.parsed("link", |text| text.parse().ok())?;
     Ok((LinkId { owner, key: link }, ImageId { owner, key: fields.parsed("image", |text| text.parse().ok())? }))
 }
 
-pub(crate) fn misses(item: &Item) -> Result<(u32, Timestamp), StoreError> {
+pub(crate) fn failed_attempts(item: &Item) -> Result<(u32, Timestamp), StoreError> {
     let fields = Fields(item);
     Ok((fields.number("misses")?, Timestamp::from_secs(fields.number("expires_at")?)))
 }
 
-impl Items {
+impl ReadSet {
     pub fn profile(&self, user: UserId) -> Result<Option<Profile>, StoreError> {
         self.get(&Key::profile(user)).map(profile).transpose()
     }

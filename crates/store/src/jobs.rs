@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tintype_model::{Image, Job, JobId, JobStatus, Place, Plan, PlanName, Profile, Timestamp, UserId, Work};
+use tintype_model::{Image, Job, JobCursor, JobId, JobStatus, Plan, PlanName, Profile, Timestamp, UserId, Work};
 
 use crate::dynamo::{Dynamo, Query, Write, n, s};
 use crate::images::Images;
@@ -14,13 +14,13 @@ use crate::{StoreError, item};
 
 /// The result of a page of a job.
 #[derive(Debug)]
-pub enum Advanced {
+pub enum PageOutcome {
     /// The page is done, and the cursor is saved.
-    Saved,
+    Committed,
     /// No image is left in this pass.
-    End,
+    Exhausted,
     /// The job, or an image of the page, has changed since it was read: read the job again.
-    Overtaken,
+    Conflict,
 }
 
 /// For how long a job can be read after its end.
@@ -52,9 +52,9 @@ impl Jobs {
     pub async fn begin_deleting_images(&self, owner: &Profile, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
         let raise = Write::update(Key::profile(owner.id), "SET epoch = :next")
             .only_if("epoch = :epoch")
-            .value(":epoch", n(owner.epoch))
-            .value(":next", n(owner.epoch + 1));
-        let job = Job::new(id, Work::DeleteImages { below_epoch: owner.epoch + 1 }, now);
+            .value(":epoch", n(owner.deletion_epoch))
+            .value(":next", n(owner.deletion_epoch + 1));
+        let job = Job::new(id, Work::DeleteImages { below_epoch: owner.deletion_epoch + 1 }, now);
         self.begin(vec![raise], &job).await
     }
 
@@ -128,40 +128,46 @@ impl Jobs {
     }
 
     /// Deletes the next images of the owner, oldest first, with an epoch lower than `below`.
-    pub async fn delete_page(&self, job: &Job, below: u64, now: Timestamp) -> Result<Advanced, StoreError> {
-        let mut after = job.place.after;
+    pub async fn delete_page(&self, job: &Job, below: u64, now: Timestamp) -> Result<PageOutcome, StoreError> {
+        let mut after = job.cursor.after;
         for _ in 0..LOOKED_AT.div_ceil(REMOVED_AT_ONCE) {
-            let (images, more) = self.images.oldest(job.id.owner, after, REMOVED_AT_ONCE).await?;
+            let (images, more) = self.images.ascending(job.id.owner, after, REMOVED_AT_ONCE).await?;
             let Some(last) = images.last().map(|image| image.id.key) else {
-                return Ok(Advanced::End);
+                return Ok(PageOutcome::Exhausted);
             };
             after = Some(last);
-            let doomed: Vec<Image> = images.into_iter().filter(|image| image.epoch < below).collect();
+            let doomed: Vec<Image> = images.into_iter().filter(|image| image.deletion_epoch < below).collect();
             if !doomed.is_empty() {
                 let changes: Vec<ImageChange<'_>> =
                     doomed.iter().map(|image| ImageChange { before: Some(image), after: None }).collect();
-                let step = step(job, Place { after, ..job.place }, doomed.len(), now);
+                let step = step(job, JobCursor { after, ..job.cursor }, doomed.len(), now);
                 let conflicts = self.images.apply(&changes, now, Some(step)).await?;
-                return Ok(if conflicts.is_empty() { Advanced::Saved } else { Advanced::Overtaken });
+                return Ok(if conflicts.is_empty() { PageOutcome::Committed } else { PageOutcome::Conflict });
             }
             if !more {
-                return Ok(Advanced::End);
+                return Ok(PageOutcome::Exhausted);
             }
         }
-        self.move_on(job, Place { after, ..job.place }, 0, now).await
+        self.save_cursor(job, JobCursor { after, ..job.cursor }, 0, now).await
     }
 
     /// Saves the cursor of a job, and adds `done` to its number of images.
-    pub async fn move_on(&self, job: &Job, place: Place, done: usize, now: Timestamp) -> Result<Advanced, StoreError> {
-        let committed = self.dynamo.transact(&[step(job, place, done, now)]).await?.is_committed();
-        Ok(if committed { Advanced::Saved } else { Advanced::Overtaken })
+    pub async fn save_cursor(
+        &self,
+        job: &Job,
+        cursor: JobCursor,
+        done: usize,
+        now: Timestamp,
+    ) -> Result<PageOutcome, StoreError> {
+        let committed = self.dynamo.transact(&[step(job, cursor, done, now)]).await?.is_committed();
+        Ok(if committed { PageOutcome::Committed } else { PageOutcome::Conflict })
     }
 
     /// Ends a job. It can be read for seven days.
     pub async fn finish(&self, job: &Job, now: Timestamp) -> Result<(), StoreError> {
         let end = Write::update(Key::job(job.id), "SET #status = :over, finished_at = :now, expires_at = :forget")
             .only_if("place = :place AND #status <> :over")
-            .value(":place", s(job.place))
+            .value(":place", s(job.cursor))
             .value(":over", s(JobStatus::Done.as_str()))
             .value(":now", n(now.millis()))
             .value(":forget", n((now + KEPT).secs()));
@@ -207,11 +213,11 @@ impl Jobs {
 }
 
 /// Moves the cursor of a job. The condition fails if the job has another cursor than `job`, or is finished.
-fn step(job: &Job, place: Place, done: usize, now: Timestamp) -> Write {
+fn step(job: &Job, cursor: JobCursor, done: usize, now: Timestamp) -> Write {
     Write::update(Key::job(job.id), "SET place = :next, moved_at = :now, #status = :running ADD done :done")
         .only_if("place = :place AND #status <> :over")
-        .value(":place", s(job.place))
-        .value(":next", s(place))
+        .value(":place", s(job.cursor))
+        .value(":next", s(cursor))
         .value(":now", n(now.millis()))
         .value(":running", s(JobStatus::Running.as_str()))
         .value(":over", s(JobStatus::Done.as_str()))

@@ -92,7 +92,7 @@ impl Key {
     }
 
     /// The entry of a link in the list of its image.
-    pub(crate) fn link_of(image: ImageId, id: LinkId) -> Self {
+    pub(crate) fn index_of_link(image: ImageId, id: LinkId) -> Self {
         Self { pk: Self::links_of(image), sk: format!("{LINK}{}", id.key) }
     }
 
@@ -107,12 +107,12 @@ impl Key {
     }
 
     /// The number of wrong passwords from `address` for a link.
-    pub(crate) fn misses(id: LinkId, address: &str) -> Self {
+    pub(crate) fn failed_attempts(id: LinkId, address: &str) -> Self {
         Self { pk: format!("MISSES#{id}"), sk: format!("FROM#{address}") }
     }
 
     /// The first request with an idempotency key.
-    pub fn first_request(request: &Idempotency) -> Self {
+    pub fn idempotency(request: &Idempotency) -> Self {
         Self { pk: format!("IDEMP#{}", request.id()), sk: "IDEMP".into() }
     }
 

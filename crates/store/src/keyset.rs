@@ -19,7 +19,7 @@ use crate::StoreError;
 use crate::retries::LogRetries;
 
 /// The user pool's keys, fetched when first needed and again for an unknown one, at most once a minute.
-pub struct KeySet {
+pub struct Jwks {
     get: Operation<(), Vec<u8>, Infallible>,
     issuer: String,
     client_id: String,
@@ -33,7 +33,7 @@ pub struct BadToken;
 
 const REFETCH: Duration = Duration::from_secs(60);
 
-impl KeySet {
+impl Jwks {
     /// `issuer`: the pool's URL, as its tokens have it: the service's origin and the pool's id.
     pub fn new(config: &SdkConfig, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
         let issuer = issuer.into();
@@ -54,11 +54,11 @@ impl KeySet {
         validation.validate_aud = false;
         validation.leeway = 0;
         let Ok(token) = jsonwebtoken::decode::<Value>(token, &key, &validation) else { return Ok(Err(BadToken)) };
-        Ok(self.accept(&token.claims).ok_or(BadToken))
+        Ok(self.claims_from_gateway(&token.claims).ok_or(BadToken))
     }
 
     /// What verified claims say, if they are an access token's for this client.
-    pub fn accept(&self, verified: &Value) -> Option<Claims> {
+    pub fn claims_from_gateway(&self, verified: &Value) -> Option<Claims> {
         let is = |name: &str, value: &str| verified[name] == value;
         (is("token_use", "access") && is("client_id", &self.client_id)).then(|| claims(verified)).flatten()
     }

@@ -5,23 +5,23 @@
 use std::time::Duration;
 
 use tintype_model::{
-    Cursor, Description, FirstRequest, Idempotency, ImageId, ImageKey, Lifetime, Link, LinkId, LinkKey, LinkToken,
+    Cursor, Description, Idempotency, IdempotencyRecord, ImageId, ImageKey, Lifetime, Link, LinkId, LinkKey, LinkToken,
     Sha256, SigningKeys, Status, Timestamp, UserId,
 };
 
-use crate::dynamo::{Dynamo, Item, ItemPage, Items, Query, TransactOutcome, Updated, Write, n, s};
+use crate::dynamo::{Dynamo, Item, ItemPage, Query, ReadSet, TransactOutcome, Updated, Write, n, s};
 use crate::key::{self, Key};
 use crate::retries::Retries;
 use crate::{StoreError, idempotency, item};
 
 /// The result of creating a link.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LinkCreated {
+pub enum CreateLinkOutcome {
     Created,
     /// The image was deleted, or is not ready.
     NotReady,
     /// A request with this idempotency key was performed before.
-    Repeated(FirstRequest),
+    Repeated(IdempotencyRecord),
 }
 
 /// The fields that an owner can change. `None` leaves a field unchanged.
@@ -45,8 +45,8 @@ pub enum Password {
 
 /// The result of a change.
 #[derive(Debug)]
-pub enum LinkChanged {
-    Changed(Link),
+pub enum UpdateLinkOutcome {
+    Updated(Link),
     /// The link has changed since it was read: read it again.
     Stale,
 }
@@ -60,19 +60,19 @@ pub struct LinkPage {
 
 /// The result of asking for an attempt at a password.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Try {
-    /// The attempt counts as failed until [`Links::forgive_try`] is called.
+pub enum PasswordAttempt {
+    /// The attempt counts as failed until [`Links::refund_attempt`] is called.
     Admitted,
     /// The next attempt is possible at this time.
     TooMany { until: Timestamp },
 }
 
 /// The failed attempts at one link that an address has ...
-const MAX_MISSES: u32 = 10;
+const MAX_FAILED_ATTEMPTS: u32 = 10;
 /// ... in this time, which starts at the first.
-const MISSES_WINDOW: Duration = Duration::from_secs(15 * 60);
+const ATTEMPT_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-fn place(link: LinkKey) -> Cursor {
+fn cursor(link: LinkKey) -> Cursor {
     Cursor { after: ImageKey::from_uuid(link.uuid()) }
 }
 
@@ -91,7 +91,7 @@ impl LinkChange {
             Some(Password::Hash(hash)) => next.password_hash = Some(hash),
         }
         if self.rotate {
-            next.rotation += 1;
+            next.rotations += 1;
             next.token_hash = None;
         }
         next
@@ -112,22 +112,22 @@ impl Links {
         key: &SigningKeys,
         request: Option<&Idempotency>,
         now: Timestamp,
-    ) -> Result<LinkCreated, StoreError> {
+    ) -> Result<CreateLinkOutcome, StoreError> {
         let token = link.token(key).hash();
         let mut writes = vec![
             Write::check(Key::image(link.image_id()), "#state = :ready").value(":ready", s(Status::Ready.as_str())),
             Write::create(item::from_link(link, token)),
-            Write::put(pointer(link, token)),
-            Write::put(entry(link)),
+            Write::put(token_item(link, token)),
+            Write::put(index_item(link)),
         ];
         let record = writes.len();
         writes.extend(request.map(|request| idempotency::put_record(request, None, now)));
         match self.dynamo.transact(&writes).await? {
-            TransactOutcome::Committed => Ok(LinkCreated::Created),
+            TransactOutcome::Committed => Ok(CreateLinkOutcome::Created),
             TransactOutcome::Cancelled(cancelled) if cancelled.contains(&record) => {
-                idempotency::read_record(&self.dynamo, request).await.map(LinkCreated::Repeated)
+                idempotency::read_record(&self.dynamo, request).await.map(CreateLinkOutcome::Repeated)
             }
-            TransactOutcome::Cancelled(cancelled) if cancelled.contains(&0) => Ok(LinkCreated::NotReady),
+            TransactOutcome::Cancelled(cancelled) if cancelled.contains(&0) => Ok(CreateLinkOutcome::NotReady),
             _ => Err(StoreError::internal("a new link's id was taken")),
         }
     }
@@ -139,10 +139,10 @@ impl Links {
         change: LinkChange,
         key: &SigningKeys,
         now: Timestamp,
-    ) -> Result<LinkChanged, StoreError> {
+    ) -> Result<UpdateLinkOutcome, StoreError> {
         let mut next = change.apply(link, now);
         if next == *link {
-            return Ok(LinkChanged::Changed(next));
+            return Ok(UpdateLinkOutcome::Updated(next));
         }
         next.version += 1;
         let before = stored_token(link)?;
@@ -173,18 +173,18 @@ impl Links {
         .value(":description", s(&next.description))
         .value(":lifetime", n(next.lifetime.secs()))
         .value(":expires_at", n(next.expires_at.secs()))
-        .value(":rotation", n(next.rotation))
+        .value(":rotation", n(next.rotations))
         .value(":token", s(after))
         .value(":version", n(link.version))
         .value(":next", n(next.version))
         .value(":now", n(now.secs()));
         let update = values.into_iter().fold(update, |update, (name, value)| update.value(name, value));
-        let mut writes = vec![update, Write::put(pointer(&next, after)), Write::put(entry(&next))];
+        let mut writes = vec![update, Write::put(token_item(&next, after)), Write::put(index_item(&next))];
         if before != after {
             writes.push(Write::delete(Key::token_hash(before)));
         }
         let committed = self.dynamo.transact(&writes).await?.is_committed();
-        Ok(if committed { LinkChanged::Changed(next) } else { LinkChanged::Stale })
+        Ok(if committed { UpdateLinkOutcome::Updated(next) } else { UpdateLinkOutcome::Stale })
     }
 
     /// Deletes a link. Returns false if it has changed since it was read.
@@ -192,7 +192,7 @@ impl Links {
         let writes = [
             Write::delete(Key::link(link.id)).only_if("#version = :version").value(":version", n(link.version)),
             Write::delete(Key::token_hash(stored_token(link)?)),
-            Write::delete(Key::link_of(link.image_id(), link.id)),
+            Write::delete(Key::index_of_link(link.image_id(), link.id)),
         ];
         Ok(self.dynamo.transact(&writes).await?.is_committed())
     }
@@ -205,7 +205,7 @@ impl Links {
                 "#rotation = :rotation AND expires_at > :now \
                  AND (attribute_not_exists(max_downloads) OR downloads < max_downloads)",
             )
-            .value(":rotation", n(link.rotation))
+            .value(":rotation", n(link.rotations))
             .value(":now", n(now.secs()))
             .value(":one", n(1));
         self.dynamo.write(update).await
@@ -233,7 +233,7 @@ impl Links {
         now: Timestamp,
     ) -> Result<LinkPage, StoreError> {
         let (entries, next) = self.query(Key::links_of(image), after, limit, now).await?;
-        let ids: Vec<LinkId> = entries.iter().map(|entry| listed(image, entry)).collect::<Result<_, _>>()?;
+        let ids: Vec<LinkId> = entries.iter().map(|entry| indexed_link(image, entry)).collect::<Result<_, _>>()?;
         let items = self.dynamo.get(ids.iter().map(|id| Key::link(*id))).await?;
         let links = ids.iter().map(|id| items.link(*id)).collect::<Result<Vec<_>, _>>()?;
         Ok(LinkPage { links: links.into_iter().flatten().filter(|link| !link.is_expired(now)).collect(), next })
@@ -249,8 +249,8 @@ impl Links {
         let after = after.map(|cursor| Key::link_in(&partition, cursor.after));
         let query = Query::prefix(&partition, key::LINK).filter("expires_at > :now").value(":now", n(now.secs()));
         let ItemPage { items, next } = self.dynamo.query_filtered(query.descending().after(after), limit).await?;
-        let place_of = |key: Key| key.link_key().map(place).ok_or_else(|| StoreError::internal("a link's key"));
-        Ok((items, next.map(place_of).transpose()?))
+        let cursor_of = |key: Key| key.link_key().map(cursor).ok_or_else(|| StoreError::internal("a link's key"));
+        Ok((items, next.map(cursor_of).transpose()?))
     }
 
     /// Deletes the links of a deleted image. The stream of the table triggers the deletion of the items that point to
@@ -259,9 +259,9 @@ impl Links {
         loop {
             let page = self.dynamo.query(Query::partition(Key::links_of(image))).await?;
             for entry in page.items {
-                let id = listed(image, &entry)?;
+                let id = indexed_link(image, &entry)?;
                 self.dynamo.write(Write::delete(Key::link(id))).await?;
-                self.dynamo.write(Write::delete(Key::link_of(image, id))).await?;
+                self.dynamo.write(Write::delete(Key::index_of_link(image, id))).await?;
             }
             if page.next.is_none() {
                 return Ok(());
@@ -270,40 +270,40 @@ impl Links {
     }
 
     /// Deletes the items that point to a deleted link.
-    pub async fn delete_traces(&self, id: LinkId, image: ImageKey, token: Sha256) -> Result<(), StoreError> {
+    pub async fn delete_token_and_index(&self, id: LinkId, image: ImageKey, token: Sha256) -> Result<(), StoreError> {
         self.dynamo.write(Write::delete(Key::token_hash(token))).await?;
-        let entry = Key::link_of(ImageId { owner: id.owner, key: image }, id);
+        let entry = Key::index_of_link(ImageId { owner: id.owner, key: image }, id);
         self.dynamo.write(Write::delete(entry)).await.map(|_| ())
     }
 
     /// Takes an attempt of `address` at the password of a link before the password is verified, so that concurrent
     /// requests cannot exceed the limit.
-    pub async fn try_password(&self, id: LinkId, address: &str, now: Timestamp) -> Result<Try, StoreError> {
-        let key = Key::misses(id, address);
+    pub async fn take_attempt(&self, id: LinkId, address: &str, now: Timestamp) -> Result<PasswordAttempt, StoreError> {
+        let key = Key::failed_attempts(id, address);
         let mut retries = Retries::new("attempts at a password");
         loop {
             let again = Write::update(key.clone(), "ADD misses :one")
                 .only_if("expires_at > :now AND misses < :most")
                 .value(":one", n(1))
-                .value(":most", n(MAX_MISSES))
+                .value(":most", n(MAX_FAILED_ATTEMPTS))
                 .value(":now", n(now.secs()));
             let held = match self.dynamo.update_or_read(again).await? {
-                Updated::Written => return Ok(Try::Admitted),
-                Updated::Refused(item) => item.as_ref().map(item::misses).transpose()?,
+                Updated::Written => return Ok(PasswordAttempt::Admitted),
+                Updated::Refused(item) => item.as_ref().map(item::failed_attempts).transpose()?,
             };
-            if let Some((misses, until)) = held
+            if let Some((failed, until)) = held
                 && until.secs() > now.secs()
-                && misses >= MAX_MISSES
+                && failed >= MAX_FAILED_ATTEMPTS
             {
-                return Ok(Try::TooMany { until });
+                return Ok(PasswordAttempt::TooMany { until });
             }
             let first = Write::update(key.clone(), "SET misses = :one, expires_at = :until")
                 .only_if("attribute_not_exists(pk) OR expires_at <= :now")
                 .value(":one", n(1))
-                .value(":until", n((now + MISSES_WINDOW).secs()))
+                .value(":until", n((now + ATTEMPT_WINDOW).secs()))
                 .value(":now", n(now.secs()));
             if self.dynamo.write(first).await? {
-                return Ok(Try::Admitted);
+                return Ok(PasswordAttempt::Admitted);
             }
             // Another request began this window.
             retries.pause().await?;
@@ -311,8 +311,8 @@ impl Links {
     }
 
     /// Refunds an attempt with the right password.
-    pub async fn forgive_try(&self, id: LinkId, address: &str) -> Result<(), StoreError> {
-        let update = Write::update(Key::misses(id, address), "ADD misses :less")
+    pub async fn refund_attempt(&self, id: LinkId, address: &str) -> Result<(), StoreError> {
+        let update = Write::update(Key::failed_attempts(id, address), "ADD misses :less")
             .only_if("misses > :none")
             .value(":less", n(-1))
             .value(":none", n(0));
@@ -320,10 +320,10 @@ impl Links {
     }
 }
 
-impl Items {
+impl ReadSet {
     /// Returns the link and the image of the item at [`Key::token`].
-    pub fn pointer(&self, token: &LinkToken) -> Result<Option<(LinkId, ImageId)>, StoreError> {
-        self.get(&Key::token(token)).map(item::pointer).transpose()
+    pub fn token_target(&self, token: &LinkToken) -> Result<Option<(LinkId, ImageId)>, StoreError> {
+        self.get(&Key::token(token)).map(item::token_target).transpose()
     }
 }
 
@@ -331,7 +331,7 @@ fn stored_token(link: &Link) -> Result<Sha256, StoreError> {
     link.token_hash.ok_or_else(|| StoreError::internal("a link that is not stored"))
 }
 
-fn pointer(link: &Link, token: Sha256) -> Item {
+fn token_item(link: &Link, token: Sha256) -> Item {
     let mut item = Key::token_hash(token).attributes();
     item.insert("owner".into(), s(link.id.owner));
     item.insert("link".into(), s(link.id.key));
@@ -340,14 +340,14 @@ fn pointer(link: &Link, token: Sha256) -> Item {
     item
 }
 
-fn entry(link: &Link) -> Item {
-    let mut item = Key::link_of(link.image_id(), link.id).attributes();
+fn index_item(link: &Link) -> Item {
+    let mut item = Key::index_of_link(link.image_id(), link.id).attributes();
     item.insert("expires_at".into(), n(link.expires_at.secs()));
     item
 }
 
 /// Returns the link of an entry in the list of an image.
-fn listed(image: ImageId, entry: &Item) -> Result<LinkId, StoreError> {
+fn indexed_link(image: ImageId, entry: &Item) -> Result<LinkId, StoreError> {
     let key = Key::of(entry)?.link_key();
     Ok(LinkId { owner: image.owner, key: key.ok_or_else(|| StoreError::internal("a link's key"))? })
 }

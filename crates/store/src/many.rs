@@ -7,7 +7,7 @@ use tintype_model::{Image, ImageId, ImageKey, Timestamp, UserId};
 use tokio::task::JoinSet;
 
 use crate::dynamo::{Query, TransactOutcome};
-use crate::images::{Created, Images};
+use crate::images::{CreateOutcome, Images};
 use crate::key::{self, Key, USAGE_SHARDS};
 use crate::retries::Retries;
 use crate::transaction::{Conflict, ImageChange};
@@ -31,9 +31,9 @@ impl Images {
         images: Vec<Image>,
         now: Timestamp,
         patience: Duration,
-    ) -> Result<Vec<Option<Created>>, StoreError> {
+    ) -> Result<Vec<Option<CreateOutcome>>, StoreError> {
         let until = Instant::now() + patience;
-        let mut outcomes: Vec<Option<Created>> = images.iter().map(|_| None).collect();
+        let mut outcomes: Vec<Option<CreateOutcome>> = images.iter().map(|_| None).collect();
         let images = Arc::new(images);
         let mut workers = JoinSet::new();
         for worker in 0..SIDE_BY_SIDE.min(images.len().div_ceil(MADE_AT_ONCE)) {
@@ -62,8 +62,8 @@ impl Images {
         images: &[Image],
         now: Timestamp,
         until: Instant,
-    ) -> Result<Vec<Option<Created>>, StoreError> {
-        let mut outcomes: Vec<Option<Created>> = images.iter().map(|_| None).collect();
+    ) -> Result<Vec<Option<CreateOutcome>>, StoreError> {
+        let mut outcomes: Vec<Option<CreateOutcome>> = images.iter().map(|_| None).collect();
         let mut retries = Retries::unlimited("TransactWriteItems");
         loop {
             let open: Vec<usize> = (0..images.len()).filter(|index| outcomes[*index].is_none()).collect();
@@ -79,15 +79,15 @@ impl Images {
             };
             match outcome {
                 Ok(TransactOutcome::Committed) => {
-                    open.iter().for_each(|index| outcomes[*index] = Some(Created::Created))
+                    open.iter().for_each(|index| outcomes[*index] = Some(CreateOutcome::Created))
                 }
                 Ok(TransactOutcome::Cancelled(cancelled)) => {
                     for (change, conflict) in transaction.conflicts(&cancelled) {
                         let outcome = &mut outcomes[open[change]];
                         match conflict {
                             // The write of the image comes before the one of its claim.
-                            Conflict::VersionChanged => *outcome = Some(Created::Created),
-                            _ if outcome.is_none() => *outcome = Some(Created::TitleTaken),
+                            Conflict::VersionChanged => *outcome = Some(CreateOutcome::Created),
+                            _ if outcome.is_none() => *outcome = Some(CreateOutcome::TitleTaken),
                             _ => {}
                         }
                     }
@@ -133,7 +133,7 @@ impl Images {
 
     /// Reads a page of all images of a user, also expired ones, oldest first, with one query. Returns true if more
     /// follow.
-    pub async fn oldest(
+    pub async fn ascending(
         &self,
         owner: UserId,
         after: Option<ImageKey>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tintype_model::{FirstRequest, Idempotency, Plan, PlanName, Timestamp, UserId};
+use tintype_model::{Idempotency, IdempotencyRecord, Plan, PlanName, Timestamp, UserId};
 
 use crate::dynamo::{Dynamo, Query, TransactOutcome, Write, n, s};
 use crate::key::{self, Key};
@@ -12,17 +12,17 @@ use crate::{StoreError, idempotency, item};
 
 /// The result of creating a plan.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PlanCreated {
+pub enum CreatePlanOutcome {
     Created,
     /// A plan with this name exists.
     Taken,
     /// A request with this idempotency key was performed before.
-    Repeated(FirstRequest),
+    Repeated(IdempotencyRecord),
 }
 
 /// The result of deleting a plan.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PlanDeleted {
+pub enum DeletePlanOutcome {
     Deleted,
     /// A user has the plan.
     InUse,
@@ -79,15 +79,15 @@ impl Plans {
         plan: &Plan,
         request: Option<&Idempotency>,
         now: Timestamp,
-    ) -> Result<PlanCreated, StoreError> {
+    ) -> Result<CreatePlanOutcome, StoreError> {
         let mut writes = vec![Write::create(item::from_plan(plan))];
         writes.extend(request.map(|request| idempotency::put_record(request, None, now)));
         match self.dynamo.transact(&writes).await? {
-            TransactOutcome::Committed => Ok(PlanCreated::Created),
+            TransactOutcome::Committed => Ok(CreatePlanOutcome::Created),
             TransactOutcome::Cancelled(cancelled) if cancelled.contains(&1) => {
-                idempotency::read_record(&self.dynamo, request).await.map(PlanCreated::Repeated)
+                idempotency::read_record(&self.dynamo, request).await.map(CreatePlanOutcome::Repeated)
             }
-            _ => Ok(PlanCreated::Taken),
+            _ => Ok(CreatePlanOutcome::Taken),
         }
     }
 
@@ -99,10 +99,10 @@ impl Plans {
     /// Deletes a plan without users. The index of users by plan lags behind the table, and each assignment is noted in
     /// its plan. So this waits until the index must include the last assignment, and deletes the plan only if there was
     /// no other since.
-    pub async fn delete(&self, plan: &Plan, now: Timestamp) -> Result<PlanDeleted, StoreError> {
+    pub async fn delete(&self, plan: &Plan, now: Timestamp) -> Result<DeletePlanOutcome, StoreError> {
         let key = Key::plan(&plan.name);
         let items = self.dynamo.get([key.clone()]).await?;
-        let Some(item) = items.get(&key) else { return Ok(PlanDeleted::Stale) };
+        let Some(item) = items.get(&key) else { return Ok(DeletePlanOutcome::Stale) };
         let assigned_at = item::assigned_at(item)?;
         if let Some(at) = assigned_at {
             let wait = (at + INDEX_LAG).millis() - now.millis();
@@ -116,7 +116,7 @@ impl Plans {
             let profiles = self.dynamo.get(users.iter().map(|user| Key::profile(*user))).await?;
             for user in &users {
                 if profiles.profile(*user)?.is_some_and(|profile| profile.plan.as_ref() == Some(&plan.name)) {
-                    return Ok(PlanDeleted::InUse);
+                    return Ok(DeletePlanOutcome::InUse);
                 }
             }
             after = users.last().copied();
@@ -131,7 +131,7 @@ impl Plans {
             }
         };
         let committed = self.dynamo.transact(&[delete.value(":version", n(plan.version))]).await?.is_committed();
-        Ok(if committed { PlanDeleted::Deleted } else { PlanDeleted::Stale })
+        Ok(if committed { DeletePlanOutcome::Deleted } else { DeletePlanOutcome::Stale })
     }
 
     /// Reads users of a plan from the index, sorted by id, and whether more follow. The index lags.

@@ -3,7 +3,7 @@
 use tintype_model::{PersonName, Profile, Timestamp, Usage, UserId};
 use uuid::Uuid;
 
-use crate::dynamo::{Dynamo, Items, TransactOutcome, Write, n, s};
+use crate::dynamo::{Dynamo, ReadSet, TransactOutcome, Write, n, s};
 use crate::key::{Key, USAGE_SHARDS};
 use crate::{StoreError, item};
 
@@ -39,7 +39,7 @@ impl Profiles {
     /// end. Returns false if another reset may be in progress.
     pub async fn begin_reset(&self, profile: &Profile, now: Timestamp) -> Result<bool, StoreError> {
         let key = Key::profile(profile.id);
-        let update = match profile.reset_begun_at {
+        let update = match profile.reset_started_at {
             None => Write::update(key, "SET reset_begun_at = :now")
                 .only_if("attribute_exists(pk) AND attribute_not_exists(reset_begun_at)"),
             Some(before) if before + Profile::RESET_LASTS > now => return Ok(false),
@@ -50,7 +50,7 @@ impl Profiles {
                      AND (attribute_not_exists(signed_out_before) OR signed_out_before <= :over)",
                 )
                 .value(":before", n(before.millis()))
-                .value(":over", n(profile.sessions_over_since(now).unwrap_or(before).secs())),
+                .value(":over", n(profile.sessions_revoked_before(now).unwrap_or(before).secs())),
         };
         self.dynamo.write(update.value(":now", n(now.millis()))).await
     }
@@ -97,7 +97,7 @@ impl Profiles {
     }
 }
 
-impl Items {
+impl ReadSet {
     /// Returns the password hash at [`Key::sign_up`].
     pub fn sign_up_hash(&self, user: UserId) -> Option<&str> {
         self.get(&Key::sign_up(user))?.get("password_hash")?.as_s().ok().map(String::as_str)

@@ -1,5 +1,5 @@
 use crate::StoreError;
-use crate::dynamo::{Dynamo, Items};
+use crate::dynamo::{Dynamo, ReadSet};
 use crate::idempotency::IdempotencyRecords;
 use crate::images::Images;
 use crate::jobs::Jobs;
@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// Reads items by key, strongly consistent, 100 in a call.
-    pub async fn read(&self, keys: impl IntoIterator<Item = Key>) -> Result<Items, StoreError> {
+    pub async fn read(&self, keys: impl IntoIterator<Item = Key>) -> Result<ReadSet, StoreError> {
         self.dynamo.get(keys).await
     }
 }

@@ -1,9 +1,9 @@
 //! Records of the table's stream.
 
 use serde_json::Value;
-use tintype_model::{BuiltFor, ImageId, ImageKey, LinkId, Sha256, Timestamp, Title};
+use tintype_model::{ImageId, ImageKey, LinkId, Sha256, ThumbnailSetId, Timestamp, Title};
 
-use crate::item::REPLACED;
+use crate::item::ATTR_REPLACED_SET;
 use crate::key::Key;
 
 /// What a change of the table leaves to be deleted.
@@ -18,7 +18,7 @@ pub enum Cleanup {
     /// A link was deleted: the items that point to it.
     Link { id: LinkId, image: ImageKey, token: Sha256 },
     /// An image has another set of thumbnails: the blobs of this set.
-    Thumbnails { id: ImageId, set: BuiltFor },
+    Thumbnails { id: ImageId, set: ThumbnailSetId },
 }
 
 impl Cleanup {
@@ -28,7 +28,10 @@ impl Cleanup {
         let (keys, old, new) = (&change["Keys"], &change["OldImage"], &change["NewImage"]);
         let key = Key::stored(text(keys, "pk")?, text(keys, "sk")?);
         if event_name != "REMOVE" {
-            return Some(Self::Thumbnails { id: key.as_image()?, set: BuiltFor::from_stored(text(new, REPLACED)?) });
+            return Some(Self::Thumbnails {
+                id: key.as_image()?,
+                set: ThumbnailSetId::from_stored(text(new, ATTR_REPLACED_SET)?),
+            });
         }
         if let Some(id) = key.as_image() {
             let expires_at = old["expires_at"]["N"].as_str().and_then(|at| at.parse::<i64>().ok());

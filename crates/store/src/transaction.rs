@@ -7,7 +7,7 @@ use tintype_model::{Image, ImageId, State, Timestamp, Title};
 
 use crate::StoreError;
 use crate::dynamo::{Write, n, s};
-use crate::item::{self, REPLACED};
+use crate::item::{self, ATTR_REPLACED_SET};
 use crate::key::Key;
 
 /// A change of one image.
@@ -110,7 +110,7 @@ fn write_image(id: ImageId, old: Option<&Image>, new: Option<&Image>, feed_shard
                 && was.built_for != is.built_for
             {
                 // Read by `sweep` from the stream of the table.
-                stored.insert(REPLACED.to_owned(), s(was.built_for.as_str()));
+                stored.insert(ATTR_REPLACED_SET.to_owned(), s(was.built_for.as_str()));
             }
             Write::put(stored)
         }

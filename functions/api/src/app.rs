@@ -2,14 +2,14 @@ use std::env;
 use std::time::Duration;
 
 use tintype_model::PlanName;
-use tintype_store::{Accounts, Blobs, JobQueue, KeyRing, KeySet, Store};
+use tintype_store::{Accounts, BlobStore, JobQueue, Jwks, KeyRing, Store};
 
 /// The clients and settings of a function, from the environment that `template.yaml` defines.
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) blobs: Blobs,
+    pub(crate) blobs: BlobStore,
     pub(crate) accounts: Accounts,
-    pub(crate) keys: KeySet,
+    pub(crate) keys: Jwks,
     pub(crate) jobs: JobQueue,
     /// None where the route signs nothing.
     pub(crate) signing: Option<KeyRing>,
@@ -45,8 +45,8 @@ impl App {
         let (pool, client_id) = (required("USER_POOL_ID")?, required("CLIENT_ID")?);
         Ok(Self {
             store: Store::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),
-            blobs: Blobs::new(&config, required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?),
-            keys: KeySet::new(&config, required("USER_POOL_URL")?, client_id.clone()),
+            blobs: BlobStore::new(&config, required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?),
+            keys: Jwks::new(&config, required("USER_POOL_URL")?, client_id.clone()),
             // Routes that start no job have no queue.
             jobs: JobQueue::new(&config, optional("JOBS_QUEUE_URL").unwrap_or_default()),
             signing: optional("SIGNING_KEYS").map(|secret| KeyRing::new(&config, secret)),

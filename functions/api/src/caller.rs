@@ -1,5 +1,5 @@
 use tintype_model::{Claims, Plan, Profile, UserId};
-use tintype_store::{Items, Key};
+use tintype_store::{Key, ReadSet};
 
 use crate::error::Problem;
 use crate::request::Request;
@@ -15,7 +15,7 @@ impl Request<'_> {
     pub(crate) async fn authenticate_with(
         &self,
         keys: impl IntoIterator<Item = Key>,
-    ) -> Result<(Caller, Items), Problem> {
+    ) -> Result<(Caller, ReadSet), Problem> {
         let claims = self.verified_claims().await?.ok_or_else(Problem::unauthenticated)?;
         self.admit(claims, keys).await
     }
@@ -38,7 +38,7 @@ impl Request<'_> {
     pub(crate) async fn optional_caller_with(
         &self,
         keys: impl IntoIterator<Item = Key>,
-    ) -> Result<(Option<Caller>, Items), Problem> {
+    ) -> Result<(Option<Caller>, ReadSet), Problem> {
         match self.verified_claims().await? {
             Some(claims) => self.admit(claims, keys).await.map(|(caller, items)| (Some(caller), items)),
             None => Ok((None, self.app.store.read(keys).await?)),
@@ -50,7 +50,7 @@ impl Request<'_> {
         self.verified_claims().await?.map(|claims| claims.user).ok_or_else(Problem::unauthenticated)
     }
 
-    async fn admit(&self, claims: Claims, keys: impl IntoIterator<Item = Key>) -> Result<(Caller, Items), Problem> {
+    async fn admit(&self, claims: Claims, keys: impl IntoIterator<Item = Key>) -> Result<(Caller, ReadSet), Problem> {
         let session = Key::ended_session(claims.user, claims.origin_jti);
         let keys = keys.into_iter().chain([Key::profile(claims.user), session.clone()]);
         let items = self.app.store.read(keys).await?;
@@ -65,7 +65,7 @@ impl Request<'_> {
     /// The claims of the token, verified by the gateway if the route has its authorizer, else here.
     async fn verified_claims(&self) -> Result<Option<Claims>, Problem> {
         if let Some(claims) = self.authorized_claims() {
-            return self.app.keys.accept(&claims).map(Some).ok_or_else(Problem::unauthenticated);
+            return self.app.keys.claims_from_gateway(&claims).map(Some).ok_or_else(Problem::unauthenticated);
         }
         if !self.has_header("authorization") {
             return Ok(None);

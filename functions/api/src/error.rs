@@ -200,7 +200,7 @@ impl From<AccountError> for Problem {
             AccountError::PasswordChangeRequired => {
                 Self::forbidden("password_change_required", "Log in with a new password in new_password.")
             }
-            AccountError::TooMany => Self::too_many(),
+            AccountError::RateLimited => Self::too_many(),
             AccountError::BadEmail => {
                 Self::invalid_field("email", "malformed", "is not an e-mail address that mail can be sent to")
             }

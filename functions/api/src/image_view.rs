@@ -11,7 +11,7 @@ use tintype_model::{
     ContentType, Description, Image, ImageId, PersonName, Plan, Profile, Ready, State, Status, Timestamp, Title,
     UserId, Visibility,
 };
-use tintype_store::{Method, ThumbnailKey};
+use tintype_store::{ReadKind, ThumbnailKey};
 
 use crate::error::Problem;
 use crate::request::Request;
@@ -146,12 +146,12 @@ impl<'a> ImageView<'a> {
         let (blobs, kind, start) = (&request.app.blobs, image.blob.content_type, request.now.floor_to(SIGNING_WINDOW));
         if original {
             let name = file_name(image);
-            let signed = blobs.sign_original(image.id, Method::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
+            let signed = blobs.sign_original(image.id, ReadKind::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
             self.image_url = Some(signed.url);
         }
         for thumbnail in &ready.thumbnails {
             let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
-            let signed = blobs.sign_thumbnail(key, Method::Get, start, PRIVATE_LIFETIME).await?;
+            let signed = blobs.sign_thumbnail(key, ReadKind::Get, start, PRIVATE_LIFETIME).await?;
             self.thumbnails.push(ThumbnailView {
                 height: thumbnail.height,
                 width: thumbnail.width,

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use lambda_runtime::Error;
-use tintype_model::{Image, Job, Place, Plan, PlanName, State, Timestamp, UserId};
-use tintype_store::{Advanced, Key};
+use tintype_model::{Image, Job, JobCursor, Plan, PlanName, State, Timestamp, UserId};
+use tintype_store::{Key, PageOutcome};
 use tracing::warn;
 
 use crate::Worker;
@@ -20,11 +20,11 @@ const PAGE: usize = 100;
 /// A page ends after the image at which it has lasted this long, so that little is looked at twice after a crash.
 const PAGE_LASTS: Duration = Duration::from_secs(20);
 
-/// Works a page of the images of `user`. [`Advanced::End`]: there are no more.
-pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: Instant) -> Result<Advanced, Error> {
-    let (images, _) = worker.store.images.oldest(user, job.place.after, PAGE).await?;
+/// Works a page of the images of `user`. [`PageOutcome::Exhausted`]: there are no more.
+pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: Instant) -> Result<PageOutcome, Error> {
+    let (images, _) = worker.store.images.ascending(user, job.cursor.after, PAGE).await?;
     if images.is_empty() {
-        return Ok(Advanced::End);
+        return Ok(PageOutcome::Exhausted);
     }
     let plan = plan_of(worker, user).await?;
     let begun = Instant::now();
@@ -36,22 +36,27 @@ pub(crate) async fn of_user(worker: &Worker, job: &Job, user: UserId, deadline: 
             break;
         }
     }
-    let place = Place { after, ..job.place };
-    Ok(worker.store.jobs.move_on(job, place, right, Timestamp::now()).await?)
+    let cursor = JobCursor { after, ..job.cursor };
+    Ok(worker.store.jobs.save_cursor(job, cursor, right, Timestamp::now()).await?)
 }
 
-/// Works a page of the images of the users of `plan`, one user after another. [`Advanced::End`]: there are no more.
-pub(crate) async fn of_plan(worker: &Worker, job: &Job, plan: &PlanName, deadline: Instant) -> Result<Advanced, Error> {
-    if let Some(user) = job.place.user {
+/// Works a page of the images of the users of `plan`, one user after another. [`PageOutcome::Exhausted`]: there are no more.
+pub(crate) async fn of_plan(
+    worker: &Worker,
+    job: &Job,
+    plan: &PlanName,
+    deadline: Instant,
+) -> Result<PageOutcome, Error> {
+    if let Some(user) = job.cursor.user {
         match of_user(worker, job, user, deadline).await? {
-            Advanced::End => {}
+            PageOutcome::Exhausted => {}
             page => return Ok(page),
         }
     }
-    let (users, _) = worker.store.plans.users_on(plan, job.place.user, 1).await?;
-    let Some(&user) = users.first() else { return Ok(Advanced::End) };
-    let place = Place { user: Some(user), after: None, ..job.place };
-    Ok(worker.store.jobs.move_on(job, place, 0, Timestamp::now()).await?)
+    let (users, _) = worker.store.plans.users_on(plan, job.cursor.user, 1).await?;
+    let Some(&user) = users.first() else { return Ok(PageOutcome::Exhausted) };
+    let cursor = JobCursor { user: Some(user), after: None, ..job.cursor };
+    Ok(worker.store.jobs.save_cursor(job, cursor, 0, Timestamp::now()).await?)
 }
 
 async fn plan_of(worker: &Worker, user: UserId) -> Result<Option<Plan>, Error> {

@@ -15,8 +15,8 @@ use aws_lambda_events::event::s3::S3Event;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use tintype_imaging::{Format, Thumbnails};
-use tintype_model::{BuiltFor, ContentType, Image, ImageId, Plan, Ready, State, Thumbnail, Timestamp};
-use tintype_store::{Built, Key, StoreError, ThumbnailKey, blob_owner};
+use tintype_model::{ContentType, Image, ImageId, Plan, Ready, State, Thumbnail, ThumbnailSetId, Timestamp};
+use tintype_store::{Key, PublishOutcome, StoreError, ThumbnailKey, image_id_of_key};
 use tokio_util::io::SyncIoBridge;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span, error, info, info_span, warn};
@@ -53,7 +53,7 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
         let key = record.s3.object.key.unwrap_or_default();
         // Keys in events are form-encoded; ours have nothing that this changes, others' might.
         let key = form_urlencoded::parse(key.as_bytes()).next().map(|(key, _)| key.into_owned()).unwrap_or_default();
-        match blob_owner(&key) {
+        match image_id_of_key(&key) {
             Some(id) => {
                 Span::current().record("image", display(id));
                 match build(worker, id, Trust::Recorded, remaining(context)).await? {
@@ -83,8 +83,8 @@ struct Facts {
 }
 
 impl Facts {
-    fn wanted(&self) -> BuiltFor {
-        BuiltFor::plan(self.plan.as_ref(), self.plan_revision)
+    fn wanted(&self) -> ThumbnailSetId {
+        ThumbnailSetId::plan(self.plan.as_ref(), self.plan_revision)
     }
 
     fn heights(&self) -> &[u32] {
@@ -140,7 +140,7 @@ impl Became {
 
 /// Brings an image to what it should be.
 pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: Instant) -> Result<Became, Error> {
-    let mut made: Option<(BuiltFor, Thumbnails)> = None;
+    let mut made: Option<(ThumbnailSetId, Thumbnails)> = None;
     for _ in 0..TRIES {
         let Some(facts) = read(worker, id).await? else {
             worker.blobs.delete_all(id).await?;
@@ -195,8 +195,8 @@ pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: 
 
         match worker.store.images.publish(&image, ready(&outcome, wanted.clone()), Timestamp::now()).await? {
             // What it replaced is swept.
-            Built::Stored | Built::Stale => {}
-            Built::TitleLost => {
+            PublishOutcome::Published | PublishOutcome::Stale => {}
+            PublishOutcome::TitleLost => {
                 let reason = "The upload came too late: another image has the title now.".to_owned();
                 worker.store.images.reject(&image, reason, Timestamp::now()).await?;
             }
@@ -252,7 +252,7 @@ fn process(
     tintype_imaging::process(source, &request)
 }
 
-fn ready(outcome: &Thumbnails, built_for: BuiltFor) -> Ready {
+fn ready(outcome: &Thumbnails, built_for: ThumbnailSetId) -> Ready {
     let thumbnail = |made: &tintype_imaging::Thumbnail| Thumbnail {
         height: made.height,
         width: made.width,

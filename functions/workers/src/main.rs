@@ -11,12 +11,12 @@ use std::env;
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use tintype_store::{Accounts, Blobs, JobQueue, Store};
+use tintype_store::{Accounts, BlobStore, JobQueue, Store};
 
 /// What a worker has at hand.
 struct Worker {
     store: Store,
-    blobs: Blobs,
+    blobs: BlobStore,
     accounts: Accounts,
     jobs: JobQueue,
     /// Images of more pixels are rejected.
@@ -29,7 +29,7 @@ impl Worker {
         let number = |name: &str, default: u64| env::var(name).map_or(Ok(default), |text| text.parse());
         Ok(Self {
             store: Store::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
-            blobs: Blobs::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
+            blobs: BlobStore::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
             // Asked who is there, and told to delete users, which takes no client.
             accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, ""),
             jobs: JobQueue::new(&config, env::var("JOBS_QUEUE_URL").unwrap_or_default()),

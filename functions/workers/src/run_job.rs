@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Context, Error, LambdaEvent};
-use tintype_model::{Job, JobStatus, Place, Timestamp, Work};
-use tintype_store::{Advanced, INDEX_LAG, JobMessage};
+use tintype_model::{Job, JobCursor, JobStatus, Timestamp, Work};
+use tintype_store::{INDEX_LAG, JobMessage, PageOutcome};
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span, error, info, info_span};
 
@@ -93,18 +93,18 @@ async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<
             },
             Work::AssignPlan(user) => backfill::of_user(worker, &job, *user, remaining(context)).await?,
             // The index lags. Counted from here, which is after the change, it is waited for long enough.
-            Work::ChangePlan(_) if job.place.pass == 0 => {
-                worker.store.jobs.move_on(&job, Place { pass: 1, ..job.place }, 0, now).await?
+            Work::ChangePlan(_) if job.cursor.pass == 0 => {
+                worker.store.jobs.save_cursor(&job, JobCursor { pass: 1, ..job.cursor }, 0, now).await?
             }
-            Work::ChangePlan(_) if job.place.user.is_none() && now < job.moved_at + INDEX_LAG => {
-                return Ok(again_at(job.moved_at + INDEX_LAG, now));
+            Work::ChangePlan(_) if job.cursor.user.is_none() && now < job.progressed_at + INDEX_LAG => {
+                return Ok(again_at(job.progressed_at + INDEX_LAG, now));
             }
             Work::ChangePlan(plan) => backfill::of_plan(worker, &job, plan, remaining(context)).await?,
         };
         match page {
-            Advanced::Saved => {}
-            Advanced::Overtaken => tokio::time::sleep(Duration::from_millis(20)).await,
-            Advanced::End => {
+            PageOutcome::Committed => {}
+            PageOutcome::Conflict => tokio::time::sleep(Duration::from_millis(20)).await,
+            PageOutcome::Exhausted => {
                 worker.store.jobs.finish(&job, now).await?;
                 return Ok(Next::Nothing("done"));
             }
@@ -119,22 +119,22 @@ fn again_at(then: Timestamp, now: Timestamp) -> Next {
 
 /// Works a page of an account's deletion. `None`: requests that knew the account may still be making images behind
 /// the first pass.
-async fn delete_account(worker: &Worker, job: &Job, now: Timestamp) -> Result<Option<Advanced>, Error> {
-    if job.place == Place::default() {
+async fn delete_account(worker: &Worker, job: &Job, now: Timestamp) -> Result<Option<PageOutcome>, Error> {
+    if job.cursor == JobCursor::default() {
         worker.accounts.delete(job.id.owner).await?;
     }
-    let last_pass = job.place.pass > 0;
+    let last_pass = job.cursor.pass > 0;
     if last_pass && now < job.started_at + REQUESTS_END {
         return Ok(None);
     }
     match worker.store.jobs.delete_page(job, u64::MAX, now).await? {
-        Advanced::End if last_pass => {
+        PageOutcome::Exhausted if last_pass => {
             worker.store.jobs.delete_records(job.id.owner, job.id).await?;
-            Ok(Some(Advanced::End))
+            Ok(Some(PageOutcome::Exhausted))
         }
-        Advanced::End => {
-            let place = Place { pass: job.place.pass + 1, after: None, ..job.place };
-            Ok(Some(worker.store.jobs.move_on(job, place, 0, now).await?))
+        PageOutcome::Exhausted => {
+            let cursor = JobCursor { pass: job.cursor.pass + 1, after: None, ..job.cursor };
+            Ok(Some(worker.store.jobs.save_cursor(job, cursor, 0, now).await?))
         }
         page => Ok(Some(page)),
     }

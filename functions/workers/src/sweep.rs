@@ -5,7 +5,7 @@
 use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::{Error, LambdaEvent};
 use tintype_model::{ImageId, Timestamp};
-use tintype_store::{Blobs, Cleanup, Store, StoreError};
+use tintype_store::{BlobStore, Cleanup, Store, StoreError};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span, error, info, info_span};
 
@@ -55,7 +55,7 @@ fn span(cleanup: &Cleanup) -> Span {
     }
 }
 
-async fn sweep(cleanup: &Cleanup, store: &Store, blobs: &Blobs) -> Result<(), StoreError> {
+async fn sweep(cleanup: &Cleanup, store: &Store, blobs: &BlobStore) -> Result<(), StoreError> {
     match cleanup {
         Cleanup::Image { id, claim } => {
             blobs.delete_all(*id).await?;
@@ -67,6 +67,6 @@ async fn sweep(cleanup: &Cleanup, store: &Store, blobs: &Blobs) -> Result<(), St
             }
         }
         Cleanup::Thumbnails { id, set } => blobs.delete_thumbnails(*id, set).await,
-        Cleanup::Link { id, image, token } => store.links.delete_traces(*id, *image, *token).await,
+        Cleanup::Link { id, image, token } => store.links.delete_token_and_index(*id, *image, *token).await,
     }
 }

@@ -8,7 +8,7 @@ use super::{Audit, COUNTS, Finding, Repair, RepairAction};
 use crate::blobs::{Bucket, Listed};
 use crate::dynamo::{Item, Query};
 use crate::key::{self, Key};
-use crate::{AccountError, Blobs, Profiles, StoreError, blob_owner, item};
+use crate::{AccountError, BlobStore, Profiles, StoreError, image_id_of_key, item};
 
 impl Audit<'_> {
     pub(super) async fn check_images(&self, ids: &[ImageId]) -> Result<Vec<(usize, Finding)>, StoreError> {
@@ -58,9 +58,9 @@ impl Audit<'_> {
                 State::Processing { .. } => found("stuck_in_processing", Repair::Build(image.id)),
                 State::Ready(ready) => {
                     let has = |key: &str| blobs.get(&image.id).is_some_and(|keys| keys.contains(key));
-                    if !has(&Blobs::original_key(image.id)) {
+                    if !has(&BlobStore::original_key(image.id)) {
                         found("original_missing", Repair::Manual);
-                    } else if Blobs::thumbnail_keys(&image, ready).any(|key| !has(&key)) {
+                    } else if BlobStore::thumbnail_keys(&image, ready).any(|key| !has(&key)) {
                         found("thumbnail_missing", Repair::Build(image.id));
                     }
                 }
@@ -84,7 +84,7 @@ impl Audit<'_> {
         for (owner, (first, last)) in runs {
             for bucket in [Bucket::Originals, Bucket::Thumbnails] {
                 for key in self.blobs.list_run(bucket, owner, first, last).await? {
-                    if let Some(id) = blob_owner(&key) {
+                    if let Some(id) = image_id_of_key(&key) {
                         found.entry(id).or_default().insert(key);
                     }
                 }
@@ -124,7 +124,7 @@ impl Audit<'_> {
                 continue;
             }
             // A claim is written with its image, so it is at least as old.
-            if !self.is_settled(image.as_ref().map_or(id.key.made_at(), |image| image.updated_at)) {
+            if !self.is_settled(image.as_ref().map_or(id.key.created_at(), |image| image.updated_at)) {
                 continue;
             }
             let over = expires_at.is_some_and(|at| at.secs() <= self.now.secs());
@@ -222,13 +222,13 @@ impl Audit<'_> {
         bucket: Bucket,
         blobs: &[Listed],
     ) -> Result<Vec<(usize, Finding)>, StoreError> {
-        let owners: HashSet<ImageId> = blobs.iter().filter_map(|blob| blob_owner(&blob.key)).collect();
+        let owners: HashSet<ImageId> = blobs.iter().filter_map(|blob| image_id_of_key(&blob.key)).collect();
         let items = self.store.read(owners.into_iter().map(Key::image)).await?;
         let mut findings = Vec::new();
         for (index, blob) in blobs.iter().enumerate() {
             let mut found = |kind, repair| findings.push((index, Finding::new(kind, &blob.key, repair)));
             let delete = || Repair::Store(RepairAction::DeleteBlob(bucket, blob.key.clone()));
-            let Some(id) = blob_owner(&blob.key) else {
+            let Some(id) = image_id_of_key(&blob.key) else {
                 found("blob_of_no_kind", Repair::Manual);
                 continue;
             };
@@ -243,8 +243,8 @@ impl Audit<'_> {
                 Some((_, State::Pending { .. } | State::Processing { .. })) => {}
                 Some((image, State::Ready(ready))) => {
                     let known = match bucket {
-                        Bucket::Originals => blob.key == Blobs::original_key(id),
-                        Bucket::Thumbnails => Blobs::thumbnail_keys(image, ready).any(|key| key == blob.key),
+                        Bucket::Originals => blob.key == BlobStore::original_key(id),
+                        Bucket::Thumbnails => BlobStore::thumbnail_keys(image, ready).any(|key| key == blob.key),
                     };
                     if !known {
                         found("blob_not_recorded", delete());

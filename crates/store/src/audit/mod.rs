@@ -17,7 +17,7 @@ use crate::blobs::{Bucket, Listed};
 use crate::dynamo::{ItemPage, Write, s};
 use crate::key::Key;
 use crate::store::Store;
-use crate::{Accounts, Blobs, JobQueue, StoreError, item};
+use crate::{Accounts, BlobStore, JobQueue, StoreError, item};
 
 /// Items of a page. Limits the memory, and the work between two checks of the deadline.
 const PAGE: i32 = 200;
@@ -30,7 +30,7 @@ const COUNTS: u32 = 3;
 
 pub struct Audit<'a> {
     pub store: &'a Store,
-    pub blobs: &'a Blobs,
+    pub blobs: &'a BlobStore,
     pub accounts: &'a Accounts,
     pub jobs: &'a JobQueue,
     pub now: Timestamp,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-pub use self::read::Items;
+pub use self::read::ReadSet;
 pub(crate) use self::read::{ItemPage, Query};
 pub(crate) use self::write::{TransactOutcome, Updated, Write};
 use crate::retries::LogRetries;

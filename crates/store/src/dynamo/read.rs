@@ -9,7 +9,7 @@ use crate::retries::Retries;
 
 /// The items of a strongly consistent read, by key.
 #[derive(Debug, Default)]
-pub struct Items(HashMap<Key, Item>);
+pub struct ReadSet(HashMap<Key, Item>);
 
 /// A query of one partition of the table, strongly consistent, or of an index.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ impl Query {
 
 impl Dynamo {
     /// Reads items by key, strongly consistent, 100 in a call.
-    pub(crate) async fn get(&self, keys: impl IntoIterator<Item = Key>) -> Result<Items, StoreError> {
+    pub(crate) async fn get(&self, keys: impl IntoIterator<Item = Key>) -> Result<ReadSet, StoreError> {
         let mut keys: Vec<Key> = keys.into_iter().collect();
         keys.sort_unstable();
         keys.dedup();
@@ -129,7 +129,7 @@ impl Dynamo {
             }
             keys.extend(later);
         }
-        Ok(Items(found))
+        Ok(ReadSet(found))
     }
 
     /// Reads one page, as large as the limit of the query and DynamoDB's megabyte allow.
@@ -189,7 +189,7 @@ impl Dynamo {
     }
 }
 
-impl Items {
+impl ReadSet {
     pub fn has(&self, key: &Key) -> bool {
         self.0.contains_key(key)
     }

@@ -80,9 +80,9 @@ async fn create_profile(
         name,
         plan: app.default_plan.clone(),
         plan_revision: 0,
-        epoch: 0,
+        deletion_epoch: 0,
         signed_out_before: None,
-        reset_begun_at: None,
+        reset_started_at: None,
         created_at: now,
         version: 1,
     };

@@ -8,7 +8,7 @@ pub(super) mod update_link;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Description, ImageId, Link, LinkId, Profile, Timestamp};
-use tintype_store::{Key, LinkChange, LinkChanged, Password};
+use tintype_store::{Key, LinkChange, Password, UpdateLinkOutcome};
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, Nullable};
@@ -114,7 +114,9 @@ async fn change(request: &Request<'_>, change: LinkChange, image: Option<ImageId
             return Err(Problem::invalid_field("base_image", "immutable", "cannot change: make another link"));
         }
         let (store, signing) = (&request.app.store, request.signing());
-        if let LinkChanged::Changed(link) = store.links.update(&link, change.clone(), signing, request.now).await? {
+        if let UpdateLinkOutcome::Updated(link) =
+            store.links.update(&link, change.clone(), signing, request.now).await?
+        {
             return Ok(link_response(request, &link));
         }
     }

@@ -48,7 +48,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let token = RefreshToken::open(sealed, request.signing()).map_err(|_| refused())?;
     let renewed = match app.accounts.refresh(token.user, &token.pool_token).await {
         // These errors say nothing about the token, so the client must keep its session.
-        Err(error @ (AccountError::Store(_) | AccountError::TooMany)) => return Err(error.into()),
+        Err(error @ (AccountError::Store(_) | AccountError::RateLimited)) => return Err(error.into()),
         Err(_) => return Err(refused()),
         Ok(renewed) => renewed,
     };

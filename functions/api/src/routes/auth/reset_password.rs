@@ -1,5 +1,5 @@
 use tintype_model::Email;
-use tintype_store::{AccountError, Key, NotReset};
+use tintype_store::{AccountError, Key, ResetError};
 
 use crate::error::{FieldError, Problem};
 use crate::fields::{Code, Password};
@@ -36,7 +36,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     {
         return Err(Problem::busy());
     }
-    if let Err(NotReset { error, refused }) = app.accounts.reset_password(&email, &code.0, &new_password.0).await {
+    if let Err(ResetError { error, refused }) = app.accounts.reset_password(&email, &code.0, &new_password.0).await {
         if refused {
             app.store.profiles.drop_reset(user, request.now).await?;
         }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 use tintype_model::{Image, ImageId, ImageKey, Timestamp, Title};
-use tintype_store::{Begun, Created};
+use tintype_store::{CreateOutcome, IdempotencyState};
 
 use super::create_image::{CreateImage, draft};
 use super::{UploadView, upload_of};
@@ -107,10 +107,12 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         None => (request.now, None),
         Some(idempotency) => {
             let (first, before) = match request.app.store.idempotency.begin(idempotency, request.now).await? {
-                Begun::Mine(first) => (first, None),
-                Begun::Done(first, outcomes) => (first, Some(outcomes)),
-                Begun::AtWork(first) if first.body == idempotency.body() => return Err(Problem::in_progress()),
-                Begun::AtWork(first) => (first, None),
+                IdempotencyState::New(first) => (first, None),
+                IdempotencyState::Completed(first, outcomes) => (first, Some(outcomes)),
+                IdempotencyState::InProgress(first) if first.body == idempotency.body() => {
+                    return Err(Problem::in_progress());
+                }
+                IdempotencyState::InProgress(first) => (first, None),
             };
             if first.body != idempotency.body() {
                 return Err(Problem::idempotency_mismatch());
@@ -175,8 +177,8 @@ async fn create(
     let mut made = request.app.store.images.create_many(images, request.now, PATIENCE).await?.into_iter();
     for draft in drafts.iter_mut().filter(|draft| draft.is_ok()) {
         match made.next().flatten() {
-            Some(Created::Created | Created::Repeated(_)) => {}
-            Some(Created::TitleTaken) => *draft = Err(Problem::title_taken()),
+            Some(CreateOutcome::Created | CreateOutcome::Repeated(_)) => {}
+            Some(CreateOutcome::TitleTaken) => *draft = Err(Problem::title_taken()),
             None => *draft = Err(Problem::unavailable("the table stayed throttled")),
         }
     }

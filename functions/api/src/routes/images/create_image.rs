@@ -2,7 +2,7 @@ use http::StatusCode;
 use tintype_model::{
     Blob, ContentType, Description, Image, ImageId, ImageKey, Plan, Profile, Sha256, State, Title, Visibility,
 };
-use tintype_store::Created;
+use tintype_store::CreateOutcome;
 
 use crate::error::Problem;
 use crate::fields::UploadSize;
@@ -47,9 +47,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     };
     let mut image = draft(request, body, &owner, &plan, key_at(request.now))?;
     match request.app.store.images.create(&image, idempotency.as_ref(), request.now).await? {
-        Created::Created => {}
-        Created::TitleTaken => return Err(Problem::title_taken()),
-        Created::Repeated(first) => {
+        CreateOutcome::Created => {}
+        CreateOutcome::TitleTaken => return Err(Problem::title_taken()),
+        CreateOutcome::Repeated(first) => {
             if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
                 return Err(Problem::idempotency_mismatch());
             }
@@ -81,9 +81,9 @@ pub(super) fn draft(
         visibility: body.visibility,
         blob: Blob { content_type: body.content_type, size: body.size.0, sha256: body.sha256 },
         state: State::Pending { expires_at: request.now + request.app.pending },
-        epoch: owner.epoch,
-        created_at: key.made_at(),
-        updated_at: key.made_at(),
+        deletion_epoch: owner.deletion_epoch,
+        created_at: key.created_at(),
+        updated_at: key.created_at(),
         version: 1,
     })
 }

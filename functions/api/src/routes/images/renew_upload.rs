@@ -1,6 +1,6 @@
 use http::StatusCode;
 use tintype_model::Status;
-use tintype_store::Changed;
+use tintype_store::UpdateOutcome;
 
 use crate::error::Problem;
 use crate::operation::{AuthRequirement, Operation, ResponseDoc, of};
@@ -38,11 +38,11 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         }
         let expires_at = request.now + request.app.pending;
         match request.app.store.images.extend_pending(&owned.image, expires_at, request.now).await? {
-            Changed::Changed(image) => {
+            UpdateOutcome::Updated(image) => {
                 return super::upload_response(request, StatusCode::OK, &image, owner, &plan).await;
             }
-            Changed::TitleTaken => return Err(Problem::not_found()),
-            Changed::Stale => {}
+            UpdateOutcome::TitleTaken => return Err(Problem::not_found()),
+            UpdateOutcome::Stale => {}
         }
     }
     Err(Problem::busy())

@@ -1,5 +1,5 @@
 use tintype_model::{Description, Title, Visibility};
-use tintype_store::{Change, Changed};
+use tintype_store::{Change, UpdateOutcome};
 
 use crate::error::Problem;
 use crate::image_view::ImageView;
@@ -37,11 +37,11 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         let owned = super::load_owned(request).await?;
         request.check_if_match(owned.image.version)?;
         match request.app.store.images.update(&owned.image, change.clone(), request.now).await? {
-            Changed::Changed(image) => {
+            UpdateOutcome::Updated(image) => {
                 return super::image_response(request, &image, &owned.caller.profile).await;
             }
-            Changed::TitleTaken => return Err(Problem::title_taken()),
-            Changed::Stale => {}
+            UpdateOutcome::TitleTaken => return Err(Problem::title_taken()),
+            UpdateOutcome::Stale => {}
         }
     }
     Err(Problem::busy())

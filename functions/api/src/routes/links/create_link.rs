@@ -1,6 +1,6 @@
 use http::StatusCode;
 use tintype_model::{Description, Lifetime, Link, LinkId, LinkKey};
-use tintype_store::{Key, LinkCreated, Password};
+use tintype_store::{CreateLinkOutcome, Key, Password};
 
 use crate::error::Problem;
 use crate::fields::{ImageIdText, LinkPassword, MaxDownloads, Nullable};
@@ -67,7 +67,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         description: body.description,
         lifetime: body.expiry_in_seconds,
         expires_at: body.expiry_in_seconds.end(request.now),
-        rotation: 0,
+        rotations: 0,
         token_hash: None,
         max_downloads: body.max_downloads.0.map(|most| most.0),
         downloads: 0,
@@ -77,9 +77,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     };
     let signing = request.signing();
     match request.app.store.links.create(&link, signing, idempotency.as_ref(), request.now).await? {
-        LinkCreated::Created => {}
-        LinkCreated::NotReady => return Err(not_ready()),
-        LinkCreated::Repeated(first) => {
+        CreateLinkOutcome::Created => {}
+        CreateLinkOutcome::NotReady => return Err(not_ready()),
+        CreateLinkOutcome::Repeated(first) => {
             if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
                 return Err(Problem::idempotency_mismatch());
             }

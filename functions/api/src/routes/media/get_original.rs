@@ -21,12 +21,15 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let key = file.split('.').next().unwrap_or_default();
     let (image, owner) = super::load_published(request, request.param("owner"), key).await?;
     let plan = request.plan_of(&owner).await?;
-    let allowed = plan.is_some_and(|plan| plan.allows_original_of(&image));
+    let allowed = plan.is_some_and(|plan| image.has_original_link(&plan));
     if !allowed || super::stem(file, &image) != Some(key) {
         return Err(Problem::not_found());
     }
-    let method =
-        if *request.http.method() == Method::HEAD { tintype_store::Method::Head } else { tintype_store::Method::Get };
+    let method = if *request.http.method() == Method::HEAD {
+        tintype_store::ReadKind::Head
+    } else {
+        tintype_store::ReadKind::Get
+    };
     let lasting = Duration::from_secs(super::REDIRECT_SECONDS);
     let (kind, name) = (image.blob.content_type, file_name(&image));
     let signed = request.app.blobs.sign_original(image.id, method, kind, &name, request.now, lasting).await?;

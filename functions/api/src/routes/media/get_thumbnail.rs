@@ -42,9 +42,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
     if thumbnail.size > MAX_INLINE {
         let method = if *request.http.method() == Method::HEAD {
-            tintype_store::Method::Head
+            tintype_store::ReadKind::Head
         } else {
-            tintype_store::Method::Get
+            tintype_store::ReadKind::Get
         };
         let lasting = Duration::from_secs(super::REDIRECT_SECONDS);
         let signed = blobs.sign_thumbnail(key, method, request.now, lasting).await?;

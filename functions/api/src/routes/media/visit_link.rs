@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tintype_model::{Image, ImageId, ImageKey, Link, LinkId, LinkKey, LinkToken, Timestamp, UserId, encoding};
-use tintype_store::{Key, Try};
+use tintype_store::{Key, PasswordAttempt};
 
 use crate::error::Problem;
 use crate::fields::LinkPassword;
@@ -91,7 +91,7 @@ struct Visit {
 
 async fn find(request: &Request<'_>) -> Result<Option<Visit>, Problem> {
     let (app, token) = (request.app, LinkToken::given(request.param("token")));
-    let pointed = app.store.read([Key::token(&token)]).await?.pointer(&token)?;
+    let pointed = app.store.read([Key::token(&token)]).await?.token_target(&token)?;
     // An unknown token takes as many reads as that of an expired link.
     let (link, image) = pointed.unwrap_or_else(no_link);
     let items = app.store.read([Key::link(link), Key::image(image), Key::profile(image.owner)]).await?;
@@ -166,16 +166,16 @@ impl Visit {
     async fn try_password(&self, request: &Request<'_>, hash: &str) -> Result<bool, Problem> {
         let given = request.form_field("password")?;
         let (store, address) = (&request.app.store, request.caller_network());
-        match store.links.try_password(self.link.id, &address, request.now).await? {
-            Try::TooMany { until } => {
+        match store.links.take_attempt(self.link.id, &address, request.now).await? {
+            PasswordAttempt::TooMany { until } => {
                 let left = (until.secs() - request.now.secs()).max(1);
                 return Err(Problem::too_many().with_header("retry-after", left.to_string()));
             }
-            Try::Admitted => {}
+            PasswordAttempt::Admitted => {}
         }
         let right = LinkPassword::parse(&given).is_ok_and(|given| passwords::matches(&given.0, hash));
         if right {
-            store.links.forgive_try(self.link.id, &address).await?;
+            store.links.refund_attempt(self.link.id, &address).await?;
         }
         Ok(right)
     }
@@ -191,9 +191,9 @@ impl Visit {
 
     async fn redirect(&self, request: &Request<'_>, status: StatusCode) -> Result<Response, Problem> {
         let method = if *request.http.method() == Method::HEAD {
-            tintype_store::Method::Head
+            tintype_store::ReadKind::Head
         } else {
-            tintype_store::Method::Get
+            tintype_store::ReadKind::Get
         };
         let left = (self.link.expires_at.secs() - request.now.secs()).max(1).unsigned_abs();
         let lasting = Duration::from_secs(left.min(super::REDIRECT_SECONDS));

@@ -1,6 +1,6 @@
 use http::StatusCode;
 use tintype_model::{Heights, Plan, PlanName};
-use tintype_store::PlanCreated;
+use tintype_store::CreatePlanOutcome;
 
 use super::PlanView;
 use crate::error::Problem;
@@ -48,9 +48,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         version: 1,
     };
     match request.app.store.plans.create(&plan, idempotency.as_ref(), request.now).await? {
-        PlanCreated::Created => {}
-        PlanCreated::Taken => return Err(Problem::conflict("plan_exists", "A plan with this name exists.")),
-        PlanCreated::Repeated(first) => {
+        CreatePlanOutcome::Created => {}
+        CreatePlanOutcome::Taken => return Err(Problem::conflict("plan_exists", "A plan with this name exists.")),
+        CreatePlanOutcome::Repeated(first) => {
             if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
                 return Err(Problem::idempotency_mismatch());
             }

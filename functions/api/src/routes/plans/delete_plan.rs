@@ -1,4 +1,4 @@
-use tintype_store::PlanDeleted;
+use tintype_store::DeletePlanOutcome;
 
 use crate::error::Problem;
 use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc};
@@ -31,9 +31,9 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
             return Err(Problem::conflict("plan_in_use", "This is the plan of new users."));
         }
         match request.app.store.plans.delete(&plan, tintype_model::Timestamp::now()).await? {
-            PlanDeleted::Deleted => return Ok(response::no_content()),
-            PlanDeleted::InUse => return Err(Problem::conflict("plan_in_use", "The plan has users.")),
-            PlanDeleted::Stale => {}
+            DeletePlanOutcome::Deleted => return Ok(response::no_content()),
+            DeletePlanOutcome::InUse => return Err(Problem::conflict("plan_in_use", "The plan has users.")),
+            DeletePlanOutcome::Stale => {}
         }
     }
     Err(Problem::busy())
