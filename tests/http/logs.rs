@@ -149,3 +149,15 @@ fn calls_that_the_sdk_retries_are_logged() {
         }
     });
 }
+
+#[test]
+fn events_of_the_audit_name_what_its_page_is_of() {
+    on_stack(async |stack| {
+        let twin = stack.twin("audit").await;
+        twin.proxy.rule("Scan", 1, Fault::json(500, "InternalServerError"));
+        stack.audit_by(&twin, false).await;
+        let log = twin.log();
+        let retried = log.iter().find(|event| event["fields"]["operation"] == "Scan").expect("a retry");
+        assert_eq!(of_span(retried, "of"), "items", "{retried}");
+    });
+}

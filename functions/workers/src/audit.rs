@@ -9,7 +9,7 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use tintype_model::{JobId, Timestamp};
 use tintype_store::{Audit, AuditCursor, Finding, JobMessage, Repair};
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::Worker;
 use crate::build_thumbnails::{self, Became, Trust};
@@ -79,7 +79,7 @@ struct Named {
 }
 
 pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) -> Result<Report, Error> {
-    let (order, deadline) = (event.payload, remaining(&event.context));
+    let (mut order, deadline) = (event.payload, remaining(&event.context));
     let mut report = Report::default();
     let audit = Audit {
         store: &worker.store,
@@ -89,22 +89,14 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) ->
         now: Timestamp::now(),
         grace: Duration::from_secs(order.grace_seconds),
     };
-    let mut place = match order.place {
+    let mut place = match order.place.take() {
         Some(place) => place,
         None if order.keep_place => audit.cursor().await?,
         None => AuditCursor::default(),
     };
     loop {
-        let page = audit.page(place.clone()).await?;
-        report.seen += page.seen;
-        report.accounts += page.accounts;
-        for finding in page.findings {
-            report_finding(worker, &audit, finding, order.mend, deadline, &mut report).await?;
-        }
-        report.next = page.next;
-        if order.keep_place {
-            audit.save_cursor(&report.next.clone().unwrap_or_default()).await?;
-        }
+        let span = info_span!("page", of = part(&place));
+        check_page(worker, &audit, place, &order, deadline, &mut report).instrument(span).await?;
         match &report.next {
             Some(next) if Instant::now() < deadline => place = next.clone(),
             _ => break,
@@ -113,6 +105,36 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) ->
     let Report { seen, expired, .. } = report;
     info!(seen, expired, findings = ?report.findings, mended = ?report.mended, "Audited");
     Ok(report)
+}
+
+async fn check_page(
+    worker: &Worker,
+    audit: &Audit<'_>,
+    place: AuditCursor,
+    order: &AuditRequest,
+    deadline: Instant,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let page = audit.page(place).await?;
+    report.seen += page.seen;
+    report.accounts += page.accounts;
+    for finding in page.findings {
+        report_finding(worker, audit, finding, order.mend, deadline, report).await?;
+    }
+    report.next = page.next;
+    if order.keep_place {
+        audit.save_cursor(&report.next.clone().unwrap_or_default()).await?;
+    }
+    Ok(())
+}
+
+/// For the log, without keys: some contain titles.
+fn part(place: &AuditCursor) -> &'static str {
+    match place {
+        AuditCursor::Items { .. } => "items",
+        AuditCursor::Originals { .. } => "originals",
+        AuditCursor::Thumbnails { .. } => "thumbnails",
+    }
 }
 
 async fn report_finding(
