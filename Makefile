@@ -86,6 +86,10 @@ hold: ## Run the tests that take minutes: tens of thousands of images, a hundred
 	$(stage) "Long tests" $(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 \
 		cargo test --locked --workspace --test http hold:: -- --ignored --nocapture
 
+.PHONY: test-invoke
+test-invoke: tools stack-tools build-tools ## Run functions with cargo-lambda and send them the events of tests/events
+	$(stage) "cargo lambda invoke" $(PYTHON) -m infra.local.stack test $(PYTHON) tests/invoke.py
+
 .PHONY: mail
 mail: stack-tools ## Print the latest mail to an address [EMAIL=...]
 	@$(call need,EMAIL)

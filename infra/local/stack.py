@@ -419,6 +419,14 @@ def running() -> dict[str, str]:
     return environment
 
 
+def function_environment(handler: str) -> dict[str, str]:
+    """The environment that a function of the running stack has."""
+    known = environments()
+    if handler not in known:
+        raise TroubleError(f"No function has the handler {handler}: {', '.join(sorted(known))}.")
+    return known[handler] | {"_HANDLER": handler}
+
+
 def mail(email: str) -> int:
     found = mails(running(), email)
     if not found:
@@ -446,6 +454,7 @@ def main() -> int:
     watcher = commands.add_parser("watch", help="build at each change and update the running stack's functions")
     watcher.add_argument("rest", nargs=argparse.REMAINDER)
     inside = commands.add_parser("with", help="run a command against the running stack")
+    inside.add_argument("--function", metavar="HANDLER", help="also with the environment of this function")
     inside.add_argument("rest", nargs=argparse.REMAINDER)
     letter = commands.add_parser("mail", help="print the latest mail to an address")
     letter.add_argument("email")
@@ -463,7 +472,10 @@ def main() -> int:
             case "watch":
                 return watch(arguments.rest)
             case "with":
-                return subprocess.run(arguments.rest, check=False, env=os.environ | running()).returncode
+                os.environ.update(running())
+                if arguments.function:
+                    os.environ.update(function_environment(arguments.function))
+                return subprocess.run(arguments.rest, check=False).returncode
             case "mail":
                 return mail(arguments.email)
             case _:

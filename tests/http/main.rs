@@ -44,3 +44,4 @@ mod titles;
 mod tokens;
 mod upload;
 mod visibility;
+mod worker_events;
