@@ -159,11 +159,12 @@ fn malformed_hosts_paths_queries_and_bodies_are_bad_requests() {
                 (event["body"], event["isBase64Encoded"]) = (body.into(), true.into());
                 assert_eq!(status(&health, event).await, bad, "{name}: {body}");
             }
-            if name == "ALB" {
+            if ["ALB", "Function URL"].contains(&name) {
                 for path in ["/api/%ff", "/%c3%28"] {
-                    assert_eq!(status(&health, event(file, "GET", path, &[], None)).await, bad, "{path}");
+                    assert_eq!(status(&health, event(file, "GET", path, &[], None)).await, bad, "{name}: {path}");
                 }
-            } else {
+            }
+            if name != "ALB" {
                 for query in ["a b", "a=\u{e9}\u{7f}", "a\u{0}"] {
                     let mut event = event(file, "GET", "/api/health", &[], None);
                     event["rawQueryString"] = query.into();
@@ -181,7 +182,7 @@ fn malformed_hosts_paths_queries_and_bodies_are_bad_requests() {
 }
 
 #[test]
-fn a_load_balancer_sends_path_and_query_encoded() {
+fn function_urls_and_load_balancers_send_the_path_encoded() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let token = format!("Bearer {}", user.access_token);
@@ -189,11 +190,19 @@ fn a_load_balancer_sends_path_and_query_encoded() {
         let id = user.pending("a&b=c+d %26").await.id;
         user.pending("a").await;
 
-        let (_, alb) = EVENTS[3];
         let path = format!("/api/images/%{:02X}{}", id.as_bytes()[0], &id[1..]);
-        let answer = get_image.invoke(event(alb, "GET", &path, &[("authorization", &token)], None)).await;
-        assert_eq!(body(&answer.expect("an answer"))["id"], id.as_str());
+        for (name, file) in EVENTS {
+            let answer = get_image.invoke(event(file, "GET", &path, &[("authorization", &token)], None)).await;
+            let answer = answer.expect("an answer");
+            if ["ALB", "Function URL"].contains(&name) {
+                assert_eq!(body(&answer)["id"], id.as_str(), "{name}");
+            } else {
+                assert_eq!(answer["statusCode"], 404, "{name}: {answer}");
+            }
+        }
 
+        // A load balancer sends the query encoded too, in parts.
+        let (_, alb) = EVENTS[3];
         for prefix in ["a%26b%3Dc%2Bd+%2526", "a%26b=c%2bd%20%25"] {
             let mut listing = event(alb, "GET", "/api/images", &[("authorization", &token)], None);
             listing["queryStringParameters"] = json!({"limit": "10", "title_prefix": prefix});

@@ -1,4 +1,4 @@
-//! What the functions behind API Gateway's HTTP API share. Function URLs and Application Load Balancers can call them too.
+//! Shared by the functions behind API Gateway's HTTP API. Function URLs and Application Load Balancers can call them too.
 
 mod encoding;
 mod log;

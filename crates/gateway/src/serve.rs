@@ -73,19 +73,23 @@ fn request_id(request: &Request) -> String {
 struct Malformed;
 
 /// Checks what `lambda_http` panics at: it builds a URL from host, path and query, and decodes the body. Takes these out of
-/// an event that is malformed. Decodes the path where a load balancer sends it, as API Gateway does.
+/// an event that is malformed. Decodes the path of Function URLs and load balancers; API Gateway decodes it itself.
 fn check(request: &mut LambdaRequest) -> Result<(), Malformed> {
     let (headers, path, query, body, is_base64) = match request {
-        LambdaRequest::ApiGatewayV2(event) => (
-            &mut event.headers,
-            &mut event.raw_path,
-            event.raw_query_string.as_mut(),
-            &mut event.body,
-            &mut event.is_base64_encoded,
-        ),
+        LambdaRequest::ApiGatewayV2(event) => {
+            if event.request_context.domain_name.as_deref().is_some_and(|name| name.contains(".lambda-url.")) {
+                decode(&mut event.raw_path);
+            }
+            (
+                &mut event.headers,
+                &mut event.raw_path,
+                event.raw_query_string.as_mut(),
+                &mut event.body,
+                &mut event.is_base64_encoded,
+            )
+        }
         LambdaRequest::Alb(event) => {
-            let decoded = event.path.as_deref().map(|path| percent_decode_str(path).decode_utf8().map(Cow::into_owned));
-            event.path = decoded.transpose().unwrap_or_else(|_| Some("not UTF-8".into()));
+            decode(&mut event.path);
             (&mut event.headers, &mut event.path, None, &mut event.body, &mut event.is_base64_encoded)
         }
         _ => return Ok(()),
@@ -99,6 +103,12 @@ fn check(request: &mut LambdaRequest) -> Result<(), Malformed> {
         query.clear();
     }
     Err(Malformed)
+}
+
+/// Decodes a path, or makes it one that is malformed.
+fn decode(path: &mut Option<String>) {
+    let decoded = path.as_deref().map(|path| percent_decode_str(path).decode_utf8().map(Cow::into_owned));
+    *path = decoded.transpose().unwrap_or_else(|_| Some("not UTF-8".into()));
 }
 
 fn is_malformed(headers: &HeaderMap, path: Option<&str>, query: Option<&str>) -> bool {

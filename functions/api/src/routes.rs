@@ -22,7 +22,7 @@ use crate::operation::Operation;
 use crate::request::Request;
 use crate::response::Response;
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>;
+type ResponseFuture<'a> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>;
 
 pub(crate) struct Route {
     /// The OpenAPI operation id, and the name of the Lambda handler.
@@ -30,7 +30,7 @@ pub(crate) struct Route {
     pub(crate) methods: &'static [Method],
     /// With `{parameters}`, each a whole segment. Empty for the route of all other requests.
     pub(crate) path: &'static str,
-    pub(crate) handle: for<'a> fn(&'a Request<'a>) -> Answer<'a>,
+    pub(crate) handle: for<'a> fn(&'a Request<'a>) -> ResponseFuture<'a>,
 }
 
 macro_rules! routes {
