@@ -12,9 +12,8 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::fields::{FieldReader, QueryText};
 use crate::input::Input;
+use crate::log::record_image;
 use crate::response::{self, Response, WithHeader};
-use crate::routes::Route;
-use crate::serve::record_image;
 
 /// The largest body in bytes of all routes except the batch.
 const MAX_BODY: usize = 64 * 1024;
@@ -41,8 +40,8 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(app: &'a App, route: &Route, http: lambda_http::Request, now: Timestamp) -> Self {
-        let params = tintype_gateway::params(route.path, http.raw_http_path()).unwrap_or_default();
+    pub(crate) fn new(app: &'a App, template: &str, http: lambda_http::Request, now: Timestamp) -> Self {
+        let params = tintype_gateway::params(template, http.raw_http_path()).unwrap_or_default();
         Self { app, now, http, params, signing: None }
     }
 

@@ -9,9 +9,7 @@ use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use lambda_http::Body;
 use tintype_gateway::{accepts, log_request};
-use tintype_model::{ImageId, JobId, Timestamp};
-use tracing::Span;
-use tracing::field::display;
+use tintype_model::Timestamp;
 
 use crate::app::App;
 use crate::request::Request;
@@ -20,7 +18,7 @@ use crate::routes::Route;
 
 pub(crate) async fn serve(app: &App, route: &'static Route, request: lambda_http::Request) -> Response {
     let began = Instant::now();
-    let mut request = Request::new(app, route, request, Timestamp::now());
+    let mut request = Request::new(app, route.path, request, Timestamp::now());
     let outcome = match request.read_signing_keys().await {
         Ok(()) => (route.handle)(&request).await,
         Err(problem) => Err(problem),
@@ -73,14 +71,4 @@ fn gzip(text: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text).ok()?;
     encoder.finish().ok()
-}
-
-/// Names the image that a request is about in its log events.
-pub(crate) fn record_image(id: ImageId) {
-    Span::current().record("image", display(id));
-}
-
-/// Names the job that a request began or asks for in its log events.
-pub(crate) fn record_job(id: JobId) {
-    Span::current().record("job", display(id));
 }

@@ -1,10 +1,10 @@
 use tintype_model::{JobId, Work};
 
 use crate::error::Problem;
+use crate::log::record_job;
 use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
-use crate::serve::record_job;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Jobs",

@@ -4,10 +4,10 @@ use tintype_store::{CreateLinkOutcome, Key, Password};
 
 use crate::error::Problem;
 use crate::fields::{ImageIdText, LinkPassword, MaxDownloads, Nullable};
+use crate::log::record_image;
 use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader, etag};
-use crate::serve::record_image;
 
 input! {
     pub(crate) struct CreateLink {
