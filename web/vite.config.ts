@@ -22,7 +22,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     // Of the packages that the page's files contain.
-    license: { fileName: "assets/licenses.txt" },
+    license: { fileName: "licenses.txt" },
     // The API's documentation is a page of its own, whose viewer weighs more than all else.
     rollupOptions: { input: ["index.html", "docs.html"] },
   },

@@ -12,6 +12,9 @@ use crate::harness::{Answer, Body, Fault, Stack, on_stack, parts, unknown_id};
 const PAGES: &[&str] =
     &["/", "/images", "/links", "/account", "/admin", "/login", "/signup", "/confirm", "/reset", "/jobs/x", "/i/x"];
 
+/// What browsers send when they open a page.
+const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+
 async fn index(stack: &Stack) -> Answer {
     stack.get("/").await.is(200)
 }
@@ -137,9 +140,6 @@ fn a_missing_asset_is_a_404_and_never_the_page() {
             "/assets/%2e%2e%2findex.html",
             "/assets/..%2f..%2fbootstrap",
             "/assets/%2fetc%2fpasswd",
-            "/index.html",
-            "/site/index.html",
-            "/bootstrap",
             "/assets/a/b.js",
             &format!("{asset}.br"),
             &format!("{asset}.gz"),
@@ -157,16 +157,55 @@ fn nothing_of_the_api_or_of_media_falls_back_to_the_page() {
     on_stack(async |stack| {
         for path in [
             "/api",
+            "/api/",
             "/api/nothing",
             "/api/images/a/b",
             "/media",
+            "/media/",
             "/media/nothing",
             "/media/thumbnail/a/b/c.jpg",
-            "/nothing",
         ] {
-            let answer = stack.get(path).header("accept", "text/html,application/xhtml+xml").await;
+            let answer = stack.get(path).header("accept", BROWSER).await;
             assert!(!answer.text().contains("<html"), "{answer}");
             answer.problem(404);
+            stack.head(path).header("accept", BROWSER).await.is(404);
+        }
+        // The paths of other methods are told apart still.
+        let answer = stack.get("/api/auth/login").header("accept", BROWSER).await;
+        assert_eq!(answer.must_header("allow"), "POST", "{answer}");
+        answer.refuses(405, "method_not_allowed");
+        let answer = stack.get("/api/me/?a=1").await.is(308);
+        assert_eq!(answer.must_header("location"), "/api/me?a=1");
+    });
+}
+
+#[test]
+fn a_browser_gets_the_page_with_404_at_an_unknown_path_and_others_a_problem() {
+    on_stack(async |stack| {
+        let page = index(stack).await;
+        for path in [
+            "/nothing",
+            "/nothing/",
+            "/images/x",
+            "/i",
+            "/index.html",
+            "/docs.html",
+            "/site/index.html",
+            "/bootstrap",
+            "/apis",
+        ] {
+            let answer = stack.get(path).header("accept", BROWSER).await.is(404);
+            assert_eq!(answer.must_header("content-type"), "text/html; charset=utf-8", "{answer}");
+            assert_eq!(answer.must_header("vary"), "accept, accept-encoding", "{answer}");
+            assert_eq!(answer.body, page.body, "{path}");
+            sources(&answer, "script-src");
+            let head = stack.head(path).header("accept", BROWSER).await.is(404);
+            assert!(head.body.is_empty(), "{head}");
+            for accept in ["*/*", "application/json", "application/json, text/html;q=0.5"] {
+                stack.get(path).header("accept", accept).await.refuses(404, "not_found");
+            }
+            stack.get(path).await.refuses(404, "not_found");
+            stack.post(path, json!({})).header("accept", BROWSER).await.refuses(404, "not_found");
         }
     });
 }
@@ -252,6 +291,18 @@ fn on_https_the_page_says_so_and_buckets_have_hosts_of_their_own() {
             let images = [&["'self'"], more, &[originals, "https://thumbnails.s3.eu-west-1.amazonaws.com"]].concat();
             assert_eq!(sources(&answer, "img-src"), images);
         }
+    });
+}
+
+#[test]
+fn the_licences_of_bundled_packages_are_asked_for_each_time() {
+    on_stack(async |stack| {
+        let licences = stack.get("/licenses.txt").await.is(200);
+        assert_eq!(licences.must_header("content-type"), "text/plain; charset=utf-8");
+        assert_eq!(licences.must_header("cache-control"), "no-cache");
+        assert!(licences.text().contains("swagger-ui-dist"), "{licences}");
+        let docs = stack.get("/api/docs").await.is(200).text();
+        assert!(docs.contains("href=\"/licenses.txt\""), "{docs}");
     });
 }
 

@@ -1,12 +1,12 @@
 //! Shared by the functions behind API Gateway's HTTP API. Function URLs and Application Load Balancers can call them too.
 
-mod encoding;
+mod accept;
 mod log;
 pub mod response;
 mod serve;
 mod urls;
 
-pub use encoding::accepts;
+pub use accept::{accepts, prefers_html};
 pub use log::log_request;
 pub use serve::run;
 pub use urls::{DOCS, FILES, PAGES, base_url, matches, params, thumbnail_url};

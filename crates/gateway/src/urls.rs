@@ -22,7 +22,7 @@ pub const PAGES: &[&str] = &[
 pub const DOCS: &str = "/api/docs";
 
 /// The paths of the other files that the function `page` serves.
-pub const FILES: &[&str] = &["/assets/{file}", "/robots.txt", DOCS];
+pub const FILES: &[&str] = &["/assets/{file}", "/licenses.txt", "/robots.txt", DOCS];
 
 /// Returns the parameters of `path` if it has the form of `template`, each of whose `{parameters}` is a whole segment.
 pub fn params(template: &str, path: &str) -> Option<Vec<(String, String)>> {

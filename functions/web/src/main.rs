@@ -12,7 +12,7 @@ use std::time::Instant;
 use http::StatusCode;
 use lambda_http::{Error, Request, RequestExt, tracing};
 use tintype_gateway::response::{self, Response, unless_matched};
-use tintype_gateway::{DOCS, PAGES, log_request, matches};
+use tintype_gateway::{DOCS, FILES, PAGES, log_request, matches, prefers_html};
 use tintype_store::Store;
 
 use crate::security::SecurityHeaders;
@@ -76,8 +76,26 @@ fn page(app: &App, request: &Request) -> Response {
     if PAGES.iter().any(|page| matches(page, path)) {
         return app.site.page(encodings);
     }
-    let path = if path == DOCS { "/docs.html" } else { path };
-    app.site
-        .file(path, encodings)
-        .unwrap_or_else(|| response::problem(StatusCode::NOT_FOUND, "not_found", "Not found."))
+    if FILES.iter().any(|file| matches(file, path)) {
+        let path = if path == DOCS { "/docs.html" } else { path };
+        return app.site.file(path, encodings).unwrap_or_else(not_found);
+    }
+    let bare = path.trim_end_matches('/');
+    if bare.len() < path.len() && PAGES.iter().chain(FILES).any(|template| matches(template, bare)) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        return response::redirect(StatusCode::PERMANENT_REDIRECT, format!("{bare}{query}"));
+    }
+    let is_page = !["/api", "/media", "/assets"].into_iter().any(|folder| is_below(path, folder));
+    if is_page && header(request, "accept").is_some_and(prefers_html) {
+        return app.site.missing_page(encodings);
+    }
+    not_found()
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn not_found() -> Response {
+    response::problem(StatusCode::NOT_FOUND, "not_found", "Not found.")
 }

@@ -39,6 +39,14 @@ impl Site {
         self.read("index.html", accepted, PAGE_CACHE).unwrap_or_else(|| html(self.index.clone()))
     }
 
+    /// Returns the page with status 404, for a path that it does not have: it then says so.
+    pub(crate) fn missing_page(&self, accepted: &str) -> Response {
+        let mut response = self.page(accepted);
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        // Other clients get a problem document.
+        response.with_header("vary", "accept, accept-encoding")
+    }
+
     /// Returns the file at a path of the site, if there is one.
     pub(crate) fn file(&self, path: &str, accepted: &str) -> Option<Response> {
         match path.strip_prefix("/assets/") {

@@ -20,7 +20,7 @@ export const words = {
     reset: "Reset your password",
     image: "Image",
     job: "Account deletion",
-    notFound: "Page not found",
+    notFound: "This page does not exist",
   },
   common: {
     loading: "Loading …",

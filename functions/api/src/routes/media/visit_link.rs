@@ -271,23 +271,8 @@ fn notice(problem: &Problem) -> Response {
     response
 }
 
-/// Returns true if a client ranks HTML at least as high as every other type that it names. `curl` and `<img>` do not.
 fn prefers_html(request: &Request<'_>) -> bool {
-    request.header("accept").is_some_and(accepts_html)
-}
-
-fn accepts_html(accept: &str) -> bool {
-    let wishes: Vec<(String, f32)> = accept.split(',').map(wish).collect();
-    let most = wishes.iter().map(|(_, weight)| *weight).fold(0.0, f32::max);
-    wishes.iter().any(|(kind, weight)| kind == "text/html" && *weight > 0.0 && *weight >= most)
-}
-
-/// A media type of an `Accept` header, with its weight (RFC 9110, 12.4.2).
-fn wish(part: &str) -> (String, f32) {
-    let mut parts = part.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let weight = parts.find_map(|parameter| parameter.strip_prefix("q=")).map_or(Some(1.0), |text| text.parse().ok());
-    (kind, weight.unwrap_or(0.0))
+    request.header("accept").is_some_and(tintype_gateway::prefers_html)
 }
 
 /// Parts of the `User-Agent` of programs that fetch links to show previews of them, or to index them.
@@ -329,27 +314,6 @@ fn is_robot(request: &Request<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn browsers_prefer_html_and_programs_do_not() {
-        for accept in [
-            "text/html",
-            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-            "TEXT/HTML; q=0.9, */*;q=0.9",
-        ] {
-            assert!(accepts_html(accept), "{accept}");
-        }
-        for accept in [
-            "",
-            "*/*",
-            "image/avif,image/webp,*/*;q=0.8",
-            "image/jpeg, text/html;q=0.5",
-            "text/html;q=0",
-            "text/html;q=x",
-        ] {
-            assert!(!accepts_html(accept), "{accept}");
-        }
-    }
 
     #[test]
     fn a_range_with_the_first_byte_does_not_resume() {
