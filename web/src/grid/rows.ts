@@ -5,6 +5,7 @@ const MIN_RATIO = 0.5;
 const MAX_RATIO = 4;
 /** How much higher than wanted a row may be. */
 const MAX_STRETCH = 1.4;
+const MAX_KNOWN_ROWS = 200;
 
 export interface Metrics {
   /** Pixels from the left edge of a row to its right edge. */
@@ -45,6 +46,8 @@ export class Rows {
   /** The top of each row, and, at the end, where the next one will be. */
   readonly tops: number[] = [0];
   readonly #ratios: readonly number[];
+  /** The tiles of rows that were asked for: the same objects each time, so that what shows them stays as it is. */
+  readonly #tiles: Map<number, Tile[]> = new Map();
 
   constructor(ratios: readonly number[], metrics: Metrics, ends: boolean, before?: Rows) {
     this.metrics = metrics;
@@ -52,6 +55,7 @@ export class Rows {
     if (before?.canGrowTo(ratios, metrics)) {
       this.starts = before.starts;
       this.tops = before.tops;
+      this.#tiles = before.#tiles;
       before.#dropOpenRow();
     }
     this.#fill(ends);
@@ -93,7 +97,16 @@ export class Rows {
     return this.tops[row] ?? 0;
   }
 
-  tiles(row: number): Tile[] {
+  tiles(row: number): readonly Tile[] {
+    const known = this.#tiles.get(row);
+    if (known) return known;
+    const tiles = this.#layOut(row);
+    if (this.#tiles.size >= MAX_KNOWN_ROWS) this.#tiles.clear();
+    this.#tiles.set(row, tiles);
+    return tiles;
+  }
+
+  #layOut(row: number): Tile[] {
     const first = this.starts[row] ?? 0;
     const end = this.starts[row + 1] ?? first;
     const y = this.top(row);
@@ -124,6 +137,7 @@ export class Rows {
     if (this.count === 0) return;
     const end = this.tiles(this.count - 1).at(-1);
     if (!end || end.x + end.width > this.metrics.width - 0.5) return;
+    this.#tiles.delete(this.count - 1);
     this.starts.pop();
     this.tops.pop();
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { decodePlaceholder, pickThumbnail } from "./thumbnails";
+import { averageColour, decodePlaceholder, pickThumbnail } from "./thumbnails";
 
 const thumbnails = [200, 800, 400].map((height) => ({ height, url: `/${height}` }));
 
@@ -21,10 +21,15 @@ test("a placeholder becomes pixels", () => {
   expect(placeholder?.pixels.length).toBe((placeholder?.width ?? 0) * (placeholder?.height ?? 0) * 4);
 });
 
+test("a placeholder has an average colour", () => {
+  expect(averageColour("3OcRJYB4d3h/iIeHeEh3eIhw+j3A")).toMatch(/^rgb\(\d+ \d+ \d+\)$/);
+});
+
 test.each(["", "!", "AA==", "AAAA", "/////w==", "a".repeat(4000)])(
   "16: the malformed placeholder %j gives no pixels",
   (text) => {
     const placeholder = decodePlaceholder(text);
+    expect(averageColour(text) ?? "rgb(0 0 0)").toMatch(/^rgb\(\d+ \d+ \d+\)$/);
     if (placeholder) expect(placeholder.pixels.every((value) => value >= 0 && value <= 255)).toBe(true);
   },
 );

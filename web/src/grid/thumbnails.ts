@@ -1,4 +1,4 @@
-import { thumbHashToRGBA } from "thumbhash";
+import { thumbHashToAverageRGBA, thumbHashToRGBA } from "thumbhash";
 
 interface Thumbnail {
   height: number;
@@ -11,10 +11,21 @@ export function pickThumbnail<T extends Thumbnail>(thumbnails: readonly T[], hei
   return ascending.find((thumbnail) => thumbnail.height >= height) ?? ascending.at(-1);
 }
 
+/** The average colour of a placeholder as CSS, which costs little; undefined if it is malformed. */
+export function averageColour(base64: string): string | undefined {
+  try {
+    const { r, g, b } = thumbHashToAverageRGBA(bytesOf(base64));
+    const channels = [r, g, b].map((share) => Math.round(share * 255));
+    return channels.every((value) => value >= 0 && value <= 255) ? `rgb(${channels.join(" ")})` : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Pixels of a placeholder, or null if it is malformed. */
 export function decodePlaceholder(base64: string): { width: number; height: number; pixels: Uint8ClampedArray } | null {
   try {
-    const hash = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const hash = bytesOf(base64);
     if (hash.length < 5 || hash.length > 64) return null;
     const { w, h, rgba } = thumbHashToRGBA(hash);
     if (!(w >= 1 && h >= 1) || rgba.length !== w * h * 4) return null;
@@ -22,4 +33,8 @@ export function decodePlaceholder(base64: string): { width: number; height: numb
   } catch {
     return null;
   }
+}
+
+function bytesOf(base64: string): Uint8Array {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
