@@ -152,7 +152,7 @@ async function logIn(email: string): Promise<string> {
   return (await call<Schemas["Tokens"]>("/api/auth/login", { body: { email, password: PASSWORD } })).access_token;
 }
 
-/** Whose access token it is, by Cognito's id. */
+/** Returns Cognito's id of the user that an access token belongs to. */
 export function subjectOf(token: string): string {
   return (JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as { sub: string }).sub;
 }

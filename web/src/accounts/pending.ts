@@ -1,5 +1,5 @@
 /**
- * Who is about to log in: carries the address, and the password that was just typed, from one form to the next. The
+ * The user who is about to log in: carries the address, and the password that was just typed, from one form to the next. The
  * password stays in memory alone; the address survives a reload, as when a phone drops the page while the mail is read.
  */
 const STORED = "tintype.email";

@@ -6,7 +6,7 @@ type Rights = Omit<Plan, "name">;
 
 const { effects } = adminWords;
 
-/** What the rights of users on `before` become on `after`, a sentence for each difference. Null is no plan. */
+/** Returns a sentence for each right that differs between two plans. Null is no plan. */
 export function describeChange(before: Rights | null, after: Rights | null): string[] {
   const text: string[] = [];
   const old = before?.thumbnail_heights ?? [];

@@ -69,7 +69,7 @@ export class Feed {
     if (fresh.length > 0) this.items = [...fresh, ...this.items];
   }
 
-  /** Replaces an image by what it has become, where it is in the list. */
+  /** Replaces an image of the list by its newer state. */
   update(image: Image): void {
     this.updateAll([image]);
   }

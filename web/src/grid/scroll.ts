@@ -24,7 +24,7 @@ export class ScrollMap {
     return this.#real + this.#shift;
   }
 
-  /** What is taken from a position in the list to get the one in the element. */
+  /** The difference between a position in the list and the one in the element. */
   get shift(): number {
     return this.#shift;
   }

@@ -4,7 +4,7 @@ import type { api } from "../lib/api";
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 5000;
 
-/** True once a job changes no more. */
+/** Returns true for a job that is done or failed. */
 export function isOver({ status }: Job): boolean {
   return status === "done" || status === "failed";
 }

@@ -14,7 +14,7 @@ function copyByCommand(text: string): boolean {
   const area = document.createElement("textarea");
   area.value = text;
   area.className = "visually-hidden";
-  // What is outside of a modal dialog cannot be selected.
+  // Text outside of a modal dialog cannot be selected.
   (focused?.closest("dialog") ?? document.body).append(area);
   area.select();
   let isCopied = false;

@@ -3,7 +3,7 @@ import { fieldText } from "./fieldText";
 import { ApiError, errorText, isAborted } from "./http";
 
 /**
- * What a form shows while it is sent and after it was refused: the message of each field beside the field, the rest above
+ * The state of a form while it is sent and after it was refused: the message of each field beside the field, the rest above
  * the form. `labels` are its fields by their names in the request, `codes` what to say of a problem by its code.
  */
 export class FormState {
@@ -64,7 +64,7 @@ export class FormState {
   }
 }
 
-/** What is wrong with fields before they are sent. */
+/** Messages for fields that are invalid before they are sent. */
 export class FieldErrors extends Error {
   override name = "FieldErrors";
   constructor(readonly messages: Record<string, string>) {

@@ -3,7 +3,7 @@ import { tick } from "svelte";
 import Explore from "../pages/Explore.svelte";
 import { words } from "./words";
 
-/** Who may see a page. `guest`: only who is not logged in. The service decides again with each request. */
+/** The visitors that may see a page. `guest`: only those who are not logged in. The service decides again with each request. */
 export type Access = "anyone" | "guest" | "user" | "admin";
 
 type Page = Component<Record<string, never>>;
@@ -162,7 +162,7 @@ class Router {
     };
   }
 
-  /** What the page kept in this entry of the history, if it was here before. It then scrolls by itself. */
+  /** Returns the state that the page kept in this entry of the history, if it was here before. It then scrolls by itself. */
   kept(): unknown {
     return this.#places.get(this.key)?.kept;
   }

@@ -34,7 +34,7 @@ class Session {
   readonly started: Promise<void>;
 
   token: string | null = null;
-  /** Whose `token` is. Stays while the session is expired. */
+  /** The id of the user that `token` belongs to. Stays while the session is expired. */
   #user: string | null = null;
   #abort = new AbortController();
   #renewal: Promise<boolean> | null = null;

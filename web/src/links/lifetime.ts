@@ -2,7 +2,7 @@
 export const MIN_LIFETIME = 300;
 export const MAX_LIFETIME = 30_000;
 
-/** What is offered to choose from. */
+/** The lifetimes that the form offers. */
 export const LIFETIMES = [300, 1800, 3600, 4 * 3600, 8 * 3600] as const;
 
 export interface Clock {
@@ -24,7 +24,7 @@ export function toLifetime(clock: { [part in keyof Clock]: number | null | undef
   return lifetime >= MIN_LIFETIME && lifetime <= MAX_LIFETIME ? lifetime : null;
 }
 
-/** What is left of a lifetime in its two largest units: "1 h 20 min", "59 s". */
+/** Returns a remaining time in its two largest units: "1 h 20 min", "59 s". */
 export function formatLeft(milliseconds: number, units: Record<keyof Clock, string>): string {
   const { hours, minutes, seconds } = toClock(Math.max(0, Math.floor(milliseconds / 1000)));
   if (hours > 0) return `${hours} ${units.hours} ${minutes} ${units.minutes}`;

@@ -15,7 +15,7 @@ export interface Part {
   unreadable: string[];
 }
 
-/** What was dropped, taken while the event is handled: the browser empties it afterwards. */
+/** The entries of a drop, taken while the event is handled: the browser empties the event afterwards. */
 export type Drop = (FileSystemEntry | File)[];
 
 /** Milliseconds that reading may hold the page at a time. */
@@ -52,7 +52,7 @@ export function takeDrop(data: DataTransfer): Drop {
 /** Lists files of a drop, folders with all that is below them. */
 export async function* readDrop(drop: Drop): AsyncGenerator<Part> {
   const collect = new Collector();
-  // Depth first, so that no more than the folders on one path wait.
+  // Depth first: the list holds only the siblings along one path.
   const rest: (FileSystemEntry | File)[] = [...drop].reverse();
   for (let next = rest.pop(); next; next = rest.pop()) {
     if (next instanceof File) {

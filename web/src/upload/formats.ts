@@ -1,4 +1,4 @@
-/** What a file is, told from its name or from its first bytes. */
+/** Detects a file's format by its name or by its first bytes. */
 
 /** Content types the service accepts. */
 export const ACCEPTED_TYPES: readonly string[] = ["image/jpeg", "image/png", "image/webp", "image/gif"];

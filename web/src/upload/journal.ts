@@ -1,5 +1,5 @@
 /**
- * What a user has uploaded from this browser, and what else the service told of the user's images, by content. It outlives the
+ * The user's images that this browser knows of, by content: its own uploads, and those that the service listed. It outlives the
  * page, so that after a reload the same files are recognised. It holds no names: files are found by a hash.
  */
 

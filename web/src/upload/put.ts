@@ -91,7 +91,7 @@ export function retryAfter(text: string | null | undefined): number | undefined 
   return Number.isFinite(wait) ? Math.max(0, wait) : undefined;
 }
 
-/** What an answer of S3 means. <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html> */
+/** Returns the meaning of an answer of S3: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html> */
 export function judge(status: number, text: string, after?: number): PutResult {
   const code = /<Code>([^<]*)<\/Code>/.exec(text)?.[1] ?? "";
   const retry: PutResult =

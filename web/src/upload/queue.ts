@@ -59,7 +59,7 @@ export type FailureCode =
 
 export interface Failure {
   code: FailureCode;
-  /** What the service said. */
+  /** The service's message. */
   detail?: string;
   /** A format's name, where it is not accepted. */
   format?: string;
@@ -368,7 +368,7 @@ export class UploadQueue {
 
   #nextWaiting(): Item | null {
     if (this.#limits) {
-      // What is on its way may turn out to be there already, and then leaves room.
+      // Files in progress may be present already, which leaves room.
       const room = this.#limits.maxImages - this.#limits.images - this.#madeSinceLimits;
       const underWay = this.active - this.counts.waiting;
       if (room > 0 && underWay >= room) return null;
@@ -687,7 +687,7 @@ export class UploadQueue {
 
   // ---- Files and their states ----------------------------------------------------------------------
 
-  /** What is wrong with a file, as far as is known without opening it. */
+  /** Returns why a file is refused, as far as is known without opening it. */
   #refusal(item: Item): Failure | null {
     const { file, title } = item;
     const format = formatOfName(file.name);
@@ -816,7 +816,7 @@ export class UploadQueue {
   #discard(ids: string[]): void {
     if (ids.length === 0) return;
     void this.forget(ids);
-    // What cannot be discarded now expires by itself within a day.
+    // An image that cannot be discarded now expires by itself within a day.
     this.#call((signal) => this.#options.service.discard(ids, signal)).catch(ignore);
   }
 

@@ -1,4 +1,4 @@
-/** What the upload queue asks of the service. */
+/** The calls that the upload queue makes to the service. */
 
 import type { Schemas } from "../lib/http";
 

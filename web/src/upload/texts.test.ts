@@ -7,7 +7,7 @@ const none: Tally = { ready: 0, failed: 0, present: 0, skipped: 0, cancelled: 0,
 const item = (rest: Partial<Item>): Item =>
   ({ key: 1, path: "a", title: "a", visibility: "public", sent: 0, file: new File(["x"], "a"), ...rest }) as Item;
 
-test("nothing says complete while something failed, is under way or is being read", () => {
+test("nothing says complete while a file failed, is in progress or is being read", () => {
   const complete = headingText({ ...none, ready: 3 }, 3, false);
   expect(complete).toMatch(/complete/i);
   for (const [tally, reading] of [

@@ -1,4 +1,4 @@
-/** What a person reads about uploads. */
+/** Texts about uploads. */
 
 import { formatBytes, formatNumber } from "../lib/format";
 import { words } from "../lib/words";
@@ -16,7 +16,7 @@ export interface Tally {
   active: number;
 }
 
-/** What the queue does. It says "complete" only if nothing failed. */
+/** Returns the state of the queue. It says "complete" only if nothing failed. */
 export function headingText(tally: Tally, total: number, isReading: boolean): string {
   const { ready, failed, present, processing, active, cancelled, skipped } = tally;
   if (isReading) return upload.reading(formatNumber(total));

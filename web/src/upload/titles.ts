@@ -6,7 +6,7 @@ export function normalTitle(text: string): string {
   return text.trim().normalize("NFC").trim();
 }
 
-/** What is wrong with a title, or null. */
+/** Returns why a title is invalid, or null. */
 export function titleProblem(text: string): "empty" | "too_long" | "control" | null {
   const title = normalTitle(text);
   if (title === "") return "empty";

@@ -8,7 +8,7 @@ export interface Picture {
   height: number;
 }
 
-/** What every browser that the page supports can show. */
+/** Content types that every supported browser can show. */
 const SHOWN = new Set(["image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/bmp"]);
 /** How much a thumbnail is enlarged where there is no original. */
 const MAX_ENLARGEMENT = 3;

@@ -1,4 +1,4 @@
-/** What a user reads when signing up, logging in, and on the page Account. */
+/** Texts of the forms for signing up and logging in, and of the page Account. */
 export const accountWords = {
   newPassword: "New password",
   showCharacters: "Show characters",

@@ -1,4 +1,4 @@
-/** What an admin reads on the page Admin. */
+/** Texts of the page Admin. */
 export const adminWords = {
   plans: "Plans",
   plansHint: "The table of plans, which scrolls sideways.",

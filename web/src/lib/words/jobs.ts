@@ -1,6 +1,6 @@
 const images = (count: string) => (count === "1" ? "1 image" : `${count} images`);
 
-/** What a user reads of a job's progress. */
+/** Texts of a job's progress. */
 export const jobWords = {
   kinds: {
     delete_images: "Deleting images",

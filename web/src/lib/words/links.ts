@@ -1,4 +1,4 @@
-/** What a user reads on the page Links and in its dialogs. */
+/** Texts of the page Links and its dialogs. */
 export const linkWords = {
   intro: "Anyone who has the URL of a link can download the original of its image until the link expires.",
   forbidden: (plan: string) => `Your plan, ${plan}, has no expiring links. Ask the operator for a plan that has them.`,
