@@ -138,6 +138,7 @@ test("10,000 images", async ({ page, artist }) => {
         })
         .map((tile) => tile.getAttribute("data-id")),
     );
+    expect(inView.length).toBeGreaterThan(8);
     const tile = (at: number) => page.locator(`[data-id="${inView[at]}"]`);
     for (let at = 1; at < 6; at++) {
       await tile(at).click();

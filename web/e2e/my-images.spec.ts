@@ -99,6 +99,13 @@ test("15: Shift selects exactly the range, both ways, also across what is not sh
   await page.getByRole("button", { name: "Select all" }).click();
   await expect(page.getByText("150 selected", { exact: true })).toBeVisible();
   await expectAccessible(page);
+  // The view stays where it is when the toolbar goes away.
+  await scrollTo(page, to, 1);
+  await page.getByRole("button", { name: "Done" }).click();
+  await expect(page.getByRole("toolbar")).toHaveCount(0);
+  await expect(tile(page, to)).toHaveCount(1);
+  await expect(page.locator(":focus")).toBeInViewport();
+  expect(await page.evaluate(() => scrollY)).toBeGreaterThan(0);
 });
 
 /** Scrolls down (1) or up (-1) until the tile of an image is there. */
