@@ -23,7 +23,8 @@ export default defineConfig({
   outputDir: process.env.TINTYPE_RESULTS,
   fullyParallel: true,
   forbidOnly: true,
-  workers: 2,
+  // One more than processors: tests wait for mails, thumbnails and pauses of the page a third of their time.
+  workers: 3,
   timeout: 60_000,
   expect: { timeout: 15_000 },
   reporter: [["list"]],

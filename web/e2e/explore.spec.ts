@@ -33,3 +33,13 @@ test("14: closing the large view returns the focus to the tile", async ({ page, 
   await expect(page).toHaveURL(/\/$/);
   await expect(tile).toBeFocused();
 });
+
+test("a path that the page does not have shows so, with status 404 @narrow", async ({ page }) => {
+  const response = await page.goto("/no/such/page");
+  expect(response?.status()).toBe(404);
+  await expect(page.getByRole("heading", { level: 1, name: "This page does not exist" })).toBeVisible();
+  await expect(page).toHaveTitle(/^This page does not exist/);
+  await expectAccessible(page);
+  await page.getByRole("main").getByRole("link", { name: "Go to Explore" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeVisible();
+});
