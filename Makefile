@@ -185,6 +185,10 @@ bench-upload: build cli stack-tools $(BENCH_UPLOAD)/ready ## Measure `tintype up
 bench-web: functions web stack-tools node-tools chromium web/bench/node_modules/.package-lock.json ## Measure the web page: Lighthouse, LCP, INP, memory, upload of 500 files
 	@$(PYTHON) -m infra.local.stack test --logs .local/bench-web npm run --silent --prefix web bench
 
+.PHONY: screenshots
+screenshots: node-tools chromium ## Beside `make run`: make README's screenshots anew from the demo pictures
+	@TINTYPE_URL=http://127.0.0.2:$(PORT) node web/screenshots.js
+
 .PHONY: openapi
 openapi: ## Write docs/openapi.json anew from the code
 	UPDATE_GOLDEN=1 cargo test --locked --workspace --test openapi the_document_is
