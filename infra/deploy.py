@@ -1,7 +1,8 @@
 """Deploys template.yaml to AWS with `sam deploy`, so that a first deployment that fails leaves nothing behind.
 
 CloudFormation undoes a failed creation by deleting what it made, and neither a protected table nor a protected user pool can
-be deleted. So a stack is created without DeletionProtection and gets it in a second deployment.
+be deleted. So a stack is created without DeletionProtection and gets it in a second deployment. The URL of a CDN is told to
+the functions in another one: the distribution depends on the API, and the API on its functions.
 """
 
 import argparse
@@ -60,6 +61,17 @@ def deploy(stack: str, template: Path, chosen: dict[str, str], options: list[str
     return sam_deploy(stack, template, chosen, options)
 
 
+def public_url(before: dict | None, chosen: dict[str, str], after: dict) -> str | None:
+    """Another value that PublicUrl needs, if any: with a CDN and without an own domain it is the CDN's URL, which is known
+    only when the distribution is there, and no longer when it is gone. One that an operator chose stays."""
+    if "PublicUrl" in chosen:
+        return None
+    held, url = parameter(after, "PublicUrl") or "", output(after, "CdnUrl") or ""
+    if parameter(after, "DomainName") or held not in ("", output(before, "CdnUrl")):
+        return None
+    return url if url != held else None
+
+
 def sam_deploy(stack: str, template: Path, chosen: dict[str, str], options: list[str]) -> None:
     command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)]
     command += ["--stack-name", stack, "--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset", *options]
@@ -75,11 +87,16 @@ def parameter(found: dict | None, name: str) -> str | None:
     return next((item["ParameterValue"] for item in parameters if item["ParameterKey"] == name), None)
 
 
+def output(found: dict | None, name: str) -> str | None:
+    """An output of a stack that is there."""
+    outputs = found.get("Outputs", []) if found else []
+    return next((item["OutputValue"] for item in outputs if item["OutputKey"] == name), None)
+
+
 def open_to_ipv6(stack: str) -> None:
     """Makes the API's own address answer over IPv6 too: SAM's HttpApi has no property for it. Where a deployment imports
     the API anew, this sets it again."""
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in described(stack)["Outputs"]}
-    boto3.client("apigatewayv2").update_api(ApiId=outputs["ApiId"], IpAddressType="dualstack")
+    boto3.client("apigatewayv2").update_api(ApiId=output(described(stack), "ApiId"), IpAddressType="dualstack")
 
 
 def advice(limit: int, builders: int, jobs: int) -> str | None:
@@ -126,7 +143,15 @@ def main() -> None:
         chosen[name] = value.strip('"')
     try:
         tell_concurrency(arguments.stack, arguments.template, chosen)
-        deploy(arguments.stack, arguments.template, chosen, arguments.option or ["--resolve-s3"])
+        before, options = described(arguments.stack), arguments.option or ["--resolve-s3"]
+        deploy(arguments.stack, arguments.template, chosen, options)
+        url = public_url(before, chosen, described(arguments.stack))
+        if url is not None:
+            print(
+                f"Deploying once more: the service's URLs begin with {url or 'the address of each request'}.",
+                flush=True,
+            )
+            sam_deploy(arguments.stack, arguments.template, {"PublicUrl": url}, options)
         open_to_ipv6(arguments.stack)
     except DeploymentError as error:
         sys.exit(str(error))

@@ -22,6 +22,7 @@ one_by_one() {
   stage "Plan file" python -m tests.plan_file
   stage "Second emulator" python tests/second_opinion.py
   stage "Rotation of the signing keys" python -m tests.rotation
+  stage "CDN" python -m tests.cdn
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
   # Before the upload, whose 2,000 images each audit would look at.
@@ -44,7 +45,7 @@ fi
 
 logs=.local/test-logs/one-by-one
 mkdir -p $logs
-on_stack --logs $logs bash -c one_by_one > $logs/output 2>&1 &
+on_stack --logs $logs --parameter Cdn=true bash -c one_by_one > $logs/output 2>&1 &
 second=$!
 on_stack bash -c beside_each_other &
 first=$!

@@ -1,5 +1,6 @@
 """Rehearses `make deploy` on the emulator: a first deployment that fails, one that is cut off, and one that succeeds."""
 
+import itertools
 import json
 import os
 import shutil
@@ -129,6 +130,54 @@ def check_creation(template: Path) -> None:
     assert protection() == (False, "INACTIVE")
 
 
+def check_cdn(template: Path) -> None:
+    """The CDN's URL becomes the service's, until the CDN is gone."""
+
+    # The emulator sees no change in a condition alone.
+    days = itertools.cycle(["14", "30"])
+
+    def urls(*parameters: str) -> tuple[str | None, str | None]:
+        deployed = run(template, *parameters, f"LogRetentionDays={next(days)}")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        found = deploy.described(STACK)
+        return deploy.parameter(found, "PublicUrl"), deploy.output(found, "CdnUrl")
+
+    public, cdn = urls("Cdn=true")
+    assert public == cdn and cdn.startswith("https://"), (public, cdn)
+    secret = boto3.client("secretsmanager").get_secret_value
+    [before] = json.loads(secret(SecretId=resource("CdnSecret"))["SecretString"]).values()
+    assert urls("CdnSecretNumber=2") == (cdn, cdn)
+    [value] = json.loads(secret(SecretId=resource("CdnSecret"))["SecretString"]).values()
+    assert value != before
+    distribution = boto3.client("cloudfront").get_distribution_config(Id=resource("Distribution"))["DistributionConfig"]
+    [header] = distribution["Origins"]["Items"][0]["CustomHeaders"]["Items"]
+    assert header["HeaderValue"] == value
+    assert urls("Cdn=false") == ("", None)
+
+
+def check_public_url() -> None:
+    def stack(public: str, cdn: str | None = None, domain: str = "") -> dict:
+        parameters = {"PublicUrl": public, "DomainName": domain}
+        return {
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            "Outputs": [{"OutputKey": "CdnUrl", "OutputValue": cdn}] if cdn else [],
+        }
+
+    own, cdn = "https://images.example.org", "https://d1.cloudfront.example"
+    for before, chosen, after, expected in [
+        (None, {}, stack(""), None),
+        (None, {}, stack("", cdn), cdn),
+        (stack(cdn, cdn), {}, stack(cdn, cdn), None),
+        (stack(cdn, cdn), {}, stack(cdn), ""),
+        # What an operator chose stays.
+        (None, {"PublicUrl": own}, stack(own, cdn), None),
+        (stack(own), {}, stack(own, cdn), None),
+        (stack(own, cdn), {}, stack(own), None),
+        (None, {}, stack("", cdn, "images.example.org"), None),
+    ]:
+        assert deploy.public_url(before, chosen, after) == expected, (before, chosen, after)
+
+
 def check_advice() -> None:
     assert deploy.advice(1000, 20, 5) is None
     assert deploy.advice(50, 20, 5) is None
@@ -171,6 +220,7 @@ def check_keep_alive() -> None:
 
 def main() -> None:
     check_advice()
+    check_public_url()
     check_keep_alive()
     folder = Path(tempfile.mkdtemp(prefix="tintype-deployment-"))
     try:
@@ -180,6 +230,7 @@ def main() -> None:
         check_rules(template)
         check_failed_creation(with_a_fault(template))
         check_creation(template)
+        check_cdn(template)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("A first deployment that fails is rolled back, and one that succeeds ends protected.")

@@ -82,7 +82,59 @@ def the_user_pool_is_of_the_plan_that_suffices() -> None:
 def the_domain_answers_over_ipv6() -> None:
     [configuration] = properties("Domain")["DomainNameConfigurations"]
     assert configuration["IpAddressType"] == "dualstack"
+    assert TEMPLATE["Outputs"]["DomainTargetZone"]["Condition"] == "HasApiDomain"
     assert TEMPLATE["Outputs"]["DomainTargetZone"]["Value"] == {"Fn::GetAtt": ["Domain", "RegionalHostedZoneId"]}
+
+
+def the_cdn_caches_what_may_be_cached() -> None:
+    config = properties("Distribution")["DistributionConfig"]
+    disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+    policies = {behaviour["PathPattern"]: behaviour["CachePolicyId"] for behaviour in config["CacheBehaviors"]}
+    assert config["DefaultCacheBehavior"]["CachePolicyId"] == disabled
+    cached = sorted(pattern for pattern, policy in policies.items() if policy != disabled)
+    assert cached == ["/assets/*", "/media/thumbnail/*"], cached
+    policy = properties("CacheByHeaders")["CachePolicyConfig"]
+    # A time above 0 would be the least for which even private answers are kept.
+    assert (policy["MinTTL"], policy["DefaultTTL"]) == (0, 0), policy
+    never = {
+        error["ErrorCode"] for error in config["CustomErrorResponses"] if error == keep_no_error(error["ErrorCode"])
+    }
+    assert never == {400, 403, 404, 405, 414, 500, 501, 502, 503, 504}, never
+    for behaviour in [config["DefaultCacheBehavior"], *config["CacheBehaviors"]]:
+        reaches_all = behaviour["CachePolicyId"] == disabled
+        assert ("POST" in behaviour["AllowedMethods"]) == reaches_all, behaviour
+        # What is cached is asked for without anything that is not in the key.
+        assert ("OriginRequestPolicyId" in behaviour) == reaches_all, behaviour
+
+
+def keep_no_error(code: int) -> dict:
+    return {"ErrorCode": code, "ErrorCachingMinTTL": 0}
+
+
+def the_viewers_address_comes_with_links_alone() -> None:
+    listed = properties("LinkRequests")["OriginRequestPolicyConfig"]["HeadersConfig"]
+    assert listed["HeaderBehavior"] == "whitelist" and "CloudFront-Viewer-Address" in listed["Headers"], listed
+    # Host must be API Gateway's own, and Authorization cannot be listed.
+    assert not {"Host", "Authorization"} & set(listed["Headers"]) and len(listed["Headers"]) <= 10, listed
+    [behaviour] = [
+        behaviour
+        for behaviour in properties("Distribution")["DistributionConfig"]["CacheBehaviors"]
+        if behaviour.get("OriginRequestPolicyId") == {"Ref": "LinkRequests"}
+    ]
+    assert behaviour["PathPattern"] == "/media/exp/*", behaviour
+    readers = [name for name, resource in RESOURCES.items() if "CDN_SECRET" in str(resource)]
+    assert readers == ["VisitLink"], readers
+
+
+def the_cdn_is_left_out_by_default() -> None:
+    assert TEMPLATE["Parameters"]["Cdn"]["Default"] == TEMPLATE["Parameters"]["CdnLogs"]["Default"] == "false"
+    made = {
+        name
+        for name, resource in RESOURCES.items()
+        if resource["Type"].startswith("AWS::CloudFront::") or name.startswith("Cdn")
+    }
+    conditions = {RESOURCES[name].get("Condition") for name in made}
+    assert len(made) == 5 and conditions == {"HasCdn", "HasCdnLogs"}, (made, conditions)
 
 
 CHECKS = (
@@ -93,6 +145,9 @@ CHECKS = (
     alarms_fit_what_they_watch,
     the_user_pool_is_of_the_plan_that_suffices,
     the_domain_answers_over_ipv6,
+    the_cdn_caches_what_may_be_cached,
+    the_viewers_address_comes_with_links_alone,
+    the_cdn_is_left_out_by_default,
 )
 
 

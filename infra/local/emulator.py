@@ -6,6 +6,7 @@ Stops in order at SIGTERM, at SIGINT, or when the process that started it is gon
 import argparse
 import asyncio
 import base64
+import contextvars
 import functools
 import json
 import os
@@ -243,10 +244,46 @@ def keep_what_is_protected(stacks, cognito, dynamodb) -> None:
     stacks._delete_resource = delete_unprotected
 
 
-def adjust() -> None:
+def let_distributions_reach_the_api(cloudfront, api: str, port: int) -> None:
+    """CloudFront's data plane connects to no host of AWS's own, so not to an API of this emulator either. `api`: the host
+    that the stack's API answers at.
+
+    It adds no headers of its own: `CloudFront-Viewer-Address` is added where an origin request policy lists it, in place of
+    what the viewer sent ("Add CloudFront request headers"). A cache policy that enables compression forwards
+    `Accept-Encoding` ("Serve compressed files").
+    """
+    fetch, forward = cloudfront._fetch_from_origin, cloudfront._forward_to_origin
+    predicates = cloudfront._forwarding_predicates
+    listing = contextvars.ContextVar("listing", default=False)
+
+    def predicates_of(behavior: dict):
+        policy = cloudfront.origin_request_policy_config(behavior.get("origin_request_policy_id")) or {}
+        listed = policy.get("HeaderBehavior") in ("whitelist", "allViewerAndWhitelistCloudFront")
+        listing.set(listed and "CloudFront-Viewer-Address" in policy["Headers"])
+        key = cloudfront.cache_policy_params(behavior["cache_policy_id"]) or {}
+        compressed = key.get("EnableAcceptEncodingGzip") or key.get("EnableAcceptEncodingBrotli")
+        header_allowed, *others = predicates(behavior)
+        return lambda name: (compressed and name == "accept-encoding") or header_allowed(name), *others
+
+    async def fetch_with_headers(origin, method, uri, query, headers, body, https, client, forwarded, arn):
+        headers = {name: value for name, value in headers.items() if name != "cloudfront-viewer-address"}
+        if listing.get():
+            headers["cloudfront-viewer-address"] = f"{client}:46532"
+        return await fetch(origin, method, uri, query, headers, body, https, client, forwarded, arn)
+
+    def forward_to_api(origin, method, uri, query, headers, *rest):
+        if ".execute-api." in origin["domain_name"]:
+            origin = origin | {"domain_name": api, "http_port": port, "protocol_policy": "http-only"}
+        return forward(origin, method, uri, query, headers, *rest)
+
+    cloudfront._forwarding_predicates = predicates_of
+    cloudfront._fetch_from_origin, cloudfront._forward_to_origin = fetch_with_headers, forward_to_api
+
+
+def adjust(api: str, port: int) -> None:
     from ministack import app
     from ministack.core import iam_evaluator, lambda_runtime
-    from ministack.services import apigateway, cognito, dynamodb, lambda_svc
+    from ministack.services import apigateway, cloudfront, cognito, dynamodb, lambda_svc
     from ministack.services.cloudformation import stacks
 
     # Nagle's algorithm costs every invocation 40 ms.
@@ -278,6 +315,7 @@ def adjust() -> None:
     be_strict_about_users(cognito)
     let_the_default_route_take_preflights(apigateway)
     keep_what_is_protected(stacks, cognito, dynamodb)
+    let_distributions_reach_the_api(cloudfront, api, port)
     # Requests to the user pool are handled in threads, and one that looks for a user failed where another added one.
     handle, one_at_a_time = cognito._run_idp_handler, threading.Lock()
 
@@ -359,7 +397,9 @@ def main() -> None:
     configure(arguments.port, arguments.data.resolve(), arguments.keep)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    adjust()
+    # As `infra/local/stack.py` maps it.
+    api = arguments.address[1] if len(arguments.address) > 1 else "localhost"
+    adjust(api, arguments.port)
     mark = arguments.data / "running"
     mark.touch()
     try:

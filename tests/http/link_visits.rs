@@ -1,5 +1,7 @@
 //! /media/exp: what a link gives, to whom, how often and until when
 
+use std::collections::HashMap;
+
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, BASE32, Body, Call, Stack, User, eventually, on_stack};
+use crate::harness::{Answer, BASE32, Body, Call, Fault, Stack, Twin, User, eventually, on_stack};
 
 async fn owner(stack: &'static Stack) -> User {
     stack.user_on("Enterprise").await
@@ -327,6 +329,63 @@ fn a_dead_link_is_a_page_for_browsers_and_a_problem_for_programs() {
         assert!(answer.must_header("content-type").starts_with("text/html"));
         answer.must_header("retry-after");
         password(stack, &locked, "right").await.refuses(429, "too_many_requests");
+    });
+}
+
+/// A function behind the CDN, whose secret is this.
+async fn behind_the_cdn(stack: &Stack, secret: &str) -> Twin {
+    let twin = stack.twin_with("visit_link", &[("CDN_SECRET", "cdn")]).await;
+    // The signing keys are read first, and once.
+    twin.call(None, "GET", "/media/exp/none/x.jpg", None).await.refuses(410, "gone");
+    let secret = json!({"ARN": "cdn", "SecretString": json!({"value1": secret}).to_string()});
+    let answer = Fault::Answer { status: 200, kind: "application/x-amz-json-1.1", body: secret.to_string() };
+    twin.proxy.rule("GetSecretValue", usize::MAX, answer);
+    twin
+}
+
+#[test]
+fn wrong_passwords_count_by_the_viewer_only_where_the_cdn_says_so() {
+    on_stack(async |stack| {
+        let user = owner(stack).await;
+        let image = user.hide("Harbour", Picture::small()).await;
+        let link = user.link(&image, json!({"password": "right"})).await;
+        let path = Url::parse(link.str("link_url")).expect("a URL").path().to_owned();
+        let twin = behind_the_cdn(stack, "open-sesame").await;
+        let attempt = async |secret: Option<&str>, viewer: &str, password: &str| {
+            let mut headers = HashMap::from([("cloudfront-viewer-address".to_owned(), viewer.to_owned())]);
+            headers.insert("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+            headers.extend(secret.map(|secret| ("x-tintype-cdn".to_owned(), secret.to_owned())));
+            let mut event = twin.event_with(None, "POST", &path, headers, None);
+            event["body"] = format!("password={password}").into();
+            twin.invoke(event).await.expect("an answer")["statusCode"].as_u64().expect("a status")
+        };
+        let cdn = Some("open-sesame");
+        for _ in 0..10 {
+            assert_eq!(attempt(cdn, "198.51.100.10:46532", "wrong").await, 401);
+        }
+        assert_eq!(attempt(cdn, "198.51.100.10:1", "right").await, 429);
+        assert_eq!(attempt(cdn, "198.51.100.11:1", "right").await, 303);
+        assert_eq!(attempt(cdn, "2001:db8::1:1", "wrong").await, 401);
+        // Without the CDN's secret a client is who it is, whatever it claims, and however often it claims another.
+        for claim in 0..10 {
+            let secret = [None, Some("open-barley")][claim % 2];
+            assert_eq!(attempt(secret, &format!("198.51.100.{claim}:1"), "wrong").await, 401);
+        }
+        for secret in [None, Some("open-barley"), Some("")] {
+            assert_eq!(attempt(secret, "198.51.100.99:1", "right").await, 429);
+        }
+        assert_eq!(attempt(cdn, "198.51.100.99:1", "right").await, 303);
+
+        // Nobody is let in by a secret that cannot be read.
+        let twin = stack.twin_with("visit_link", &[("CDN_SECRET", "cdn")]).await;
+        let keys = twin.call(None, "GET", &path, None).await;
+        assert_eq!(keys.status, 401, "{keys}");
+        twin.proxy.rule("GetSecretValue", usize::MAX, Fault::json(500, "InternalServiceError"));
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("x-tintype-cdn", "open-sesame")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut event = twin.event_with(None, "POST", &path, headers, None);
+        event["body"] = "password=right".into();
+        assert_eq!(twin.invoke(event).await.expect("an answer")["statusCode"], 503);
     });
 }
 

@@ -10,6 +10,7 @@ mod audit;
 mod batch;
 mod batch_faults;
 mod budget;
+mod caching;
 mod cli;
 mod conventions;
 mod cookies;

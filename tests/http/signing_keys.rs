@@ -1,5 +1,6 @@
 //! The keys that sign links, cursors and sessions, before, during and after a change of them
 
+use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
@@ -19,6 +20,12 @@ const ALWAYS: usize = usize::MAX;
 const NEW: &str = "a-key-that-was-added-later";
 const FAR: i64 = 4_000_000_000;
 
+/// Opens a link at a function of its own.
+async fn open(twin: &Twin, link: &Value) -> Answer {
+    let path = Url::parse(link.str("link_url")).expect("a URL").path().to_owned();
+    twin.call(None, "GET", &path, None).await
+}
+
 async fn get(twin: &Twin, user: &User, target: &str) -> Answer {
     twin.call(Some(user), "GET", target, None).await
 }
@@ -35,10 +42,11 @@ fn links_keep_their_urls_whichever_key_signs() {
         let create = twin(stack, "create_link", &rotated).await;
         let made = create.call(Some(&user), "POST", "/api/expiring-links", Some(body)).await.gives(201);
         let show = twin(stack, "get_link", &rotated).await;
+        let visit = twin(stack, "visit_link", &rotated).await;
         for link in [&old, &made] {
             let shown = get(&show, &user, &format!("/api/expiring-links/{}", link.str("id"))).await.gives(200);
             assert_eq!(shown["link_url"], link["link_url"]);
-            stack.get(link.str("link_url")).await.is(302);
+            open(&visit, link).await.is(302);
         }
         let listed = get(&twin(stack, "list_links", &rotated).await, &user, "/api/expiring-links").await.gives(200);
         let urls: Vec<&Value> = listed.list("results").iter().map(|link| &link["link_url"]).collect();
@@ -53,12 +61,32 @@ fn links_keep_their_urls_whichever_key_signs() {
         assert_eq!(change(json!({"description": "Boats"})).await["link_url"], old["link_url"]);
         let moved = change(json!({"rotate": true})).await;
         assert_ne!(moved["link_url"], old["link_url"]);
-        stack.get(old.str("link_url")).await.refuses(410, "gone");
-        stack.get(moved.str("link_url")).await.is(302);
+        open(&visit, &old).await.refuses(410, "gone");
+        open(&visit, &moved).await.is(302);
         // The service of before the change has never heard of the new key: its owner can revoke the link all the same.
         user.delete(format!("/api/expiring-links/{}", old.str("id"))).await.is(204);
-        stack.get(moved.str("link_url")).await.refuses(410, "gone");
+        open(&visit, &moved).await.refuses(410, "gone");
         user.delete(format!("/api/expiring-links/{}", made.str("id"))).await.is(204);
+    });
+}
+
+#[test]
+fn links_of_a_key_that_is_no_longer_accepted_work_again_with_another_url() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let image = user.publish("Harbour", Picture::small()).await;
+        let link = user.link(&image, json!({})).await;
+        let at = format!("/api/expiring-links/{}", link.str("id"));
+        let alone = [(NEW, 1)];
+        let visit = twin(stack, "visit_link", &alone).await;
+        open(&visit, &link).await.refuses(410, "gone");
+        // The URL that is shown then is not the link's yet.
+        let shown = get(&twin(stack, "get_link", &alone).await, &user, &at).await.gives(200);
+        open(&visit, &shown).await.refuses(410, "gone");
+        let update = twin(stack, "update_link", &alone).await;
+        let moved = update.call(Some(&user), "PATCH", &at, Some(json!({"rotate": true}))).await.gives(200);
+        open(&visit, &moved).await.is(302);
+        user.delete(at).await.is(204);
     });
 }
 

@@ -1,20 +1,18 @@
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
 use tintype_model::{SigningKeys, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::StoreError;
-use crate::retries::LogRetries;
+use crate::secret::Secret;
 
 /// The keys with which the deployment signs, in Secrets Manager. They are read when first needed and every five minutes from
 /// then on, while requests come. A new key is stored ten minutes before it signs (`infra/operate.py`), so every function
 /// accepts it by then.
 pub struct KeyRing {
-    client: Client,
-    secret: String,
+    secret: Secret,
     kept: Mutex<Option<(Instant, Vec<DatedKey>)>>,
 }
 
@@ -41,8 +39,7 @@ enum Stored {
 impl KeyRing {
     /// `secret`: its ARN or name.
     pub fn new(config: &SdkConfig, secret: impl Into<String>) -> Self {
-        let config = aws_sdk_secretsmanager::config::Builder::from(config).interceptor(LogRetries).build();
-        Self { client: Client::from_conf(config), secret: secret.into(), kept: Mutex::default() }
+        Self { secret: Secret::new(config, secret), kept: Mutex::default() }
     }
 
     /// The keys as they are at this time.
@@ -61,9 +58,7 @@ impl KeyRing {
     }
 
     async fn read(&self) -> Result<Vec<DatedKey>, StoreError> {
-        let answer = self.client.get_secret_value().secret_id(&self.secret).send().await;
-        let answer = answer.map_err(|e| StoreError::from_sdk("GetSecretValue", e))?;
-        parse(answer.secret_string().unwrap_or_default())
+        parse(&self.secret.read().await?)
     }
 }
 

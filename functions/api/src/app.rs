@@ -2,7 +2,7 @@ use std::env;
 use std::time::Duration;
 
 use tintype_model::PlanName;
-use tintype_store::{Accounts, BlobStore, JobQueue, Jwks, KeyRing, Store};
+use tintype_store::{Accounts, BlobStore, CdnSecret, JobQueue, Jwks, KeyRing, Store};
 
 /// The clients and settings of a function, from the environment that `template.yaml` defines.
 pub(crate) struct App {
@@ -13,6 +13,8 @@ pub(crate) struct App {
     pub(crate) jobs: JobQueue,
     /// None where the route signs nothing.
     pub(crate) signing: Option<KeyRing>,
+    /// None where there is no CDN, or the route does not need the client's address.
+    pub(crate) cdn: Option<CdnSecret>,
     /// The plan of a new user, if any.
     pub(crate) default_plan: Option<PlanName>,
     /// The origin of URLs of this API; without one, the origin that the request was sent to.
@@ -50,6 +52,7 @@ impl App {
             // Routes that start no job have no queue.
             jobs: JobQueue::new(&config, optional("JOBS_QUEUE_URL").unwrap_or_default()),
             signing: optional("SIGNING_KEYS").map(|secret| KeyRing::new(&config, secret)),
+            cdn: optional("CDN_SECRET").map(|secret| CdnSecret::new(&config, secret)),
             accounts: Accounts::new(&config, pool, client_id),
             default_plan: optional("DEFAULT_PLAN").map(PlanName::from_stored),
             public_url: optional("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),

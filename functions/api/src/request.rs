@@ -18,6 +18,9 @@ use crate::response::{self, Response, WithHeader};
 /// The largest body in bytes of all routes except the batch.
 const MAX_BODY: usize = 64 * 1024;
 
+/// The header that only the CDN knows the value of, as `template.yaml` names it.
+const CDN_HEADER: &str = "x-tintype-cdn";
+
 /// A page of a list.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "{T}Page")]
@@ -86,22 +89,22 @@ impl<'a> Request<'a> {
         cookies.map(str::trim).find_map(|cookie| cookie.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// The address of the client: an IPv4 address, or the /64 network that one IPv6 customer has.
-    pub(crate) fn caller_network(&self) -> String {
+    /// The address of the client: an IPv4 address, or the /64 network that one IPv6 customer has. A client may send the
+    /// header with which the CDN names the viewer's, so it counts only in requests that came through the CDN.
+    pub(crate) async fn caller_network(&self) -> Result<String, Problem> {
+        if let (Some(cdn), Some(given)) = (&self.app.cdn, self.header(CDN_HEADER))
+            && cdn.is(given).await?
+            && let Some(viewer) = self.header("cloudfront-viewer-address").and_then(without_port)
+        {
+            return Ok(network(viewer));
+        }
         let forwarded = || self.header("x-forwarded-for")?.rsplit(',').next().map(str::trim);
         let address = match self.http.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
             // The load balancer adds the client's address as the last.
             _ => forwarded(),
         };
-        let address = address.unwrap_or_default();
-        match address.parse() {
-            Ok(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::")
-            }
-            _ => address.to_owned(),
-        }
+        Ok(network(address.unwrap_or_default()))
     }
 
     /// A field of a form; empty if the form does not have it.
@@ -224,6 +227,22 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The address of `198.51.100.10:46532` or `2001:db8::1:46532`: CloudFront writes no brackets.
+fn without_port(address: &str) -> Option<&str> {
+    let (address, _) = address.rsplit_once(':')?;
+    Some(address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address))
+}
+
+fn network(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::")
+        }
+        _ => address.to_owned(),
+    }
+}
+
 /// Parses an object with the fields of `T` and no others.
 pub(crate) fn read_object<T: Input>(value: Value, or_else: &str) -> Result<T, Problem> {
     match value {
@@ -239,5 +258,23 @@ fn read<T: Input>(given: Map<String, Value>, reject_unknown: bool) -> Result<T, 
     match body {
         Some(body) if errors.is_empty() => Ok(body),
         _ => Err(Problem::invalid(errors)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_counts_by_its_ipv4_address_or_its_ipv6_network() {
+        for (header, expected) in [
+            ("198.51.100.10:46532", "198.51.100.10"),
+            ("2001:db8:1:2:3:4:5:6:46532", "2001:db8:1:2::"),
+            ("2001:db8::6:46532", "2001:db8:0:0::"),
+            ("[2001:db8::6]:46532", "2001:db8:0:0::"),
+        ] {
+            assert_eq!(without_port(header).map(network).as_deref(), Some(expected), "{header}");
+        }
+        assert_eq!(without_port("198.51.100.10"), None);
     }
 }

@@ -12,8 +12,9 @@ use crate::response::{self, Response, WithHeader};
 /// The largest thumbnail that fits a response: Lambda's limit is 6 MB of JSON, in which bytes are base64.
 const MAX_INLINE: u64 = 4 * 1024 * 1024;
 
-/// A minute: caches serve an image that became private no longer than that.
-const CACHE: &str = "public, max-age=60";
+/// A minute: caches serve an image that became private no longer than that. CloudFront would serve it longer while the API fails
+/// ("Manage how long content stays in the cache").
+const CACHE: &str = "public, max-age=60, must-revalidate, stale-if-error=0";
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",

@@ -100,7 +100,9 @@ async fn find(request: &Request<'_>) -> Result<Option<Visit>, Problem> {
         return Ok(None);
     };
     record_image(image.id);
-    let current = link.token_hash == Some(token.hash()) && !link.is_expired(request.now) && link.image == image.id.key;
+    // False for the token of a key that is no longer accepted.
+    let signed = link.token(request.signing()).hash() == token.hash();
+    let current = signed && !link.is_expired(request.now) && link.image == image.id.key;
     let allowed = request.plan_of(&owner).await?.is_some_and(|plan| plan.expiring_links);
     let well_named = super::stem(request.param("file"), &image).is_some();
     Ok((current && allowed && well_named && image.is_ready()).then_some(Visit { token, link, image }))
@@ -165,7 +167,7 @@ impl Visit {
     /// Returns true if the form has the link's password.
     async fn try_password(&self, request: &Request<'_>, hash: &str) -> Result<bool, Problem> {
         let given = request.form_field("password")?;
-        let (store, address) = (&request.app.store, request.caller_network());
+        let (store, address) = (&request.app.store, request.caller_network().await?);
         match store.links.take_attempt(self.link.id, &address, request.now).await? {
             PasswordAttempt::TooMany { until } => {
                 let left = (until.secs() - request.now.secs()).max(1);
