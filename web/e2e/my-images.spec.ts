@@ -162,17 +162,35 @@ test("a deletion can be undone, and is sent when the time for that is over or th
   await expect.poll(titles).toEqual(["d"]);
 });
 
-test("a deletion that is waiting is sent before a logout @narrow", async ({ page }) => {
+test("20: a deletion that is waiting is sent before a logout, which the other tabs do not wait for @narrow", async ({
+  page,
+  context,
+}) => {
+  await page.clock.install();
   await register(["a", "b"]);
   await reload(page);
+  const other = await context.newPage();
+  await other.goto("/images");
+  await expect(tiles(other)).toHaveCount(2);
   await select(page, "a");
+  // Neither the time to undo it is over nor the time that a logout waits for it.
+  await page.clock.pauseAt(Date.now() + 60_000);
   await page.getByRole("button", { name: "Delete" }).click();
   await expect(page.getByText("1 image deleted.")).toBeVisible();
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/api/images/delete", async (route) => {
+    await released;
+    await route.continue();
+  });
   const answered = page.waitForResponse((response) => response.url().endsWith("/api/images/delete"));
   const menu = page.getByRole("button", { name: "Menu" });
   if (await menu.isVisible()) await menu.click();
   await page.getByRole("button", { name: "Log out" }).click();
+  await expect(other.getByText("Log in to see this page.")).toBeVisible();
+  release();
   expect((await answered).status()).toBe(200);
+  await page.clock.resume();
 });
 
 test("an image is renamed and described in place; a change made meanwhile is not overwritten @narrow", async ({

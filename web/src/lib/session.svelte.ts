@@ -93,6 +93,8 @@ class Session {
 
   /** Ends this session, or all of the user's. Local state is dropped even if the service cannot be reached. */
   async logOut(everywhere = false): Promise<void> {
+    // The other tabs do not wait for what follows.
+    if (!everywhere) this.#tell({ kind: "logout" });
     const farewells = Promise.allSettled([...this.#farewells].map((farewell) => farewell()));
     await Promise.race([farewells, new Promise((resolve) => setTimeout(resolve, LAST_WORDS))]);
     // A token that has expired ends no session.
