@@ -1,4 +1,4 @@
-//! Checks the table and the buckets for what a lost event or a crash left, and repairs it on request. Runs on a schedule
+//! Checks the table and the buckets for traces of lost events and crashes, and repairs them on request. Runs on a schedule
 //! and by `make audit`. It checks pages until shortly before its deadline. The scheduled audit saves its position in the
 //! table and continues there at the next run; the command returns its position.
 
@@ -12,7 +12,7 @@ use tintype_store::{Audit, AuditCursor, Finding, JobMessage, Repair};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::Worker;
-use crate::build_thumbnails::{self, Became, Trust};
+use crate::build_thumbnails::{self, BuildOutcome, Existing};
 
 /// Time reserved for the current page.
 const RESERVE: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ pub(crate) struct Report {
     /// Expired items that are not deleted yet, which is not a fault.
     expired: u64,
     named: Vec<Named>,
-    /// Where to continue; `None` if the audit is complete.
+    /// The position to continue at; `None` if the audit is complete.
     next: Option<AuditCursor>,
     /// Profiles with an account in the user pool, and accounts that were closed for lack of one.
     #[serde(skip)]
@@ -79,7 +79,7 @@ struct Named {
 }
 
 pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) -> Result<Report, Error> {
-    let (mut order, deadline) = (event.payload, remaining(&event.context));
+    let (mut request, deadline) = (event.payload, remaining(&event.context));
     let mut report = Report::default();
     let audit = Audit {
         store: &worker.store,
@@ -87,16 +87,16 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) ->
         accounts: &worker.accounts,
         jobs: &worker.jobs,
         now: Timestamp::now(),
-        grace: Duration::from_secs(order.grace_seconds),
+        grace: Duration::from_secs(request.grace_seconds),
     };
-    let mut place = match order.place.take() {
+    let mut place = match request.place.take() {
         Some(place) => place,
-        None if order.keep_place => audit.cursor().await?,
+        None if request.keep_place => audit.cursor().await?,
         None => AuditCursor::default(),
     };
     loop {
         let span = info_span!("page", of = part(&place));
-        check_page(worker, &audit, place, &order, deadline, &mut report).instrument(span).await?;
+        check_page(worker, &audit, place, &request, deadline, &mut report).instrument(span).await?;
         match &report.next {
             Some(next) if Instant::now() < deadline => place = next.clone(),
             _ => break,
@@ -111,7 +111,7 @@ async fn check_page(
     worker: &Worker,
     audit: &Audit<'_>,
     place: AuditCursor,
-    order: &AuditRequest,
+    request: &AuditRequest,
     deadline: Instant,
     report: &mut Report,
 ) -> Result<(), Error> {
@@ -119,10 +119,10 @@ async fn check_page(
     report.seen += page.seen;
     report.accounts += page.accounts;
     for finding in page.findings {
-        report_finding(worker, audit, finding, order.mend, deadline, report).await?;
+        report_finding(worker, audit, finding, request.mend, deadline, report).await?;
     }
     report.next = page.next;
-    if order.keep_place {
+    if request.keep_place {
         audit.save_cursor(&report.next.clone().unwrap_or_default()).await?;
     }
     Ok(())
@@ -164,9 +164,9 @@ async fn report_finding(
                 worker.store.jobs.begin_deleting_account(*user, id, now).await?
             }
             Repair::Build(id) => {
-                match build_thumbnails::build(worker, *id, Trust::Nothing, deadline + RESERVE - STORING).await {
-                    Ok(Became::NoBlob) => false,
-                    Ok(Became::Undecodable(reason)) => {
+                match build_thumbnails::build(worker, *id, Existing::Rebuild, deadline + RESERVE - STORING).await {
+                    Ok(BuildOutcome::NoOriginal) => false,
+                    Ok(BuildOutcome::Undecodable(reason)) => {
                         warn!(image = %id, cause = reason, "The original cannot be decoded");
                         false
                     }

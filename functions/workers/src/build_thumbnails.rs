@@ -1,12 +1,19 @@
 //! Makes an uploaded image ready, or rejects it.
 //!
-//! S3 tells of an upload at least once, late and in any order, and this may be cut off at any line and run again, also
-//! twice at the same time. So every step is safe to repeat:
-//! - A set of thumbnails is named by the plan, and the owner's assignment to it, that it was built for: the same set is
-//!   the same blobs.
-//! - The image is made ready, or rejected, on condition that it is as it was read. Who comes second reads again.
-//! - After that everything that decided is read once more. What changed in between is done again, and what was made
-//!   for an image that is gone is deleted.
+//! S3 delivers its events at least once, late and in any order, and the function can be killed at any line and run twice
+//! at the same time. So each step can be repeated, and is conditional on what was read; the loser of a race reads again.
+//! [`next_step`] decides from one read of the image, its owner and the plan:
+//!
+//! | killed | left | completed by |
+//! |---|---|---|
+//! | after the image is marked as processing | an image without thumbnails | the next delivery, or its expiry |
+//! | after some thumbnails are stored | blobs of a set that no item names | the next delivery, which writes the same keys if the plan is the same; else the audit |
+//! | after the image is published | an image whose plan may have changed since | the next delivery, or the job of that change |
+//! | after the image is rejected | its blobs | the next delivery, or the audit |
+//! | after an unused set is deleted | an image that is not ready | the next delivery |
+//!
+//! A set of thumbnails is named after the plan, and its assignment to the owner, that it was built for. Two builds for one
+//! plan write the same blobs; two builds for different plans share none.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -23,24 +30,24 @@ use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use crate::Worker;
 
-/// How often what others changed meanwhile is done again before the message goes back to the queue.
-const TRIES: u32 = 8;
+/// The attempts of a build that conflicts with other changes before the message returns to the queue.
+const ATTEMPTS: u32 = 8;
 
-/// Kept of the function's time for storing what was made.
+/// Part of the function's time that is reserved for storing thumbnails.
 const RESERVE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
-    let mut answer = SqsBatchResponse::default();
+    let mut response = SqsBatchResponse::default();
     for message in event.payload.records {
         let id = message.message_id.as_deref().unwrap_or_default();
         let span = info_span!("message", message_id = id, image = Empty);
         let body = message.body.as_deref().unwrap_or_default();
         if let Err(error) = one_message(worker, body, &event.context).instrument(span.clone()).await {
             span.in_scope(|| error!(cause = %error, "Message failed"));
-            answer.add_failure(id);
+            response.add_failure(id);
         }
     }
-    Ok(answer)
+    Ok(response)
 }
 
 async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(), Error> {
@@ -51,14 +58,14 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
     let event: S3Event = serde_json::from_value(body)?;
     for record in event.records {
         let key = record.s3.object.key.unwrap_or_default();
-        // Keys in events are form-encoded; ours have nothing that this changes, others' might.
+        // Keys in events are form-encoded. This changes only keys that the service did not write.
         let key = form_urlencoded::parse(key.as_bytes()).next().map(|(key, _)| key.into_owned()).unwrap_or_default();
         match image_id_of_key(&key) {
             Some(id) => {
                 Span::current().record("image", display(id));
-                match build(worker, id, Trust::Recorded, remaining(context)).await? {
-                    // Nor will it at another try.
-                    Became::Undecodable(reason) => warn!(cause = reason, "The original cannot be decoded"),
+                match build(worker, id, Existing::Trust, remaining(context)).await? {
+                    // A retry would fail too.
+                    BuildOutcome::Undecodable(reason) => warn!(cause = reason, "The original cannot be decoded"),
                     outcome => info!(outcome = outcome.as_str(), "Image built"),
                 }
             }
@@ -68,22 +75,36 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
     Ok(())
 }
 
-/// Until when decoding may go on.
+/// The time until which decoding may continue.
 pub(crate) fn remaining(context: &Context) -> Instant {
     let now = Timestamp::now().millis();
     let left = i64::try_from(context.deadline).unwrap_or(i64::MAX).saturating_sub(now);
     Instant::now() + Duration::from_millis(left.max(0).unsigned_abs()).saturating_sub(RESERVE)
 }
 
-/// What decides what an image should be, read at one moment.
-struct Facts {
+/// The data that determines an image's thumbnails, from one read.
+struct BuildInputs {
     image: Image,
     plan: Option<Plan>,
     plan_revision: u64,
 }
 
-impl Facts {
-    fn wanted(&self) -> ThumbnailSetId {
+impl BuildInputs {
+    /// Returns `None` if the image or its owner was deleted.
+    async fn read(worker: &Worker, id: ImageId) -> Result<Option<Self>, StoreError> {
+        let items = worker.store.read([Key::image(id), Key::profile(id.owner)]).await?;
+        let (Some(image), Some(owner)) = (items.image(id)?, items.profile(id.owner)?) else { return Ok(None) };
+        if image.is_expired(Timestamp::now()) {
+            return Ok(None);
+        }
+        let plan = match &owner.plan {
+            Some(name) => worker.store.plans.read(name).await?,
+            None => None,
+        };
+        Ok(Some(Self { image, plan, plan_revision: owner.plan_revision }))
+    }
+
+    fn set_id(&self) -> ThumbnailSetId {
         ThumbnailSetId::plan(self.plan.as_ref(), self.plan_revision)
     }
 
@@ -92,153 +113,170 @@ impl Facts {
     }
 }
 
-/// `None`: the image, or its owner, is gone.
-async fn read(worker: &Worker, id: ImageId) -> Result<Option<Facts>, StoreError> {
-    let items = worker.store.read([Key::image(id), Key::profile(id.owner)]).await?;
-    let (Some(image), Some(owner)) = (items.image(id)?, items.profile(id.owner)?) else { return Ok(None) };
-    if image.is_expired(Timestamp::now()) {
-        return Ok(None);
-    }
-    let plan = match &owner.plan {
-        Some(name) => worker.store.read([Key::plan(name)]).await?.plan(name)?,
-        None => None,
-    };
-    Ok(Some(Facts { image, plan, plan_revision: owner.plan_revision }))
-}
-
-/// Whether a ready image's thumbnails are taken to be there.
+/// The treatment of a ready image whose recorded thumbnails are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
-    Recorded,
-    Nothing,
+pub(crate) enum Existing {
+    /// Its blobs count as stored.
+    Trust,
+    /// Build them again, once.
+    Rebuild,
 }
 
-/// What became of an image that was to be brought to what it should be.
-pub(crate) enum Became {
-    /// It has the thumbnails of its owner's plan.
+/// The result of a build.
+pub(crate) enum BuildOutcome {
+    /// The image has the thumbnails of its owner's plan.
     Ready,
     Rejected,
-    /// It, or its owner, is no more, and neither are its blobs.
-    Gone,
-    /// There is nothing to build from, or not any more.
-    NoBlob,
-    /// It was ready once, and stays as it is.
+    /// The image or its owner was deleted. Its blobs are deleted too.
+    Deleted,
+    /// There is no original.
+    NoOriginal,
+    /// The image was ready before, and stays as it is.
     Undecodable(String),
 }
 
-impl Became {
+impl BuildOutcome {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Rejected => "rejected",
-            Self::Gone => "gone",
-            Self::NoBlob => "no blob",
+            Self::Deleted => "deleted",
+            Self::NoOriginal => "no original",
             Self::Undecodable(_) => "undecodable",
         }
     }
 }
 
-/// Brings an image to what it should be.
-pub(crate) async fn build(worker: &Worker, id: ImageId, trust: Trust, deadline: Instant) -> Result<Became, Error> {
-    let mut made: Option<(ThumbnailSetId, Thumbnails)> = None;
-    for _ in 0..TRIES {
-        let Some(facts) = read(worker, id).await? else {
-            worker.blobs.delete_all(id).await?;
-            return Ok(Became::Gone);
-        };
-        let wanted = facts.wanted();
-        match &facts.image.state {
-            State::Rejected { .. } => {
-                worker.blobs.delete_all(id).await?;
-                return Ok(Became::Rejected);
-            }
-            // Under whatever plan they were built: the right heights are all that counts.
-            State::Ready(ready)
-                if ready.has_heights(facts.heights()) && (made.is_some() || trust == Trust::Recorded) =>
-            {
-                // Another was faster. What this one made beside it is no one's.
-                if let Some((set, _)) = made.filter(|(set, _)| *set != ready.built_for) {
-                    worker.blobs.delete_thumbnails(id, &set).await?;
-                }
-                return Ok(Became::Ready);
-            }
-            _ => {}
+/// The thumbnails of a set, whose blobs are stored.
+struct StoredSet {
+    id: ThumbnailSetId,
+    thumbnails: Thumbnails,
+}
+
+/// The next step of a build.
+#[derive(Debug, PartialEq, Eq)]
+enum NextStep {
+    /// The image or its owner was deleted: delete the image's blobs.
+    DeleteOfDeleted,
+    /// The image is rejected: delete its blobs.
+    DeleteOfRejected,
+    /// The image has the right thumbnails.
+    Finish,
+    /// Record the stored set in the image.
+    Publish,
+    /// Build the set of the owner's plan.
+    Build,
+}
+
+/// Decides the next step. `stored`: the set that this build has stored, if any.
+fn next_step(inputs: Option<&BuildInputs>, stored: Option<&StoredSet>, existing: Existing) -> NextStep {
+    let Some(inputs) = inputs else { return NextStep::DeleteOfDeleted };
+    match (&inputs.image.state, stored) {
+        (State::Rejected { .. }, _) => NextStep::DeleteOfRejected,
+        // It does not matter for which plan they were built: the right heights suffice.
+        (State::Ready(ready), _)
+            if ready.has_heights(inputs.heights()) && (stored.is_some() || existing == Existing::Trust) =>
+        {
+            NextStep::Finish
         }
+        (_, Some(stored)) if stored.id == inputs.set_id() => NextStep::Publish,
+        _ => NextStep::Build,
+    }
+}
 
-        let have = match made.take() {
-            Some((set, outcome)) if set == wanted => Some(outcome),
-            // Made for what its owner had before. If it was recorded it is swept when it is replaced, else it is no one's.
-            Some((set, _)) => {
-                if !facts.image.has_set(&set) {
-                    worker.blobs.delete_thumbnails(id, &set).await?;
-                }
-                None
-            }
-            None => None,
+/// Gives an image the thumbnails of its owner's plan, or rejects it.
+pub(crate) async fn build(
+    worker: &Worker,
+    id: ImageId,
+    existing: Existing,
+    deadline: Instant,
+) -> Result<BuildOutcome, Error> {
+    let mut stored: Option<StoredSet> = None;
+    for _ in 0..ATTEMPTS {
+        let inputs = BuildInputs::read(worker, id).await?;
+        let step = next_step(inputs.as_ref(), stored.as_ref(), existing);
+        let (NextStep::Finish | NextStep::Publish | NextStep::Build, Some(inputs)) = (&step, inputs) else {
+            worker.blobs.delete_all(id).await?;
+            let rejected = step == NextStep::DeleteOfRejected;
+            return Ok(if rejected { BuildOutcome::Rejected } else { BuildOutcome::Deleted });
         };
-        let (image, outcome) = match have {
-            Some(outcome) => (facts.image, outcome),
-            None => match make(worker, &facts, deadline).await? {
-                Made::Stale => continue,
-                Made::NoBlob => return Ok(Became::NoBlob),
-                Made::Rejected(image, reason) if image.is_ready() => return Ok(Became::Undecodable(reason)),
-                Made::Rejected(image, reason) => {
-                    if worker.store.images.reject(&image, reason, Timestamp::now()).await? {
-                        worker.blobs.delete_all(id).await?;
-                        return Ok(Became::Rejected);
+        let (image, set) = match (step, stored.take()) {
+            (NextStep::Publish, Some(set)) => (inputs.image, set),
+            (step, unused) => {
+                // The set of another plan, or of a build that lost a race. If the image had it before, `sweep` deletes it.
+                if let Some(set) = unused.filter(|set| !inputs.image.has_set(&set.id)) {
+                    worker.blobs.delete_thumbnails(id, &set.id).await?;
+                }
+                if step == NextStep::Finish {
+                    return Ok(BuildOutcome::Ready);
+                }
+                match build_set(worker, &inputs, deadline).await? {
+                    AttemptOutcome::Stored(image, set) => (image, set),
+                    AttemptOutcome::VersionChanged => continue,
+                    AttemptOutcome::NoOriginal => return Ok(BuildOutcome::NoOriginal),
+                    AttemptOutcome::Invalid(image, reason) if image.is_ready() => {
+                        return Ok(BuildOutcome::Undecodable(reason));
                     }
-                    continue;
+                    AttemptOutcome::Invalid(image, reason) => {
+                        if worker.store.images.reject(&image, reason, Timestamp::now()).await? {
+                            worker.blobs.delete_all(id).await?;
+                            return Ok(BuildOutcome::Rejected);
+                        }
+                        continue;
+                    }
                 }
-                Made::Thumbnails(image, outcome) => (image, outcome),
-            },
+            }
         };
-
-        match worker.store.images.publish(&image, ready(&outcome, wanted.clone()), Timestamp::now()).await? {
-            // What it replaced is swept.
+        let ready = ready(&set.thumbnails, set.id.clone());
+        match worker.store.images.publish(&image, ready, Timestamp::now()).await? {
+            // If it replaced another set, `sweep` deletes that one.
             PublishOutcome::Published | PublishOutcome::Stale => {}
             PublishOutcome::TitleLost => {
-                let reason = "The upload came too late: another image has the title now.".to_owned();
-                worker.store.images.reject(&image, reason, Timestamp::now()).await?;
+                let reason = "The upload arrived after its deadline, and the title now belongs to another image.";
+                worker.store.images.reject(&image, reason.to_owned(), Timestamp::now()).await?;
             }
         }
-        // Read again at the loop's head: gone, rejected, for another plan by now, or ready.
-        made = Some((wanted, outcome));
+        // The next read finds the image deleted, rejected, ready, or with another plan.
+        stored = Some(set);
     }
-    Err("changed by others at every try".into())
+    Err("other changes of the image prevented every attempt".into())
 }
 
-enum Made {
+/// The result of decoding the original and storing its thumbnails.
+enum AttemptOutcome {
     /// With the image as it is now.
-    Thumbnails(Image, Thumbnails),
-    Rejected(Image, String),
+    Stored(Image, StoredSet),
+    /// The original is not a valid image, for this reason.
+    Invalid(Image, String),
     /// The image has changed since it was read.
-    Stale,
-    /// There is nothing to build from, or not any more.
-    NoBlob,
+    VersionChanged,
+    NoOriginal,
 }
 
-/// Decodes the original and stores the thumbnails that the plan wants.
-async fn make(worker: &Worker, facts: &Facts, deadline: Instant) -> Result<Made, Error> {
-    let id = facts.image.id;
-    let Some((_, original)) = worker.blobs.open_original(id).await? else { return Ok(Made::NoBlob) };
-    let Some(image) = worker.store.images.begin_processing(&facts.image, Timestamp::now()).await? else {
-        return Ok(Made::Stale);
+/// Decodes the original and stores the thumbnails of the owner's plan.
+async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> Result<AttemptOutcome, Error> {
+    let id = inputs.image.id;
+    let Some((_, original)) = worker.blobs.open_original(id).await? else { return Ok(AttemptOutcome::NoOriginal) };
+    let Some(image) = worker.store.images.begin_processing(&inputs.image, Timestamp::now()).await? else {
+        return Ok(AttemptOutcome::VersionChanged);
     };
-    let heights = facts.heights().to_vec();
+    let heights = inputs.heights().to_vec();
     let (declared, max_pixels) = (format(image.blob.content_type), worker.max_pixels);
     let bridge = SyncIoBridge::new(original);
     let decoding = tokio::task::spawn_blocking(move || process(bridge, declared, &heights, max_pixels, deadline));
-    let outcome = match decoding.await? {
-        Ok(outcome) => outcome,
+    let thumbnails = match decoding.await? {
+        Ok(thumbnails) => thumbnails,
         Err(tintype_imaging::Error::Source(error)) => return Err(error.into()),
-        Err(tintype_imaging::Error::Rejected(rejection)) => return Ok(Made::Rejected(image, rejection.to_string())),
+        Err(tintype_imaging::Error::Rejected(rejection)) => {
+            return Ok(AttemptOutcome::Invalid(image, rejection.to_string()));
+        }
     };
-    let set = facts.wanted();
-    for thumbnail in &outcome.thumbnails {
+    let set = inputs.set_id();
+    for thumbnail in &thumbnails.thumbnails {
         let key = ThumbnailKey { image: id, set: &set, height: thumbnail.height, kind: image.blob.content_type };
         worker.blobs.put_thumbnail(key, thumbnail.bytes.clone()).await?;
     }
-    Ok(Made::Thumbnails(image, outcome))
+    Ok(AttemptOutcome::Stored(image, StoredSet { id: set, thumbnails }))
 }
 
 fn process(
@@ -252,21 +290,15 @@ fn process(
     tintype_imaging::process(source, &request)
 }
 
-fn ready(outcome: &Thumbnails, built_for: ThumbnailSetId) -> Ready {
-    let thumbnail = |made: &tintype_imaging::Thumbnail| Thumbnail {
-        height: made.height,
-        width: made.width,
-        size: made.bytes.len() as u64,
+fn ready(built: &Thumbnails, built_for: ThumbnailSetId) -> Ready {
+    let thumbnail = |built: &tintype_imaging::Thumbnail| Thumbnail {
+        height: built.height,
+        width: built.width,
+        size: built.bytes.len() as u64,
     };
-    let mut thumbnails: Vec<Thumbnail> = outcome.thumbnails.iter().map(thumbnail).collect();
+    let mut thumbnails: Vec<Thumbnail> = built.thumbnails.iter().map(thumbnail).collect();
     thumbnails.sort_unstable_by_key(|thumbnail| thumbnail.height);
-    Ready {
-        width: outcome.width,
-        height: outcome.height,
-        placeholder: outcome.placeholder.clone(),
-        thumbnails,
-        built_for,
-    }
+    Ready { width: built.width, height: built.height, placeholder: built.placeholder.clone(), thumbnails, built_for }
 }
 
 fn format(kind: ContentType) -> Format {
@@ -275,5 +307,82 @@ fn format(kind: ContentType) -> Format {
         ContentType::Png => Format::Png,
         ContentType::WebP => Format::WebP,
         ContentType::Gif => Format::Gif,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tintype_model::{Blob, Description, ImageKey, PlanName, Title, UserId, Visibility};
+
+    use super::*;
+
+    fn plan(heights: &[u32]) -> Plan {
+        Plan {
+            name: PlanName::from_stored("Basic"),
+            thumbnail_heights: heights.to_vec(),
+            original_link: false,
+            expiring_links: false,
+            max_image_bytes: 1,
+            max_images: 1,
+            version: 1,
+        }
+    }
+
+    fn inputs(state: State, heights: &[u32]) -> BuildInputs {
+        let key = ImageKey::generate();
+        let owner: UserId = "7d444840-9dc0-11d1-b245-5ffdce74fad2".parse().unwrap();
+        let image = Image {
+            id: ImageId { owner, key },
+            title: Title::from_stored("a".to_owned()),
+            description: Description::default(),
+            visibility: Visibility::Public,
+            blob: Blob { content_type: ContentType::Jpeg, size: 1, sha256: None },
+            state,
+            deletion_epoch: 0,
+            created_at: key.created_at(),
+            updated_at: key.created_at(),
+            version: 1,
+        };
+        BuildInputs { image, plan: Some(plan(heights)), plan_revision: 0 }
+    }
+
+    fn ready(heights: &[u32]) -> State {
+        State::Ready(Ready {
+            width: 1000,
+            height: 1000,
+            placeholder: Vec::new(),
+            thumbnails: heights.iter().map(|&height| Thumbnail { height, width: height, size: 1 }).collect(),
+            built_for: ThumbnailSetId::plan(Some(&plan(heights)), 7),
+        })
+    }
+
+    fn stored(id: ThumbnailSetId) -> StoredSet {
+        let thumbnails = Thumbnails { width: 1000, height: 1000, placeholder: Vec::new(), thumbnails: Vec::new() };
+        StoredSet { id, thumbnails }
+    }
+
+    #[test]
+    fn next_step_by_state_and_stored_set() {
+        let processing = State::Processing { expires_at: Timestamp::now() };
+        let rejected = State::Rejected { reason: String::new() };
+        let mine = || stored(inputs(processing.clone(), &[200]).set_id());
+        let other = || stored(ThumbnailSetId::plan(None, 3));
+        for (state, set, existing, step) in [
+            (rejected.clone(), None, Existing::Trust, NextStep::DeleteOfRejected),
+            (rejected.clone(), Some(mine()), Existing::Rebuild, NextStep::DeleteOfRejected),
+            (processing.clone(), None, Existing::Trust, NextStep::Build),
+            (processing.clone(), Some(mine()), Existing::Trust, NextStep::Publish),
+            (processing.clone(), Some(other()), Existing::Trust, NextStep::Build),
+            (ready(&[200]), None, Existing::Trust, NextStep::Finish),
+            (ready(&[200]), None, Existing::Rebuild, NextStep::Build),
+            (ready(&[200]), Some(mine()), Existing::Rebuild, NextStep::Finish),
+            (ready(&[200]), Some(other()), Existing::Trust, NextStep::Finish),
+            (ready(&[100]), None, Existing::Trust, NextStep::Build),
+            (ready(&[100]), Some(mine()), Existing::Trust, NextStep::Publish),
+            (ready(&[100]), Some(other()), Existing::Trust, NextStep::Build),
+        ] {
+            assert_eq!(next_step(Some(&inputs(state, &[200])), set.as_ref(), existing), step);
+        }
+        assert_eq!(next_step(None, Some(&mine()), Existing::Trust), NextStep::DeleteOfDeleted);
     }
 }

@@ -1,5 +1,5 @@
-//! What happens behind the API: thumbnails are built, jobs are worked, and what a removal leaves is swept. One executable
-//! serves all workers; SAM's `Handler:` names the one.
+//! The workers behind the API: they build thumbnails, run jobs, clean up after deletions, and audit. They share one
+//! executable; SAM's `Handler:` names the worker.
 
 mod audit;
 mod backfill;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tintype_store::{Accounts, BlobStore, JobQueue, Store};
 
-/// What a worker has at hand.
+/// The clients and settings of a worker.
 struct Worker {
     store: Store,
     blobs: BlobStore,
@@ -30,7 +30,7 @@ impl Worker {
         Ok(Self {
             store: Store::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: BlobStore::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
-            // Asked who is there, and told to delete users, which takes no client.
+            // Reading and deleting users needs no app client.
             accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, ""),
             jobs: JobQueue::new(&config, env::var("JOBS_QUEUE_URL").unwrap_or_default()),
             max_pixels: number("MAX_PIXELS", tintype_imaging::DEFAULT_MAX_PIXELS)?,
