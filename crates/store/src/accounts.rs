@@ -1,4 +1,6 @@
-//! The user pool: who people are and what their passwords are. Clients never talk to it themselves.
+//! The user pool: users and their passwords. Clients never call it themselves.
+
+use std::fmt;
 
 use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::config::retry::RetryConfig;
@@ -20,11 +22,11 @@ pub struct Accounts {
     client: Client,
     pool: String,
     client_id: String,
-    /// Read from the pool when first needed. It is in no environment: `lambda:GetFunctionConfiguration` shows those.
+    /// Read from the pool at first use. It is not in the environment, because `lambda:GetFunctionConfiguration` shows that.
     client_secret: OnceCell<String>,
 }
 
-/// A user as the pool has them.
+/// A user of the pool.
 #[derive(Debug, Clone)]
 pub struct PoolUser {
     pub id: UserId,
@@ -34,15 +36,15 @@ pub struct PoolUser {
     pub created_at: Timestamp,
 }
 
-/// A session that has just begun or been renewed.
+/// The tokens of a new or renewed session.
 #[derive(Debug)]
 pub struct LoggedIn {
     pub access_token: String,
-    /// What the access token says.
+    /// The claims of the access token.
     pub claims: Claims,
     /// Seconds.
     pub expires_in: u32,
-    /// The pool's own; none on a renewal.
+    /// The pool's own; `None` after a renewal.
     pub refresh_token: Option<String>,
     pub email: Email,
     pub name: PersonName,
@@ -65,27 +67,70 @@ pub enum AccountError {
     NotConfirmed,
     #[error("the password must be changed")]
     PasswordChangeRequired,
-    #[error("too many tries")]
+    #[error("too many attempts")]
     RateLimited,
-    /// The address has a form that the pool does not take.
-    #[error("not an address that the pool takes")]
+    /// The pool does not accept the form of the address.
+    #[error("an address that the pool does not accept")]
     BadEmail,
-    /// The pool sends no mail at the moment, to anybody: its daily limit is reached, or its mailer fails.
+    /// The pool cannot send mail at present: its daily limit is reached, or its mailer fails.
     #[error("mail not sent: {0}")]
     MailNotSent(String),
     /// The pool refused a parameter; each call knows which ones come from the client.
     #[error("invalid parameter: {0}")]
-    InvalidParameter(String),
+    InvalidParameter(InvalidParameter),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A parameter that the pool refused.
+#[derive(Debug)]
+pub struct InvalidParameter {
+    parameter: Parameter,
+    /// The value breaks a constraint of the API, such as a length.
+    breaks_constraint: bool,
+    /// The call and the pool's message.
+    message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parameter {
+    /// The password breaks the pool's hard limits (more than 256 characters, white space at an end), which the pool checks
+    /// before its policy.
+    Password,
+    /// The e-mail address, which is also the user name.
+    Email,
+    Other,
 }
 
 /// Why a password was not reset.
 #[derive(Debug)]
 pub struct ResetError {
     pub error: AccountError,
-    /// The pool said no. Else it may have done it all the same.
+    /// True if the pool refused the reset; false if it may have performed it.
     pub refused: bool,
+}
+
+impl InvalidParameter {
+    /// The exception has no field for the parameter, only a message for people: "1 validation error detected: Value at
+    /// 'password' failed to satisfy constraint: ...", "Invalid email address format.".
+    fn new(call: &'static str, message: &str) -> Self {
+        let lower = message.to_lowercase();
+        let parameter = if ["'password'", "'newPassword'", "Password "].iter().any(|word| message.contains(word)) {
+            Parameter::Password
+        } else if ["email", "'username'", "'userattributes"].iter().any(|word| lower.contains(word)) {
+            Parameter::Email
+        } else {
+            Parameter::Other
+        };
+        let breaks_constraint = message.contains("validation error");
+        Self { parameter, breaks_constraint, message: format!("{call}: {message}") }
+    }
+}
+
+impl fmt::Display for InvalidParameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl Accounts {
@@ -109,7 +154,7 @@ impl Accounts {
         self.client_secret.get_or_try_init(read).await.map(String::as_str)
     }
 
-    /// The app client's proof that it speaks for `username`.
+    /// The proof that a call for `username` comes from the app client.
     async fn secret_hash(&self, username: &str) -> Result<String, StoreError> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.client_secret().await?.as_bytes()).expect("any length");
         mac.update(username.as_bytes());
@@ -117,7 +162,7 @@ impl Accounts {
         Ok(STANDARD.encode(mac.finalize().into_bytes()))
     }
 
-    /// Makes an unconfirmed user and mails a code.
+    /// Creates an unconfirmed user and mails a code.
     pub async fn sign_up(&self, email: &Email, password: &str, name: &PersonName) -> Result<UserId, AccountError> {
         let answer = self
             .client
@@ -133,8 +178,12 @@ impl Accounts {
             .send()
             .await
             .map_err(|e| match classify("SignUp", e) {
-                AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
-                AccountError::InvalidParameter(message) if names_email(&message) => AccountError::BadEmail,
+                AccountError::InvalidParameter(refused) if refused.parameter == Parameter::Password => {
+                    invalid_password()
+                }
+                AccountError::InvalidParameter(refused) if refused.parameter == Parameter::Email => {
+                    AccountError::BadEmail
+                }
                 error => error,
             })?;
         user_id(&answer.user_sub)
@@ -145,15 +194,15 @@ impl Accounts {
         let call = call.secret_hash(self.secret_hash(email.as_str()).await?).confirmation_code(code);
         call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| {
             match classify("ConfirmSignUp", e) {
-                // An unknown user, or one who is confirmed already: told apart from a wrong code they would be an oracle. A
-                // code with other characters than the pool's pattern allows is an invalid parameter.
+                // An unknown or confirmed user gets the same error as a wrong code, so that nobody learns which addresses
+                // have an account. A code with characters that the pool's pattern excludes is an invalid parameter.
                 AccountError::BadCredentials | AccountError::InvalidParameter(_) => AccountError::BadCode,
                 error => error,
             }
         })
     }
 
-    /// Mails another code. `BadCredentials` where no sign-up waits for one: the pool calls a user who is confirmed an
+    /// Mails another code. Returns `BadCredentials` if no sign-up waits for one: for the pool, a confirmed user is an
     /// invalid parameter.
     pub async fn resend_code(&self, email: &Email) -> Result<(), AccountError> {
         let call = self.client.resend_confirmation_code().client_id(&self.client_id).username(email.as_str());
@@ -161,8 +210,8 @@ impl Accounts {
         call.send().await.map(|_| ()).map_err(|e| no_user(classify("ResendConfirmationCode", e)))
     }
 
-    /// Mails a code to reset the password with. `BadCredentials` where nobody can have one: the pool calls a user whose
-    /// e-mail is not verified an invalid parameter.
+    /// Mails a code for a password reset. Returns `BadCredentials` if no user can have one: for the pool, a user whose e-mail
+    /// is not verified is an invalid parameter.
     pub async fn forgot_password(&self, email: &Email) -> Result<(), AccountError> {
         let call = self.client.forgot_password().client_id(&self.client_id).username(email.as_str());
         let call = call.secret_hash(self.secret_hash(email.as_str()).await?);
@@ -171,14 +220,16 @@ impl Accounts {
 
     pub async fn reset_password(&self, email: &Email, code: &str, new_password: &str) -> Result<(), ResetError> {
         let call = self.client.confirm_forgot_password().client_id(&self.client_id).username(email.as_str());
-        // The pool has not heard of it yet.
-        let unheard = |error: StoreError| ResetError { error: error.into(), refused: true };
-        let hash = self.secret_hash(email.as_str()).await.map_err(unheard)?;
+        // The pool was not called yet.
+        let not_called = |error: StoreError| ResetError { error: error.into(), refused: true };
+        let hash = self.secret_hash(email.as_str()).await.map_err(not_called)?;
         let call = call.secret_hash(hash).confirmation_code(code).password(new_password);
         call.customize().config_override(once()).send().await.map(|_| ()).map_err(|e| {
             let refused = e.raw_response().is_some_and(|answer| answer.status().is_client_error());
             let error = match classify("ConfirmForgotPassword", e) {
-                AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
+                AccountError::InvalidParameter(refused) if refused.parameter == Parameter::Password => {
+                    invalid_password()
+                }
                 AccountError::BadCredentials | AccountError::InvalidParameter(_) => AccountError::BadCode,
                 error => error,
             };
@@ -186,8 +237,8 @@ impl Accounts {
         })
     }
 
-    /// Begins a session. Where the pool wants a new password, `new_password` becomes it; where it has become it before,
-    /// and the answer was lost, `password` is not the right one any more.
+    /// Begins a session. Answers a NEW_PASSWORD_REQUIRED challenge with `new_password`. If an earlier attempt set it but its
+    /// response was lost, `password` is out of date, so `new_password` is tried as the password.
     pub async fn log_in(
         &self,
         email: &Email,
@@ -218,10 +269,8 @@ impl Accounts {
             .send()
             .await
             .map_err(|e| match classify("AdminInitiateAuth", e) {
-                // What no user can have is no user's. Other messages speak of the deployment.
-                AccountError::InvalidParameter(message) if message.contains("validation error") => {
-                    AccountError::BadCredentials
-                }
+                // No user can have a value that breaks a constraint. Other messages are about the deployment.
+                AccountError::InvalidParameter(refused) if refused.breaks_constraint => AccountError::BadCredentials,
                 error => error,
             })?;
         if let Some(tokens) = answer.authentication_result {
@@ -233,7 +282,7 @@ impl Accounts {
         let Some(new_password) = new_password else { return Err(AccountError::PasswordChangeRequired) };
         let username = answer.challenge_parameters.as_ref().and_then(|p| p.get("USER_ID_FOR_SRP"));
         let username = username.map_or(email.as_str(), String::as_str);
-        // The pool requires a name, which a user who was made in the console may lack.
+        // The pool requires a name. A user that was created in the console may have none.
         let required = answer.challenge_parameters.as_ref().and_then(|p| p.get("requiredAttributes"));
         let name =
             required.is_some_and(|names| names.contains("\"userAttributes.name\"")).then(|| name_of(None, email));
@@ -252,7 +301,7 @@ impl Accounts {
             None => call,
         };
         let answer = call.send().await.map_err(|e| match classify("AdminRespondToAuthChallenge", e) {
-            AccountError::InvalidParameter(message) if names_password(&message) => broken_bounds(),
+            AccountError::InvalidParameter(refused) if refused.parameter == Parameter::Password => invalid_password(),
             error => error,
         })?;
         logged_in(answer.authentication_result.ok_or_else(|| internal("no tokens after the new password"))?)
@@ -274,13 +323,13 @@ impl Accounts {
         logged_in(answer.authentication_result.ok_or_else(|| internal("no tokens after a refresh"))?)
     }
 
-    /// Makes the pool refuse a refresh token and the access tokens that came from it.
+    /// Revokes a refresh token and the access tokens that it renewed.
     pub async fn revoke(&self, pool_token: &str) -> Result<(), AccountError> {
         let call = self.client.revoke_token().client_id(&self.client_id).client_secret(self.client_secret().await?);
         call.token(pool_token).send().await.map(|_| ()).map_err(|e| classify("RevokeToken", e))
     }
 
-    /// Makes the pool refuse all tokens of a user.
+    /// Revokes all tokens of a user.
     pub async fn sign_out_everywhere(&self, user: UserId) -> Result<(), AccountError> {
         let call = self.client.admin_user_global_sign_out().user_pool_id(&self.pool).username(user.to_string());
         call.send().await.map(|_| ()).map_err(|e| classify("AdminUserGlobalSignOut", e))
@@ -293,7 +342,7 @@ impl Accounts {
             Err(e) if e.as_service_error().is_some_and(|e| e.is_user_not_found_exception()) => return Ok(None),
             Err(e) => {
                 return match classify("AdminGetUser", e) {
-                    // A name that no user can have.
+                    // No user can have such a name.
                     AccountError::InvalidParameter(_) => Ok(None),
                     error => Err(error),
                 };
@@ -303,9 +352,9 @@ impl Accounts {
         pool_user(user.user_attributes(), user.user_status.as_ref(), created_at).map(Some)
     }
 
-    /// At most `limit` users whose e-mail begins so, in the pool's own order, and the token of the page after them. The
-    /// pool gives 60 at most. `prefix` has neither quotation marks nor backslashes. `InvalidParameter` where the pool does
-    /// not take the token, which expires after an hour, or the prefix.
+    /// Returns at most `limit` users by the prefix of their e-mail, in the pool's order, and the token of the next page. The
+    /// pool returns at most 60. `prefix` must not contain quotation marks or backslashes. Returns `InvalidParameter` if the
+    /// pool refuses the prefix or the token, which expires after an hour.
     pub async fn list(
         &self,
         prefix: &str,
@@ -323,7 +372,7 @@ impl Accounts {
         Ok((users.collect::<Result<_, _>>()?, answer.pagination_token))
     }
 
-    /// Whether the pool still has a user: whoever holds an access token can delete theirs without us.
+    /// Returns true if the pool has the user. A user can delete their Cognito account with an access token.
     pub async fn exists(&self, user: UserId) -> Result<bool, AccountError> {
         match self.client.admin_get_user().user_pool_id(&self.pool).username(user.to_string()).send().await {
             Ok(_) => Ok(true),
@@ -342,8 +391,8 @@ impl Accounts {
     }
 }
 
-/// No second try by itself: where the answer to the first was lost, it would find the first one's success and call it
-/// an e-mail that is taken, or a wrong code.
+/// Disables retries of the SDK: after a lost response, a retry would report the first attempt's success as a taken e-mail or
+/// a wrong code.
 fn once() -> aws_sdk_cognitoidentityprovider::config::Builder {
     aws_sdk_cognitoidentityprovider::Config::builder().retry_config(RetryConfig::disabled())
 }
@@ -352,8 +401,8 @@ fn attribute(name: &str, value: &str) -> Result<AttributeType, AccountError> {
     AttributeType::builder().name(name).value(value).build().map_err(internal)
 }
 
-/// Returns the name that the pool has, or the part of the address before the `@` for a user who was made without one, as
-/// the console allows although the pool requires it.
+/// Returns the name in the pool, or the part of the address before the `@` for a user without one: the console can create
+/// such a user although the pool requires a name.
 fn name_of(known: Option<&str>, email: &Email) -> PersonName {
     let local = || email.as_str().split('@').next().unwrap_or_default();
     PersonName::from_stored(known.filter(|name| !name.is_empty()).unwrap_or_else(local).to_owned())
@@ -380,7 +429,7 @@ fn pool_user(
 }
 
 fn internal(error: impl std::fmt::Display) -> AccountError {
-    AccountError::Store(StoreError::Internal(error.to_string()))
+    AccountError::Store(StoreError::internal(error))
 }
 
 fn user_id(sub: &str) -> Result<UserId, AccountError> {
@@ -391,7 +440,7 @@ fn logged_in(tokens: AuthenticationResultType) -> Result<LoggedIn, AccountError>
     let (Some(access_token), Some(id_token)) = (tokens.access_token, tokens.id_token) else {
         return Err(internal("an answer without tokens"));
     };
-    // They came from the pool itself, over its own connection: nothing is left to verify.
+    // The tokens came from the pool itself, so they need no verification.
     let claims =
         keyset::claims(&payload(&access_token)?).ok_or_else(|| internal("an access token without its claims"))?;
     let id = payload(&id_token)?;
@@ -412,7 +461,7 @@ fn payload(token: &str) -> Result<serde_json::Value, AccountError> {
     payload.and_then(|json| serde_json::from_slice(&json).ok()).ok_or_else(|| internal("a token that is no JWT"))
 }
 
-/// Takes a refused parameter for a user whom the pool does not have.
+/// Converts a refused parameter to an unknown user.
 fn no_user(error: AccountError) -> AccountError {
     match error {
         AccountError::InvalidParameter(_) => AccountError::BadCredentials,
@@ -420,22 +469,11 @@ fn no_user(error: AccountError) -> AccountError {
     }
 }
 
-/// Returns true if the message of an `InvalidParameterException` speaks of the password that was sent: it breaks the pool's
-/// hard bounds (a length over 256, white space at an end), which come before the pool's policy.
-fn names_password(message: &str) -> bool {
-    message.contains("'password'") || message.contains("'newPassword'") || message.contains("Password ")
-}
-
-fn names_email(message: &str) -> bool {
-    let message = message.to_lowercase();
-    message.contains("email") || message.contains("'username'") || message.contains("'userattributes")
-}
-
-fn broken_bounds() -> AccountError {
+fn invalid_password() -> AccountError {
     AccountError::WeakPassword("Use 8 to 256 characters, without white space at either end.".into())
 }
 
-/// What the pool's exceptions mean here.
+/// Converts an exception of the pool.
 fn classify<E, R>(call: &'static str, error: SdkError<E, R>) -> AccountError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -446,25 +484,25 @@ where
     match service.err().code().unwrap_or_default() {
         "UsernameExistsException" | "AliasExistsException" => AccountError::EmailTaken,
         "InvalidPasswordException" => AccountError::WeakPassword(password_rule(message)),
-        "InvalidParameterException" => AccountError::InvalidParameter(format!("{call}: {message}")),
+        "InvalidParameterException" => AccountError::InvalidParameter(InvalidParameter::new(call, message)),
         "CodeMismatchException" => AccountError::BadCode,
         "ExpiredCodeException" => AccountError::ExpiredCode,
         "UserNotConfirmedException" => AccountError::NotConfirmed,
         "PasswordResetRequiredException" => AccountError::PasswordChangeRequired,
         "NotAuthorizedException" | "UserNotFoundException" => AccountError::BadCredentials,
         // "Exceeded daily email limit for the operation or the account": 50 mails a day without SES ("Quotas in Amazon
-        // Cognito"). The same exception bounds one user's tries ("Attempt limit exceeded").
+        // Cognito"). The same exception limits one user's attempts ("Attempt limit exceeded").
         "LimitExceededException" if message.to_lowercase().contains("email") => {
             AccountError::MailNotSent(format!("{call}: {message}"))
         }
         "CodeDeliveryFailureException" => AccountError::MailNotSent(format!("{call}: {message}")),
-        // Bounds on one user. What bounds the pool as a whole is no fault of theirs, and passes.
+        // Limits on one user. Limits on the whole pool are temporary errors of the service.
         "LimitExceededException" | "TooManyFailedAttemptsException" => AccountError::RateLimited,
         _ => StoreError::from_sdk(call, error).into(),
     }
 }
 
-/// "Password did not conform with policy: Password must have uppercase characters" less its preamble.
+/// Removes the preamble of "Password did not conform with policy: Password must have uppercase characters".
 fn password_rule(message: &str) -> String {
     message.split_once(": ").map_or(message, |(_, rule)| rule).to_owned()
 }

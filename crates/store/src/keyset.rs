@@ -1,4 +1,4 @@
-//! Access tokens, checked against the user pool's public keys where API Gateway's authorizer has not done it.
+//! Verifies access tokens with the user pool's public keys, on routes without API Gateway's authorizer.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use crate::StoreError;
 use crate::retries::LogRetries;
 
-/// The user pool's keys, fetched when first needed and again for an unknown one, at most once a minute.
+/// The user pool's keys. They are fetched at first use, and again for an unknown key id, at most once a minute.
 pub struct Jwks {
     get: Operation<(), Vec<u8>, Infallible>,
     issuer: String,
@@ -26,15 +26,21 @@ pub struct Jwks {
     keys: Mutex<Option<(Instant, HashMap<String, DecodingKey>)>>,
 }
 
-/// Not an access token of this pool and client that is valid now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid access token")]
-pub struct BadToken;
+/// Why a token was not verified.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It is not a valid access token of this pool and client, or it has expired.
+    #[error("not a valid access token")]
+    Invalid,
+    /// The keys could not be fetched.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 const REFETCH: Duration = Duration::from_secs(60);
 
 impl Jwks {
-    /// `issuer`: the pool's URL, as its tokens have it: the service's origin and the pool's id.
+    /// `issuer`: the pool's URL in its tokens: the service's origin and the pool's id.
     pub fn new(config: &SdkConfig, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
         let issuer = issuer.into();
         let (origin, pool) = issuer.rsplit_once('/').unwrap_or((&issuer, ""));
@@ -43,21 +49,23 @@ impl Jwks {
         Self { get: get(config, base, path), issuer, client_id: client_id.into(), keys: Mutex::default() }
     }
 
-    /// What a token says, once its signature, issuer, client, use and times are verified.
-    pub async fn verify(&self, token: &str) -> Result<Result<Claims, BadToken>, StoreError> {
-        let Ok(header) = jsonwebtoken::decode_header(token) else { return Ok(Err(BadToken)) };
-        let Some(kid) = header.kid.filter(|_| header.alg == Algorithm::RS256) else { return Ok(Err(BadToken)) };
-        let Some(key) = self.key(&kid).await? else { return Ok(Err(BadToken)) };
+    /// Verifies a token's signature, issuer, client, use and times, and returns its claims.
+    pub async fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        let Ok(header) = jsonwebtoken::decode_header(token) else { return Err(TokenError::Invalid) };
+        let Some(kid) = header.kid.filter(|_| header.alg == Algorithm::RS256) else { return Err(TokenError::Invalid) };
+        let Some(key) = self.key(&kid).await? else { return Err(TokenError::Invalid) };
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_issuer(&[&self.issuer]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         validation.validate_aud = false;
         validation.leeway = 0;
-        let Ok(token) = jsonwebtoken::decode::<Value>(token, &key, &validation) else { return Ok(Err(BadToken)) };
-        Ok(self.claims_from_gateway(&token.claims).ok_or(BadToken))
+        let Ok(token) = jsonwebtoken::decode::<Value>(token, &key, &validation) else {
+            return Err(TokenError::Invalid);
+        };
+        self.claims_from_gateway(&token.claims).ok_or(TokenError::Invalid)
     }
 
-    /// What verified claims say, if they are an access token's for this client.
+    /// Returns the claims of a verified token if it is an access token for this client.
     pub fn claims_from_gateway(&self, verified: &Value) -> Option<Claims> {
         let is = |name: &str, value: &str| verified[name] == value;
         (is("token_use", "access") && is("client_id", &self.client_id)).then(|| claims(verified)).flatten()
@@ -86,7 +94,7 @@ impl Jwks {
     }
 }
 
-/// A GET of a small public document, with the clients' own connections and timeouts.
+/// A GET of a small public document, with the connections and timeouts of the SDK's clients.
 fn get(config: &SdkConfig, base: &str, path: String) -> Operation<(), Vec<u8>, Infallible> {
     let mut operation = Operation::builder()
         .service_name("user pool")

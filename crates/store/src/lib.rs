@@ -44,7 +44,7 @@ pub use idempotency::{IdempotencyRecords, IdempotencyState};
 pub use images::{Change, CreateOutcome, ImageFilter, ImagePage, Images, PublishOutcome, UpdateOutcome};
 pub use jobs::{Jobs, PageOutcome};
 pub use key::Key;
-pub use keyset::{BadToken, Jwks};
+pub use keyset::{Jwks, TokenError};
 pub use links::{CreateLinkOutcome, LinkChange, LinkPage, Links, Password, PasswordAttempt, UpdateLinkOutcome};
 pub use plans::{CreatePlanOutcome, DeletePlanOutcome, INDEX_LAG, Plans};
 pub use profiles::Profiles;

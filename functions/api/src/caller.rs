@@ -1,5 +1,5 @@
 use tintype_model::{Claims, Plan, Profile, UserId};
-use tintype_store::{Key, ReadSet};
+use tintype_store::{Key, ReadSet, TokenError};
 
 use crate::error::Problem;
 use crate::request::Request;
@@ -75,7 +75,11 @@ impl Request<'_> {
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
         let token = token.ok_or_else(Problem::unauthenticated)?;
-        self.app.keys.verify(token).await?.map(Some).map_err(|_| Problem::unauthenticated())
+        match self.app.keys.verify(token).await {
+            Ok(claims) => Ok(Some(claims)),
+            Err(TokenError::Invalid) => Err(Problem::unauthenticated()),
+            Err(TokenError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// The user's plan, or `None` if it is unset or was deleted.

@@ -205,7 +205,7 @@ impl From<AccountError> for Problem {
                 Self::invalid_field("email", "malformed", "is not an e-mail address that mail can be sent to")
             }
             AccountError::MailNotSent(cause) => Self::mail_not_sent(cause),
-            AccountError::InvalidParameter(cause) => Self::internal(cause),
+            AccountError::InvalidParameter(cause) => Self::internal(cause.to_string()),
             AccountError::Store(error) => error.into(),
         }
     }
