@@ -196,16 +196,13 @@ impl BlobStore {
         Ok(PresignedGet { url: request.uri().to_owned(), expires_at: start + lasting })
     }
 
-    /// Reads an original as a stream, with its size in bytes. `None` if it does not exist.
+    /// Reads an original as a stream. Returns `None` if it does not exist.
     pub async fn open_original(
         &self,
         id: ImageId,
-    ) -> Result<Option<(u64, impl AsyncBufRead + Send + Unpin + 'static)>, StoreError> {
+    ) -> Result<Option<impl AsyncBufRead + Send + Unpin + 'static>, StoreError> {
         match self.client.get_object().bucket(&self.originals).key(original_key(id)).send().await {
-            Ok(object) => {
-                let size = object.content_length().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
-                Ok(Some((size, object.body.into_async_read())))
-            }
+            Ok(object) => Ok(Some(object.body.into_async_read())),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(StoreError::from_sdk("GetObject", error)),
         }
@@ -240,11 +237,6 @@ impl BlobStore {
             .content_type(thumbnail.kind.as_str())
             .body(ByteStream::from(bytes));
         put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutObject", e))
-    }
-
-    pub async fn delete_original(&self, id: ImageId) -> Result<(), StoreError> {
-        let delete = self.client.delete_object().bucket(&self.originals).key(original_key(id));
-        delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteObject", e))
     }
 
     /// Deletes a set of thumbnails.

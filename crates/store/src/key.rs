@@ -121,7 +121,7 @@ impl Key {
     }
 
     /// Exists if the account was deleted, for longer than its sessions could last.
-    pub fn deleted_account(user: UserId) -> Self {
+    pub(crate) fn deleted_account(user: UserId) -> Self {
         Self { pk: format!("PROFILE#{user}"), sk: "DELETED".into() }
     }
 
@@ -138,7 +138,7 @@ impl Key {
     }
 
     /// The id if this is the key of an image.
-    pub fn as_image(&self) -> Option<ImageId> {
+    pub(crate) fn as_image(&self) -> Option<ImageId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
         Some(ImageId { owner, key: self.sk.strip_prefix(IMAGE)?.parse().ok()? })
     }
@@ -149,7 +149,7 @@ impl Key {
     }
 
     /// The id if this is the key of a link.
-    pub fn as_link(&self) -> Option<LinkId> {
+    pub(crate) fn as_link(&self) -> Option<LinkId> {
         let owner = self.pk.strip_prefix("USER#")?.parse().ok()?;
         Some(LinkId { owner, key: self.link_key()? })
     }

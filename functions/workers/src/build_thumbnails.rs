@@ -256,7 +256,7 @@ enum AttemptOutcome {
 /// Decodes the original and stores the thumbnails of the owner's plan.
 async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> Result<AttemptOutcome, Error> {
     let id = inputs.image.id;
-    let Some((_, original)) = worker.blobs.open_original(id).await? else { return Ok(AttemptOutcome::NoOriginal) };
+    let Some(original) = worker.blobs.open_original(id).await? else { return Ok(AttemptOutcome::NoOriginal) };
     let Some(image) = worker.store.images.begin_processing(&inputs.image, Timestamp::now()).await? else {
         return Ok(AttemptOutcome::VersionChanged);
     };
