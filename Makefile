@@ -14,10 +14,10 @@ ARCH ?=
 
 FUNCTIONS := api web workers
 
-# What checks the OpenAPI document and generates clients from it.
+# Tools that check the OpenAPI document and generate clients from it.
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
-# What is checked and formatted.
+# The Python files that are checked and formatted.
 PYTHON_FILES := infra tests benches fuzz crates web/e2e
 
 VENV := $(CURDIR)/.venv
@@ -33,7 +33,7 @@ operate = $(PYTHON) -m infra.operate --stack $(STACK)
 endif
 
 stage = @python3 infra/stage.py
-# What does not depend on each other, at the same time.
+# Independent steps, at the same time.
 together = @$(MAKE) --no-print-directory -j
 
 .PHONY: help
@@ -114,7 +114,7 @@ admin: stack-tools ## Make a user an admin [EMAIL=... STACK=...]
 rotate-keys: stack-tools ## Replace the key that signs sessions, links and cursors [COMPROMISED=1 STACK=...]
 	@$(operate) rotate-keys $(if $(filter-out 0,$(COMPROMISED)),--compromised)
 
-# Seconds: what changed since may be at work still.
+# Seconds: younger changes may still be in progress.
 GRACE ?= 3600
 .PHONY: audit
 audit: stack-tools ## Compare table and buckets, mend with MEND=1 [MEND=1 GRACE=3600 STACK=...]
@@ -136,7 +136,7 @@ build: tools web build-tools ## Build the functions and the web page for AWS [AR
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 	@$(PYTHON) -m infra.package
 
-# What the page is built from.
+# The sources of the page.
 WEB := $(filter-out web/src/lib/schema.d.ts,$(shell find web -type f \
 	-not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -path 'web/bench/*' -not -path 'web/test-results/*'))
 

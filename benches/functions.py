@@ -1,4 +1,4 @@
-"""What the functions cost: start-up, size, and processor time per request of each route, against a stack of its own.
+"""Measures the functions: start-up, size, and processor time per request of each route, on a temporary stack.
 
 Run by `make bench`. Start-up is measured from exec to the first poll of the Lambda Runtime API, here a listening socket;
 processor time is what the kernel counted for the function's processes over all requests of a route, first ones left out.
@@ -72,7 +72,7 @@ def start_up(executable: str, handler: str) -> tuple[float, float]:
 
 
 def processor_ms(handler: str) -> float:
-    """Of all living processes of a function."""
+    """Sums over all running processes of a function."""
     total = 0
     for process in Path("/proc").iterdir():
         try:
@@ -101,7 +101,7 @@ def call(method: str, path: str, token: str = "", body: dict | None = None) -> d
 def user() -> tuple[str, str, str]:
     email, password = f"bench-{uuid.uuid4().hex}@example.org", "a bench's password"
     call("POST", "/api/auth/signup", body={"email": email, "password": password, "name": "Bench"})
-    # The local pool's codes are all the same.
+    # All codes of the local pool are equal.
     call("POST", "/api/auth/confirm", body={"email": email, "code": "123456"})
     tokens = call("POST", "/api/auth/login", body={"email": email, "password": password})
     return email, tokens["access_token"], tokens["refresh_token"]

@@ -16,17 +16,17 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PROTECTION = "DeletionProtection"
-# What such a stack has left is what its template retains, which is nothing while it was never complete.
+# Such a stack retains nothing: its resources are protected only after it was complete.
 REMOVABLE = ("ROLLBACK_COMPLETE",)
 STUCK = ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED")
 
 
 class DeploymentError(Exception):
-    """What the user is told, in a sentence."""
+    """An error whose text is the message for the user, a sentence."""
 
 
 def described(stack: str) -> dict | None:
-    """The stack, or none where there is no such stack."""
+    """Returns the stack, or None if it does not exist."""
     try:
         return boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
@@ -36,7 +36,7 @@ def described(stack: str) -> dict | None:
 
 
 def deploy(stack: str, template: Path, chosen: dict[str, str], options: list[str]) -> None:
-    """Brings a stack to the template. `chosen`: parameters; the others keep their values. `options`: of `sam deploy`."""
+    """Creates or updates a stack. `chosen`: parameters; the others keep their values. `options`: of `sam deploy`."""
     found = described(stack)
     status = found["StackStatus"] if found else None
     if status in STUCK:
@@ -55,7 +55,7 @@ def deploy(stack: str, template: Path, chosen: dict[str, str], options: list[str
         sam_deploy(stack, template, chosen | {PROTECTION: "later"}, options)
         print("The stack is complete. Protecting its table and its user pool.", flush=True)
         return sam_deploy(stack, template, chosen | {PROTECTION: "true"}, options)
-    # The deployment that would have protected them was cut off.
+    # The deployment that protects them was interrupted.
     if PROTECTION not in chosen and parameter(found, PROTECTION) == "later":
         chosen = chosen | {PROTECTION: "true"}
     return sam_deploy(stack, template, chosen, options)
@@ -82,7 +82,7 @@ def sam_deploy(stack: str, template: Path, chosen: dict[str, str], options: list
 
 
 def parameter(found: dict | None, name: str) -> str | None:
-    """A parameter's value in a stack that is there."""
+    """Returns the value of a parameter in an existing stack."""
     parameters = found.get("Parameters", []) if found else []
     return next((item["ParameterValue"] for item in parameters if item["ParameterKey"] == name), None)
 

@@ -1,4 +1,4 @@
-"""What an operator does to a deployed stack: loads the plans, makes an admin.
+"""Commands for the operator of a deployed stack: load the plans, make an admin, rotate keys, audit.
 
 Uses the credentials, region and endpoint of the environment, so it serves AWS and the local stack alike.
 """
@@ -52,7 +52,7 @@ def load_plans(names: dict[str, str], file: Path, add_only: bool = False) -> lis
         else:
             job, item = change_job(plan["name"])
             body = json.dumps({"job": job, "sent_at": item["started_at"]})
-            # Delayed by what the transaction takes.
+            # The delay covers the duration of the transaction.
             boto3.client("sqs").send_message(QueueUrl=names["JobsQueueUrl"], MessageBody=body, DelaySeconds=1)
             put = {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
             change = change_of(plan, held["version"])
@@ -64,7 +64,7 @@ def load_plans(names: dict[str, str], file: Path, add_only: bool = False) -> lis
 
 
 def change_of(plan: dict, version: int) -> dict:
-    """An update of the plan's own fields, on condition of its version. The mark of its last assignment stays."""
+    """Returns an update of the plan's fields, conditional on its version. The time of its last assignment stays."""
     fields = {**plan, "version": version + 1}
     return {
         "UpdateExpression": "SET " + ", ".join(f"#f{index} = :f{index}" for index in range(len(fields))),
@@ -121,7 +121,7 @@ def rotate_keys(secret: str, session_days: int, compromised: bool = False) -> in
         for key in signing_keys(secret):
             if replaced_at is None or replaced_at + session_days * 86400 > now:
                 kept.append(key)
-            # One that does not sign yet replaces nothing.
+            # A key that does not sign yet replaces no other.
             replaced_at = key["from"] if key["from"] <= now else replaced_at
         keys = [{"key": secrets.token_urlsafe(48), "from": now + ROTATION_LEAD_SECONDS}, *kept]
     boto3.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=json.dumps({"keys": keys}))

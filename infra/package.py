@@ -10,7 +10,7 @@ SITE_FOLDER = "site"
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "web" / "dist"
 WEB_ZIP = ROOT / "target" / "lambda" / "web" / "bootstrap.zip"
-# Dates of their own, so that equal files make equal zips.
+# Fixed dates, so that equal files make equal zips.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     name, *command = sys.argv[1:]
     with stage(name):
         process = subprocess.Popen(command)
-        # Ctrl-C reaches the command by itself, which decides what follows.
+        # Ctrl-C also reaches the command, which decides how to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: process.send_signal(number))

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the black-box tests and those of the web page, or the black-box tests whose name contains the argument.
 #
-# All run in two parts at the same time, on stacks of their own: tests beside each other and then those of the web page, and
-# one after another what looks at everything in a stack or keeps its workers busy.
+# All run in two parts at the same time, on separate stacks: concurrent tests and then those of the web page; and, one after
+# another, tests that read everything in a stack or keep its workers busy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,7 @@ one_by_one() {
   stage "CDN" python -m tests.cdn
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
-  # Before the upload, whose 2,000 images each audit would look at.
+  # Before the upload, whose 2,000 images each audit would check.
   http "Audit" audit:: -- --ignored
   http "Upload of many files" cli::many -- --ignored
 }

@@ -1,4 +1,4 @@
-"""Holds the running service to its own OpenAPI document with schemathesis, with a login and without.
+"""Checks the running service against its OpenAPI document with schemathesis, with a login and without.
 
 Nothing that it sends may bring a 5xx or an answer that the document does not have. The same requests every time.
 """

@@ -1,4 +1,4 @@
-"""Rehearses `make deploy` on the emulator: a first deployment that fails, one that is cut off, and one that succeeds."""
+"""Rehearses `make deploy` on the emulator: a first deployment that fails, one that is interrupted, and one that succeeds."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ FUNCTIONS = {"Audit", "Fallback", "Health", "Sweep"}
 
 
 def run(template: Path, *parameters: str) -> subprocess.CompletedProcess:
-    """`make deploy` without the build, into a bucket that is there."""
+    """Runs `make deploy` without the build, into an existing bucket."""
     command = [sys.executable, "-m", "infra.deploy", "--stack", STACK, "--template", str(template)]
     command += [f"--option={option}" for option in options(template)]
     return subprocess.run([*command, *parameters], check=False, capture_output=True, text=True)
@@ -100,7 +100,7 @@ def check_rules(template: Path) -> None:
 
 def check_failed_creation(broken: Path) -> None:
     before = tables_and_pools()
-    # A protected one is not rolled back, here as on AWS: else this would show nothing.
+    # Protected resources are not rolled back, here as on AWS; otherwise this would prove nothing.
     failed = run(broken, "DeletionProtection=false")
     assert failed.returncode, failed.stdout
     assert (status(), tables_and_pools()) == ("ROLLBACK_COMPLETE", before), status()
@@ -119,12 +119,12 @@ def check_creation(template: Path) -> None:
     succeeded = run(template, "AlarmEmail=me@example.org")
     assert succeeded.returncode == 0, succeeded.stdout + succeeded.stderr
     assert (status(), protection()) == ("UPDATE_COMPLETE", (True, "ACTIVE")), status()
-    # As a creation leaves it that was cut off between its two deployments.
+    # The state after a creation that was interrupted between its two deployments.
     deploy.sam_deploy(STACK, template, {"DeletionProtection": "later"}, options(template))
     assert protection() == (False, "INACTIVE")
     assert run(template).returncode == 0
     assert protection() == (True, "ACTIVE")
-    # What a deployment does not name keeps its value.
+    # Parameters that a deployment does not name keep their values.
     assert run(template, "DeletionProtection=false").returncode == 0
     assert run(template, "LogRetentionDays=7").returncode == 0
     assert protection() == (False, "INACTIVE")
@@ -190,7 +190,7 @@ def check_advice() -> None:
 
 
 def check_keep_alive() -> None:
-    """The connection of a call that is at work is probed within a minute, as the kernel's list of sockets tells."""
+    """The connection of a call in progress is probed within a minute, as the kernel's list of sockets shows."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port, known = listener.getsockname()[1], {}
 

@@ -19,7 +19,7 @@ from infra.local.stack import make_demo_users
 ROOT = Path(__file__).parent.parent
 SECONDS = 300
 
-# Targets that build for minutes, need AWS, or start stacks: make says what it would do.
+# Targets that build for minutes, need AWS, or start stacks: make only prints their commands.
 PREAMBLE = r"""
 set -eo pipefail
 make() {

@@ -1,4 +1,4 @@
-"""Holds `make plans` to its promises: a plan and the job for its users' thumbnails change together or not at all, and
+"""Tests `make plans`: a plan and the job for its users' thumbnails change together or not at all, and
 the job runs at once."""
 
 import json
@@ -57,7 +57,7 @@ class PlanFile:
 
 
 def crashes_at(operation: str, action) -> None:
-    """Runs an action whose process ends at its first call of an operation."""
+    """Runs an action in a process that ends at its first call of an operation."""
     events = boto3.DEFAULT_SESSION._session.get_component("event_emitter")
     events.register(f"before-call.{operation}", crash)
     try:

@@ -1,4 +1,4 @@
-"""Holds `make rotate-keys` to which keys it keeps, in a secret of its own."""
+"""Tests which keys `make rotate-keys` keeps, in a separate secret."""
 
 import json
 import time
@@ -19,7 +19,7 @@ def main() -> None:
         new, first = operate.signing_keys(secret)
         assert (first["key"], first["from"]) == ("first", 0), first
         assert began + 600 <= new["from"] <= time.time() + 600 and len(new["key"]) >= 64, new["from"]
-        # A second time before the first new key signs: nothing was replaced yet.
+        # A second rotation before the first new key signs replaces nothing.
         assert operate.rotate_keys(secret, 30) == 3
 
         def dated(*days: int) -> None:

@@ -1,4 +1,4 @@
-"""Holds the audit's schedule to template.yaml, and has it come round once: the audit runs, mends and keeps its place."""
+"""Compares the audit's schedule with template.yaml and triggers it once: the audit runs, repairs and saves its position."""
 
 import json
 import os
@@ -13,7 +13,7 @@ PLACE = {"pk": "AUDIT", "sk": "PLACE"}
 
 
 def declared() -> tuple[str, dict]:
-    """The rule that the processed template makes of the schedule, and the function's settings."""
+    """Returns the rule of the schedule in the processed template, and the function's settings."""
     template = boto3.client("cloudformation").get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
     rules = {
         name: resource["Properties"]
@@ -47,7 +47,7 @@ def main() -> int:
     assert json.loads(target["Input"]) == {"mend": True, "keep_place": True}, target
 
     table.delete_item(Key=PLACE)
-    # The rule's minute counts from its making, which is over.
+    # The rule's minute counts from its creation.
     events.put_rule(Name=name, ScheduleExpression="rate(1 minute)", State="ENABLED")
     try:
         deadline = time.monotonic() + PATIENCE

@@ -28,7 +28,7 @@ from PIL import Image
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[1]
-# Of the running stack, or what `make functions` built.
+# Those of the running stack, or those that `make functions` built.
 EXECUTABLES = Path(os.environ.get("TINTYPE_EXECUTABLES", ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"))
 REGION = "us-east-1"
 PASSWORD = "Quiet-Harbour-42"
@@ -36,7 +36,7 @@ EMAIL = "ada@example.com"
 
 
 class Function:
-    """A function's executable, and the Runtime API that gives it events."""
+    """A function's executable, and the Runtime API that sends it events."""
 
     def __init__(self, executable: str, handler: str, environment: dict[str, str]):
         events, results = queue.Queue(), queue.Queue()

@@ -1,4 +1,4 @@
-"""Holds template.yaml to what CloudFormation and the services do with it, where the emulator does otherwise."""
+"""Checks template.yaml for behaviour of CloudFormation and the services that the emulator lacks."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ def properties(name: str) -> dict:
 
 
 def number(value) -> int:
-    """A number, or the default of the parameter that stands for it."""
+    """Returns a number, or the default of the parameter that it refers to."""
     return int(TEMPLATE["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value)
 
 

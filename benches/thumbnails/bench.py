@@ -101,7 +101,7 @@ def reference(path):
 
 
 def ycbcr(data):
-    """What a JPEG encoder makes of RGB before it begins (ITU-T T.871, section 7)."""
+    """Converts RGB to the input of a JPEG encoder (ITU-T T.871, section 7)."""
     matrix = np.array(
         [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],
         np.float32,
@@ -111,7 +111,7 @@ def ycbcr(data):
 
 def psnr(ours, wanted, form):
     """In dB over all samples: of JPEG in YCbCr in whole levels, as its encoder takes them, so that
-    nobody gains by a colour space; otherwise RGB, premultiplied where there is alpha."""
+    no colour space is an advantage; otherwise RGB, premultiplied where there is alpha."""
     if ours.shape[:2] != wanted.shape[:2]:
         return math.nan
     channels = min(ours.shape[2], wanted.shape[2])

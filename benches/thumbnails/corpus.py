@@ -1,4 +1,4 @@
-"""The pictures of the benchmark, made from a fixed seed: none is anybody's photograph."""
+"""The pictures of the benchmark, generated from a fixed seed; none is a photograph."""
 
 import numpy as np
 import pyvips
@@ -82,7 +82,7 @@ def vips_image(picture):
 
 
 def make(directory):
-    """Writes what is missing and returns [(name, path, format)]; `name` starts with its group."""
+    """Writes the missing files and returns [(name, path, format)]; `name` starts with its group."""
     directory.mkdir(parents=True, exist_ok=True)
     made = []
     pictures = {}

@@ -1,4 +1,4 @@
-"""The tables and the plot of a run, put between the marks of docs/thumbnails.md."""
+"""Writes the tables and the plot of a run between the marks of docs/thumbnails.md."""
 
 START, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -10,7 +10,7 @@ REQUEST = 0.20e-6
 # Time in which a job waits for storage and table and takes no CPU; an assumption, in seconds.
 WAITING = 0.100
 
-# Highest ratios that the engine is held to: CPU and wall, then memory; against sharp and libvips.
+# The highest allowed ratios to sharp and libvips: CPU and wall time, then memory.
 GOALS = {
     "jpeg-2mp": ((0.60, 0.45), (0.20, 0.25)),
     "jpeg-12mp": ((0.60, 0.45), (0.20, 0.25)),

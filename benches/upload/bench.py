@@ -1,4 +1,4 @@
-"""How long `tintype upload` takes for a folder, beside the AWS CLI's `aws s3 cp --recursive` of the same folder into the same
+"""Measures how long `tintype upload` takes for a folder, beside the AWS CLI's `aws s3 cp --recursive` of the same folder into the same
 bucket of the same emulator, in one run.
 
 Run by `make bench-upload`. The builder is paused for both, rounds alternate in which comes first, and each is timed from the
@@ -66,10 +66,10 @@ def originals():
 
 
 def tintype(folder: Path, count: int) -> float:
-    """As a new user, so that nothing is known."""
+    """Logs in as a new user, whose journal is empty."""
     email = f"bench-{uuid.uuid4().hex}@example.org"
     call("/api/auth/signup", {"email": email, "password": PASSWORD, "name": "Bench"})
-    # The local pool's codes are all the same.
+    # All codes of the local pool are equal.
     call("/api/auth/confirm", {"email": email, "code": "123456"})
     with tempfile.TemporaryDirectory() as config:
         Path(config, "config.toml").write_text("keyring = false\n")
@@ -82,7 +82,7 @@ def tintype(folder: Path, count: int) -> float:
         ).stdout.splitlines()
         assert len(listed) == count, f"{len(listed)} images are there"
         subprocess.run([TINTYPE, "rm", "--all", "--yes"], env=environment, check=True, capture_output=True)
-    # The sweep must not be at work while the next one is timed.
+    # The sweep must have finished before the next upload is timed.
     while any(True for _ in originals().objects.limit(1)):
         time.sleep(0.5)
     return took
@@ -125,7 +125,7 @@ def main() -> int:
         version = re.match(r"aws-cli/\S+", version)[0]
         print(f"{arguments.files} files, {total / 1e6:.0f} MB, {os.cpu_count()} processors, {version}", flush=True)
         switch_builder(on=False)
-        # The first round of each warms files, functions and the emulator up.
+        # The first round of each program fills the caches of files, functions and emulator.
         for number in range(arguments.rounds + 1):
             for name in sorted(tools, reverse=number % 2 == 0):
                 took = tools[name](folder, arguments.files)

@@ -42,7 +42,7 @@ Files, in $XDG_CONFIG_HOME/tintype or ~/.config/tintype (TINTYPE_CONFIG_DIR puts
   journals/    what was uploaded, by content"
 )]
 pub(crate) struct Cli {
-    /// Where the service is; the first login puts it into the configuration file
+    /// URL of the service; the first login stores it in the configuration file
     #[arg(long, global = true, env = "TINTYPE_URL", value_name = "URL", help_heading = "Everywhere")]
     pub(crate) url: Option<String>,
 
@@ -50,7 +50,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) json: bool,
 
-    /// No progress, only what failed
+    /// Print only failures, no progress
     #[arg(long, short, global = true, help_heading = "Everywhere")]
     pub(crate) quiet: bool,
 
@@ -76,7 +76,7 @@ pub(crate) enum Command {
     /// Show the account that is logged in
     Whoami,
 
-    /// Upload files and folders, going on where an earlier run was cut off
+    /// Upload files and folders; resumes an interrupted run
     #[command(after_help = "\
 The title of a file in a folder is its path below the folder named here, in Unicode NFC; of a file named here, its name. \
 A file whose content was uploaded before, under whatever title, is not uploaded again.
@@ -110,7 +110,7 @@ Examples:
         image: String,
     },
 
-    /// Download originals, going on where an earlier download was cut off
+    /// Download originals; resumes an interrupted download
     #[command(after_help = "\
 An image whose title is a path is written to the same path below the --output folder, or else below the current one. \
 A title without the extension of an image gets one.
@@ -122,23 +122,23 @@ Examples:
   tintype get fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng --output - | display")]
     Get(Get),
 
-    /// Delete images for good
+    /// Permanently delete images
     #[command(after_help = "Examples:
   tintype rm \"2024/harbour.jpg\" \"2024/pier.jpg\"
   tintype list --all --status rejected --json | jq -r .id | xargs tintype rm
   tintype rm --all")]
     Rm(Rm),
 
-    /// Make, list and revoke links that give anyone an original for a while
+    /// Create, list and revoke links that let anyone download an original for a limited time
     Link {
         #[command(subcommand)]
         command: Link,
     },
 
-    /// List what everybody made public, newest first
+    /// List all public images, newest first
     Explore(Pages),
 
-    /// Everything about the account itself
+    /// Manage the account
     Account {
         #[command(subcommand)]
         command: Account,
@@ -200,7 +200,7 @@ pub(crate) struct Upload {
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) exclude: Vec<String>,
 
-    /// Put this before each title
+    /// Prefix for each title
     #[arg(long, value_name = "TEXT", value_parser = title_part, allow_hyphen_values = true)]
     pub(crate) prefix: Option<String>,
 
@@ -208,7 +208,7 @@ pub(crate) struct Upload {
     #[arg(long, short = 'n')]
     pub(crate) dry_run: bool,
 
-    /// Go on, and upload what comes into the folders, until Ctrl-C
+    /// Keep running and upload files that are added to the folders, until Ctrl-C
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) watch: bool,
 
@@ -216,7 +216,7 @@ pub(crate) struct Upload {
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) concurrency: Option<u16>,
 
-    /// Upload a file even where its content is there already under another title
+    /// Upload a file even if its content exists under another title
     #[arg(long)]
     pub(crate) copies: bool,
 
@@ -235,11 +235,11 @@ pub(crate) struct Upload {
 
 #[derive(Debug, Args)]
 pub(crate) struct Pages {
-    /// How many
+    /// Number of entries
     #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: u64,
 
-    /// All there are
+    /// List all of them
     #[arg(long, conflicts_with = "limit")]
     pub(crate) all: bool,
 }
@@ -311,17 +311,17 @@ pub(crate) struct Rm {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Link {
-    /// Make a link to an image's original
+    /// Create a link to an image's original
     #[command(after_help = "Examples:
   tintype link create \"2024/harbour.jpg\" --expires 2h
   tintype link create \"2024/harbour.jpg\" --expires 30m --max-downloads 3 --password")]
     Create {
         /// Its id or title
         image: String,
-        /// How long it works: 5m to 8h 20m
+        /// Lifetime: 5m to 8h 20m
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
         expires: Lifetime,
-        /// How often the image may be downloaded
+        /// Maximum number of downloads
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
         max_downloads: Option<u64>,
         /// A private note on what the link is for
@@ -342,7 +342,7 @@ pub(crate) enum Link {
         #[command(flatten)]
         pages: Pages,
     },
-    /// End links
+    /// Revoke links
     Revoke {
         /// Their ids
         #[arg(required = true, value_name = "LINK")]
@@ -352,14 +352,14 @@ pub(crate) enum Link {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Account {
-    /// Delete the account with every image and link of it, for good
+    /// Permanently delete the account with all images and links
     Delete {
         #[command(flatten)]
         password: Password,
         /// Do not ask for the e-mail address once more
         #[arg(long, short)]
         yes: bool,
-        /// Do not wait until everything is gone
+        /// Do not wait until everything is deleted
         #[arg(long)]
         no_wait: bool,
     },

@@ -28,7 +28,7 @@ const STALLED: Duration = Duration::from_secs(30);
 /// Bytes of the longest file name on common file systems.
 const LONGEST_NAME: usize = 255;
 
-/// Where originals go.
+/// The destination of originals.
 #[derive(Debug)]
 enum Target {
     Stdout,

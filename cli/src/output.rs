@@ -15,7 +15,7 @@ use crate::retry::Backoff;
 /// Time between two messages about a service that does not answer.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How results are printed.
+/// The format of results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) json: bool,

@@ -20,7 +20,7 @@ def post(url: str, body: dict, headers: dict[str, str] | None = None) -> dict:
 
 
 def add_pictures(url: str, owners: dict[str, str], password: str) -> None:
-    """Uploads what is missing. `owners`: their e-mail addresses by the names that the pictures have."""
+    """Uploads the missing pictures. `owners`: e-mail addresses by the names in the pictures' definitions."""
     tokens = {}
     for owner, email in owners.items():
         login = post(f"{url}/api/auth/login", {"email": email, "password": password})
@@ -35,12 +35,12 @@ def add_pictures(url: str, owners: dict[str, str], password: str) -> None:
             "size": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        # The same in each run, so that one that was cut off is continued.
+        # The key is the same in each run, so that a run continues an interrupted one.
         key = {"idempotency-key": f"demo {picture.title}"}
         try:
             upload = post(f"{url}/api/images", body, tokens[picture.owner] | key)["upload"]
             call(upload["method"], upload["url"], upload["headers"], content)
         except urllib.error.HTTPError as error:
-            # The title is taken, or the content is there.
+            # The title is taken, or the image exists.
             if error.code not in (409, 412):
                 raise

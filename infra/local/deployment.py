@@ -29,7 +29,7 @@ UPLOADS = "deployments"
 
 
 class TroubleError(Exception):
-    """What the user is told, in a sentence."""
+    """An error whose text is the message for the user, a sentence."""
 
 
 def say(text: str) -> None:
@@ -79,7 +79,7 @@ def package(code: Path, folder: Path) -> Path:
 
 def parameters(public_url: str) -> dict[str, str]:
     declared = yaml_parse(TEMPLATE.read_text())["Parameters"]
-    # All of them: what is left out keeps the value of the last deployment, whatever its default is now.
+    # All parameters: an omitted one would keep the value of the last deployment instead of its default.
     return {name: str(parameter["Default"]) for name, parameter in declared.items()} | {
         "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
         "PublicUrl": public_url,
@@ -131,11 +131,11 @@ def fingerprint(code: Path, chosen: dict[str, str]) -> str:
 
 
 def deploy(data: Path, code: Path, public_url: str, wishes: dict[str, str]) -> None:
-    """Brings the stack to what template.yaml and the executables say; quick when it is there already."""
+    """Deploys template.yaml and the executables; quick if nothing has changed."""
     chosen = parameters(public_url) | wishes
     wanted = fingerprint(code, chosen)
     parameter_store = boto3.client("ssm")
-    # Kept in the emulator, so that after a crash it is as old as all else.
+    # Stored in the emulator, so that a crash takes it back together with everything else.
     marks = parameter_store.get_parameters(Names=[MARK])["Parameters"]
     if [mark["Value"] for mark in marks] == [wanted]:
         say("Nothing changed since the last deployment.")
@@ -181,7 +181,7 @@ def apply(template: Path, chosen: dict[str, str]) -> None:
             raise TroubleError(f"The deployment failed: {error}") from error
     complete(cloudformation, chosen)
     if not is_new:
-        # What `make watch` gave them is not in the template that CloudFormation compares with.
+        # The template that CloudFormation compares with does not include updates by `make watch`.
         update_functions(template)
     for upload in older:
         if upload.key not in text and upload.key != template.name:
@@ -214,7 +214,7 @@ def update_functions(template: Path) -> int:
             boto3.client("s3").upload_file(str(template.parent / uri), UPLOADS, uri)
         name = resource["PhysicalResourceId"]
         if deployed[name] != zips[uri]:
-            # The next `make run` compares anew.
+            # The next `make run` compares again.
             boto3.client("ssm").delete_parameters(Names=[MARK])
             functions.update_function_code(FunctionName=name, S3Bucket=UPLOADS, S3Key=uri)
             updated += 1
@@ -230,7 +230,7 @@ def reasons(cloudformation) -> str:
     return "\n".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failed)
 
 
-# ---- what CloudFormation does on AWS and not in the emulator --------------------------------------
+# ---- CloudFormation features that the emulator lacks --------------------------------------
 
 
 def complete(cloudformation, chosen: dict[str, str]) -> None:
@@ -284,7 +284,7 @@ def resolved(body: dict, chosen: dict[str, str], ids: dict[str, str]) -> dict:
 
 
 def import_api(api_id: str, body: dict) -> None:
-    """Brings CORS, authorizers, integrations and routes to what the OpenAPI document says."""
+    """Creates CORS, authorizers, integrations and routes as the OpenAPI document defines them."""
     api = boto3.client("apigatewayv2")
 
     def held(operation: str, key: str) -> dict[str, dict]:

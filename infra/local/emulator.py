@@ -85,7 +85,7 @@ def typed(properties):
     }
 
 
-# ---- what AWS does and the emulator does not ------------------------------------------------------
+# ---- behaviour of AWS that the emulator lacks ------------------------------------------------------
 
 # About as long as the tokens of Cognito's ListUsers.
 PAGINATION_TOKEN_CHARACTERS = 400
@@ -124,7 +124,7 @@ def be_strict_about_users(cognito) -> None:
         return None
 
     def wrong_state(action: str, data: dict):
-        """What Cognito answers where a user's state allows no code."""
+        """Refuses codes as Cognito does if the user's state allows none."""
         if action not in ("ResendConfirmationCode", "ForgotPassword"):
             return None
         pool, _ = cognito._pool_for_client(data.get("ClientId"))
@@ -147,7 +147,7 @@ def be_strict_about_users(cognito) -> None:
         return refusal(action, data) or wrong_state(action, data) or run(handler, action, data)
 
     def list_users_in_pages(data: dict):
-        """Tokens are as long as Cognito's, and one that is not of its making is refused."""
+        """Returns tokens as long as Cognito's, and refuses tokens that it did not create."""
         if token := data.get("PaginationToken"):
             try:
                 data = data | {"PaginationToken": str(int(base64.b64decode(token, validate=True)))}
@@ -163,7 +163,7 @@ def be_strict_about_users(cognito) -> None:
 
     cognito._run_idp_handler, cognito._list_users = run_strictly, list_users_in_pages
 
-    # A user made without an attribute that the pool requires gives it with the new password ("NEW_PASSWORD_REQUIRED").
+    # A user without an attribute that the pool requires sends it with the new password ("NEW_PASSWORD_REQUIRED").
     def missing(pool: dict, user: dict) -> list[str]:
         has = cognito._attr_list_to_dict(user.get("Attributes", []))
         schema = pool.get("SchemaAttributes") or []
@@ -304,7 +304,7 @@ def adjust(api: str, port: int) -> None:
     # Each process that is started reads the whole archive of its function to find where it was unpacked.
     lambda_svc._provided_runtime_code_dir = functools.lru_cache(lambda_svc._provided_runtime_code_dir)
     # Two threads for each process, idle ones too, look ten times a second whether to stop: with hundreds of processes
-    # that keeps the interpreter from all else. An event still wakes its thread at once.
+    # the interpreter does nothing else. An event still wakes its thread at once.
     lambda_runtime.queue = PatientQueues
     serve_forever = socketserver.BaseServer.serve_forever
 
@@ -324,13 +324,13 @@ def adjust(api: str, port: int) -> None:
             return handle(handler, action, data)
 
     cognito._run_idp_handler = handle_alone
-    # Positions in a stream are restored but its records are not, and the source would stay silent.
+    # The emulator restores positions in a stream but not its records, so the event source would deliver nothing.
     lambda_svc._restore_esm_positions = lambda store, positions: None
 
     def resolve_domain(host: str, path: str):
         return app._get_module("apigateway_v1").resolve_base_path_mapping(host.split(":")[0].lower(), path)
 
-    # The original lets no name without a dot be a domain of an API, so not "localhost".
+    # The original accepts only names with a dot as a domain of an API, so not "localhost".
     app._resolve_custom_domain_request = resolve_domain
 
     def print_log(function, request_id, text, *rest, **named):

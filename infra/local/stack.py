@@ -64,8 +64,8 @@ def can_bind(host: str, port: int) -> bool:
         return True
 
 
-# The emulator tells the API from AWS's services by host name: those answer at 127.0.0.1, the API at
-# a second address where the system has one, and else at a name.
+# The emulator distinguishes the API from AWS's services by host name: the services answer at 127.0.0.1, the API
+# at a second address if the system has one, otherwise at a name.
 API_HOST = "127.0.0.2" if can_bind("127.0.0.2", 0) else "localhost"
 ADDRESSES = ["127.0.0.1", API_HOST] if API_HOST != "localhost" else ["127.0.0.1"]
 
@@ -87,7 +87,7 @@ def free_port() -> int:
 
 
 def use_local_aws(port: int) -> None:
-    """Turns this process and those it starts to the emulator, whatever AWS settings the user has."""
+    """Directs this process and its children to the emulator, regardless of the user's AWS settings."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAM_CLI_"))]:
         del os.environ[name]
     loopback = "127.0.0.1,127.0.0.2,localhost"
@@ -120,12 +120,12 @@ def certificate(data: Path) -> str:
 
 @contextmanager
 def emulator(port: int, data: Path, keep: bool):
-    """The emulator, from its first answer until it has stopped in order."""
+    """Runs the emulator. Yields after its first response; returns after a clean shutdown."""
     log = data / "emulator.log"
     command = [sys.executable, "-m", "infra.local.emulator", "--port", str(port), "--data", str(data)]
     command += [argument for address in ADDRESSES for argument in ("--address", address)]
     command += ["--keep"] if keep else []
-    # Functions inherit this environment: nothing of the user's may leak into them.
+    # Functions inherit this environment, so it contains none of the user's variables.
     environment = {
         "PATH": os.environ["PATH"],
         "AWS_ACCESS_KEY_ID": "test",
@@ -170,7 +170,7 @@ def answers(url: str) -> bool:
 
 
 def bring_up(port: int, data: Path, code: Path, parameters: list[str]) -> dict[str, str]:
-    """Deploys to the running emulator and returns the environment that tells others of the stack."""
+    """Deploys to the running emulator and returns the environment that describes the stack to other programs."""
     url = f"http://{API_HOST}:{port}"
     deploy(data, code, url, dict(parameter.split("=", 1) for parameter in parameters))
     names = operate.outputs(STACK)
@@ -200,7 +200,7 @@ def bring_up(port: int, data: Path, code: Path, parameters: list[str]) -> dict[s
 
 
 def is_clean(environment: dict[str, str]) -> bool:
-    """Whether table and buckets agree, once all that the tests set going has come to an end."""
+    """Returns True if table and buckets agree, after the tests' jobs and events are done."""
     deadline = time.monotonic() + 30
     while True:
         report = operate.audit(environment["TINTYPE_AUDIT_FUNCTION"], mend=False, grace_seconds=0)
@@ -214,7 +214,7 @@ def is_clean(environment: dict[str, str]) -> bool:
 
 
 def mend(environment: dict[str, str]) -> None:
-    """Streams are not kept over a stop, and a crash loses more: what that left is mended."""
+    """Repairs the data: the emulator loses streams when it stops, and more when it crashes."""
     report = operate.audit(environment["TINTYPE_AUDIT_FUNCTION"], mend=True, grace_seconds=0)
     if report["findings"]:
         say(f"Found after the last run: {report['findings']}, mended: {report['mended']}.")
@@ -224,7 +224,7 @@ def mend(environment: dict[str, str]) -> None:
 
 
 def make_demo_users(environment: dict[str, str]) -> None:
-    """One user for each plan and an admin, signed up like any other."""
+    """Signs up a user for each plan and an admin."""
     url, pool = environment["TINTYPE_URL"], environment["TINTYPE_USER_POOL_ID"]
     cognito = boto3.client("cognito-idp")
     table = boto3.resource("dynamodb").Table(environment["TINTYPE_TABLE"])
@@ -250,11 +250,11 @@ def make_demo_users(environment: dict[str, str]) -> None:
 
 
 def add_demo_pictures(environment: dict[str, str]) -> None:
-    """Adds them once: what is deleted afterwards stays deleted."""
+    """Adds the demo pictures once: deleted ones stay deleted."""
     parameters = boto3.client("ssm")
     if parameters.get_parameters(Names=[DEMO_MARK])["Parameters"]:
         return
-    # Pillow is loaded only where there is something to draw.
+    # Pillow is imported only if there are pictures to draw.
     from infra.local import demo
 
     say("")
@@ -345,7 +345,7 @@ def run(port: int, parameters: list[str], demo: bool) -> int:
 
 
 def test(command: list[str], parameters: list[str], release: bool, logs: Path) -> int:
-    """Runs a command against a stack of its own, which is gone afterwards."""
+    """Runs a command against a temporary stack."""
     data = Path(tempfile.mkdtemp(prefix="tintype-test-"))
     try:
         code = executables(data, release)
@@ -383,7 +383,7 @@ def finish(process: subprocess.Popen) -> int:
 
 
 def watch(build: list[str]) -> int:
-    """Runs a build at each change of the code and brings the running stack's functions to what it built."""
+    """Runs a build at each change of the code and updates the running stack's functions."""
     os.environ.update(running())
     seen = sources()
     say(f"Watching {', '.join(WATCHED)} ...")

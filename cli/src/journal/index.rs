@@ -1,4 +1,4 @@
-//! What the lines say, in memory: the entries and the ways to find them.
+//! The content of the lines in memory: the entries and their indexes.
 
 use std::collections::HashMap;
 

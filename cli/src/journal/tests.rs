@@ -29,7 +29,7 @@ fn batch(key: &str) -> Batch {
     Batch { key: key.into(), at: now(), body: r#"{"images": [ ]}"#.into(), stamps: vec![None, Some([1; 16])] }
 }
 
-/// What a run does to the file of this number.
+/// An action of a run on the file with this number.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Register(u8),

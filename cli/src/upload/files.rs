@@ -84,7 +84,7 @@ impl Selection {
 
 impl Globs {
     /// A pattern with a slash, other than at its end, is one for the whole path, any other one for a name at any depth.
-    /// What matches a folder matches all files in it.
+    /// A pattern that matches a folder matches all files in it.
     fn new(patterns: &[String]) -> Result<Self, globset::Error> {
         let (mut folders, mut files) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         let glob = |text: &str| GlobBuilder::new(text).literal_separator(true).build();
@@ -131,7 +131,7 @@ pub(crate) struct Failure {
     /// Stable, for programs.
     pub(crate) code: &'static str,
     pub(crate) reason: String,
-    /// No failure: the file is not an image, or is left out by a rule or an option.
+    /// Not a failure: the file is not an image, or is excluded by a rule or an option.
     pub(crate) skipped: bool,
 }
 
@@ -196,7 +196,7 @@ fn unreadable(path: &Path, error: &walkdir::Error) -> Failure {
     }
 }
 
-/// Why an entry of a folder is left out by its name alone.
+/// The reason to skip an entry of a folder by its name alone.
 fn left_out(root: &Path, entry: &DirEntry, excluded: &GlobSet) -> Option<Failure> {
     let (path, name) = (entry.path(), entry.file_name());
     if entry.depth() > 0 && is_left_out(name) {

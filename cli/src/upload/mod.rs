@@ -382,7 +382,7 @@ impl Run<'_> {
         }
     }
 
-    /// Prints what became of the files, and returns the exit status for it. `stopped`: before all files were done.
+    /// Prints the results of the files and returns the exit status. `stopped`: before all files were done.
     fn conclude(&self, stopped: bool) -> u8 {
         let mut report = self.report();
         let (took, left) = (self.progress.elapsed(), if stopped { self.progress.left() } else { 0 });

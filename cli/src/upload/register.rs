@@ -24,7 +24,7 @@ const MOST_BODY: usize = 1024 * 1024 - 1024;
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 /// Files of the first batch, small so that uploading begins early. Each later batch may be twice as large.
 const FIRST: usize = 64;
-/// How long a batch waits for another file.
+/// The longest wait of a batch for another file.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Files with taken titles that are collected before one search for the images that hold them.
 const TAKEN: usize = 4096;

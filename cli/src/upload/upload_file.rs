@@ -27,7 +27,7 @@ use crate::retry::{Backoff, retry_after};
 /// A connection without progress for this long is closed.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// How often one file may get a new URL or a new registration.
+/// The most new URLs or registrations for one file.
 const RENEWALS: u32 = 5;
 
 /// The result of one attempt.

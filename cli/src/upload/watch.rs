@@ -98,7 +98,7 @@ impl Watcher {
     }
 }
 
-/// How long after an event the file counts as complete, if no other event follows.
+/// The time after an event after which the file counts as complete, if no other event follows.
 fn wait_after(kind: &EventKind) -> Option<Duration> {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {

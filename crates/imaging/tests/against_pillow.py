@@ -52,7 +52,7 @@ def array(image):
 
 
 def picture(width, height):
-    """Smooth in the main, nothing the same from any two sides, no colour so strong that it would be cut off."""
+    """Returns a smooth picture without symmetry, with all colours inside of every gamut."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     x, y = x / max(1, width - 1), y / max(1, height - 1)
     planes = [60 + 120 * x, 70 + 100 * y * (1 - x / 2), 90 + 70 * (1 - x) * y + 30 * np.sin(9 * x + 5 * y)]
@@ -102,7 +102,7 @@ def adobe_rgb():
 
 
 def small(image, height):
-    """The size of a thumbnail is the engine's rule: the width rounded, halves up, and never nothing."""
+    """Returns the size of a thumbnail by the engine's rule: the width is rounded, halves up, and at least 1."""
     if height >= image.height:
         return image
     width = max(1, (2 * image.width * height + image.height) // (2 * image.height))
@@ -116,7 +116,7 @@ class Comparison:
         self.largest = {}
 
     def check(self, what, kind, image, shown, more=0, **options):
-        """`shown` makes of an opened file what is to be seen."""
+        """`shown` converts an opened file to the picture that viewers show."""
         written, at_own_size, made_small = KINDS[kind]
         data = io.BytesIO()
         image.save(data, **written, **options)
@@ -156,7 +156,7 @@ def main():
                     comparison.check(what, kind, picture(*size), ImageOps.exif_transpose, exif=exif)
             for size in SIDES:
                 comparison.check("a narrow picture", kind, picture(*size), lambda opened: opened)
-            # Two engines of colour, rounded apart. Nothing is out of sRGB's gamut.
+            # Two colour engines round differently. All colours are inside of sRGB's gamut.
             for size in ((60, 44), (310, 230)):
                 pale = Image.blend(picture(*size), picture(*size).convert("L").convert("RGB"), 0.7)
                 comparison.check("Adobe RGB", kind, pale, converted, more=3, icc_profile=profile)

@@ -54,7 +54,7 @@ pub(crate) struct ScanComponent {
     pub(crate) ac_table: usize,
 }
 
-/// What follows a run of segments.
+/// The marker after a run of segments.
 pub(crate) enum NextSegment {
     Scan(Scan),
     EndOfImage,

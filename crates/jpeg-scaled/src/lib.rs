@@ -98,7 +98,7 @@ pub struct Header {
     pub height: u32,
     pub progressive: bool,
     pub colour: Colour,
-    /// Whether there is an Adobe segment; Adobe inverts inks.
+    /// True if there is an Adobe segment; Adobe inverts inks.
     pub adobe: bool,
     pub components: Vec<Component>,
     /// The Exif data, a TIFF file.

@@ -36,7 +36,7 @@ pub struct Link {
     pub expires_at: Timestamp,
     /// Increases when the link gets another URL.
     pub rotations: u32,
-    /// What the table knows the URL's token by; none before the link is stored.
+    /// The hash of the URL's token; `None` before the link is stored.
     pub token_hash: Option<Hash>,
     pub max_downloads: Option<u32>,
     pub downloads: u64,

@@ -35,7 +35,7 @@ pub(crate) fn plan_partition(plan: &PlanName) -> String {
     format!("PLAN#{plan}")
 }
 
-/// What the sort keys of images, links and jobs begin with.
+/// The prefixes of the sort keys of images, links and jobs.
 pub(crate) const IMAGE: &str = "IMAGE#";
 pub(crate) const LINK: &str = "LINK#";
 pub(crate) const JOB: &str = "JOB#";

@@ -8,8 +8,8 @@ use tokio::sync::Mutex;
 use crate::StoreError;
 use crate::secret::Secret;
 
-/// The keys with which the deployment signs, in Secrets Manager. They are read when first needed and every five minutes from
-/// then on, while requests come. A new key is stored ten minutes before it signs (`infra/operate.py`), so every function
+/// The deployment's signing keys, in Secrets Manager. They are read at first use, and again at a request after five
+/// minutes. A new key is stored ten minutes before it signs (`infra/operate.py`), so every function
 /// accepts it by then.
 pub struct KeyRing {
     secret: Secret,
@@ -17,18 +17,18 @@ pub struct KeyRing {
 }
 
 const REREAD: Duration = Duration::from_secs(5 * 60);
-/// How old keys may be where Secrets Manager does not answer.
+/// The age up to which keys are used while Secrets Manager does not respond.
 const STALE: Duration = Duration::from_secs(9 * 60);
 
 #[derive(Deserialize)]
 struct DatedKey {
     key: String,
-    /// When it begins to sign, in seconds since 1970.
+    /// The time from which it signs, in seconds since 1970.
     #[serde(default)]
     from: i64,
 }
 
-/// The secret's text, JSON: the one key that CloudFormation made, or a list once they were rotated.
+/// The secret's text, JSON: the single key that CloudFormation generated, or a list after a rotation.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored {
@@ -42,7 +42,7 @@ impl KeyRing {
         Self { secret: Secret::new(config, secret), kept: Mutex::default() }
     }
 
-    /// The keys as they are at this time.
+    /// Returns the keys that are valid at this time.
     pub async fn at(&self, now: Timestamp) -> Result<SigningKeys, StoreError> {
         let mut kept = self.kept.lock().await;
         let age = kept.as_ref().map(|(read_at, _)| read_at.elapsed());
@@ -71,7 +71,7 @@ fn parse(text: &str) -> Result<Vec<DatedKey>, StoreError> {
     }
 }
 
-/// The latest key whose time has come signs, and all are accepted.
+/// The latest key whose time has come signs; all keys are accepted.
 fn choose(keys: &[DatedKey], now: Timestamp) -> Option<SigningKeys> {
     let begun = keys.iter().enumerate().filter(|(_, key)| key.from <= now.secs());
     let (current, key) = begun.max_by_key(|(_, key)| key.from)?;

@@ -6,7 +6,7 @@ use tintype_model::{ImageId, ImageKey, LinkId, Sha256, ThumbnailSetId, Timestamp
 use crate::item::ATTR_REPLACED_SET;
 use crate::key::Key;
 
-/// What a change of the table leaves to be deleted.
+/// The remains of a change of the table, which have to be deleted.
 #[derive(Debug)]
 pub enum Cleanup {
     /// An image was deleted: its blobs and links.

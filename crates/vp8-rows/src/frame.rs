@@ -38,7 +38,7 @@ pub(crate) struct FrameDecoder<'a> {
     out: [Vec<u8>; 3],
 }
 
-/// What the macroblock below depends on.
+/// The state that the macroblock below depends on.
 #[derive(Clone, Copy)]
 struct AboveMacroblock {
     modes: [SubblockMode; 4],

@@ -27,7 +27,7 @@ pub(crate) struct FrameHeader<'a> {
 /// By block type and position, with the coefficient bands expanded.
 pub(crate) type CoeffPositions = [[CoeffPosition; 16]; 4];
 
-/// How the coefficient at one position is read.
+/// The parameters for reading the coefficient at one position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CoeffPosition {
     /// Probabilities by context and tree node.

@@ -57,7 +57,7 @@ impl<R: Read> Alpha<R> {
     /// The next row, one sample a pixel (255 is opaque); `None` after the last.
     ///
     /// # Errors
-    /// Every kind of [`Error`]; after an error no more rows can be read.
+    /// Every kind of [`Error`]; after an error, rows can no longer be read.
     pub fn next_row(&mut self) -> Result<Option<&[u8]>> {
         if self.rows_done == self.height {
             return Ok(None);

@@ -110,7 +110,7 @@ impl<R: Read> Decoder<R> {
     /// is ignored.
     ///
     /// # Errors
-    /// Every kind of [`Error`]; after an error no more rows can be read.
+    /// Every kind of [`Error`]; after an error, rows can no longer be read.
     pub fn next_row(&mut self) -> Result<Option<&[u8]>> {
         let size = (self.header.width as usize, self.header.height as usize);
         let rows = match &mut self.rows {

@@ -25,7 +25,7 @@ const PAGE: i32 = 200;
 /// Time between the two reads of a finding.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a user's images are counted again if the counters change meanwhile.
+/// The attempts to count a user's images while the counters change.
 const COUNTS: u32 = 3;
 
 pub struct Audit<'a> {
