@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::jobs;
 use crate::journal;
 use crate::output::{Output, escape_control, question, secret, table};
-use crate::session::{Place, Session};
+use crate::session::{Session, StoredIn};
 
 pub(crate) async fn login(client: &Client, folder: &ConfigDir, out: Output, arguments: args::Login) -> Result<()> {
     let email = match arguments.email {
@@ -32,8 +32,8 @@ pub(crate) async fn login(client: &Client, folder: &ConfigDir, out: Output, argu
     let me = client.request(api::GET_ME).send().await?;
     remember(client, folder)?;
     let kept = match place {
-        Place::Keyring => "the system's keyring",
-        Place::File => "a file that only you can read",
+        StoredIn::Keyring => "the system's keyring",
+        StoredIn::File => "a file that only you can read",
     };
     out.print_result(&me, || {
         format!(

@@ -109,7 +109,7 @@ impl Client {
     }
 
     /// Begins a session and stores its tokens.
-    pub(crate) async fn begin(&self, session: Session) -> Result<crate::session::Place> {
+    pub(crate) async fn begin(&self, session: Session) -> Result<crate::session::StoredIn> {
         let mut state = self.session().await;
         let place = self.sessions.save(&self.config_dir, &session).await?;
         state.session = Some(session);

@@ -32,7 +32,7 @@ pub(crate) struct SessionStore {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum StoredIn {
     Keyring,
     File,
 }
@@ -71,16 +71,16 @@ impl SessionStore {
         sessions.max_by_key(|session: &Session| session.expires_at)
     }
 
-    pub(crate) async fn save(&self, folder: &ConfigDir, session: &Session) -> error::Result<Place> {
+    pub(crate) async fn save(&self, folder: &ConfigDir, session: &Session) -> error::Result<StoredIn> {
         let text = serde_json::to_string(session).expect("a session has text keys");
         let secret = text.clone();
         if let Some(Ok(())) = self.in_keyring(move |entry| entry.set_password(&secret)).await {
             fs::remove_file(&self.file).ok();
-            return Ok(Place::Keyring);
+            return Ok(StoredIn::Keyring);
         }
         Self::prepare(folder)?;
         write_private(&self.file, text.as_bytes())?;
-        Ok(Place::File)
+        Ok(StoredIn::File)
     }
 
     pub(crate) async fn forget(&self) {

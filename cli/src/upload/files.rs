@@ -38,12 +38,12 @@ const NOT_AN_IMAGE: &str = "not an image of a type that the service takes (JPEG,
 
 /// A path to search. Titles are paths below the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct SearchPath {
     pub(crate) root: PathBuf,
     pub(crate) path: PathBuf,
 }
 
-impl Place {
+impl SearchPath {
     pub(crate) fn root(root: &Path) -> Self {
         Self { root: root.to_owned(), path: root.to_owned() }
     }
@@ -166,8 +166,8 @@ pub(crate) fn is_left_out(name: &OsStr) -> bool {
 
 /// Calls `give` with every file at these places, in no order, until it returns false. A folder that is left out counts as one
 /// skipped file.
-pub(crate) fn walk(places: &[Place], selection: &Selection, give: &mut dyn FnMut(Result<Found, Failure>) -> bool) {
-    for Place { root, path } in places {
+pub(crate) fn walk(places: &[SearchPath], selection: &Selection, give: &mut dyn FnMut(Result<Found, Failure>) -> bool) {
+    for SearchPath { root, path } in places {
         // Symlinks are followed; a loop is an error.
         let mut walk = WalkDir::new(path).follow_links(true).into_iter();
         while let Some(entry) = walk.next() {
@@ -355,7 +355,7 @@ mod tests {
 
     fn found(roots: &[PathBuf]) -> Vec<Result<Found, Failure>> {
         let mut all = Vec::new();
-        let places: Vec<Place> = roots.iter().map(|root| Place::root(root)).collect();
+        let places: Vec<SearchPath> = roots.iter().map(|root| SearchPath::root(root)).collect();
         walk(&places, &selection(&[], &[], ""), &mut |one| {
             all.push(one);
             true

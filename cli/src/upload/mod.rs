@@ -34,7 +34,7 @@ use crate::journal::{Content, Journal, State};
 use crate::output::{Output, escape_control, line};
 use crate::retry::RetryGate;
 
-use files::{Failure, Found, Item, Place, Selection, read, walk};
+use files::{Failure, Found, Item, SearchPath, Selection, read, walk};
 use progress::Progress;
 
 const CONCURRENCY: usize = 8;
@@ -182,7 +182,7 @@ impl Run<'_> {
             self.repeat_unanswered().await?;
         }
         let watcher = if self.arguments.watch { Some(watch::Watcher::new(&self.arguments.paths)?) } else { None };
-        self.round(self.arguments.paths.iter().map(|path| Place::root(path)).collect()).await?;
+        self.round(self.arguments.paths.iter().map(|path| SearchPath::root(path)).collect()).await?;
         let Some(mut watcher) = watcher else { return Ok(()) };
         loop {
             self.conclude(false);
@@ -195,7 +195,7 @@ impl Run<'_> {
     }
 
     /// Uploads the files at these places.
-    async fn round(&self, places: Vec<Place>) -> Result<()> {
+    async fn round(&self, places: Vec<SearchPath>) -> Result<()> {
         let (to_register, registering) = mpsc::channel(256);
         let (to_put, putting) = mpsc::channel(64);
         let also_to_put = to_put.clone();
@@ -215,7 +215,7 @@ impl Run<'_> {
     }
 
     /// Counts files and bytes, for the progress only.
-    async fn count(&self, places: &[Place]) -> Result<()> {
+    async fn count(&self, places: &[SearchPath]) -> Result<()> {
         let (send, mut sizes) = mpsc::channel(1024);
         let (places, selection) = (places.to_owned(), self.selection.clone());
         self.progress.counting(true);
@@ -230,7 +230,7 @@ impl Run<'_> {
     }
 
     /// Finds and reads files, and sends each one to its next step.
-    async fn feed(&self, places: &[Place], to_register: Sender<Item>, to_put: Sender<Job>) -> Result<()> {
+    async fn feed(&self, places: &[SearchPath], to_register: Sender<Item>, to_put: Sender<Job>) -> Result<()> {
         let (send, found) = mpsc::channel(64);
         let (places, selection) = (places.to_owned(), self.selection.clone());
         // Ends when the channel is closed.

@@ -8,7 +8,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::files::{Place, is_left_out};
+use super::files::{SearchPath, is_left_out};
 use crate::error::{Error, Result};
 
 /// A file counts as complete after this time without an event ...
@@ -27,7 +27,7 @@ pub(super) struct Watcher {
     _watcher: RecommendedWatcher,
     events: UnboundedReceiver<notify::Result<Event>>,
     /// Changed paths, and when each counts as complete.
-    waiting: HashMap<Place, Instant>,
+    waiting: HashMap<SearchPath, Instant>,
 }
 
 impl Watcher {
@@ -52,11 +52,12 @@ impl Watcher {
     }
 
     /// Waits for changed files that are complete.
-    pub(super) async fn changed(&mut self) -> Result<Vec<Place>> {
+    pub(super) async fn changed(&mut self) -> Result<Vec<SearchPath>> {
         loop {
             let now = Instant::now();
             let complete = |at: &Instant| *at <= now;
-            let mut ready: Vec<Place> = self.waiting.extract_if(|_, at| complete(at)).map(|(place, _)| place).collect();
+            let mut ready: Vec<SearchPath> =
+                self.waiting.extract_if(|_, at| complete(at)).map(|(place, _)| place).collect();
             ready.retain(|place| place.path.exists());
             if !ready.is_empty() {
                 return Ok(ready);
@@ -80,7 +81,7 @@ impl Watcher {
                 Some(_) => {
                     self.waiting.clear();
                     let at = Instant::now() + QUIET;
-                    self.waiting.extend(self.roots.iter().map(|(root, _)| (Place::root(root), at)));
+                    self.waiting.extend(self.roots.iter().map(|(root, _)| (SearchPath::root(root), at)));
                 }
             }
         }
@@ -93,7 +94,7 @@ impl Watcher {
                 continue;
             }
             let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
-            self.waiting.insert(Place { root: root.clone(), path }, at);
+            self.waiting.insert(SearchPath { root: root.clone(), path }, at);
         }
     }
 }
