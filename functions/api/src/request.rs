@@ -38,12 +38,12 @@ pub(crate) struct Request<'a> {
     pub(crate) app: &'a App,
     pub(crate) now: Timestamp,
     pub(crate) http: lambda_http::Request,
-    params: Vec<(String, String)>,
+    params: Vec<(&'static str, String)>,
     signing: Option<SigningKeys>,
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(app: &'a App, template: &str, http: lambda_http::Request, now: Timestamp) -> Self {
+    pub(crate) fn new(app: &'a App, template: &'static str, http: lambda_http::Request, now: Timestamp) -> Self {
         let params = tintype_gateway::params(template, http.raw_http_path()).unwrap_or_default();
         Self { app, now, http, params, signing: None }
     }
@@ -135,7 +135,7 @@ impl<'a> Request<'a> {
 
     /// A path parameter. Panics if the template of the route does not have it.
     pub(crate) fn param(&self, name: &str) -> &str {
-        self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value).expect("a parameter of the route")
+        self.params.iter().find(|(known, _)| *known == name).map(|(_, value)| value).expect("a parameter of the route")
     }
 
     /// The image that the path names, if its id is valid.
