@@ -452,7 +452,7 @@ fn nonzero(values: &[i16; 64]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
+    use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 
     use super::*;
     use crate::colour::ycbcr_to_rgb;
@@ -520,6 +520,94 @@ mod tests {
                     );
                     assert!(ours.len() as f64 <= other.len() as f64 * 1.01 + 8.0, "{} {}", ours.len(), other.len());
                 }
+            }
+        }
+    }
+
+    struct Planes<'a> {
+        planes: [&'a [u8]; 3],
+        width: u16,
+        height: u16,
+    }
+
+    impl ImageBuffer for Planes<'_> {
+        fn get_jpeg_color_type(&self) -> JpegColorType {
+            JpegColorType::Ycbcr
+        }
+
+        fn width(&self) -> u16 {
+            self.width
+        }
+
+        fn height(&self) -> u16 {
+            self.height
+        }
+
+        fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+            let (start, width) = (usize::from(y) * usize::from(self.width), usize::from(self.width));
+            for (plane, buffer) in self.planes.iter().zip(buffers) {
+                buffer.extend_from_slice(&plane[start..start + width]);
+            }
+        }
+    }
+
+    /// User time of this process in seconds.
+    fn user_time() -> f64 {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        // Field 14, in ticks of 10 ms. The second field, the name in parentheses, can contain spaces.
+        let ticks: f64 = stat.rsplit(')').next().unwrap().split_whitespace().nth(11).unwrap().parse().unwrap();
+        ticks / 100.0
+    }
+
+    /// Prints the figures of docs/thumbnails.md. The two encoders take turns, so the load of the machine meets both.
+    #[test]
+    #[ignore = "measures"]
+    fn time_and_size_beside_jpeg_encoder() {
+        const ROUNDS: usize = 7;
+        for (width, height) in [(267_u16, 200_u16), (533, 400), (1440, 1080)] {
+            let samples = picture(usize::from(width), usize::from(height));
+            let planes = [0, 1, 2].map(|component| plane(&samples, component));
+            let [y, cb, cr] = planes.each_ref().map(|plane| &plane[..]);
+            let stored = planes.iter().map(|data| Samples { channels: 1, data: data.clone() }).collect();
+            let picture = Picture { width: width.into(), height: height.into(), model: Model::YCbCr, planes: stored };
+            let rgb = &ycbcr_to_rgb(picture).planes[0].data[..];
+            let ours = || encode(&[y, cb, cr], width, height, 80);
+            let theirs = |chroma| {
+                let mut out = Vec::new();
+                let mut encoder = Encoder::new(&mut out, 80);
+                encoder.set_sampling_factor(SamplingFactor::F_2_2);
+                encoder.set_chroma_subsampling_method(chroma);
+                encoder.encode_image(Planes { planes: [y, cb, cr], width, height }).unwrap();
+                out
+            };
+            let times = 3_000_000 / (usize::from(width) * usize::from(height)) * 20;
+            let time = |encode: &dyn Fn() -> Vec<u8>| {
+                let start = user_time();
+                (0..times).for_each(|_| drop(std::hint::black_box(encode())));
+                (user_time() - start) / times as f64 * 1e6
+            };
+            let psnr = |file: &[u8]| 10.0 * (255.0 * 255.0 / error(&decoded(file), rgb)).log10();
+            let skip = || theirs(ChromaSubsamplingMethod::Nearest);
+            let average = || theirs(ChromaSubsamplingMethod::Average);
+            let encoders: [(&str, &dyn Fn() -> Vec<u8>); 3] =
+                [("ours", &ours), ("jpeg-encoder", &skip), ("jpeg-encoder, mean chroma", &average)];
+            let mut rounds = encoders.map(|_| Vec::new());
+            for _ in 0..ROUNDS {
+                for ((_, encode), times) in encoders.iter().zip(&mut rounds) {
+                    times.push(time(encode));
+                }
+            }
+            for ((name, encode), mut times) in encoders.iter().zip(rounds) {
+                times.sort_by(f64::total_cmp);
+                let file = encode();
+                println!(
+                    "{width} x {height} {name}: {:.0} us ({:.0} to {:.0}), {} bytes, {:.2} dB",
+                    times[ROUNDS / 2],
+                    times[0],
+                    times[ROUNDS - 1],
+                    file.len(),
+                    psnr(&file)
+                );
             }
         }
     }
