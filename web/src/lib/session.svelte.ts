@@ -16,7 +16,7 @@ export type SessionStatus = "starting" | "anonymous" | "active" | "expired";
 
 const STORED_USER = "tintype.user";
 /** Milliseconds that a logout waits for what must reach the service before it. */
-const LAST_WORDS = 3000;
+const LOGOUT_WAIT = 3000;
 /** Seconds that a token must still be valid to be sent. */
 const TOKEN_REST = 10;
 
@@ -39,7 +39,7 @@ class Session {
   #abort = new AbortController();
   #renewal: Promise<boolean> | null = null;
   #cleanups = new Set<() => void>();
-  #farewells = new Set<() => Promise<void>>();
+  #logOutTasks = new Set<() => Promise<void>>();
   #settle: () => void = () => undefined;
   #channel = new BroadcastChannel("tintype.session");
 
@@ -64,8 +64,8 @@ class Session {
   }
 
   /** Registers what must reach the service while the session still can. A logout waits for it, but not for long. */
-  beforeLogOut(farewell: () => Promise<void>): void {
-    this.#farewells.add(farewell);
+  beforeLogOut(task: () => Promise<void>): void {
+    this.#logOutTasks.add(task);
   }
 
   async start(): Promise<void> {
@@ -95,8 +95,8 @@ class Session {
   async logOut(everywhere = false): Promise<void> {
     // The other tabs do not wait for what follows.
     if (!everywhere) this.#tell({ kind: "logout" });
-    const farewells = Promise.allSettled([...this.#farewells].map((farewell) => farewell()));
-    await Promise.race([farewells, new Promise((resolve) => setTimeout(resolve, LAST_WORDS))]);
+    const tasks = Promise.allSettled([...this.#logOutTasks].map((task) => task()));
+    await Promise.race([tasks, new Promise((resolve) => setTimeout(resolve, LOGOUT_WAIT))]);
     // A token that has expired ends no session.
     await this.renewIfShort(TOKEN_REST).catch(() => undefined);
     const token = this.token;

@@ -103,11 +103,11 @@ class Collector {
     else this.part.found.push({ file, path: path.normalize("NFC") });
   }
 
-  /** Gives what was collected and lets the page breathe, when it is time. */
+  /** Returns the files collected so far when a part is full, and yields to the browser when a slice of time is over. */
   async *due(): AsyncGenerator<Part> {
     if (this.part.found.length >= PART) yield* this.rest();
     if (performance.now() - this.#since > SLICE) {
-      await breathe();
+      await yieldToBrowser();
       this.#since = performance.now();
     }
   }
@@ -120,7 +120,7 @@ class Collector {
 }
 
 /** Lets the page handle input and draw. */
-export function breathe(): Promise<void> {
+export function yieldToBrowser(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
