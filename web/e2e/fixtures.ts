@@ -88,12 +88,12 @@ export async function navigate(page: Page, name: string): Promise<void> {
   await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
 }
 
-/** Looks for findings of axe in both colour schemes, in a part of the page if one is given. */
-export async function expectAccessible(page: Page, part?: string): Promise<void> {
+/** Looks for findings of axe in both colour schemes, in parts of the page if some are given. */
+export async function expectAccessible(page: Page, ...parts: string[]): Promise<void> {
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     const axe = new AxeBuilder({ page }).setLegacyMode().options({ resultTypes: ["violations"] });
-    if (part) axe.include(part);
+    for (const part of parts) axe.include(part);
     // Nothing but the colours changes with the scheme.
     if (colorScheme === "dark") axe.withRules(["color-contrast"]);
     const { violations } = await axe.analyze();
