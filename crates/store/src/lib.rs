@@ -45,7 +45,7 @@ pub use images::{Change, CreateOutcome, ImageFilter, ImagePage, Images, PublishO
 pub use jobs::{Jobs, PageOutcome};
 pub use key::Key;
 pub use keyset::{Jwks, TokenError};
-pub use links::{CreateLinkOutcome, LinkChange, LinkPage, Links, Password, PasswordAttempt, UpdateLinkOutcome};
+pub use links::{CreateLinkOutcome, LinkChange, LinkPage, Links, PasswordAttempt, UpdateLinkOutcome};
 pub use plans::{CreatePlanOutcome, DeletePlanOutcome, INDEX_LAG, Plans};
 pub use profiles::Profiles;
 pub use queue::{JobMessage, JobQueue};

@@ -31,16 +31,10 @@ pub struct LinkChange {
     pub lifetime: Option<Lifetime>,
     pub description: Option<Description>,
     pub max_downloads: Option<Option<u32>>,
-    pub password: Option<Password>,
+    /// An argon2id hash in PHC string format; `Some(None)` removes the password.
+    pub password_hash: Option<Option<String>>,
     /// Replaces the URL.
     pub rotate: bool,
-}
-
-#[derive(Debug, Clone)]
-pub enum Password {
-    None,
-    /// An argon2id hash in PHC string format.
-    Hash(String),
 }
 
 /// The result of a change.
@@ -85,11 +79,7 @@ impl LinkChange {
         }
         next.description = self.description.unwrap_or(next.description);
         next.max_downloads = self.max_downloads.unwrap_or(next.max_downloads);
-        match self.password {
-            None => {}
-            Some(Password::None) => next.password_hash = None,
-            Some(Password::Hash(hash)) => next.password_hash = Some(hash),
-        }
+        next.password_hash = self.password_hash.unwrap_or(next.password_hash);
         if self.rotate {
             next.rotations += 1;
             next.token_hash = None;

@@ -8,7 +8,7 @@ pub(super) mod update_link;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_model::{Description, ImageId, Link, LinkId, Profile, Timestamp};
-use tintype_store::{Key, LinkChange, Password, UpdateLinkOutcome};
+use tintype_store::{Key, LinkChange, UpdateLinkOutcome};
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, Nullable};
@@ -97,11 +97,8 @@ async fn check_plan(request: &Request<'_>, owner: &Profile) -> Result<(), Proble
     Err(Problem::forbidden("plan_forbids_links", "Your plan does not include expiring links."))
 }
 
-fn hash(password: Nullable<LinkPassword>) -> Result<Password, Problem> {
-    match password.0 {
-        None => Ok(Password::None),
-        Some(password) => passwords::hash(&password.0).map(Password::Hash),
-    }
+fn hash(password: Nullable<LinkPassword>) -> Result<Option<String>, Problem> {
+    password.0.map(|password| passwords::hash(&password.0)).transpose()
 }
 
 /// Changes the link that the path names.

@@ -1,6 +1,6 @@
 use http::StatusCode;
 use tintype_model::{Description, Lifetime, Link, LinkId, LinkKey};
-use tintype_store::{CreateLinkOutcome, Key, Password};
+use tintype_store::{CreateLinkOutcome, Key};
 
 use crate::error::Problem;
 use crate::fields::{ImageIdText, LinkPassword, MaxDownloads, Nullable};
@@ -56,10 +56,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         Some(idempotency) => LinkKey::from_uuid(idempotency.image_key(started_at, 0).uuid()),
         None => LinkKey::generate(),
     };
-    let password_hash = match super::hash(body.password)? {
-        Password::None => None,
-        Password::Hash(hash) => Some(hash),
-    };
+    let password_hash = super::hash(body.password)?;
     let mut link = Link {
         id: LinkId { owner: user, key: key_at(request.now) },
         image: image.id.key,

@@ -36,12 +36,12 @@ pub(crate) const DOCUMENT: Operation = Operation {
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: ReplaceLink = request.body()?;
     let kept = body.has_password && body.password.0.is_none();
-    let password = if kept { None } else { Some(super::hash(body.password)?) };
+    let password_hash = if kept { None } else { Some(super::hash(body.password)?) };
     let change = LinkChange {
         lifetime: Some(body.expiry_in_seconds),
         description: Some(body.description),
         max_downloads: Some(body.max_downloads.0.map(|most| most.0)),
-        password,
+        password_hash,
         rotate: body.rotate,
     };
     super::change(request, change, body.base_image).await

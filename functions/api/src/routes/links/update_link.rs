@@ -29,7 +29,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         lifetime: body.expiry_in_seconds,
         description: body.description,
         max_downloads: body.max_downloads.map(|most| most.0.map(|most| most.0)),
-        password: body.password.map(super::hash).transpose()?,
+        password_hash: body.password.map(super::hash).transpose()?,
         rotate: body.rotate,
     };
     super::change(request, change, None).await
