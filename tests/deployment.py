@@ -169,7 +169,7 @@ def check_public_url() -> None:
         (None, {}, stack("", cdn), cdn),
         (stack(cdn, cdn), {}, stack(cdn, cdn), None),
         (stack(cdn, cdn), {}, stack(cdn), ""),
-        # What an operator chose stays.
+        # The operator's parameters stay.
         (None, {"PublicUrl": own}, stack(own, cdn), None),
         (stack(own), {}, stack(own, cdn), None),
         (stack(own, cdn), {}, stack(own), None),

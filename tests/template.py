@@ -103,7 +103,7 @@ def the_cdn_caches_what_may_be_cached() -> None:
     for behaviour in [config["DefaultCacheBehavior"], *config["CacheBehaviors"]]:
         reaches_all = behaviour["CachePolicyId"] == disabled
         assert ("POST" in behaviour["AllowedMethods"]) == reaches_all, behaviour
-        # What is cached is asked for without anything that is not in the key.
+        # Cached requests are forwarded without anything that is not in the cache key.
         assert ("OriginRequestPolicyId" in behaviour) == reaches_all, behaviour
 
 

@@ -18,7 +18,7 @@ fn is_busy(answer: Answer, moment: &str) {
     answer.refuses(503, "unavailable");
 }
 
-/// What a pool, or a table, may answer instead of doing what it is asked.
+/// Errors that the pool or the table may answer a call with.
 fn refusals(operation: &str) -> Vec<Fault> {
     let throttled = if is_of_the_table(operation) {
         vec!["ThrottlingException", "ProvisionedThroughputExceededException"]
@@ -32,7 +32,7 @@ fn refusals(operation: &str) -> Vec<Fault> {
     faults
 }
 
-/// What a function reads once, before its first request.
+/// The calls of a function before its first request, once.
 const KEYS: &str = "GetSecretValue";
 const CLIENT: &str = "DescribeUserPoolClient";
 

@@ -51,7 +51,7 @@ const OF_WORKERS: &[&str] = &["build_thumbnails", "sweep"];
 /// Held in `audit.rs`, where there is something to mend.
 pub(crate) const OF_THE_AUDIT: &[&str] = &["audit"];
 
-/// What a function may do.
+/// The permissions of a function.
 struct Role {
     /// Actions, and the resources they may be done on, with `*` at the end for whatever follows.
     grants: Vec<Need>,
@@ -59,7 +59,7 @@ struct Role {
     attached: Vec<String>,
 }
 
-/// What the functions of this run were seen to do.
+/// The calls that the functions of this run made.
 pub(crate) struct Ledger {
     stack: &'static Stack,
     roles: BTreeMap<String, Role>,
@@ -160,7 +160,7 @@ impl Ledger {
     }
 }
 
-/// What Lambda does in a function's name: it puts the batches that a stream's function failed into a queue.
+/// The calls of Lambda with a function's role: it puts the batches that a stream's function failed into a queue.
 fn is_lambdas(operation: &str, (action, resource): &Need) -> bool {
     operation == "sweep" && action == "sqs:SendMessage" && resource.contains("FailedSweeps")
 }
@@ -169,7 +169,7 @@ fn allows((action, resource): &Need, (wanted, on): &Need) -> bool {
     action == wanted && resource.strip_suffix('*').map_or(resource == on, |start| on.starts_with(start))
 }
 
-/// What the URLs of an answer let others do in the function's name.
+/// The calls that the presigned URLs of a response allow with the function's role.
 fn signed(answer: &Answer) -> Vec<Need> {
     fn texts(value: &Value, found: &mut Vec<String>) {
         match value {

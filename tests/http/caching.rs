@@ -60,7 +60,7 @@ fn each_route_says_for_how_long_its_answers_may_be_kept() {
         let (admin, no) = (&admin, Value::Null);
         let by = Some(admin);
         let rows: Vec<Row<'_>> = vec![
-            // What everybody sees, and caches may keep.
+            // Public: caches may keep it.
             ("get_thumbnail", None, "GET", path(image.list("thumbnails")[0].str("url")), no.clone(), 200, A_MINUTE),
             ("get_openapi", None, "GET", "/api/openapi.json".into(), no.clone(), 200, FIVE_MINUTES),
             ("page", None, "GET", asset, no.clone(), 200, FOR_EVER),
@@ -71,7 +71,7 @@ fn each_route_says_for_how_long_its_answers_may_be_kept() {
             ("page", None, "GET", "/assets/none.js".into(), no.clone(), 404, NEVER),
             ("image_page", None, "GET", format!("/i/{}", image.str("id")), no.clone(), 200, ASK_EACH_TIME),
             ("image_page", None, "GET", format!("/i/{}", hidden.str("id")), no.clone(), 200, ASK_EACH_TIME),
-            // What is private or gone leaves no trace.
+            // Private or deleted: no cache keeps it.
             (
                 "get_thumbnail",
                 by,

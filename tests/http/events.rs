@@ -142,7 +142,7 @@ fn changes_between_upload_and_event_are_kept() {
     });
 }
 
-/// What may happen to an image before its upload is heard of, or between two times that it is.
+/// A change of an image before the event of its upload arrives, or between two deliveries of it.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Nothing,
@@ -184,7 +184,7 @@ impl Change {
         }
     }
 
-    /// What the image is after it, and after its upload has been heard of.
+    /// The image after the change and the event.
     fn expected(self) -> Option<(&'static str, &'static str)> {
         match self {
             Nothing | Renew => Some(("", "public")),

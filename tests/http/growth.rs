@@ -8,7 +8,7 @@ use crate::fixtures::Picture;
 use crate::harness::{Body, Recorded, Stack, Twin, User, eventually, on_stack};
 use crate::job_faults::{comes_again, delete_all};
 
-/// What a piece of work took, by kind of call: how many, the most items that one read, the most bytes that one answered.
+/// The cost of a piece of work by kind of call: calls, the most items that one read, the most bytes that one answered.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cost(pub(crate) BTreeMap<String, (usize, u64, usize)>);
 
@@ -50,7 +50,7 @@ pub(crate) async fn fill(user: &User, count: usize) {
     }
 }
 
-/// What a page costs, and the cursor of the next. On a machine with much else to do an emulator of this many items may seem
+/// The cost of a page, and the cursor of the next one. On a machine with much else to do an emulator of this many items may seem
 /// out of reach: then it is asked again.
 async fn page(twin: &Twin, user: Option<&User>, target: &str) -> (Cost, Option<String>) {
     eventually(target, async || {

@@ -55,7 +55,7 @@ impl Hold {
 #[derive(Debug)]
 struct Refusal {
     title: usize,
-    /// Who asked, where it was a rename.
+    /// The user who asked for it, if it was a rename.
     image: Option<String>,
     span: Span,
 }

@@ -26,7 +26,7 @@ fn signed_for(answer: &Answer) -> u64 {
     seconds.parse().expect("seconds")
 }
 
-/// What a client sends back of a cookie.
+/// The name and value of a cookie, as a client returns them.
 fn cookie(answer: &Answer) -> String {
     answer.must_header("set-cookie").split(';').next().expect("a pair").to_owned()
 }
@@ -242,7 +242,7 @@ fn browse(stack: &Stack, link: &Value) -> Call {
     stack.get(link.str("link_url")).header("accept", accept)
 }
 
-/// What the page's button sends.
+/// The form that the page's button sends.
 fn press(stack: &Stack, link: &Value) -> Call {
     stack.call(Method::POST, link.str("link_url")).header("content-type", "application/x-www-form-urlencoded")
 }

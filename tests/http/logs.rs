@@ -11,7 +11,7 @@ fn log(stack: &Stack) -> String {
     String::from_utf8_lossy(&log).into_owned()
 }
 
-/// What the spans of an event say of `field`.
+/// The values of `field` in the spans of an event.
 fn of_span<'a>(event: &'a Value, field: &str) -> &'a str {
     let spans = event["spans"].as_array().into_iter().flatten();
     spans.filter_map(|span| span[field].as_str()).next().unwrap_or_default()

@@ -32,7 +32,7 @@ fn presigned(answer: &Answer) -> (String, u64) {
     (location, seconds)
 }
 
-/// What stands for everything that is not there.
+/// The 404 response for a thumbnail of an image that does not exist.
 async fn nothing(stack: &Stack) -> (u16, String) {
     let answer = stack.get(format!("/media/thumbnail/{}/{}/200.jpg", uuid::Uuid::new_v4(), uuid::Uuid::now_v7())).await;
     let shown = anonymised(&answer);

@@ -12,7 +12,7 @@ use crate::harness::{Answer, Body, Fault, Stack, on_stack, parts, unknown_id};
 const PAGES: &[&str] =
     &["/", "/images", "/links", "/account", "/admin", "/login", "/signup", "/confirm", "/reset", "/jobs/x", "/i/x"];
 
-/// What browsers send when they open a page.
+/// The Accept header of browsers that open a page.
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
 async fn index(stack: &Stack) -> Answer {

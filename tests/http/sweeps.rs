@@ -10,7 +10,7 @@ use crate::harness::{Body, Fault, Item, Stack, Twin, User, deaths, eventually, o
 
 const ALWAYS: usize = usize::MAX;
 
-/// What the table's stream tells when these items have gone.
+/// The event of the table's stream for the removal of these items.
 pub(crate) fn removal(items: &[Item]) -> Value {
     let records: Vec<Value> = items
         .iter()

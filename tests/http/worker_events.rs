@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::on_stack;
 
-/// What the events in the files are about. On no stack are there such an image and such a job.
+/// The image and the job that the event files name. No stack has them.
 const IMAGE: &str = "fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng";
 const JOB: &str = "fn24gg4xr10x3cj5bzywwx7tt8zjq30xks3mmtwd41e7x7r1795g";
 

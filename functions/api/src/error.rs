@@ -13,7 +13,7 @@ pub(crate) struct FieldError {
     pub(crate) field: String,
     /// A stable identifier for programs.
     pub(crate) code: &'static str,
-    /// What is wrong, as a phrase that follows the name of the field.
+    /// The fault, as a phrase that follows the name of the field.
     pub(crate) message: String,
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::harness::wire::{self, Request};
 
-/// What happens to a request.
+/// The action of the gate on a request.
 #[derive(Clone)]
 pub(super) enum Do {
     Pass,

@@ -25,7 +25,7 @@ pub(super) struct Running {
     ran: JoinHandle<Ran>,
 }
 
-/// What a command gave.
+/// The output and exit status of a command.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) status: Option<i32>,
@@ -111,7 +111,7 @@ impl Tool {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// What the journal names with this word.
+    /// The entries of the journal with this word.
     pub(super) fn noted(&self, op: &str) -> Vec<String> {
         let lines = self.journal();
         lines

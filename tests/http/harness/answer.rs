@@ -1,7 +1,7 @@
 use http::HeaderMap;
 use serde_json::Value;
 
-/// What came back. Every expectation fails with the whole exchange, so that one line tells what was wrong.
+/// A response. Every expectation fails with the whole exchange, so that one line tells what was wrong.
 pub(crate) struct Answer {
     pub(crate) asked: String,
     pub(crate) status: u16,

@@ -9,7 +9,7 @@ use super::{Body, Stack, Twin, User, eventually, parts};
 
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// What an audit found, and what it mended, by kind.
+/// The findings and repairs of an audit, by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Audited {
     pub(crate) found: Counts,

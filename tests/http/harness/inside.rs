@@ -65,7 +65,7 @@ pub(crate) fn sent() -> Fault {
     Fault::Answer { status: 200, kind: "application/x-amz-json-1.0", body: body.to_string() }
 }
 
-/// What the pool would say of a user who had signed up some seconds ago.
+/// The pool's answer for a user who signed up some seconds ago.
 pub(crate) async fn get_user(stack: &Stack, email: &str, seconds_ago: u64) -> Fault {
     let user = stack.cognito.admin_get_user().user_pool_id(&stack.user_pool).username(email);
     let user = user.send().await.expect("the pool knows the user");

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::wire::{self, Request};
 
-/// What happens to a call instead of, or beside, its being passed on.
+/// A fault of a call: instead of passing it on, or beside that.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// This answer, without a word to the service.

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::wire;
 use super::{Answer, Fault, PAUSE, Proxy, Stack, User, eventually, unique};
 
-/// What a function's deployment allows it, in milliseconds. Those who work pages until a minute before, as the audit, get
+/// The time limit of a function in milliseconds. Those who work pages until a minute before, as the audit, get
 /// one page; jobs get the time they have.
 fn time(operation: &str) -> u128 {
     if operation == "run_job" { 300_000 } else { 60_000 }
