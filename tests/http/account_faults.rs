@@ -15,7 +15,7 @@ const NEW_PASSWORD: &str = "Loud-Mountain-77";
 fn is_busy(answer: Answer, moment: &str) {
     assert_eq!(answer.status, 503, "{moment}: {answer}");
     answer.must_header("retry-after");
-    answer.refuses(503, "unavailable");
+    answer.assert_problem(503, "unavailable");
 }
 
 /// Errors that the pool or the table may answer a call with.
@@ -52,26 +52,26 @@ struct Ask<'a> {
 impl Ask<'_> {
     /// The calls that it takes when all goes well.
     async fn calls(&self, stack: &Stack) -> Vec<String> {
-        let twin = stack.twin(self.operation).await;
-        self.send(&twin).await.is(self.success);
-        twin.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+        let function = stack.function(self.operation).await;
+        self.send(&function).await.assert_status(self.success);
+        function.proxy.take_calls().into_iter().map(|call| call.operation).collect()
     }
 
-    async fn send(&self, twin: &crate::harness::Twin) -> Answer {
-        twin.call(self.user, "POST", self.target, Some(self.body.clone())).await
+    async fn send(&self, function: &crate::harness::FunctionUnderTest) -> Answer {
+        function.call(self.user, "POST", self.target, Some(self.body.clone())).await
     }
 
     /// Sends it once, with this fault at its call of this number: success, or busy.
     async fn under(&self, stack: &Stack, call: usize, fault: Fault, moment: &str) {
-        let twin = stack.twin(self.operation).await;
+        let function = stack.function(self.operation).await;
         match fault {
             Fault::HangBefore | Fault::HangAfter => {
-                let event = twin.event(self.user, "POST", self.target, Some(self.body.clone()));
-                twin.kill_at("*", call, fault, event).await.expect("it makes this call");
+                let event = function.event(self.user, "POST", self.target, Some(self.body.clone()));
+                function.kill_at("*", call, fault, event).await.expect("it makes this call");
             }
             fault => {
-                twin.proxy.rule_after("*", call, 1, fault);
-                let answer = self.send(&twin).await;
+                function.proxy.rule_after("*", call, 1, fault);
+                let answer = self.send(&function).await;
                 if answer.status != self.success {
                     is_busy(answer, moment);
                 }
@@ -107,8 +107,8 @@ async fn confirm_and_log_in(stack: &Stack, email: &str, id: &str, moment: &str) 
         (answer.status == 204).then_some(())
     })
     .await;
-    let session = stack.login(email, PASSWORD).await.gives(200);
-    let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+    let session = stack.login(email, PASSWORD).await.assert_json(200);
+    let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
     assert_eq!((user_of(me.str("id")).as_str(), me.str("email")), (id, email), "{moment}");
 }
 
@@ -123,20 +123,20 @@ fn interrupted_sign_up_finishes_at_retry() {
                 let email = address();
                 let ask = sign_up(&email);
                 ask.under(stack, call, fault, &moment).await;
-                let twin = stack.twin("signup").await;
-                let mut answer = ask.send(&twin).await;
+                let function = stack.function("signup").await;
+                let mut answer = ask.send(&function).await;
                 if answer.status == 503 {
                     // Interrupted before the record was written: the first request may run for a minute.
                     is_busy(answer, &moment);
-                    twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 61).await);
-                    answer = ask.send(&twin).await;
+                    function.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 61).await);
+                    answer = ask.send(&function).await;
                 }
-                let signed_up = answer.gives(201);
-                stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+                let signed_up = answer.assert_json(201);
+                stack.login(&email, PASSWORD).await.assert_problem(403, "not_confirmed");
                 let stranger = json!({"email": email, "password": NEW_PASSWORD, "name": "Ada"});
-                stack.post("/api/auth/signup", stranger).await.refuses(409, "email_taken");
+                stack.post("/api/auth/signup", stranger).await.assert_problem(409, "email_taken");
                 confirm_and_log_in(stack, &email, &user_of(signed_up.str("user_id")), &moment).await;
-                ask.send(&twin).await.refuses(409, "email_taken");
+                ask.send(&function).await.assert_problem(409, "email_taken");
             }
         }
     });
@@ -145,29 +145,31 @@ fn interrupted_sign_up_finishes_at_retry() {
 #[test]
 fn a_sign_up_at_a_pool_or_table_that_fails_says_so() {
     on_stack(async |stack| {
-        let twin = stack.twin("signup").await;
+        let function = stack.function("signup").await;
         for operation in ["SignUp", "PutItem"] {
             for fault in refusals(operation) {
                 let moment = format!("{operation}: {fault:?}");
                 let email = address();
-                twin.proxy.rule(operation, ALWAYS, fault);
-                is_busy(sign_up(&email).send(&twin).await, &moment);
-                twin.proxy.clear();
+                function.proxy.rule(operation, ALWAYS, fault);
+                is_busy(sign_up(&email).send(&function).await, &moment);
+                function.proxy.clear();
             }
         }
         // The limit of one user is reported to that user.
-        twin.proxy.rule("SignUp", 1, Fault::json(400, "LimitExceededException"));
-        let answer = sign_up(&address()).send(&twin).await;
+        function.proxy.rule("SignUp", 1, Fault::json(400, "LimitExceededException"));
+        let answer = sign_up(&address()).send(&function).await;
         answer.must_header("retry-after");
-        answer.refuses(429, "too_many_requests");
+        answer.assert_problem(429, "too_many_requests");
     });
 }
 
 /// A user who has signed up, and the request that confirms them.
 async fn unconfirmed(stack: &Stack) -> (String, String, Ask<'static>) {
     let email = address();
-    let signed_up =
-        stack.post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Ada"})).await.gives(201);
+    let signed_up = stack
+        .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Ada"}))
+        .await
+        .assert_json(201);
     let code = stack.mailed_code(&email, 1).await;
     let ask = Ask {
         operation: "confirm",
@@ -190,13 +192,13 @@ fn interrupted_confirmation_finishes_at_retry() {
                 let moment = format!("{fault:?} at {call} of {calls:?}");
                 let (email, id, ask) = unconfirmed(stack).await;
                 ask.under(stack, call, fault, &moment).await;
-                let twin = stack.twin("confirm").await;
+                let function = stack.function("confirm").await;
                 for _ in 0..2 {
-                    let answer = ask.send(&twin).await;
+                    let answer = ask.send(&function).await;
                     assert_eq!(answer.status, 204, "{moment}: {answer}");
                 }
-                let session = stack.login(&email, PASSWORD).await.gives(200);
-                let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+                let session = stack.login(&email, PASSWORD).await.assert_json(200);
+                let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
                 assert_eq!((user_of(me.str("id")).as_str(), me.str("plan")), (id.as_str(), "Basic"), "{moment}");
                 // Nothing of the sign-up is left.
                 assert!(stack.item(format!("PROFILE#{id}"), "SIGNUP".into()).await.is_none(), "{moment}");
@@ -223,8 +225,8 @@ fn login_after_interrupted_confirm_creates_profile() {
                 let moment = format!("{fault:?} at {call} of {calls:?}");
                 let (id, ask) = cut_off().await;
                 ask.under(stack, call, fault, &moment).await;
-                let session = ask.send(&stack.twin("login").await).await.gives(200);
-                let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+                let session = ask.send(&stack.function("login").await).await.assert_json(200);
+                let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
                 assert_eq!((user_of(me.str("id")).as_str(), me.str("name")), (id.as_str(), "Ada"), "{moment}");
             }
         }
@@ -236,13 +238,13 @@ fn wrong_code_does_not_confirm() {
     on_stack(async |stack| {
         let wrong = |email: &str| stack.post("/api/auth/confirm", json!({"email": email, "code": "000000"}));
         let (email, ..) = unconfirmed(stack).await;
-        wrong(&email).await.refuses(422, "bad_code");
-        stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+        wrong(&email).await.assert_problem(422, "bad_code");
+        stack.login(&email, PASSWORD).await.assert_problem(403, "not_confirmed");
         let made = administrators_user(stack, Some("Grace")).await;
-        wrong(&made).await.refuses(422, "bad_code");
+        wrong(&made).await.assert_problem(422, "bad_code");
         let user = stack.user().await;
         stack.age_profile(&user.id, 16 * 60).await;
-        wrong(&user.email).await.refuses(422, "bad_code");
+        wrong(&user.email).await.assert_problem(422, "bad_code");
     });
 }
 
@@ -267,10 +269,10 @@ fn new_password_at_first_login_survives_lost_responses() {
                 let email = administrators_user(stack, Some("Grace")).await;
                 let ask = log_in(&email, new.clone());
                 ask.under(stack, call, fault, &moment).await;
-                let answer = ask.send(&stack.twin("login").await).await;
+                let answer = ask.send(&stack.function("login").await).await;
                 assert_eq!(answer.status, 200, "{moment}: {answer}");
-                stack.login(&email, NEW_PASSWORD).await.is(200);
-                stack.login(&email, PASSWORD).await.refuses(401, "bad_credentials");
+                stack.login(&email, NEW_PASSWORD).await.assert_status(200);
+                stack.login(&email, PASSWORD).await.assert_problem(401, "bad_credentials");
             }
         }
     });
@@ -290,29 +292,29 @@ fn login_and_refresh_during_faults_are_unavailable_or_succeed() {
         for ask in [log_in(&user.email, json!({"password": PASSWORD})), refresh] {
             let calls = ask.calls(stack).await;
             assert_eq!(calls, [KEYS, CLIENT, "AdminInitiateAuth", "BatchGetItem"]);
-            let twin = stack.twin(ask.operation).await;
+            let function = stack.function(ask.operation).await;
             for operation in &calls {
                 for fault in refusals(operation) {
                     let moment = format!("{}, {operation}: {fault:?}", ask.operation);
                     let operation = if operation == "BatchGetItem" { "BatchGetItem" } else { "AdminInitiateAuth" };
-                    twin.proxy.rule(operation, 1, fault.clone());
-                    let answer = ask.send(&twin).await;
+                    function.proxy.rule(operation, 1, fault.clone());
+                    let answer = ask.send(&function).await;
                     assert_eq!(answer.status, 200, "{moment}: {answer}");
-                    twin.proxy.rule(operation, ALWAYS, fault);
-                    is_busy(ask.send(&twin).await, &moment);
-                    twin.proxy.clear();
+                    function.proxy.rule(operation, ALWAYS, fault);
+                    is_busy(ask.send(&function).await, &moment);
+                    function.proxy.clear();
                 }
             }
             // The limit of one user is reported to that user.
-            twin.proxy.rule("AdminInitiateAuth", ALWAYS, Fault::json(400, "LimitExceededException"));
-            ask.send(&twin).await.refuses(429, "too_many_requests");
-            twin.proxy.clear();
+            function.proxy.rule("AdminInitiateAuth", ALWAYS, Fault::json(400, "LimitExceededException"));
+            ask.send(&function).await.assert_problem(429, "too_many_requests");
+            function.proxy.clear();
             for call in 0..calls.len() {
                 for fault in cuts() {
                     let moment = format!("{}, {fault:?} at {call}", ask.operation);
                     ask.under(stack, call, fault, &moment).await;
-                    let session = ask.send(&twin).await.gives(200);
-                    stack.get("/api/me").token(session.str("access_token")).await.is(200);
+                    let session = ask.send(&function).await.assert_json(200);
+                    stack.get("/api/me").token(session.str("access_token")).await.assert_status(200);
                 }
             }
         }
@@ -328,19 +330,19 @@ fn logout_succeeds_or_can_be_retried() {
             let session = async || {
                 if body["everywhere"] == true { stack.user().await } else { user.another_session().await }
             };
-            let twin = stack.twin("logout").await;
+            let function = stack.function("logout").await;
             for operation in ["BatchGetItem", last] {
                 for fault in refusals(operation) {
                     let session = session().await;
                     let moment = format!("{body} {operation}: {fault:?}");
                     let ask = logout(&session, &body);
-                    twin.proxy.rule(operation, ALWAYS, fault.clone());
-                    is_busy(ask.send(&twin).await, &moment);
-                    twin.proxy.clear();
+                    function.proxy.rule(operation, ALWAYS, fault.clone());
+                    is_busy(ask.send(&function).await, &moment);
+                    function.proxy.clear();
                     // It says that nothing has happened, and nothing has.
-                    session.get("/api/me").await.is(200);
-                    twin.proxy.rule(operation, 1, fault);
-                    let answer = ask.send(&twin).await;
+                    session.get("/api/me").await.assert_status(200);
+                    function.proxy.rule(operation, 1, fault);
+                    let answer = ask.send(&function).await;
                     assert_eq!(answer.status, 204, "{moment}: {answer}");
                     is_over(&session, &moment).await;
                 }
@@ -353,7 +355,7 @@ fn logout_succeeds_or_can_be_retried() {
                     let ask = logout(&session, &body);
                     ask.under(stack, call, fault, &moment).await;
                     // Its token is refused where the first did it.
-                    let answer = ask.send(&twin).await;
+                    let answer = ask.send(&function).await;
                     assert!([204, 401].contains(&answer.status), "{moment}: {answer}");
                     is_over(&session, &moment).await;
                 }
@@ -369,10 +371,10 @@ fn a_pool_that_fails_does_not_keep_a_session_alive() {
         for (operation, everywhere) in [("RevokeToken", false), ("AdminUserGlobalSignOut", true)] {
             for fault in refusals(operation) {
                 let session = user.fresh_session().await;
-                let twin = stack.twin("logout").await;
-                twin.proxy.rule(operation, ALWAYS, fault.clone());
+                let function = stack.function("logout").await;
+                function.proxy.rule(operation, ALWAYS, fault.clone());
                 let body = json!({"refresh_token": session.refresh_token, "everywhere": everywhere});
-                logout(&session, &body).send(&twin).await.is(204);
+                logout(&session, &body).send(&function).await.assert_status(204);
                 is_over(&session, &format!("{operation}: {fault:?}")).await;
             }
         }
@@ -402,19 +404,19 @@ fn codes_are_sent_or_the_client_hears_that_they_were_not() {
             ("forgot_password", "/api/auth/forgot-password", &user.email, "ForgotPassword"),
             ("resend_code", "/api/auth/resend-code", &email, "ResendConfirmationCode"),
         ] {
-            let twin = stack.twin(operation).await;
+            let function = stack.function(operation).await;
             let body = json!({"email": email});
             for fault in refusals(call) {
                 let moment = format!("{call}: {fault:?}");
-                twin.proxy.rule(call, 1, fault.clone());
-                twin.call(None, "POST", target, Some(body.clone())).await.is(202);
-                twin.proxy.rule(call, ALWAYS, fault);
-                is_busy(twin.call(None, "POST", target, Some(body.clone())).await, &moment);
-                twin.proxy.clear();
+                function.proxy.rule(call, 1, fault.clone());
+                function.call(None, "POST", target, Some(body.clone())).await.assert_status(202);
+                function.proxy.rule(call, ALWAYS, fault);
+                is_busy(function.call(None, "POST", target, Some(body.clone())).await, &moment);
+                function.proxy.clear();
             }
             // The limit of one user would reveal that the account exists.
-            twin.proxy.rule(call, 1, Fault::json(400, "LimitExceededException"));
-            twin.call(None, "POST", target, Some(body.clone())).await.is(202);
+            function.proxy.rule(call, 1, Fault::json(400, "LimitExceededException"));
+            function.call(None, "POST", target, Some(body.clone())).await.assert_status(202);
         }
     });
 }
@@ -435,19 +437,19 @@ fn unsent() -> [Fault; 2] {
 fn sign_up_without_mail_returns_503_and_logs_error() {
     on_stack(async |stack| {
         for fault in unsent() {
-            let twin = stack.twin("signup").await;
+            let function = stack.function("signup").await;
             let email = address();
             let body = json!({"email": email, "password": PASSWORD, "name": "Ada"});
-            twin.proxy.rule("SignUp", 1, fault.clone());
-            let answer = twin.call(None, "POST", "/api/auth/signup", Some(body.clone())).await;
+            function.proxy.rule("SignUp", 1, fault.clone());
+            let answer = function.call(None, "POST", "/api/auth/signup", Some(body.clone())).await;
             assert_eq!(answer.must_header("retry-after"), "3600");
-            answer.refuses(503, "unavailable");
-            twin.logs("ERROR", "SignUp: ").await;
+            answer.assert_problem(503, "unavailable");
+            function.logs("ERROR", "SignUp: ").await;
             // Whoever repeats a sign-up knows its password, and hears of it too.
-            twin.call(None, "POST", "/api/auth/signup", Some(body.clone())).await.is(201);
+            function.call(None, "POST", "/api/auth/signup", Some(body.clone())).await.assert_status(201);
             // The SDK tries a call again that met a limit.
-            twin.proxy.rule("ResendConfirmationCode", ALWAYS, fault);
-            twin.call(None, "POST", "/api/auth/signup", Some(body)).await.refuses(503, "unavailable");
+            function.proxy.rule("ResendConfirmationCode", ALWAYS, fault);
+            function.call(None, "POST", "/api/auth/signup", Some(body)).await.assert_problem(503, "unavailable");
         }
     });
 }
@@ -462,10 +464,10 @@ fn code_without_mail_logs_error_and_hides_accounts() {
             ("resend_code", "/api/auth/resend-code", &unconfirmed, "ResendConfirmationCode"),
         ] {
             for fault in unsent() {
-                let twin = stack.twin(operation).await;
-                twin.proxy.rule(call, ALWAYS, fault);
-                twin.call(None, "POST", target, Some(json!({"email": email}))).await.is(202);
-                twin.logs("ERROR", call).await;
+                let function = stack.function(operation).await;
+                function.proxy.rule(call, ALWAYS, fault);
+                function.call(None, "POST", target, Some(json!({"email": email}))).await.assert_status(202);
+                function.logs("ERROR", call).await;
             }
         }
     });
@@ -475,12 +477,12 @@ fn code_without_mail_logs_error_and_hides_accounts() {
 fn parameter_refused_by_pool_is_internal_error() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("login").await;
+        let function = stack.function("login").await;
         let body = json!({"email": user.email, "password": PASSWORD});
         let message = "Auth flow not enabled for this client";
-        twin.proxy.rule("AdminInitiateAuth", 1, Fault::of_the_pool("InvalidParameterException", message));
-        twin.call(None, "POST", "/api/auth/login", Some(body)).await.refuses(500, "internal");
-        twin.logs("ERROR", message).await;
+        function.proxy.rule("AdminInitiateAuth", 1, Fault::of_the_pool("InvalidParameterException", message));
+        function.call(None, "POST", "/api/auth/login", Some(body)).await.assert_problem(500, "internal");
+        function.logs("ERROR", message).await;
     });
 }
 
@@ -488,27 +490,27 @@ fn parameter_refused_by_pool_is_internal_error() {
 fn failed_reset_keeps_old_password_or_completes() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.assert_status(202);
         let code = stack.mailed_code(&user.email, 2).await;
-        let twin = stack.twin("reset_password").await;
+        let function = stack.function("reset_password").await;
         let body = json!({"email": user.email, "code": code, "new_password": NEW_PASSWORD});
         for operation in ["AdminGetUser", "ConfirmForgotPassword"] {
             for fault in refusals(operation) {
                 let moment = format!("{operation}: {fault:?}");
-                twin.proxy.rule(operation, ALWAYS, fault);
-                is_busy(twin.call(None, "POST", "/api/auth/reset-password", Some(body.clone())).await, &moment);
-                twin.proxy.clear();
-                stack.login(&user.email, PASSWORD).await.is(200);
-                stack.login(&user.email, NEW_PASSWORD).await.is(401);
+                function.proxy.rule(operation, ALWAYS, fault);
+                is_busy(function.call(None, "POST", "/api/auth/reset-password", Some(body.clone())).await, &moment);
+                function.proxy.clear();
+                stack.login(&user.email, PASSWORD).await.assert_status(200);
+                stack.login(&user.email, NEW_PASSWORD).await.assert_status(401);
             }
         }
         // The code is as good as it was, once a try that may have been done counts as one.
         if note(stack, &user).await.is_some() {
             half_a_minute_passes(stack, &user).await;
         }
-        twin.call(None, "POST", "/api/auth/reset-password", Some(body)).await.is(204);
-        user.get("/api/me").await.is(401);
-        stack.login(&user.email, NEW_PASSWORD).await.is(200);
-        stack.login(&user.email, PASSWORD).await.is(401);
+        function.call(None, "POST", "/api/auth/reset-password", Some(body)).await.assert_status(204);
+        user.get("/api/me").await.assert_status(401);
+        stack.login(&user.email, NEW_PASSWORD).await.assert_status(200);
+        stack.login(&user.email, PASSWORD).await.assert_status(401);
     });
 }

@@ -13,7 +13,10 @@ fn address() -> String {
 }
 
 async fn sign_up(stack: &Stack, email: &str) {
-    stack.post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Grace"})).await.is(201);
+    stack
+        .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Grace"}))
+        .await
+        .assert_status(201);
 }
 
 async fn refresh(stack: &Stack, token: &str) -> crate::harness::Answer {
@@ -22,15 +25,15 @@ async fn refresh(stack: &Stack, token: &str) -> crate::harness::Answer {
 
 /// Checks that both tokens of a session are rejected.
 async fn is_ended(session: &User) {
-    session.get("/api/me").await.is(401);
-    session.get("/api/images").await.is(401);
-    session.get(format!("/api/images/{}", unknown_id(&session.id))).await.is(401);
-    refresh(session.stack, &session.refresh_token).await.is(401);
+    session.get("/api/me").await.assert_status(401);
+    session.get("/api/images").await.assert_status(401);
+    session.get(format!("/api/images/{}", unknown_id(&session.id))).await.assert_status(401);
+    refresh(session.stack, &session.refresh_token).await.assert_status(401);
 }
 
 async fn is_alive(session: &User) {
-    session.get("/api/me").await.is(200);
-    refresh(session.stack, &session.refresh_token).await.is(200);
+    session.get("/api/me").await.assert_status(200);
+    refresh(session.stack, &session.refresh_token).await.assert_status(200);
 }
 
 #[test]
@@ -40,7 +43,7 @@ fn signing_up_answers_with_an_id_and_mails_a_code() {
         let answer = stack
             .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Grace"}))
             .await
-            .gives(201);
+            .assert_json(201);
         assert_eq!(answer["confirmation"], "code_sent");
         assert!(!answer.str("user_id").is_empty());
         assert_eq!(stack.mailed_code(&email, 1).await.len(), 6);
@@ -51,7 +54,7 @@ fn signing_up_answers_with_an_id_and_mails_a_code() {
 fn a_user_who_signed_up_confirmed_and_logged_in_is_known() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let me = user.get("/api/me").await.gives(200);
+        let me = user.get("/api/me").await.assert_json(200);
         assert_eq!(me["id"], user.api_id);
         assert_eq!(me["email"], user.email);
         assert_eq!(me["name"], user.name);
@@ -66,9 +69,9 @@ fn an_email_that_has_an_account_cannot_sign_up_again_in_any_case() {
             stack
                 .post("/api/auth/signup", json!({"email": email, "password": NEW_PASSWORD, "name": "Other"}))
                 .await
-                .refuses(409, "email_taken");
+                .assert_problem(409, "email_taken");
         }
-        stack.login(&user.email, PASSWORD).await.is(200);
+        stack.login(&user.email, PASSWORD).await.assert_status(200);
     });
 }
 
@@ -108,17 +111,20 @@ fn a_wrong_code_confirms_nothing_and_the_right_one_still_does() {
         sign_up(stack, &email).await;
         let code = stack.mailed_code(&email, 1).await;
         let wrong = if code == "000000" { "000001" } else { "000000" };
-        stack.post("/api/auth/confirm", json!({"email": email, "code": wrong})).await.refuses(422, "bad_code");
-        stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
-        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
-        stack.login(&email, PASSWORD).await.is(200);
+        stack.post("/api/auth/confirm", json!({"email": email, "code": wrong})).await.assert_problem(422, "bad_code");
+        stack.login(&email, PASSWORD).await.assert_problem(403, "not_confirmed");
+        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.assert_status(204);
+        stack.login(&email, PASSWORD).await.assert_status(200);
     });
 }
 
 #[test]
 fn a_code_for_an_unknown_email_is_a_bad_code() {
     on_stack(async |stack| {
-        stack.post("/api/auth/confirm", json!({"email": address(), "code": "424242"})).await.refuses(422, "bad_code");
+        stack
+            .post("/api/auth/confirm", json!({"email": address(), "code": "424242"}))
+            .await
+            .assert_problem(422, "bad_code");
     });
 }
 
@@ -128,12 +134,12 @@ fn resend_sends_code_without_revealing_accounts() {
         let email = address();
         sign_up(stack, &email).await;
         for asked in [email.clone(), address()] {
-            let answer = stack.post("/api/auth/resend-code", json!({"email": asked})).await.is(202);
+            let answer = stack.post("/api/auth/resend-code", json!({"email": asked})).await.assert_status(202);
             assert!(!answer.text().contains("grace"), "{answer}");
         }
         let code = stack.mailed_code(&email, 2).await;
-        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
-        stack.post("/api/auth/resend-code", json!({"email": email})).await.is(202);
+        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.assert_status(204);
+        stack.post("/api/auth/resend-code", json!({"email": email})).await.assert_status(202);
     });
 }
 
@@ -146,8 +152,8 @@ fn codes_may_have_spaces_and_invalid_codes_get_422() {
         let confirm = async |code: &str| stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await;
         assert_eq!(confirm(" \t ").await.invalid_fields(), ["code"]);
         assert_eq!(confirm(&"1".repeat(2049)).await.invalid_fields(), ["code"]);
-        confirm(&"1".repeat(2048)).await.refuses(422, "bad_code");
-        confirm(&format!(" {} {}\n", &code[..3], &code[3..])).await.is(204);
+        confirm(&"1".repeat(2048)).await.assert_problem(422, "bad_code");
+        confirm(&format!(" {} {}\n", &code[..3], &code[3..])).await.assert_status(204);
     });
 }
 
@@ -165,14 +171,14 @@ fn addresses_that_the_pool_cannot_have_are_refused_or_unknown() {
         let strange = format!("ada\u{200b}-{}@example.com", unique());
         let body = json!({"email": strange, "password": PASSWORD, "name": "Ada"});
         assert_eq!(stack.post("/api/auth/signup", body).await.invalid_fields(), ["email"]);
-        stack.login(&strange, PASSWORD).await.refuses(401, "bad_credentials");
+        stack.login(&strange, PASSWORD).await.assert_problem(401, "bad_credentials");
         let code = json!({"email": strange, "code": "123456"});
-        stack.post("/api/auth/confirm", code).await.refuses(422, "bad_code");
+        stack.post("/api/auth/confirm", code).await.assert_problem(422, "bad_code");
         for path in ["resend-code", "forgot-password"] {
-            stack.post(format!("/api/auth/{path}"), json!({"email": strange})).await.is(202);
+            stack.post(format!("/api/auth/{path}"), json!({"email": strange})).await.assert_status(202);
         }
         let reset = json!({"email": strange, "code": "123456", "new_password": PASSWORD});
-        stack.post("/api/auth/reset-password", reset).await.refuses(422, "bad_code");
+        stack.post("/api/auth/reset-password", reset).await.assert_problem(422, "bad_code");
     });
 }
 
@@ -181,19 +187,19 @@ fn user_without_name_is_listed_and_logs_in() {
     on_stack(async |stack| {
         let (admin, email) = (stack.admin().await, administrators_user(stack, None).await);
         let name = email.split('@').next().expect("an address").to_owned();
-        let listed = admin.get(format!("/api/users?email_prefix={name}")).await.gives(200);
+        let listed = admin.get(format!("/api/users?email_prefix={name}")).await.assert_json(200);
         assert_eq!(listed.list("results")[0]["name"], name.as_str());
-        stack.login(&email, PASSWORD).await.refuses(403, "password_change_required");
+        stack.login(&email, PASSWORD).await.assert_problem(403, "password_change_required");
         let body = json!({"email": email, "password": PASSWORD, "new_password": "Quiet-Harbour-43"});
-        let session = stack.post("/api/auth/login", body).await.gives(200);
+        let session = stack.post("/api/auth/login", body).await.assert_json(200);
         let me = stack.get("/api/me").token(session.str("access_token")).await;
-        assert_eq!(me.gives(200)["name"], name.as_str());
+        assert_eq!(me.assert_json(200)["name"], name.as_str());
 
         // One whose password the console set for good never gives a name.
         let email = administrators_user(stack, None).await;
         let set = stack.cognito.admin_set_user_password().user_pool_id(&stack.user_pool).username(&email);
         set.password(PASSWORD).permanent(true).send().await.expect("an administrator sets passwords");
-        stack.login(&email, PASSWORD).await.is(200);
+        stack.login(&email, PASSWORD).await.assert_status(200);
     });
 }
 
@@ -201,7 +207,7 @@ fn user_without_name_is_listed_and_logs_in() {
 fn a_login_gives_bearer_tokens() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let session = stack.login(&user.email, PASSWORD).await.gives(200);
+        let session = stack.login(&user.email, PASSWORD).await.assert_json(200);
         assert_eq!(session["token_type"], "Bearer");
         assert!(session.number("expires_in") > 0);
         assert!(!session.str("access_token").is_empty());
@@ -214,7 +220,7 @@ fn a_login_gives_bearer_tokens() {
 fn an_email_logs_in_in_any_case() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        stack.login(&user.email.to_uppercase(), PASSWORD).await.is(200);
+        stack.login(&user.email.to_uppercase(), PASSWORD).await.assert_status(200);
     });
 }
 
@@ -222,8 +228,8 @@ fn an_email_logs_in_in_any_case() {
 fn an_unknown_email_and_a_wrong_password_get_the_same_answer() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let mut known = stack.login(&user.email, "Wrong-Harbour-1").await.refuses(401, "bad_credentials");
-        let mut unknown = stack.login(&address(), "Wrong-Harbour-1").await.refuses(401, "bad_credentials");
+        let mut known = stack.login(&user.email, "Wrong-Harbour-1").await.assert_problem(401, "bad_credentials");
+        let mut unknown = stack.login(&address(), "Wrong-Harbour-1").await.assert_problem(401, "bad_credentials");
         for problem in [&mut known, &mut unknown] {
             problem["instance"].take();
         }
@@ -236,8 +242,8 @@ fn only_the_right_password_learns_that_the_email_is_not_confirmed() {
     on_stack(async |stack| {
         let email = address();
         sign_up(stack, &email).await;
-        stack.login(&email, "Wrong-Harbour-1").await.refuses(401, "bad_credentials");
-        stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+        stack.login(&email, "Wrong-Harbour-1").await.assert_problem(401, "bad_credentials");
+        stack.login(&email, PASSWORD).await.assert_problem(403, "not_confirmed");
     });
 }
 
@@ -245,15 +251,15 @@ fn only_the_right_password_learns_that_the_email_is_not_confirmed() {
 fn user_made_by_administrator_sets_password_at_login() {
     on_stack(async |stack| {
         let email = administrators_user(stack, Some("Grace")).await;
-        stack.login(&email, PASSWORD).await.refuses(403, "password_change_required");
+        stack.login(&email, PASSWORD).await.assert_problem(403, "password_change_required");
         let session = stack
             .post("/api/auth/login", json!({"email": email, "password": PASSWORD, "new_password": NEW_PASSWORD}))
             .await
-            .gives(200);
-        let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+            .assert_json(200);
+        let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
         assert_eq!(me["email"], email);
-        stack.login(&email, NEW_PASSWORD).await.is(200);
-        stack.login(&email, PASSWORD).await.is(401);
+        stack.login(&email, NEW_PASSWORD).await.assert_status(200);
+        stack.login(&email, PASSWORD).await.assert_status(401);
     });
 }
 
@@ -261,10 +267,10 @@ fn user_made_by_administrator_sets_password_at_login() {
 fn a_refresh_token_gives_an_access_token_that_works() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let renewed = refresh(stack, &user.refresh_token).await.gives(200);
+        let renewed = refresh(stack, &user.refresh_token).await.assert_json(200);
         assert_eq!(renewed["token_type"], "Bearer");
         assert!(!renewed.str("refresh_token").is_empty());
-        let me = stack.get("/api/me").token(renewed.str("access_token")).await.gives(200);
+        let me = stack.get("/api/me").token(renewed.str("access_token")).await.assert_json(200);
         assert_eq!(me["id"], user.api_id);
     });
 }
@@ -287,7 +293,7 @@ fn logging_out_ends_this_session_at_once_and_no_other() {
         let here = stack.user().await;
         let there = here.another_session().await;
         is_alive(&here).await;
-        here.post("/api/auth/logout", json!({})).await.is(204);
+        here.post("/api/auth/logout", json!({})).await.assert_status(204);
         is_ended(&here).await;
         is_alive(&there).await;
     });
@@ -298,7 +304,7 @@ fn logging_out_with_a_refresh_token_ends_it_too() {
     on_stack(async |stack| {
         let here = stack.user().await;
         let there = here.another_session().await;
-        here.post("/api/auth/logout", json!({"refresh_token": here.refresh_token})).await.is(204);
+        here.post("/api/auth/logout", json!({"refresh_token": here.refresh_token})).await.assert_status(204);
         is_ended(&here).await;
         is_alive(&there).await;
     });
@@ -308,14 +314,14 @@ fn logging_out_with_a_refresh_token_ends_it_too() {
 fn logging_out_ends_the_refreshed_session_too() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let renewed = refresh(stack, &user.refresh_token).await.gives(200);
+        let renewed = refresh(stack, &user.refresh_token).await.assert_json(200);
         let renewed = User {
             access_token: renewed.str("access_token").to_owned(),
             refresh_token: renewed.str("refresh_token").to_owned(),
             ..user.clone()
         };
         is_alive(&renewed).await;
-        renewed.post("/api/auth/logout", json!({"refresh_token": renewed.refresh_token})).await.is(204);
+        renewed.post("/api/auth/logout", json!({"refresh_token": renewed.refresh_token})).await.assert_status(204);
         is_ended(&renewed).await;
         is_ended(&user).await;
     });
@@ -326,7 +332,7 @@ fn logging_out_everywhere_ends_every_session_at_once() {
     on_stack(async |stack| {
         let here = stack.user().await;
         let there = here.another_session().await;
-        here.post("/api/auth/logout", json!({"everywhere": true})).await.is(204);
+        here.post("/api/auth/logout", json!({"everywhere": true})).await.assert_status(204);
         is_ended(&here).await;
         is_ended(&there).await;
     });
@@ -336,7 +342,7 @@ fn logging_out_everywhere_ends_every_session_at_once() {
 fn a_user_who_logged_out_everywhere_can_log_in_again() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        user.post("/api/auth/logout", json!({"everywhere": true})).await.is(204);
+        user.post("/api/auth/logout", json!({"everywhere": true})).await.assert_status(204);
         // Sign-in times are whole seconds, and a session of the second of the logout counts as ended.
         eventually("a session that began after the logout", async || {
             let session = user.another_session().await;
@@ -360,7 +366,7 @@ fn logging_out_ends_no_other_session() {
 #[test]
 fn logging_out_needs_a_login() {
     on_stack(async |stack| {
-        stack.post("/api/auth/logout", json!({})).await.is(401);
+        stack.post("/api/auth/logout", json!({})).await.assert_status(401);
     });
 }
 
@@ -369,22 +375,22 @@ fn password_reset_with_code_ends_all_sessions() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let there = user.another_session().await;
-        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.assert_status(202);
         let code = stack.mailed_code(&user.email, 2).await;
         let wrong = if code == "000000" { "000001" } else { "000000" };
         stack
             .post("/api/auth/reset-password", json!({"email": user.email, "code": wrong, "new_password": NEW_PASSWORD}))
             .await
-            .refuses(422, "bad_code");
+            .assert_problem(422, "bad_code");
         is_alive(&user).await;
         stack
             .post("/api/auth/reset-password", json!({"email": user.email, "code": code, "new_password": NEW_PASSWORD}))
             .await
-            .is(204);
+            .assert_status(204);
         is_ended(&user).await;
         is_ended(&there).await;
-        stack.login(&user.email, PASSWORD).await.refuses(401, "bad_credentials");
-        stack.login(&user.email, NEW_PASSWORD).await.is(200);
+        stack.login(&user.email, PASSWORD).await.assert_problem(401, "bad_credentials");
+        stack.login(&user.email, NEW_PASSWORD).await.assert_status(200);
         stack
             .post("/api/auth/reset-password", json!({"email": user.email, "code": code, "new_password": PASSWORD}))
             .await
@@ -396,8 +402,8 @@ fn password_reset_with_code_ends_all_sessions() {
 fn asking_for_a_reset_never_tells_whether_the_email_is_known() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let known = stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
-        let unknown = stack.post("/api/auth/forgot-password", json!({"email": address()})).await.is(202);
+        let known = stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.assert_status(202);
+        let unknown = stack.post("/api/auth/forgot-password", json!({"email": address()})).await.assert_status(202);
         assert_eq!(known.text(), unknown.text());
         stack
             .post(
@@ -405,7 +411,7 @@ fn asking_for_a_reset_never_tells_whether_the_email_is_known() {
                 json!({"email": address(), "code": "424242", "new_password": NEW_PASSWORD}),
             )
             .await
-            .refuses(422, "bad_code");
+            .assert_problem(422, "bad_code");
     });
 }
 
@@ -413,7 +419,7 @@ fn asking_for_a_reset_never_tells_whether_the_email_is_known() {
 fn a_reset_to_a_weak_password_is_refused() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.assert_status(202);
         let code = stack.mailed_code(&user.email, 2).await;
         let fields = stack
             .post("/api/auth/reset-password", json!({"email": user.email, "code": code, "new_password": "weak"}))
@@ -444,27 +450,28 @@ fn unconfirmed_sign_up_frees_email_after_a_day() {
         let first = stack
             .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Grace"}))
             .await
-            .gives(201);
-        let twin = stack.twin("signup").await;
-        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, DAY - 60).await);
-        let taken = twin.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.refuses(409, "email_taken");
+            .assert_json(201);
+        let function = stack.function("signup").await;
+        function.proxy.rule("AdminGetUser", 1, get_user(stack, &email, DAY - 60).await);
+        let taken =
+            function.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.assert_problem(409, "email_taken");
         let told = taken.str("detail");
         assert!(told.contains("/api/auth/resend-code") && told.contains("24 hours"), "{told}");
         // The first sign-up is as it was.
-        stack.login(&email, PASSWORD).await.refuses(403, "not_confirmed");
+        stack.login(&email, PASSWORD).await.assert_problem(403, "not_confirmed");
 
-        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, DAY + 1).await);
-        let second = twin.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.gives(201);
+        function.proxy.rule("AdminGetUser", 1, get_user(stack, &email, DAY + 1).await);
+        let second = function.call(None, "POST", "/api/auth/signup", sign_up("Rose")).await.assert_json(201);
         assert_ne!(first["user_id"], second["user_id"]);
-        stack.login(&email, PASSWORD).await.refuses(401, "bad_credentials");
+        stack.login(&email, PASSWORD).await.assert_problem(401, "bad_credentials");
         let code = stack.mailed_code(&email, 2).await;
-        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
-        let session = stack.login(&email, NEW_PASSWORD).await.gives(200);
-        let me = stack.get("/api/me").token(session.str("access_token")).await.gives(200);
+        stack.post("/api/auth/confirm", json!({"email": email, "code": code})).await.assert_status(204);
+        let session = stack.login(&email, NEW_PASSWORD).await.assert_json(200);
+        let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
         assert_eq!((&me["id"], me.str("name")), (&second["user_id"], "Rose"));
 
         // Confirmed, it keeps the address however old it is.
-        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 400 * DAY).await);
-        twin.call(None, "POST", "/api/auth/signup", sign_up("Iris")).await.refuses(409, "email_taken");
+        function.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 400 * DAY).await);
+        function.call(None, "POST", "/api/auth/signup", sign_up("Iris")).await.assert_problem(409, "email_taken");
     });
 }

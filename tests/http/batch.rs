@@ -13,7 +13,7 @@ fn drafts(count: usize, prefix: &str) -> Vec<Value> {
 }
 
 async fn batch(user: &User, images: Vec<Value>) -> Vec<Value> {
-    user.post("/api/images/batch", json!({"images": images})).await.gives(207).list("results").to_vec()
+    user.post("/api/images/batch", json!({"images": images})).await.assert_json(207).list("results").to_vec()
 }
 
 fn statuses(results: &[Value]) -> Vec<u64> {
@@ -27,7 +27,7 @@ fn batch_registers_1000_images_that_can_be_uploaded() {
         let answer = user.post("/api/images/batch", json!({"images": drafts(1000, "Photo")})).await;
         // On AWS each URL carries a session token of up to 2 kB: the answer stays under Lambda's 6 MB with room.
         assert!(answer.body.len() < 2_000_000, "{} bytes", answer.body.len());
-        let answer = answer.gives(207);
+        let answer = answer.assert_json(207);
         let results = answer.list("results");
         for (index, result) in results.iter().enumerate() {
             assert_eq!(result.number("index"), index as u64);
@@ -41,7 +41,7 @@ fn batch_registers_1000_images_that_can_be_uploaded() {
             let image = user.image(results[at].str("id")).await;
             assert_eq!(image["title"], format!("Photo {at}"));
             let created = Created { id: image.str("id").to_owned(), image, upload: results[at]["upload"].clone() };
-            created.put(stack, &Picture::small().bytes).await.is(200);
+            created.put(stack, &Picture::small().bytes).await.assert_status(200);
             user.ready(&created.id).await;
         }
     });
@@ -114,10 +114,13 @@ fn an_invalid_batch_is_rejected_as_a_whole() {
         }
         let mut large = drafts(1, "Photo");
         large[0]["description"] = json!("x".repeat(1024 * 1024));
-        user.post("/api/images/batch", json!({"images": large})).await.refuses(413, "too_large");
+        user.post("/api/images/batch", json!({"images": large})).await.assert_problem(413, "too_large");
         assert!(user.pages("/api/images").await.is_empty());
         let stranger = stack.user_without_plan().await;
-        stranger.post("/api/images/batch", json!({"images": drafts(1, "Photo")})).await.refuses(403, "plan_required");
+        stranger
+            .post("/api/images/batch", json!({"images": drafts(1, "Photo")}))
+            .await
+            .assert_problem(403, "plan_required");
     });
 }
 
@@ -130,16 +133,16 @@ fn the_same_key_and_batch_give_the_first_answer_again() {
         let send = |images: Vec<Value>| {
             user.post("/api/images/batch", json!({"images": images})).header("idempotency-key", &key)
         };
-        let first = send(drafts(60, "Photo")).await.gives(207);
+        let first = send(drafts(60, "Photo")).await.assert_json(207);
         let gone = first["results"][5].str("id").to_owned();
-        user.delete(format!("/api/images/{gone}")).await.is(204);
-        let again = send(drafts(60, "Photo")).await.gives(207);
+        user.delete(format!("/api/images/{gone}")).await.assert_status(204);
+        let again = send(drafts(60, "Photo")).await.assert_json(207);
         for (one, other) in first.list("results").iter().zip(again.list("results")) {
             assert_eq!((&one["status"], &one["id"]), (&other["status"], &other["id"]));
         }
         // The retry does not restore an image deleted in between.
         assert_eq!(user.pages("/api/images?limit=100").await.len(), 59);
-        send(drafts(61, "Photo")).await.refuses(422, "idempotency_mismatch");
+        send(drafts(61, "Photo")).await.assert_problem(422, "idempotency_mismatch");
     });
 }
 
@@ -152,10 +155,10 @@ fn of_simultaneous_batches_with_one_key_one_is_done() {
         let mut done = 0;
         for answer in join_all(calls).await {
             if answer.status == 207 {
-                assert!(statuses(answer.gives(207).list("results")).iter().all(|status| *status == 201));
+                assert!(statuses(answer.assert_json(207).list("results")).iter().all(|status| *status == 201));
                 done += 1;
             } else {
-                answer.refuses(409, "in_progress");
+                answer.assert_problem(409, "in_progress");
             }
         }
         assert!(done >= 1);
@@ -169,13 +172,13 @@ fn a_batch_that_was_cut_off_is_finished_by_its_repetition() {
         let user = stack.user().await;
         let (key, body) = (unique(), json!({"images": drafts(120, "Photo")}));
         let send = || user.post("/api/images/batch", body.clone()).header("idempotency-key", &key);
-        let first = send().await.gives(207);
+        let first = send().await.assert_json(207);
         // As if it had ended after its first transactions, without a word.
         stack.cut_off_batch(&user.id, &key).await;
         for result in &first.list("results")[50..] {
-            user.delete(format!("/api/images/{}", result.str("id"))).await.is(204);
+            user.delete(format!("/api/images/{}", result.str("id"))).await.assert_status(204);
         }
-        let again = send().await.gives(207);
+        let again = send().await.assert_json(207);
         for (one, other) in first.list("results").iter().zip(again.list("results")) {
             assert_eq!((&one["status"], &one["id"]), (&other["status"], &other["id"]));
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, Fault, Stack, Twin, User, deaths, on_stack, unique};
+use crate::harness::{Answer, Body, Fault, FunctionUnderTest, Stack, User, deaths, on_stack, unique};
 
 const ALWAYS: usize = usize::MAX;
 
@@ -21,10 +21,10 @@ fn drafts(count: usize) -> Value {
     json!({"images": images})
 }
 
-async fn ask(twin: &Twin, user: &User, key: Option<&str>, body: &Value) -> Answer {
+async fn ask(function: &FunctionUnderTest, user: &User, key: Option<&str>, body: &Value) -> Answer {
     let mut headers = HashMap::from([("content-type".to_owned(), "application/json".to_owned())]);
     headers.extend(key.map(|key| ("idempotency-key".to_owned(), key.to_owned())));
-    twin.call_with(Some(user), "POST", "/api/images/batch", headers, Some(body.clone())).await
+    function.call_with(Some(user), "POST", "/api/images/batch", headers, Some(body.clone())).await
 }
 
 fn statuses(answer: &Value) -> Vec<u64> {
@@ -45,7 +45,7 @@ async fn are_there(stack: &Stack, user: &User, ids: &[&str], moment: &str) {
 async fn forget(user: &User) {
     for page in user.pages("/api/images?limit=100").await.chunks(100) {
         let ids: Vec<&Value> = page.iter().map(|image| &image["id"]).collect();
-        user.post("/api/images/delete", json!({"ids": ids})).await.is(200);
+        user.post("/api/images/delete", json!({"ids": ids})).await.assert_status(200);
     }
 }
 
@@ -57,7 +57,7 @@ fn ids(answer: &Value) -> Vec<&str> {
 fn a_briefly_throttled_table_takes_the_whole_batch() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("create_batch").await;
+        let function = stack.function("create_batch").await;
         let body = drafts(MANY);
         for fault in [
             Fault::json(400, "ProvisionedThroughputExceededException"),
@@ -68,9 +68,9 @@ fn a_briefly_throttled_table_takes_the_whole_batch() {
             Fault::Refuse,
         ] {
             let moment = format!("{fault:?}");
-            twin.proxy.rule("TransactWriteItems", 8, fault);
-            let answer = ask(&twin, &user, None, &body).await.gives(207);
-            twin.proxy.clear();
+            function.proxy.rule("TransactWriteItems", 8, fault);
+            let answer = ask(&function, &user, None, &body).await.assert_json(207);
+            function.proxy.clear();
             assert!(statuses(&answer).iter().all(|status| *status == 201), "{moment}: {answer}");
             are_there(stack, &user, &ids(&answer), &moment).await;
             forget(&user).await;
@@ -82,15 +82,15 @@ fn a_briefly_throttled_table_takes_the_whole_batch() {
 fn batch_returns_503_only_for_throttled_images() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("create_batch").await;
+        let function = stack.function("create_batch").await;
         let body = drafts(2 * TOGETHER);
         let key = unique();
         // The note and one transaction pass.
-        twin.proxy.rule_after("TransactWriteItems", 2, ALWAYS, Fault::json(400, "ThrottlingException"));
+        function.proxy.rule_after("TransactWriteItems", 2, ALWAYS, Fault::json(400, "ThrottlingException"));
         let began = Instant::now();
-        let answer = ask(&twin, &user, Some(&key), &body).await.gives(207);
+        let answer = ask(&function, &user, Some(&key), &body).await.assert_json(207);
         let took = began.elapsed();
-        twin.proxy.clear();
+        function.proxy.clear();
         assert!((Duration::from_secs(19)..Duration::from_secs(29)).contains(&took), "{took:?}");
         let results = answer.list("results");
         let made: Vec<&str> =
@@ -101,7 +101,7 @@ fn batch_returns_503_only_for_throttled_images() {
         }
         are_there(stack, &user, &made, "throttled").await;
         // The same again finishes it, and gives the same images.
-        let again = ask(&twin, &user, Some(&key), &body).await.gives(207);
+        let again = ask(&function, &user, Some(&key), &body).await.assert_json(207);
         assert!(statuses(&again).iter().all(|status| *status == 201), "{again}");
         assert!(made.iter().all(|id| ids(&again).contains(id)));
         are_there(stack, &user, &ids(&again), "repeated").await;
@@ -113,34 +113,34 @@ fn batch_killed_at_any_call_finishes_at_retry() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let body = drafts(MANY);
-        let fresh = stack.twin("create_batch").await;
-        ask(&fresh, &user, Some(&unique()), &body).await.is(207);
+        let fresh = stack.function("create_batch").await;
+        ask(&fresh, &user, Some(&unique()), &body).await.assert_status(207);
         let calls = fresh.proxy.take_calls().len();
         assert_eq!(calls, 6, "the caller, their plan, the note, two transactions, the end");
         forget(&user).await;
         for (call, fault) in deaths(calls) {
             let moment = format!("{fault:?} {call}");
             let key = unique();
-            let twin = stack.twin("create_batch").await;
+            let function = stack.function("create_batch").await;
             let headers = HashMap::from([
                 ("content-type".to_owned(), "application/json".to_owned()),
                 ("idempotency-key".to_owned(), key.clone()),
             ]);
-            let event = twin.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
-            twin.kill_at("*", call, fault, event).await.expect("it makes this call");
+            let event = function.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
+            function.kill_at("*", call, fault, event).await.expect("it makes this call");
             // No claim without its image, and no image without its claim.
             stack.agrees(&user).await;
             stack.batch_lease_has_ended(&user.id, &key).await;
-            let answer = ask(&fresh, &user, Some(&key), &body).await.gives(207);
+            let answer = ask(&fresh, &user, Some(&key), &body).await.assert_json(207);
             assert!(statuses(&answer).iter().all(|status| *status == 201), "{moment}: {answer}");
             are_there(stack, &user, &ids(&answer), &moment).await;
             forget(&user).await;
         }
         // Without a key what was made is taken, and the rest is made.
-        let twin = stack.twin("create_batch").await;
-        let event = twin.event(Some(&user), "POST", "/api/images/batch", Some(body.clone()));
-        twin.kill_at("TransactWriteItems", 1, Fault::HangBefore, event).await.expect("it makes this call");
-        let answer = ask(&fresh, &user, None, &body).await.gives(207);
+        let function = stack.function("create_batch").await;
+        let event = function.event(Some(&user), "POST", "/api/images/batch", Some(body.clone()));
+        function.kill_at("TransactWriteItems", 1, Fault::HangBefore, event).await.expect("it makes this call");
+        let answer = ask(&fresh, &user, None, &body).await.assert_json(207);
         let (made, taken): (Vec<u64>, Vec<u64>) = statuses(&answer).into_iter().partition(|status| *status == 201);
         assert!(taken.iter().all(|status| *status == 409), "{answer}");
         assert!(!taken.is_empty() && !made.is_empty(), "{} and {}", made.len(), taken.len());
@@ -153,9 +153,9 @@ fn batch_killed_at_any_call_finishes_at_retry() {
 fn a_thousand_images_stay_in_budget_and_the_response_fits() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("create_batch").await;
-        ask(&twin, &user, None, &drafts(1)).await.is(207);
-        twin.proxy.take_calls();
+        let function = stack.function("create_batch").await;
+        ask(&function, &user, None, &drafts(1)).await.assert_status(207);
+        function.proxy.take_calls();
         // Whatever makes an answer long: hashes, which are signed, and the longest titles do not come into it.
         let images: Vec<Value> = (0..1000)
             .map(|index| {
@@ -167,8 +167,8 @@ fn a_thousand_images_stay_in_budget_and_the_response_fits() {
         let body = json!({"images": images});
         assert!(body.to_string().len() < 1024 * 1024);
         let key = unique();
-        let answer = ask(&twin, &user, Some(&key), &body).await;
-        let mut calls: Vec<String> = twin.proxy.take_calls().into_iter().map(|call| call.operation).collect();
+        let answer = ask(&function, &user, Some(&key), &body).await;
+        let mut calls: Vec<String> = function.proxy.take_calls().into_iter().map(|call| call.operation).collect();
         calls.sort_unstable();
         // The caller; 21 times 49 images, and 2 for the key: its note, which is written like them, and its end.
         let mut expected = vec!["BatchGetItem"];
@@ -180,6 +180,6 @@ fn a_thousand_images_stay_in_budget_and_the_response_fits() {
         let with_tokens = answer.body.len() + 1000 * 2000;
         println!("The answer to 1,000 images: {} bytes, {with_tokens} with tokens.", answer.body.len());
         assert!(with_tokens < 6_000_000 * 3 / 4, "{with_tokens}");
-        assert!(statuses(&answer.gives(207)).iter().all(|status| *status == 201));
+        assert!(statuses(&answer.assert_json(207)).iter().all(|status| *status == 201));
     });
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
 use crate::harness::{
-    Answer, Body, Need, PASSWORD, Stack, Twin, User, administrators_user, eventually, get_user, job_message, on_stack,
-    parts, sent, unique, unknown_id,
+    Answer, Body, FunctionUnderTest, Need, PASSWORD, Stack, User, administrators_user, eventually, get_user,
+    job_message, on_stack, parts, sent, unique, unknown_id,
 };
 use crate::kills::{told_of, unbuild};
 use crate::plan_changes::{assign, job_over, new_plan, rules, unheard};
@@ -84,16 +84,16 @@ impl Ledger {
         }
     }
 
-    async fn twin(&self, operation: &str) -> Twin {
-        self.stack.twin(operation).await
+    async fn function(&self, operation: &str) -> FunctionUnderTest {
+        self.stack.function(operation).await
     }
 
     /// Sends a request and holds its calls to the budget. What a function keeps, as the plans, it has by then; what it reads
     /// once before its first request is not counted.
-    async fn costs(&mut self, twin: &Twin, ask: Ask<'_>, status: u16, budget: &[&str]) -> Answer {
-        twin.proxy.take_calls();
+    async fn costs(&mut self, function: &FunctionUnderTest, ask: Ask<'_>, status: u16, budget: &[&str]) -> Answer {
+        function.proxy.take_calls();
         let (method, target) = (ask.method, ask.target.clone());
-        let (answer, mut calls) = self.ask(twin, ask, status).await;
+        let (answer, mut calls) = self.ask(function, ask, status).await;
         calls.retain(|call| !["GetSecretValue", "DescribeUserPoolClient"].contains(&call.as_str()));
         let mut budget = budget.to_vec();
         calls.sort_unstable();
@@ -104,21 +104,22 @@ impl Ledger {
     }
 
     /// Sends a request for what it leaves, at any cost.
-    async fn first(&mut self, twin: &Twin, ask: Ask<'_>, status: u16) -> Answer {
-        self.ask(twin, ask, status).await.0
+    async fn first(&mut self, function: &FunctionUnderTest, ask: Ask<'_>, status: u16) -> Answer {
+        self.ask(function, ask, status).await.0
     }
 
-    async fn ask(&mut self, twin: &Twin, ask: Ask<'_>, status: u16) -> (Answer, Vec<String>) {
+    async fn ask(&mut self, function: &FunctionUnderTest, ask: Ask<'_>, status: u16) -> (Answer, Vec<String>) {
         let headers = ask.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let answer = twin.call_with(ask.user, ask.method, &ask.target, headers, ask.body).await.is(status);
-        let calls = self.note(twin);
-        self.done.entry(twin.operation.clone()).or_default().extend(signed(&answer));
+        let answer =
+            function.call_with(ask.user, ask.method, &ask.target, headers, ask.body).await.assert_status(status);
+        let calls = self.note(function);
+        self.done.entry(function.operation.clone()).or_default().extend(signed(&answer));
         (answer, calls)
     }
 
-    pub(crate) fn note(&mut self, twin: &Twin) -> Vec<String> {
-        let calls = twin.proxy.take_calls();
-        let done = self.done.entry(twin.operation.clone()).or_default();
+    pub(crate) fn note(&mut self, function: &FunctionUnderTest) -> Vec<String> {
+        let calls = function.proxy.take_calls();
+        let done = self.done.entry(function.operation.clone()).or_default();
         done.extend(calls.iter().flat_map(|call| call.needs.iter().cloned()));
         calls.into_iter().map(|call| call.operation).collect()
     }
@@ -233,70 +234,70 @@ fn each_route_of_images_stays_in_budget() {
         let (id, (owner, key)) = (image.str("id").to_owned(), parts(image.str("id")));
         let at = format!("/api/images/{id}");
 
-        let twin = ledger.twin("create_image").await;
-        let created = ledger.first(&twin, post(Some(&user), "/api/images", picture.draft("One")), 201).await;
-        ledger.costs(&twin, post(Some(&user), "/api/images", picture.draft("Two")), 201, &[READ, WRITE]).await;
-        ledger.costs(&twin, post(Some(&user), "/api/images", picture.draft("Two")), 409, &[READ, WRITE]).await;
+        let function = ledger.function("create_image").await;
+        let created = ledger.first(&function, post(Some(&user), "/api/images", picture.draft("One")), 201).await;
+        ledger.costs(&function, post(Some(&user), "/api/images", picture.draft("Two")), 201, &[READ, WRITE]).await;
+        ledger.costs(&function, post(Some(&user), "/api/images", picture.draft("Two")), 409, &[READ, WRITE]).await;
 
-        let twin = ledger.twin("renew_upload").await;
+        let function = ledger.function("renew_upload").await;
         let renew = format!("/api/images/{}/upload", created.json()["image"].str("id"));
-        ledger.first(&twin, post(Some(&user), &renew, json!({})), 200).await;
-        ledger.costs(&twin, post(Some(&user), &renew, json!({})), 200, &[READ, WRITE]).await;
+        ledger.first(&function, post(Some(&user), &renew, json!({})), 200).await;
+        ledger.costs(&function, post(Some(&user), &renew, json!({})), 200, &[READ, WRITE]).await;
 
-        let twin = ledger.twin("list_images").await;
-        ledger.first(&twin, get(Some(&user), "/api/images"), 200).await;
+        let function = ledger.function("list_images").await;
+        ledger.first(&function, get(Some(&user), "/api/images"), 200).await;
         for limit in [1, 100] {
             let list = get(Some(&user), format!("/api/images?limit={limit}"));
-            ledger.costs(&twin, list, 200, &[READ, "Query"]).await;
+            ledger.costs(&function, list, 200, &[READ, "Query"]).await;
         }
 
-        let twin = ledger.twin("get_image").await;
-        ledger.first(&twin, get(None, &at), 200).await;
-        ledger.costs(&twin, get(None, &at), 200, &[READ]).await;
-        ledger.costs(&twin, get(Some(&user), &at), 200, &[READ]).await;
+        let function = ledger.function("get_image").await;
+        ledger.first(&function, get(None, &at), 200).await;
+        ledger.costs(&function, get(None, &at), 200, &[READ]).await;
+        ledger.costs(&function, get(Some(&user), &at), 200, &[READ]).await;
         let own = get(Some(&user), format!("/api/images/{}", hidden.str("id")));
-        ledger.costs(&twin, own, 200, &[READ]).await;
+        ledger.costs(&function, own, 200, &[READ]).await;
 
-        let twin = ledger.twin("explore").await;
-        ledger.first(&twin, get(None, "/api/explore"), 200).await;
+        let function = ledger.function("explore").await;
+        ledger.first(&function, get(None, "/api/explore"), 200).await;
         let feed = ["Query", "Query", "Query", "Query", READ];
         for limit in [1, 50] {
-            ledger.costs(&twin, get(None, format!("/api/explore?limit={limit}")), 200, &feed).await;
+            ledger.costs(&function, get(None, format!("/api/explore?limit={limit}")), 200, &feed).await;
         }
 
-        let twin = ledger.twin("get_original").await;
+        let function = ledger.function("get_original").await;
         let original = format!("/media/imageupload/{owner}/{key}.jpg");
-        ledger.first(&twin, get(None, &original), 302).await;
-        ledger.costs(&twin, get(None, &original), 302, &[READ]).await;
+        ledger.first(&function, get(None, &original), 302).await;
+        ledger.costs(&function, get(None, &original), 302, &[READ]).await;
 
-        let twin = ledger.twin("get_thumbnail").await;
+        let function = ledger.function("get_thumbnail").await;
         let thumbnail = format!("/media/thumbnail/{owner}/{key}/200.jpg");
-        ledger.costs(&twin, get(None, &thumbnail), 200, &[READ, "GetObject"]).await;
+        ledger.costs(&function, get(None, &thumbnail), 200, &[READ, "GetObject"]).await;
         let another = user.publish("Bare", picture).await;
         let (owner, key) = parts(another.str("id"));
         let lost = stack.blobs(another.str("id")).await.into_iter().find(|key| key.starts_with("thumbnails/"));
         stack.s3.delete_object().bucket(&stack.thumbnails).key(lost.expect("one")).send().await.expect("gone");
         let gone = get(None, format!("/media/thumbnail/{owner}/{key}/200.jpg"));
-        ledger.costs(&twin, gone, 404, &[READ, "GetObject"]).await;
-        user.delete(format!("/api/images/{}", another.str("id"))).await.is(204);
+        ledger.costs(&function, gone, 404, &[READ, "GetObject"]).await;
+        user.delete(format!("/api/images/{}", another.str("id"))).await.assert_status(204);
 
-        let twin = ledger.twin("update_image").await;
+        let function = ledger.function("update_image").await;
         let change = |body| ask(Some(&user), "PATCH", &at, Some(body));
-        ledger.first(&twin, change(json!({"title": "Quay"})), 200).await;
-        ledger.costs(&twin, change(json!({"title": "Pier", "visibility": "private"})), 200, &[READ, WRITE]).await;
+        ledger.first(&function, change(json!({"title": "Quay"})), 200).await;
+        ledger.costs(&function, change(json!({"title": "Pier", "visibility": "private"})), 200, &[READ, WRITE]).await;
 
-        let twin = ledger.twin("delete_image").await;
+        let function = ledger.function("delete_image").await;
         let delete = || ask(Some(&user), "DELETE", &at, None);
-        ledger.costs(&twin, delete(), 204, &[READ, WRITE]).await;
-        ledger.costs(&twin, delete(), 404, &[READ]).await;
+        ledger.costs(&function, delete(), 204, &[READ, WRITE]).await;
+        ledger.costs(&function, delete(), 404, &[READ]).await;
 
         for (operation, target, status) in [
             ("health", "/api/health", 200),
             ("get_openapi", "/api/openapi.json", 200),
             ("fallback", "/api/nothing", 404),
         ] {
-            let twin = ledger.twin(operation).await;
-            ledger.costs(&twin, get(None, target), status, &[]).await;
+            let function = ledger.function(operation).await;
+            ledger.costs(&function, get(None, target), status, &[]).await;
         }
         ledger.compare(OF_IMAGES);
     });
@@ -308,53 +309,53 @@ fn each_route_of_accounts_stays_in_budget() {
         let mut ledger = Ledger::new(stack);
         let email = format!("ada-{}@example.com", unique());
         let signup = json!({"email": email, "password": PASSWORD, "name": "Ada"});
-        let twin = ledger.twin("signup").await;
-        ledger.costs(&twin, post(None, "/api/auth/signup", signup.clone()), 201, &["SignUp", "PutItem"]).await;
+        let function = ledger.function("signup").await;
+        ledger.costs(&function, post(None, "/api/auth/signup", signup.clone()), 201, &["SignUp", "PutItem"]).await;
         let again = ["SignUp", "AdminGetUser", READ, "ResendConfirmationCode"];
-        ledger.costs(&twin, post(None, "/api/auth/signup", signup), 201, &again).await;
-        let twin = ledger.twin("resend_code").await;
+        ledger.costs(&function, post(None, "/api/auth/signup", signup), 201, &again).await;
+        let function = ledger.function("resend_code").await;
         let resend = post(None, "/api/auth/resend-code", json!({"email": email}));
-        ledger.costs(&twin, resend, 202, &["ResendConfirmationCode"]).await;
+        ledger.costs(&function, resend, 202, &["ResendConfirmationCode"]).await;
         let code = stack.mailed_code(&email, 3).await;
 
         let login = || post(None, "/api/auth/login", json!({"email": email, "password": PASSWORD}));
-        let to_login = ledger.twin("login").await;
+        let to_login = ledger.function("login").await;
         ledger.costs(&to_login, login(), 403, &["AdminInitiateAuth", "AdminGetUser", READ]).await;
-        let twin = ledger.twin("confirm").await;
+        let function = ledger.function("confirm").await;
         let confirm = || post(None, "/api/auth/confirm", json!({"email": email, "code": code}));
         let budget = ["ConfirmSignUp", "AdminGetUser", WRITE, "DeleteItem"];
-        ledger.costs(&twin, confirm(), 204, &budget).await;
-        ledger.costs(&twin, confirm(), 204, &[&budget[..], &[READ]].concat()).await;
+        ledger.costs(&function, confirm(), 204, &budget).await;
+        ledger.costs(&function, confirm(), 204, &[&budget[..], &[READ]].concat()).await;
         let session = ledger.costs(&to_login, login(), 200, &["AdminInitiateAuth", READ]).await.json();
         let user = User { refresh_token: session.str("refresh_token").into(), ..stack.user().await };
 
-        let twin = ledger.twin("refresh").await;
+        let function = ledger.function("refresh").await;
         let refresh = post(None, "/api/auth/refresh", json!({"refresh_token": user.refresh_token}));
-        ledger.costs(&twin, refresh, 200, &["AdminInitiateAuth", READ]).await;
-        let twin = ledger.twin("forgot_password").await;
+        ledger.costs(&function, refresh, 200, &["AdminInitiateAuth", READ]).await;
+        let function = ledger.function("forgot_password").await;
         let forgot = post(None, "/api/auth/forgot-password", json!({"email": email}));
-        ledger.costs(&twin, forgot, 202, &["ForgotPassword"]).await;
-        let twin = ledger.twin("reset_password").await;
+        ledger.costs(&function, forgot, 202, &["ForgotPassword"]).await;
+        let function = ledger.function("reset_password").await;
         let code = stack.mailed_code(&email, 4).await;
         let reset = json!({"email": email, "code": code, "new_password": format!("{PASSWORD}!")});
         let budget =
             ["AdminGetUser", READ, "UpdateItem", "ConfirmForgotPassword", "UpdateItem", "AdminUserGlobalSignOut"];
-        ledger.costs(&twin, post(None, "/api/auth/reset-password", reset), 204, &budget).await;
+        ledger.costs(&function, post(None, "/api/auth/reset-password", reset), 204, &budget).await;
 
-        let twin = ledger.twin("get_me").await;
-        ledger.costs(&twin, get(Some(&user), "/api/me"), 200, &[READ]).await;
-        let twin = ledger.twin("update_me").await;
+        let function = ledger.function("get_me").await;
+        ledger.costs(&function, get(Some(&user), "/api/me"), 200, &[READ]).await;
+        let function = ledger.function("update_me").await;
         let rename = ask(Some(&user), "PATCH", "/api/me", Some(json!({"name": "Augusta"})));
-        ledger.costs(&twin, rename, 200, &[READ, WRITE]).await;
-        let twin = ledger.twin("logout").await;
+        ledger.costs(&function, rename, 200, &[READ, WRITE]).await;
+        let function = ledger.function("logout").await;
         let another = user.another_session().await;
         let logout = post(Some(&another), "/api/auth/logout", json!({}));
-        ledger.costs(&twin, logout, 204, &[READ, "PutItem"]).await;
+        ledger.costs(&function, logout, 204, &[READ, "PutItem"]).await;
         let another = user.another_session().await;
         let revoking = post(Some(&another), "/api/auth/logout", json!({"refresh_token": another.refresh_token}));
-        ledger.costs(&twin, revoking, 204, &[READ, "PutItem", "RevokeToken"]).await;
+        ledger.costs(&function, revoking, 204, &[READ, "PutItem", "RevokeToken"]).await;
         let everywhere = post(Some(&user), "/api/auth/logout", json!({"everywhere": true}));
-        ledger.costs(&twin, everywhere, 204, &[READ, "UpdateItem", "AdminUserGlobalSignOut"]).await;
+        ledger.costs(&function, everywhere, 204, &[READ, "UpdateItem", "AdminUserGlobalSignOut"]).await;
 
         // The first login of a user whom an administrator made.
         let made = administrators_user(stack, Some("Grace")).await;
@@ -364,11 +365,11 @@ fn each_route_of_accounts_stays_in_budget() {
         // A sign-up that gave its address up.
         let email = format!("ada-{}@example.com", unique());
         let signup = || post(None, "/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Ada"}));
-        let twin = ledger.twin("signup").await;
-        ledger.costs(&twin, signup(), 201, &["SignUp", "PutItem"]).await;
-        twin.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 25 * 3600).await);
+        let function = ledger.function("signup").await;
+        ledger.costs(&function, signup(), 201, &["SignUp", "PutItem"]).await;
+        function.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 25 * 3600).await);
         let budget = ["SignUp", "AdminGetUser", "AdminDeleteUser", "SignUp", "PutItem"];
-        ledger.costs(&twin, signup(), 201, &budget).await;
+        ledger.costs(&function, signup(), 201, &budget).await;
         ledger.compare(OF_ACCOUNTS);
     });
 }
@@ -384,45 +385,46 @@ fn each_route_of_links_stays_in_budget() {
             body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
             body
         };
-        let twin = ledger.twin("create_link").await;
+        let function = ledger.function("create_link").await;
         let create = |more| post(Some(&user), "/api/expiring-links", body(more));
-        ledger.first(&twin, create(json!({})), 201).await;
-        let link = ledger.costs(&twin, create(json!({"max_downloads": 9})), 201, &[READ, WRITE]).await.json();
-        let locked = ledger.costs(&twin, create(json!({"password": "open sesame"})), 201, &[READ, WRITE]).await.json();
+        ledger.first(&function, create(json!({})), 201).await;
+        let link = ledger.costs(&function, create(json!({"max_downloads": 9})), 201, &[READ, WRITE]).await.json();
+        let locked =
+            ledger.costs(&function, create(json!({"password": "open sesame"})), 201, &[READ, WRITE]).await.json();
         let at = format!("/api/expiring-links/{}", link.str("id"));
 
-        let twin = ledger.twin("list_links").await;
-        ledger.first(&twin, get(Some(&user), "/api/expiring-links"), 200).await;
+        let function = ledger.function("list_links").await;
+        ledger.first(&function, get(Some(&user), "/api/expiring-links"), 200).await;
         for limit in [1, 100] {
             let list = get(Some(&user), format!("/api/expiring-links?limit={limit}"));
-            ledger.costs(&twin, list, 200, &[READ, "Query"]).await;
+            ledger.costs(&function, list, 200, &[READ, "Query"]).await;
         }
         let of_one = get(Some(&user), format!("/api/expiring-links?base_image={}", image.str("id")));
-        ledger.costs(&twin, of_one, 200, &[READ, "Query", READ]).await;
+        ledger.costs(&function, of_one, 200, &[READ, "Query", READ]).await;
 
-        let twin = ledger.twin("get_link").await;
-        ledger.first(&twin, get(Some(&user), &at), 200).await;
-        ledger.costs(&twin, get(Some(&user), &at), 200, &[READ]).await;
+        let function = ledger.function("get_link").await;
+        ledger.first(&function, get(Some(&user), &at), 200).await;
+        ledger.costs(&function, get(Some(&user), &at), 200, &[READ]).await;
 
-        let twin = ledger.twin("visit_link").await;
+        let function = ledger.function("visit_link").await;
         let path = |link: &Value| Url::parse(link.str("link_url")).expect("a URL").path().to_owned();
-        ledger.first(&twin, get(None, path(&link)), 302).await;
-        ledger.costs(&twin, get(None, path(&link)), 302, &[READ, READ, "UpdateItem"]).await;
-        ledger.costs(&twin, ask(None, "HEAD", path(&link), None), 302, &[READ, READ]).await;
-        ledger.costs(&twin, get(None, path(&locked)), 401, &[READ, READ]).await;
-        ledger.costs(&twin, get(None, "/media/exp/nothing/x.jpg"), 410, &[READ, READ]).await;
+        ledger.first(&function, get(None, path(&link)), 302).await;
+        ledger.costs(&function, get(None, path(&link)), 302, &[READ, READ, "UpdateItem"]).await;
+        ledger.costs(&function, ask(None, "HEAD", path(&link), None), 302, &[READ, READ]).await;
+        ledger.costs(&function, get(None, path(&locked)), 401, &[READ, READ]).await;
+        ledger.costs(&function, get(None, "/media/exp/nothing/x.jpg"), 410, &[READ, READ]).await;
 
-        let twin = ledger.twin("update_link").await;
+        let function = ledger.function("update_link").await;
         let change = |body| ask(Some(&user), "PATCH", &at, Some(body));
-        ledger.first(&twin, change(json!({"rotate": true})), 200).await;
-        ledger.costs(&twin, change(json!({"expiry_in_seconds": 600})), 200, &[READ, WRITE]).await;
-        ledger.costs(&twin, change(json!({"rotate": true})), 200, &[READ, WRITE]).await;
-        let twin = ledger.twin("replace_link").await;
+        ledger.first(&function, change(json!({"rotate": true})), 200).await;
+        ledger.costs(&function, change(json!({"expiry_in_seconds": 600})), 200, &[READ, WRITE]).await;
+        ledger.costs(&function, change(json!({"rotate": true})), 200, &[READ, WRITE]).await;
+        let function = ledger.function("replace_link").await;
         let whole = |more| ask(Some(&user), "PUT", &at, Some(body(more)));
-        ledger.first(&twin, whole(json!({"rotate": true})), 200).await;
-        ledger.costs(&twin, whole(json!({"description": "Anew"})), 200, &[READ, WRITE]).await;
-        let twin = ledger.twin("delete_link").await;
-        ledger.costs(&twin, ask(Some(&user), "DELETE", &at, None), 204, &[READ, WRITE]).await;
+        ledger.first(&function, whole(json!({"rotate": true})), 200).await;
+        ledger.costs(&function, whole(json!({"description": "Anew"})), 200, &[READ, WRITE]).await;
+        let function = ledger.function("delete_link").await;
+        ledger.costs(&function, ask(Some(&user), "DELETE", &at, None), 204, &[READ, WRITE]).await;
         ledger.compare(OF_LINKS);
     });
 }
@@ -435,33 +437,33 @@ fn concurrent_requests_stay_in_budget() {
         let drafts: Vec<Value> = (0..1000).map(|index| Picture::small().draft(&format!("Photo {index}"))).collect();
         let batch =
             |from: usize, to: usize| post(Some(&user), "/api/images/batch", json!({"images": drafts[from..to]}));
-        let twin = ledger.twin("create_batch").await;
-        let few = ledger.first(&twin, batch(0, 1), 207).await.json();
+        let function = ledger.function("create_batch").await;
+        let few = ledger.first(&function, batch(0, 1), 207).await.json();
         let id = few.list("results")[0].str("id").to_owned();
-        ledger.costs(&twin, batch(1, 50), 207, &[READ, WRITE]).await;
+        ledger.costs(&function, batch(1, 50), 207, &[READ, WRITE]).await;
         let key = unique();
         let keyed = |from, to| batch(from, to).with("idempotency-key", &key);
-        ledger.costs(&twin, keyed(50, 60), 207, &[READ, WRITE, WRITE, "UpdateItem"]).await;
-        ledger.costs(&twin, keyed(50, 60), 207, &[READ, WRITE, READ]).await;
+        ledger.costs(&function, keyed(50, 60), 207, &[READ, WRITE, WRITE, "UpdateItem"]).await;
+        ledger.costs(&function, keyed(50, 60), 207, &[READ, WRITE, READ]).await;
 
-        let twin = ledger.twin("delete_images").await;
+        let function = ledger.function("delete_images").await;
         let selection = post(Some(&user), "/api/images/delete", json!({"ids": [id]}));
-        ledger.costs(&twin, selection, 200, &[READ, READ, WRITE]).await;
+        ledger.costs(&function, selection, 200, &[READ, READ, WRITE]).await;
         let ready = user.publish("Harbour", Picture::small()).await;
         let selection = post(Some(&user), "/api/images/delete", json!({"ids": [ready["id"]]}));
-        ledger.costs(&twin, selection, 200, &[READ, READ, WRITE]).await;
+        ledger.costs(&function, selection, 200, &[READ, READ, WRITE]).await;
         user.publish("Harbour", Picture::small()).await;
-        // Its message is kept from the function that is deployed, for a job is run by a twin here.
-        twin.proxy.rule("SendMessage", 1, sent());
+        // Its message is kept from the function that is deployed, for a job is run by a function here.
+        function.proxy.rule("SendMessage", 1, sent());
         let all = post(Some(&user), "/api/images/delete", json!({"all": true}));
-        let job = ledger.costs(&twin, all, 202, &[READ, "SendMessage", WRITE, READ]).await.json()["job"].clone();
+        let job = ledger.costs(&function, all, 202, &[READ, "SendMessage", WRITE, READ]).await.json()["job"].clone();
 
-        let runner = ledger.twin("run_job").await;
+        let runner = ledger.function("run_job").await;
         runner.invoke(job_message(job.str("id"))).await.expect("it runs");
         ledger.note(&runner);
-        let twin = ledger.twin("get_job").await;
+        let function = ledger.function("get_job").await;
         let target = format!("/api/jobs/{}", job.str("id"));
-        let done = ledger.costs(&twin, get(Some(&user), &target), 200, &[READ, READ]).await.json();
+        let done = ledger.costs(&function, get(Some(&user), &target), 200, &[READ, READ]).await.json();
         assert_eq!((done.str("status"), done.number("done")), ("done", 60), "{done}");
 
         // A plan changes, and the user is put on another that they do not live to see.
@@ -479,18 +481,18 @@ fn concurrent_requests_stay_in_budget() {
         let at = format!("/api/users/{}/plan", user.id);
         let assignment = unheard(stack, &admin, "assign_plan", &at, json!({"plan": second})).await;
 
-        let twin = ledger.twin("delete_me").await;
-        twin.proxy.rule("SendMessage", 1, sent());
+        let function = ledger.function("delete_me").await;
+        function.proxy.rule("SendMessage", 1, sent());
         let leave = ask(Some(&user), "DELETE", "/api/me", Some(json!({"password": PASSWORD})));
         let budget = [READ, "AdminInitiateAuth", "SendMessage", WRITE, "AdminDeleteUser", READ];
-        let job = ledger.costs(&twin, leave, 202, &budget).await.json()["job"].clone();
+        let job = ledger.costs(&function, leave, 202, &budget).await.json()["job"].clone();
         runner.invoke(job_message(&assignment)).await.expect("it runs");
         runner.invoke(job_message(job.str("id"))).await.expect("it runs");
         stack.requests_have_ended(job.str("id")).await;
         runner.invoke(job_message(job.str("id"))).await.expect("it runs");
         let calls = ledger.note(&runner);
         assert!(calls.iter().any(|call| call == "SendMessage"), "it waits for requests to end: {calls:?}");
-        let done = stack.get(format!("/api/jobs/{}", job.str("id"))).await.gives(200);
+        let done = stack.get(format!("/api/jobs/{}", job.str("id"))).await.assert_json(200);
         assert_eq!(done["status"], "done");
         ledger.compare(OF_MANY);
     });
@@ -507,26 +509,26 @@ fn each_route_of_plans_and_users_stays_in_budget() {
             "max_image_bytes": 1_000_000, "max_images": 10,
         });
         let at = format!("/api/plans/{name}");
-        let twin = ledger.twin("create_plan").await;
-        ledger.costs(&twin, post(Some(&admin), "/api/plans", plan), 201, &[READ, WRITE]).await;
-        let twin = ledger.twin("get_plan").await;
-        ledger.costs(&twin, get(None, &at), 200, &[READ]).await;
-        let twin = ledger.twin("list_plans").await;
-        ledger.costs(&twin, get(None, "/api/plans"), 200, &["Query"]).await;
-        let twin = ledger.twin("replace_plan").await;
+        let function = ledger.function("create_plan").await;
+        ledger.costs(&function, post(Some(&admin), "/api/plans", plan), 201, &[READ, WRITE]).await;
+        let function = ledger.function("get_plan").await;
+        ledger.costs(&function, get(None, &at), 200, &[READ]).await;
+        let function = ledger.function("list_plans").await;
+        ledger.costs(&function, get(None, "/api/plans"), 200, &["Query"]).await;
+        let function = ledger.function("replace_plan").await;
         let budget = [READ, READ, "SendMessage", WRITE, READ];
-        ledger.costs(&twin, ask(Some(&admin), "PUT", &at, Some(rules(&[50]))), 202, &budget).await;
-        let twin = ledger.twin("assign_plan").await;
+        ledger.costs(&function, ask(Some(&admin), "PUT", &at, Some(rules(&[50]))), 202, &budget).await;
+        let function = ledger.function("assign_plan").await;
         let user = stack.user().await;
         let assign =
             |plan: &str| ask(Some(&admin), "PUT", format!("/api/users/{}/plan", user.id), Some(json!({"plan": plan})));
-        ledger.costs(&twin, assign(&name), 202, &budget).await;
-        ledger.costs(&twin, assign("Basic"), 202, &budget).await;
-        let twin = ledger.twin("delete_plan").await;
-        ledger.first(&twin, ask(Some(&admin), "DELETE", &at, None), 204).await;
-        let twin = ledger.twin("list_users").await;
+        ledger.costs(&function, assign(&name), 202, &budget).await;
+        ledger.costs(&function, assign("Basic"), 202, &budget).await;
+        let function = ledger.function("delete_plan").await;
+        ledger.first(&function, ask(Some(&admin), "DELETE", &at, None), 204).await;
+        let function = ledger.function("list_users").await;
         let some = get(Some(&admin), format!("/api/users?email_prefix={}&limit=50", &admin.email[..8]));
-        ledger.costs(&twin, some, 200, &[READ, "ListUsers", READ]).await;
+        ledger.costs(&function, some, 200, &[READ, "ListUsers", READ]).await;
         ledger.compare(OF_PLANS);
     });
 }
@@ -537,17 +539,17 @@ fn the_page_costs_nothing_and_that_of_an_image_one_read() {
         let mut ledger = Ledger::new(stack);
         let user = stack.user().await;
         let image = user.publish("Harbour", Picture::small()).await;
-        let twin = ledger.twin("page").await;
+        let function = ledger.function("page").await;
         for (target, status) in
             [("/", 200), ("/login", 200), ("/robots.txt", 200), ("/api/docs", 200), ("/assets/nothing.js", 404)]
         {
-            ledger.costs(&twin, get(None, target), status, &[]).await;
+            ledger.costs(&function, get(None, target), status, &[]).await;
         }
-        let twin = ledger.twin("image_page").await;
+        let function = ledger.function("image_page").await;
         for id in [image.str("id"), &unknown_id(&user.id)] {
-            ledger.costs(&twin, get(None, format!("/i/{id}")), 200, &[READ]).await;
+            ledger.costs(&function, get(None, format!("/i/{id}")), 200, &[READ]).await;
         }
-        ledger.costs(&twin, get(None, "/i/nonsense"), 200, &[]).await;
+        ledger.costs(&function, get(None, "/i/nonsense"), 200, &[]).await;
         ledger.compare(OF_THE_PAGE);
     });
 }
@@ -560,7 +562,7 @@ fn the_workers_have_only_the_permissions_that_they_use() {
         let image = user.publish("Harbour", Picture::small()).await;
         let id = image.str("id");
         stack.builder_is_idle().await;
-        let builder = ledger.twin("build_thumbnails").await;
+        let builder = ledger.function("build_thumbnails").await;
         let key = stack.original_key(id).await;
         let built = async || {
             let answer = builder.invoke(told_of(&key)).await.expect("it builds");
@@ -571,14 +573,14 @@ fn the_workers_have_only_the_permissions_that_they_use() {
         user.ready(id).await;
         ledger.note(&builder);
 
-        // Both the twin and the deployed function sweep the deletions.
+        // Both the function and the deployed function sweep the deletions.
         let link = user.link(&image, json!({})).await;
-        let sweeper = ledger.twin("sweep").await;
+        let sweeper = ledger.function("sweep").await;
         let item = stack.image_item(id).await.expect("it is there");
         sweeper.invoke(removal(&[item])).await.expect("it sweeps");
         ledger.note(&sweeper);
         eventually("the link to go", async || (stack.link_traces(&link).await == 0).then_some(())).await;
-        user.delete(format!("/api/images/{id}")).await.is(204);
+        user.delete(format!("/api/images/{id}")).await.assert_status(204);
 
         // An image that is none of its declared type, and blobs of no image.
         let image = user.publish("Quay", Picture::small()).await;
@@ -597,7 +599,7 @@ fn the_workers_have_only_the_permissions_that_they_use() {
         builder.invoke(told_of(&format!("originals/{owner}/{key}/original"))).await.expect("it builds");
         stack.no_blobs(&nobody).await;
         ledger.note(&builder);
-        user.delete(format!("/api/images/{id}")).await.is(204);
+        user.delete(format!("/api/images/{id}")).await.assert_status(204);
         ledger.compare(OF_WORKERS);
     });
 }

@@ -47,14 +47,15 @@ fn each_route_says_for_how_long_its_answers_may_be_kept() {
         let locked = admin.link(&hidden, json!({"password": "x"})).await;
         let leaving = stack.user().await;
         let session = admin.another_session().await;
-        let assigned = admin.put(format!("/api/users/{}/plan", other.api_id), json!({"plan": plan})).await.gives(202);
+        let assigned =
+            admin.put(format!("/api/users/{}/plan", other.api_id), json!({"plan": plan})).await.assert_json(202);
 
         let path = |url: &str| Url::parse(url).expect("a URL").path().to_owned();
         let (owner, key) = parts(image.str("id"));
         let (_, hidden_key) = parts(hidden.str("id"));
         let at = |value: &Value| format!("/api/images/{}", value.str("id"));
         let link_at = format!("/api/expiring-links/{}", link.str("id"));
-        let index = stack.get("/").await.is(200).text();
+        let index = stack.get("/").await.assert_status(200).text();
         let asset =
             index.split('"').find(|part| part.starts_with("/assets/")).expect("the page names assets").to_owned();
         let (admin, no) = (&admin, Value::Null);
@@ -163,7 +164,7 @@ fn each_route_says_for_how_long_its_answers_may_be_kept() {
         ];
         for row in &rows {
             let (_, _, method, _, _, status, expected) = row;
-            let answer = send(stack, row).await.is(*status);
+            let answer = send(stack, row).await.assert_status(*status);
             assert_eq!(answer.must_header("cache-control"), *expected, "{answer}");
             if *method == "GET" && answer.asked.contains("/media/exp/") {
                 continue;
@@ -171,7 +172,7 @@ fn each_route_says_for_how_long_its_answers_may_be_kept() {
             if *method == "GET" {
                 let (handler, user, _, target, body, ..) = row;
                 let head = (*handler, *user, "HEAD", target.clone(), body.clone(), *status, *expected);
-                let head = send(stack, &head).await.is(*status);
+                let head = send(stack, &head).await.assert_status(*status);
                 assert_eq!(head.must_header("cache-control"), *expected, "{head}");
             }
         }
@@ -188,11 +189,13 @@ fn a_cached_thumbnail_is_confirmed_until_its_image_is_private() {
         let user = stack.user().await;
         let image = user.publish("Harbour", Picture::small()).await;
         let url = image.list("thumbnails")[0].str("url");
-        let tag = stack.get(url).await.is(200).must_header("etag").to_owned();
-        let confirmed = stack.get(url).header("if-none-match", &tag).await.is(304);
+        let tag = stack.get(url).await.assert_status(200).must_header("etag").to_owned();
+        let confirmed = stack.get(url).header("if-none-match", &tag).await.assert_status(304);
         assert_eq!(confirmed.must_header("cache-control"), A_MINUTE);
-        user.patch(format!("/api/images/{}", image.str("id")), json!({"visibility": "private"})).await.is(200);
-        let refused = stack.get(url).header("if-none-match", &tag).await.is(404);
+        user.patch(format!("/api/images/{}", image.str("id")), json!({"visibility": "private"}))
+            .await
+            .assert_status(200);
+        let refused = stack.get(url).header("if-none-match", &tag).await.assert_status(404);
         assert_eq!(refused.must_header("cache-control"), NEVER);
     });
 }

@@ -93,7 +93,7 @@ fn a_trailing_slash_is_redirected_away_and_the_query_kept() {
             ("/api/auth/login/".to_owned(), "/api/auth/login".to_owned()),
         ] {
             for method in [Method::GET, Method::POST] {
-                let answer = stack.call(method, &path).by(&user).await.is(308);
+                let answer = stack.call(method, &path).by(&user).await.assert_status(308);
                 let location = answer.must_header("location");
                 let location = location.strip_prefix(&stack.url).unwrap_or(location);
                 assert_eq!(location, target, "{answer}");
@@ -154,7 +154,7 @@ fn json_that_is_no_object_is_refused() {
         let user = stack.user().await;
         for body in [json!([]), json!("text"), json!(7), json!(null)] {
             for path in ["/api/images", "/api/auth/login"] {
-                user.post(path, body.clone()).await.refuses(422, "invalid");
+                user.post(path, body.clone()).await.assert_problem(422, "invalid");
             }
         }
     });
@@ -187,7 +187,7 @@ fn another_content_type_than_json_is_a_415() {
             .header("content-type", "Application/JSON; charset=UTF-8")
             .body(body)
             .await
-            .is(201);
+            .assert_status(201);
     });
 }
 
@@ -220,7 +220,7 @@ fn every_answer_has_a_request_id_of_its_own() {
             ids.push(call.await.must_header("x-request-id").to_owned());
         }
         // Where the gateway itself answers, it gives its own.
-        ids.push(stack.get("/api/me").await.is(401).must_header("apigw-requestid").to_owned());
+        ids.push(stack.get("/api/me").await.assert_status(401).must_header("apigw-requestid").to_owned());
         let count = ids.len();
         ids.sort();
         ids.dedup();
@@ -267,7 +267,7 @@ fn a_problem_gives_nothing_of_the_inside_away() {
 #[test]
 fn the_service_says_it_is_well() {
     on_stack(async |stack| {
-        stack.get("/api/health").await.gives(200);
+        stack.get("/api/health").await.assert_json(200);
     });
 }
 
@@ -276,7 +276,7 @@ fn times_are_rfc_3339_in_utc() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let created = user.pending("Harbour").await;
-        let me = user.get("/api/me").await.gives(200);
+        let me = user.get("/api/me").await.assert_json(200);
         for time in [
             created.image.str("created_at"),
             created.image.str("updated_at"),
@@ -318,7 +318,7 @@ fn a_page_of_another_origin_may_call_every_route() {
             }
         }
         // The headers that a page of another origin can read.
-        let answer = stack.get("/api/explore?limit=1").header("origin", origin).await.is(200);
+        let answer = stack.get("/api/explore?limit=1").header("origin", origin).await.assert_status(200);
         answer.must_header("access-control-allow-origin");
         let exposed = answer.must_header("access-control-expose-headers").to_ascii_lowercase();
         for header in ["etag", "link", "location", "retry-after", "x-request-id"] {
@@ -338,17 +338,23 @@ fn fallback_answers_preflights() {
         for (allowed, origin, expected) in
             [("*", other, Some("*")), (own, own, Some(own)), (own, other, None), ("", own, None)]
         {
-            let twin = stack.twin_with("fallback", &[("ALLOWED_ORIGIN", allowed)]).await;
+            let function = stack.function_with("fallback", &[("ALLOWED_ORIGIN", allowed)]).await;
             for path in ["/api/me", "/api/images/x", "/nothing/here"] {
-                let answer = twin.call_with(None, "OPTIONS", path, asks(origin), None).await.is(204);
+                let answer = function.call_with(None, "OPTIONS", path, asks(origin), None).await.assert_status(204);
                 assert_eq!(answer.header("access-control-allow-origin"), expected, "{allowed}: {answer}");
                 let methods = answer.header("access-control-allow-methods");
                 assert_eq!(methods.is_some_and(|methods| methods.contains("PATCH")), expected.is_some(), "{answer}");
                 assert_eq!(answer.header("vary").is_some(), expected == Some(own), "{answer}");
             }
             // A request for the methods of a path is no preflight.
-            twin.call_with(None, "OPTIONS", "/api/me", HashMap::new(), None).await.refuses(405, "method_not_allowed");
-            twin.call_with(None, "OPTIONS", "/nothing/here", HashMap::new(), None).await.refuses(404, "not_found");
+            function
+                .call_with(None, "OPTIONS", "/api/me", HashMap::new(), None)
+                .await
+                .assert_problem(405, "method_not_allowed");
+            function
+                .call_with(None, "OPTIONS", "/nothing/here", HashMap::new(), None)
+                .await
+                .assert_problem(404, "not_found");
         }
     });
 }
@@ -361,9 +367,9 @@ fn ids_and_tokens_are_letters_and_digits_64_at_most() {
         user.pending("Quay").await;
         let link = user.link(&image, json!({})).await;
         user.link(&image, json!({})).await;
-        let job = user.post("/api/images/delete", json!({"all": true})).await.gives(202)["job"].clone();
+        let job = user.post("/api/images/delete", json!({"all": true})).await.assert_json(202)["job"].clone();
         let mut ids = vec![
-            user.get("/api/me").await.gives(200).str("id").to_owned(),
+            user.get("/api/me").await.assert_json(200).str("id").to_owned(),
             image["owner"].str("id").to_owned(),
             image.str("id").to_owned(),
             link.str("id").to_owned(),
@@ -375,7 +381,7 @@ fn ids_and_tokens_are_letters_and_digits_64_at_most() {
         other.pending("One").await;
         other.pending("Two").await;
         for list in ["/api/images?limit=1", "/api/explore?limit=1"] {
-            let page = other.get(list).await.gives(200);
+            let page = other.get(list).await.assert_json(200);
             ids.extend(page["next_cursor"].as_str().map(str::to_owned));
         }
         assert!(ids.len() > 5);
@@ -389,10 +395,12 @@ fn ids_and_tokens_are_letters_and_digits_64_at_most() {
 fn head_works_wherever_get_does() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
-        let job = user.post("/api/images/delete", json!({"all": true})).await.gives(202)["job"].clone();
+        let job = user.post("/api/images/delete", json!({"all": true})).await.assert_json(202)["job"].clone();
         let path = format!("/api/jobs/{}", job.str("id"));
-        eventually("the job to be done", async || (user.get(&path).await.gives(200)["status"] == "done").then_some(()))
-            .await;
+        eventually("the job to be done", async || {
+            (user.get(&path).await.assert_json(200)["status"] == "done").then_some(())
+        })
+        .await;
         let other = user.publish("Quay", Picture::small()).await;
         let link = user.link(&other, json!({})).await;
         for target in [
@@ -420,8 +428,8 @@ fn head_works_wherever_get_does() {
                 assert_eq!(head.header(header), get.header(header), "{header} of {target}");
             }
         }
-        stack.head("/api/me").await.is(401);
-        stack.head(format!("/api/images/{}", unknown_id(&user.id))).await.is(404);
+        stack.head("/api/me").await.assert_status(401);
+        stack.head(format!("/api/images/{}", unknown_id(&user.id))).await.assert_status(404);
     });
 }
 
@@ -430,7 +438,7 @@ fn answers_over_4_kb_are_compressed_for_clients_that_accept_it() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let path = format!("/api/images/{}", user.pending("Harbour").await.id);
-        user.patch(&path, json!({"description": "\u{e9}".repeat(1024)})).await.is(200);
+        user.patch(&path, json!({"description": "\u{e9}".repeat(1024)})).await.assert_status(200);
         for index in 0..4 {
             let description = format!("{index} ").repeat(300);
             user.create_with(&format!("Photo {index}"), Picture::small(), json!({"description": description})).await;
@@ -442,18 +450,19 @@ fn answers_over_4_kb_are_compressed_for_clients_that_accept_it() {
             text
         };
         for target in ["/api/images", "/api/openapi.json"] {
-            let plain = user.get(target).await.is(200);
+            let plain = user.get(target).await.assert_status(200);
             assert!(plain.body.len() > 4096 && plain.header("content-encoding").is_none(), "{target}");
             assert!(plain.must_header("vary").contains("Accept-Encoding"), "{target}");
-            let packed = user.get(target).header("accept-encoding", "br;q=1.0, gzip;q=0.8, *;q=0.1").await.is(200);
+            let packed =
+                user.get(target).header("accept-encoding", "br;q=1.0, gzip;q=0.8, *;q=0.1").await.assert_status(200);
             assert_eq!(packed.must_header("content-type"), "application/json");
             assert!(packed.must_header("vary").contains("Accept-Encoding"), "{target}");
             assert!(packed.body.len() * 2 < plain.body.len(), "{target}");
             assert_eq!(unpacked(packed), plain.text(), "{target}");
-            let refused = user.get(target).header("accept-encoding", "gzip;q=0, identity").await.is(200);
+            let refused = user.get(target).header("accept-encoding", "gzip;q=0, identity").await.assert_status(200);
             assert!(refused.header("content-encoding").is_none(), "{target}");
         }
-        let short = user.get("/api/me").header("accept-encoding", "gzip").await.is(200);
+        let short = user.get("/api/me").header("accept-encoding", "gzip").await.assert_status(200);
         assert!(short.header("content-encoding").is_none());
     });
 }
@@ -464,7 +473,7 @@ fn a_page_of_another_origin_can_read_every_401_of_a_function() {
         let user = stack.user_on("Enterprise").await;
         let image = user.hide("Harbour", Picture::small()).await;
         let locked = user.link(&image, json!({"password": "x"})).await;
-        user.post("/api/auth/logout", json!({})).await.is(204);
+        user.post("/api/auth/logout", json!({})).await.assert_status(204);
         let origin = "https://app.example.org";
         for call in [
             stack.post("/api/auth/login", json!({"email": user.email, "password": "Wrong-Harbour-1"})),
@@ -474,7 +483,7 @@ fn a_page_of_another_origin_can_read_every_401_of_a_function() {
             stack.get(format!("/api/images/{}", image.str("id"))).token("nonsense"),
             stack.get(locked.str("link_url")),
         ] {
-            let answer = call.header("origin", origin).await.is(401);
+            let answer = call.header("origin", origin).await.assert_status(401);
             assert!(["*", origin].contains(&answer.must_header("access-control-allow-origin")), "{answer}");
             answer.must_header("access-control-expose-headers");
         }

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Stack, Twin, User, on_stack, parts, unique, unknown_id};
+use crate::harness::{Body, FunctionUnderTest, Stack, User, on_stack, parts, unique, unknown_id};
 use crate::kills::{told_of, unbuild};
 
 #[test]
@@ -22,7 +22,7 @@ fn an_event_that_comes_again_changes_nothing() {
         stack.builder_is_idle().await;
         assert_eq!(user.image(id).await, image);
         assert_eq!(stack.blobs(id).await, blobs);
-        let me = user.get("/api/me").await.gives(200);
+        let me = user.get("/api/me").await.assert_json(200);
         assert_eq!(me["usage"]["images"], 1);
     });
 }
@@ -38,7 +38,7 @@ fn an_event_ahead_of_its_upload_leaves_the_image_pending() {
         stack.announce(&[key]).await;
         stack.builder_is_idle().await;
         assert_eq!(user.image(&created.id).await["status"], "pending");
-        created.put(stack, &Picture::small().bytes).await.is(200);
+        created.put(stack, &Picture::small().bytes).await.assert_status(200);
         user.ready(&created.id).await;
     });
 }
@@ -50,7 +50,7 @@ fn an_event_of_a_deleted_image_brings_nothing_back() {
         let image = user.publish("Harbour", Picture::small()).await;
         let id = image.str("id");
         let key = stack.original_key(id).await;
-        user.delete(format!("/api/images/{id}")).await.is(204);
+        user.delete(format!("/api/images/{id}")).await.assert_status(204);
         stack.no_blobs(id).await;
         stack.announce(&[&key]).await;
         stack.builder_is_idle().await;
@@ -107,7 +107,7 @@ fn one_senseless_record_does_not_hold_up_its_neighbours() {
         let image = user.publish("Harbour", Picture::small()).await;
         let gone = user.publish("Gone", Picture::small()).await;
         let (kept, lost) = (stack.original_key(image.str("id")).await, stack.original_key(gone.str("id")).await);
-        user.delete(format!("/api/images/{}", gone.str("id"))).await.is(204);
+        user.delete(format!("/api/images/{}", gone.str("id"))).await.assert_status(204);
         stack.announce(&["originals/nonsense", &lost, &kept]).await;
         stack.builder_is_idle().await;
         assert_eq!(user.image(image.str("id")).await, image);
@@ -121,21 +121,21 @@ fn changes_between_upload_and_event_are_kept() {
         let user = stack.user().await;
         for round in 0..4 {
             let created = user.pending(&format!("Before {round}")).await;
-            created.put(stack, &Picture::small().bytes).await.is(200);
+            created.put(stack, &Picture::small().bytes).await.assert_status(200);
             let changed = user
                 .patch(
                     format!("/api/images/{}", created.id),
                     json!({"title": format!("After {round}"), "visibility": "private"}),
                 )
                 .await
-                .gives(200);
+                .assert_json(200);
             assert_eq!(changed["visibility"], "private");
             let image = user.ready(&created.id).await;
             assert_eq!(image["title"], format!("After {round}"));
             assert_eq!(image["visibility"], "private");
-            stack.get(format!("/api/images/{}", created.id)).await.is(404);
+            stack.get(format!("/api/images/{}", created.id)).await.assert_status(404);
             let (owner, id) = parts(&created.id);
-            stack.call(Method::GET, format!("/media/thumbnail/{owner}/{id}/200.jpg")).await.is(404);
+            stack.call(Method::GET, format!("/media/thumbnail/{owner}/{id}/200.jpg")).await.assert_status(404);
             user.pending(&format!("Before {round}")).await;
         }
         assert!(user.pages("/api/images?visibility=public&status=ready").await.is_empty());
@@ -164,10 +164,10 @@ impl Change {
         let (stack, at) = (user.stack, format!("/api/images/{id}"));
         match self {
             Nothing => {}
-            Rename => drop(user.patch(&at, json!({"title": format!("{title} renamed")})).await.gives(200)),
-            Hide => drop(user.patch(&at, json!({"visibility": "private"})).await.gives(200)),
-            Renew => drop(user.post(format!("{at}/upload"), json!({})).await.gives(200)),
-            Delete => drop(user.delete(&at).await.is(204)),
+            Rename => drop(user.patch(&at, json!({"title": format!("{title} renamed")})).await.assert_json(200)),
+            Hide => drop(user.patch(&at, json!({"visibility": "private"})).await.assert_json(200)),
+            Renew => drop(user.post(format!("{at}/upload"), json!({})).await.assert_json(200)),
+            Delete => drop(user.delete(&at).await.assert_status(204)),
             Expire => stack.abandon(id, title).await,
             ExpireAndGo => {
                 stack.abandon(id, title).await;
@@ -195,14 +195,14 @@ impl Change {
     }
 }
 
-async fn hear(twin: &Twin, key: &str, moment: &str) {
-    let answer = twin.invoke(told_of(key)).await.expect(moment);
+async fn hear(function: &FunctionUnderTest, key: &str, moment: &str) {
+    let answer = function.invoke(told_of(key)).await.expect(moment);
     assert_eq!(answer["batchItemFailures"], json!([]), "{moment}");
 }
 
 async fn is_as_expected(stack: &Stack, user: &User, id: &str, title: &str, change: Change, moment: &str) {
     let Some((suffix, visibility)) = change.expected() else {
-        user.get(format!("/api/images/{id}")).await.is(404);
+        user.get(format!("/api/images/{id}")).await.assert_status(404);
         stack.no_blobs(id).await;
         return;
     };
@@ -222,7 +222,7 @@ async fn is_as_expected(stack: &Stack, user: &User, id: &str, title: &str, chang
 fn late_upload_event_after_any_change() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
-        let twin = stack.twin("build_thumbnails").await;
+        let function = stack.function("build_thumbnails").await;
         for change in [Nothing, Rename, Hide, Renew, Delete, Expire, ExpireAndGo, Replace] {
             let (title, moment) = (format!("Late {change:?}"), format!("late, after {change:?}"));
             let image = user.publish(&title, &Picture::jpeg(640, 480)).await;
@@ -233,13 +233,13 @@ fn late_upload_event_after_any_change() {
             change.make(&user, id, &title).await;
             // Late, and twice.
             for _ in 0..2 {
-                hear(&twin, &key, &moment).await;
+                hear(&function, &key, &moment).await;
             }
             is_as_expected(stack, &user, id, &title, change, &moment).await;
         }
         let titles: Vec<Value> = user.pages("/api/images").await.iter().map(|image| image["title"].clone()).collect();
         assert_eq!(titles.len(), 5, "four that were kept, and the one that took a title: {titles:?}");
-        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 5);
+        assert_eq!(user.get("/api/me").await.assert_json(200)["usage"]["images"], 5);
         stack.agrees(&user).await;
     });
 }
@@ -248,7 +248,7 @@ fn late_upload_event_after_any_change() {
 fn a_late_second_event_changes_nothing() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
-        let twin = stack.twin("build_thumbnails").await;
+        let function = stack.function("build_thumbnails").await;
         for change in [Nothing, Rename, Hide, Delete] {
             let (title, moment) = (format!("Again {change:?}"), format!("again, after {change:?}"));
             let image = user.publish(&title, &Picture::jpeg(640, 480)).await;
@@ -256,13 +256,13 @@ fn a_late_second_event_changes_nothing() {
             let key = stack.original_key(id).await;
             stack.builder_is_idle().await;
             change.make(&user, id, &title).await;
-            hear(&twin, &key, &moment).await;
+            hear(&function, &key, &moment).await;
             is_as_expected(stack, &user, id, &title, change, &moment).await;
             // The first, which was on its way all the time.
-            hear(&twin, &key, &moment).await;
+            hear(&function, &key, &moment).await;
             is_as_expected(stack, &user, id, &title, change, &moment).await;
         }
-        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 3);
+        assert_eq!(user.get("/api/me").await.assert_json(200)["usage"]["images"], 3);
         stack.agrees(&user).await;
     });
 }
@@ -271,7 +271,7 @@ fn a_late_second_event_changes_nothing() {
 fn two_events_of_one_key_at_once_and_in_either_order_make_one_image() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
-        let (one, other) = tokio::join!(stack.twin("build_thumbnails"), stack.twin("build_thumbnails"));
+        let (one, other) = tokio::join!(stack.function("build_thumbnails"), stack.function("build_thumbnails"));
         for change in [Nothing, Rename, Hide, Delete] {
             let title = format!("Harbour {change:?}");
             let image = user.publish(&title, &Picture::jpeg(640, 480)).await;
@@ -292,7 +292,7 @@ fn two_events_of_one_key_at_once_and_in_either_order_make_one_image() {
 fn events_of_rejected_and_next_upload_in_any_order() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("build_thumbnails").await;
+        let function = stack.function("build_thumbnails").await;
         let picture = Picture::small();
         let image = user.publish("Harbour", picture).await;
         let id = image.str("id");
@@ -300,20 +300,20 @@ fn events_of_rejected_and_next_upload_in_any_order() {
         stack.builder_is_idle().await;
         unbuild(stack, &user, id).await;
         stack.declare(id, "image/png").await;
-        hear(&twin, &key, "the first").await;
+        hear(&function, &key, "the first").await;
         let rejected = user.rejected(id).await;
         // The URL serves again once its blob is gone; what comes by it is deleted, whichever event tells of it.
         let put = stack.s3.put_object().bucket(&stack.originals).key(&key).body(picture.bytes.clone().into());
         put.send().await.expect("the operator may write");
         for moment in ["the second", "the first once more"] {
-            hear(&twin, &key, moment).await;
+            hear(&function, &key, moment).await;
             stack.no_blobs(id).await;
         }
         assert_eq!(user.image(id).await, rejected);
         let next = user.publish("Harbour", picture).await;
-        hear(&twin, &key, "the first, of long ago").await;
+        hear(&function, &key, "the first, of long ago").await;
         assert_eq!(user.image(next.str("id")).await, next);
-        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 1);
+        assert_eq!(user.get("/api/me").await.assert_json(200)["usage"]["images"], 1);
         stack.agrees(&user).await;
     });
 }

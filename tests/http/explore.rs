@@ -10,7 +10,7 @@ async fn feed(stack: &Stack) -> Vec<Value> {
     let mut images = Vec::new();
     let mut target = "/api/explore?limit=100".to_owned();
     loop {
-        let page = stack.get(&target).await.gives(200);
+        let page = stack.get(&target).await.assert_json(200);
         images.extend_from_slice(page.list("results"));
         match page["next_cursor"].as_str() {
             None => return images,
@@ -88,7 +88,7 @@ fn private_pending_and_rejected_images_are_not_shown() {
         let pending = user.pending("Pending").await;
         let fake = Picture::text_as_jpeg();
         let rejected = user.create("Rejected", &fake).await;
-        rejected.put(stack, &fake.bytes).await.is(200);
+        rejected.put(stack, &fake.bytes).await.assert_status(200);
         user.rejected(&rejected.id).await;
         let shown = user.publish("Shown", Picture::small()).await;
         is_shown(stack, shown.str("id")).await;
@@ -107,11 +107,11 @@ fn feed_follows_visibility_and_deletion() {
             is_shown(stack, id).await;
         }
         let path = format!("/api/images/{}", ids[0]);
-        user.patch(&path, json!({"visibility": "private"})).await.is(200);
+        user.patch(&path, json!({"visibility": "private"})).await.assert_status(200);
         is_not_shown(stack, &ids[0]).await;
-        user.delete(format!("/api/images/{}", ids[1])).await.is(204);
+        user.delete(format!("/api/images/{}", ids[1])).await.assert_status(204);
         is_not_shown(stack, &ids[1]).await;
-        user.patch(&path, json!({"visibility": "public"})).await.is(200);
+        user.patch(&path, json!({"visibility": "public"})).await.assert_status(200);
         is_shown(stack, &ids[0]).await;
     });
 }
@@ -128,7 +128,7 @@ fn feed_pages_repeat_and_skip_nothing_during_changes() {
         let mut target = "/api/explore?limit=2".to_owned();
         let mut deleted = None;
         for round in 0.. {
-            let page = stack.get(&target).await.gives(200);
+            let page = stack.get(&target).await.assert_json(200);
             assert!(page.list("results").len() <= 2);
             seen.extend(page.list("results").iter().map(|image| image.str("id").to_owned()));
             if ids.iter().all(|id| seen.contains(id) || Some(id) == deleted.as_ref()) {
@@ -144,7 +144,7 @@ fn feed_pages_repeat_and_skip_nothing_during_changes() {
                 1 => {
                     let victim = ids.iter().find(|id| !seen.contains(*id)).cloned();
                     if let Some(id) = &victim {
-                        user.delete(format!("/api/images/{id}")).await.is(204);
+                        user.delete(format!("/api/images/{id}")).await.assert_status(204);
                     }
                     deleted = victim;
                 }
@@ -163,7 +163,7 @@ fn a_login_changes_nothing() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let image = user.hide("Hidden", Picture::small()).await;
-        user.get("/api/explore").await.is(200);
+        user.get("/api/explore").await.assert_status(200);
         let seen = user.pages("/api/explore?limit=100").await;
         assert_eq!(position(&seen, image.str("id")), None);
     });
@@ -176,7 +176,7 @@ fn a_bad_limit_or_cursor_is_refused() {
             assert_eq!(stack.get(format!("/api/explore?limit={limit}")).await.invalid_fields(), ["limit"]);
         }
         for cursor in ["nonsense", "AAAAAAAAAAAAAAAAAAAAAAAA"] {
-            stack.get(format!("/api/explore?cursor={cursor}")).await.refuses(400, "bad_cursor");
+            stack.get(format!("/api/explore?cursor={cursor}")).await.assert_problem(400, "bad_cursor");
         }
     });
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Recorded, Stack, Twin, User, eventually, on_stack};
+use crate::harness::{Body, FunctionUnderTest, Recorded, Stack, User, eventually, on_stack};
 use crate::job_faults::{comes_again, delete_all};
 
 /// The cost of a piece of work by kind of call: calls, the most items that one read, the most bytes that one answered.
@@ -26,7 +26,7 @@ impl Cost {
 
     /// The same calls and items as another's, and as many bytes but for what a longer number takes.
     #[track_caller]
-    pub(crate) fn is(&self, other: &Self, what: &str) {
+    pub(crate) fn assert_same(&self, other: &Self, what: &str) {
         let less_bytes = |cost: &Self| {
             let calls = cost.0.iter().map(|(name, (count, scanned, _))| (name.clone(), (*count, *scanned)));
             calls.collect::<BTreeMap<_, _>>()
@@ -45,38 +45,38 @@ pub(crate) async fn fill(user: &User, count: usize) {
         let images: Vec<Value> = (start..count.min(start + 1000))
             .map(|index| Picture::small().draft(&format!("Photo {index:06}")))
             .collect();
-        let answer = user.post("/api/images/batch", json!({"images": images})).await.gives(207);
+        let answer = user.post("/api/images/batch", json!({"images": images})).await.assert_json(207);
         assert!(answer.list("results").iter().all(|result| result["status"] == 201), "{answer}");
     }
 }
 
 /// The cost of a page, and the cursor of the next one. On a machine with much else to do an emulator of this many items may seem
 /// out of reach: then it is asked again.
-async fn page(twin: &Twin, user: Option<&User>, target: &str) -> (Cost, Option<String>) {
+async fn page(function: &FunctionUnderTest, user: Option<&User>, target: &str) -> (Cost, Option<String>) {
     eventually(target, async || {
-        twin.proxy.take_calls();
-        let answer = twin.call(user, "GET", target, None).await;
+        function.proxy.take_calls();
+        let answer = function.call(user, "GET", target, None).await;
         if answer.status == 503 {
             return None;
         }
-        let answer = answer.gives(200);
-        Some((Cost::of(&twin.proxy.take_calls()), answer["next_cursor"].as_str().map(str::to_owned)))
+        let answer = answer.assert_json(200);
+        Some((Cost::of(&function.proxy.take_calls()), answer["next_cursor"].as_str().map(str::to_owned)))
     })
     .await
 }
 
 /// The costs of the first page of a list, and of one that begins behind this many others; each asked for a second time,
 /// so that what is remembered for seconds is.
-pub(crate) async fn pages(twin: &Twin, user: Option<&User>, list: &str, behind: usize) -> [Cost; 2] {
+pub(crate) async fn pages(function: &FunctionUnderTest, user: Option<&User>, list: &str, behind: usize) -> [Cost; 2] {
     let mut target = list.to_owned();
     for _ in 0..behind {
-        let (_, next) = page(twin, user, &target).await;
+        let (_, next) = page(function, user, &target).await;
         target = format!("{list}&cursor={}", next.expect("more follow"));
     }
     let mut costs = [Cost::default(), Cost::default()];
     for (cost, target) in costs.iter_mut().zip([list, &target]) {
-        page(twin, user, target).await;
-        *cost = page(twin, user, target).await.0;
+        page(function, user, target).await;
+        *cost = page(function, user, target).await.0;
     }
     costs
 }
@@ -85,33 +85,33 @@ pub(crate) async fn pages(twin: &Twin, user: Option<&User>, list: &str, behind: 
 pub(crate) async fn lists_and_deletions_cost_the_same(stack: &'static Stack, few: usize, many: usize) {
     let (one, other) = (stack.user().await, stack.user().await);
     tokio::join!(fill(&one, few), fill(&other, many));
-    let twin = stack.twin("list_images").await;
+    let function = stack.function("list_images").await;
     for list in
         ["/api/images?limit=20", "/api/images?limit=20&visibility=public", "/api/images?limit=20&status=pending"]
     {
-        let small = pages(&twin, Some(&one), list, 3).await;
-        let large = pages(&twin, Some(&other), list, (many / 20 / 2).min(100)).await;
+        let small = pages(&function, Some(&one), list, 3).await;
+        let large = pages(&function, Some(&other), list, (many / 20 / 2).min(100)).await;
         for (small, large) in small.iter().zip(&large) {
-            large.is(small, list);
+            large.assert_same(small, list);
             assert_eq!(large.0["Query"].1, 21, "{large:?}");
         }
         println!("{list}: {:?}", large[1].0);
     }
 
     // A filter that no image passes: the page reads on, in ever larger steps, within its bound.
-    let (cost, next) = page(&twin, Some(&other), "/api/images?limit=20&status=ready").await;
+    let (cost, next) = page(&function, Some(&other), "/api/images?limit=20&status=ready").await;
     let (queries, scanned, _) = cost.0["Query"];
     assert!(queries <= 10 && scanned <= 1000, "{cost:?}");
     assert_eq!(next.is_some(), many > 7000, "{cost:?}");
 
-    let runner = stack.twin("run_job").await;
+    let runner = stack.function("run_job").await;
     let mut costs = Vec::new();
     for (user, count) in [(&one, few), (&other, many)] {
         let id = delete_all(user).await;
         runner.proxy.take_calls();
         comes_again(&runner, &id, "undisturbed").await;
         let calls = runner.proxy.take_calls();
-        let job = user.get(format!("/api/jobs/{id}")).await.gives(200);
+        let job = user.get(format!("/api/jobs/{id}")).await.assert_json(200);
         assert_eq!((job.str("status"), job.number("done")), ("done", count as u64));
         // A read of the job, a query and a transaction for each page; and once more, to see the end and to say so.
         let pages = count.div_ceil(41);
@@ -127,7 +127,7 @@ pub(crate) async fn lists_and_deletions_cost_the_same(stack: &'static Stack, few
         assert_eq!(whole.0["Query"].1, 41, "{whole:?}");
         assert!(whole.0["Query"].2 <= costs[0].0["Query"].2 * 101 / 100, "{whole:?}");
     }
-    costs[1].is(&costs[0], "a page of a deletion");
+    costs[1].assert_same(&costs[0], "a page of a deletion");
     println!("a page of a deletion: {:?}", costs[1].0);
 }
 

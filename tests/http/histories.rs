@@ -140,11 +140,11 @@ impl Client<'_> {
         body["visibility"] = json!(visibility);
         let (span, answer) = timed(self.user.post("/api/images", body).send()).await;
         if answer.status == 201 {
-            let created = Created::from(answer.gives(201));
+            let created = Created::from(answer.assert_json(201));
             self.history.lock().expect("no panic").take(title, &created.id, span);
             self.images.push(Known { created, title, visibility, status: "pending" });
         } else {
-            answer.refuses(409, "title_taken");
+            answer.assert_problem(409, "title_taken");
             self.history.lock().expect("no panic").refusals.push(Refusal { title, image: None, span });
         }
     }
@@ -157,7 +157,7 @@ impl Client<'_> {
         let (span, answer) = timed(self.user.patch(format!("/api/images/{id}"), body).send()).await;
         let mut history = self.history.lock().expect("no panic");
         if answer.status != 200 {
-            answer.refuses(409, "title_taken");
+            answer.assert_problem(409, "title_taken");
             assert!(title != image.title || image.status == "rejected", "a title was refused to its own image");
             history.refusals.push(Refusal { title, image: Some(id.clone()), span });
             return;
@@ -173,7 +173,7 @@ impl Client<'_> {
         let image = &mut self.images[at];
         image.visibility = if image.visibility == "public" { "private" } else { "public" };
         let path = format!("/api/images/{}", image.created.id);
-        let changed = self.user.patch(&path, json!({"visibility": image.visibility})).await.gives(200);
+        let changed = self.user.patch(&path, json!({"visibility": image.visibility})).await.assert_json(200);
         assert_eq!(changed["visibility"], image.visibility);
         let seen = self.stack.get(&path).await;
         let shown = image.visibility == "public" && image.status == "ready";
@@ -191,7 +191,7 @@ impl Client<'_> {
             bytes.fill(b'x');
         }
         let (span, status) = timed(async {
-            image.created.put(self.stack, &bytes).await.is(200);
+            image.created.put(self.stack, &bytes).await.assert_status(200);
             if spoilt {
                 self.user.rejected(&image.created.id).await;
                 "rejected"
@@ -211,7 +211,7 @@ impl Client<'_> {
         let image = self.images.swap_remove(at);
         let id = image.created.id;
         let (span, answer) = timed(self.user.delete(format!("/api/images/{id}")).send()).await;
-        answer.is(204);
+        answer.assert_status(204);
         if image.status != "rejected" {
             self.history.lock().expect("no panic").give_back(&id, span);
         }
@@ -268,7 +268,7 @@ fn titles_stay_unique_and_free_in_any_event_order() {
             assert_eq!(answer.status, if held { 409 } else { 201 }, "{answer}");
         }
         let ready = clients.iter().flat_map(|client| &client.images).filter(|image| image.status == "ready").count();
-        let me = user.get("/api/me").await.gives(200);
+        let me = user.get("/api/me").await.assert_json(200);
         assert_eq!(me["usage"].number("images"), ready as u64);
     });
 }

@@ -22,7 +22,7 @@ fn ten_thousand_images_are_deleted_while_others_are_added() {
         for round in 0..10 {
             added.extend(register(&user, 100, &format!("Later {round}")).await);
         }
-        let job = over(async || user.get(format!("/api/jobs/{id}")).await.gives(200)).await;
+        let job = over(async || user.get(format!("/api/jobs/{id}")).await.assert_json(200)).await;
         assert_eq!((job.str("status"), job.number("done")), ("done", 10_000), "{job}");
         let mut left: Vec<String> =
             user.pages("/api/images?limit=100").await.iter().map(|image| image.str("id").to_owned()).collect();
@@ -114,23 +114,23 @@ async fn publish_all(stack: &Stack, user: &User) {
 fn feed_page_costs_the_same_for_100_and_20000_images() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("explore").await;
+        let function = stack.function("explore").await;
         fill(&user, 100).await;
         publish_all(stack, &user).await;
         let list = "/api/explore?limit=5";
-        let small = pages(&twin, None, list, 2).await;
+        let small = pages(&function, None, list, 2).await;
         let other = stack.user().await;
         fill(&other, 19_900).await;
         publish_all(stack, &other).await;
-        let large = pages(&twin, None, list, 100).await;
+        let large = pages(&function, None, list, 100).await;
         for (small, large) in small.iter().zip(&large) {
             // How many of a page's images stand in which shard is chance; how many of them a query reads is not.
-            large.is(small, list);
+            large.assert_same(small, list);
             println!("{list}: {:?}", large.0);
         }
         for user in [&user, &other] {
             let id = accepted(user).await;
-            over(async || user.get(format!("/api/jobs/{id}")).await.gives(200)).await;
+            over(async || user.get(format!("/api/jobs/{id}")).await.assert_json(200)).await;
         }
     });
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Twin, on_stack};
+use crate::harness::{FunctionUnderTest, on_stack};
 
 const EVENTS: [(&str, &str); 4] = [
     ("HTTP API", include_str!("../events/http-api.json")),
@@ -46,12 +46,12 @@ fn requests_of_every_event_source_are_served() {
         let session = stack
             .post("/api/auth/login", json!({"email": user.email, "password": crate::harness::PASSWORD, "cookie": true}))
             .await
-            .is(200);
+            .assert_status(200);
         let cookie = session.must_header("set-cookie").split(';').next().expect("a pair");
         let (update_me, list_images, refresh) = tokio::join!(
-            stack.twin("update_me"),
-            stack.twin_with("list_images", &[("PUBLIC_URL", "")]),
-            stack.twin("refresh")
+            stack.function("update_me"),
+            stack.function_with("list_images", &[("PUBLIC_URL", "")]),
+            stack.function("refresh")
         );
         for (number, title) in ["a", "b"].into_iter().enumerate() {
             user.pending(&format!("{title} {number}")).await;
@@ -102,16 +102,16 @@ fn requests_of_every_event_source_are_served() {
     });
 }
 
-async fn status(twin: &Twin, event: Value) -> (Value, Value) {
+async fn status(function: &FunctionUnderTest, event: Value) -> (Value, Value) {
     let what = event.to_string();
-    let answer = twin.invoke(event).await.unwrap_or_else(|error| panic!("{what}: it failed: {error}"));
+    let answer = function.invoke(event).await.unwrap_or_else(|error| panic!("{what}: it failed: {error}"));
     (answer["statusCode"].clone(), body(&answer)["code"].clone())
 }
 
 #[test]
 fn paths_that_no_url_has_are_not_found() {
     on_stack(async |stack| {
-        let (fallback, get_image) = tokio::join!(stack.twin("fallback"), stack.twin("get_image"));
+        let (fallback, get_image) = tokio::join!(stack.function("fallback"), stack.function("get_image"));
         for (_, file) in EVENTS {
             for path in [
                 "/api/../api/nothing",
@@ -142,7 +142,7 @@ fn paths_that_no_url_has_are_not_found() {
 #[test]
 fn malformed_hosts_paths_queries_and_bodies_are_bad_requests() {
     on_stack(async |stack| {
-        let health = stack.twin("health").await;
+        let health = stack.function("health").await;
         let bad = (Value::from(400), Value::from("bad_request"));
         for (name, file) in EVENTS {
             let hosts = if name == "sam local" { "Host" } else { "host" };
@@ -186,7 +186,7 @@ fn function_urls_and_load_balancers_send_the_path_encoded() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let token = format!("Bearer {}", user.access_token);
-        let (get_image, list_images) = tokio::join!(stack.twin("get_image"), stack.twin("list_images"));
+        let (get_image, list_images) = tokio::join!(stack.function("get_image"), stack.function("list_images"));
         let id = user.pending("a&b=c+d %26").await.id;
         user.pending("a").await;
 

@@ -15,14 +15,14 @@ fn same_key_and_body_return_same_image_and_working_upload() {
         let (key, body) = (unique(), picture.draft("Harbour"));
         let create = async || {
             let answer = user.post("/api/images", body.clone()).header("idempotency-key", &key).await;
-            Created::from(answer.gives(201))
+            Created::from(answer.assert_json(201))
         };
         let first = create().await;
         let again = create().await;
         assert_eq!(again.id, first.id);
         assert_eq!(again.image["created_at"], first.image["created_at"]);
         assert_eq!(user.pages("/api/images").await.len(), 1);
-        again.put(stack, &picture.bytes).await.is(200);
+        again.put(stack, &picture.bytes).await.assert_status(200);
         user.ready(&first.id).await;
     });
 }
@@ -34,8 +34,8 @@ fn the_same_key_with_another_body_is_refused() {
         let key = unique();
         let create =
             |title: &str| user.post("/api/images", Picture::small().draft(title)).header("idempotency-key", &key);
-        create("Harbour").await.is(201);
-        create("Port").await.refuses(422, "idempotency_mismatch");
+        create("Harbour").await.assert_status(201);
+        create("Port").await.assert_problem(422, "idempotency_mismatch");
         assert_eq!(user.pages("/api/images").await.len(), 1);
     });
 }
@@ -46,7 +46,10 @@ fn a_key_is_its_users_own() {
         let (one, other) = (stack.user().await, stack.user().await);
         let key = unique();
         for (user, title) in [(&one, "Harbour"), (&other, "Harbour")] {
-            user.post("/api/images", Picture::small().draft(title)).header("idempotency-key", &key).await.is(201);
+            user.post("/api/images", Picture::small().draft(title))
+                .header("idempotency-key", &key)
+                .await
+                .assert_status(201);
         }
         assert_eq!(one.pages("/api/images").await.len(), 1);
         assert_eq!(other.pages("/api/images").await.len(), 1);
@@ -62,9 +65,9 @@ fn of_simultaneous_requests_with_one_key_one_image_comes() {
         let mut ids = HashSet::new();
         for answer in join_all(requests).await {
             if answer.status == 201 {
-                ids.insert(Created::from(answer.gives(201)).id);
+                ids.insert(Created::from(answer.assert_json(201)).id);
             } else {
-                answer.refuses(409, "in_progress");
+                answer.assert_problem(409, "in_progress");
             }
         }
         assert_eq!(ids.len(), 1, "{ids:?}");

@@ -115,7 +115,7 @@ fn limits_are_inclusive() {
         // Characters count, not bytes.
         let long = "ä".repeat(256);
         for body in [draft("t", 1, ""), draft(&long, 50 << 20, &"é".repeat(1024))] {
-            user.post("/api/images", body).await.is(201);
+            user.post("/api/images", body).await.assert_status(201);
         }
         for (body, field) in [
             (draft(&"ä".repeat(257), 1, ""), "title"),
@@ -133,7 +133,7 @@ fn only_the_four_types_are_taken() {
     on_stack(async |stack| {
         let user = stack.user().await;
         for kind in ["image/jpeg", "image/png", "image/webp", "image/gif"] {
-            user.post("/api/images", json!({"title": kind, "content_type": kind, "size": 9})).await.is(201);
+            user.post("/api/images", json!({"title": kind, "content_type": kind, "size": 9})).await.assert_status(201);
         }
         for kind in ["image/svg+xml", "text/html", "IMAGE/X", "", "jpeg", "; image/png", "image/png image/gif"] {
             let fields =
@@ -155,16 +155,16 @@ fn an_alias_of_a_type_is_stored_as_the_registered_type() {
             (" Image/X-PNG;q=1", "image/png"),
         ] {
             let draft = json!({"title": declared, "content_type": declared, "size": 9});
-            let created = user.post("/api/images", draft).await.gives(201);
+            let created = user.post("/api/images", draft).await.assert_json(201);
             assert_eq!(created["image"]["content_type"], registered, "{declared}");
             assert_eq!(created["upload"]["headers"]["content-type"], registered, "{declared}");
         }
         let picture = Picture::small();
         let created = user.create_with("Alias", picture, json!({"content_type": "image/JPG; a=b"})).await;
-        created.put(stack, &picture.bytes).await.is(200);
+        created.put(stack, &picture.bytes).await.assert_status(200);
         assert_eq!(user.ready(&created.id).await["content_type"], "image/jpeg");
         let batch = json!({"images": [{"title": "One", "content_type": "image/jpg", "size": 9}]});
-        let answer = user.post("/api/images/batch", batch).await.gives(207);
+        let answer = user.post("/api/images/batch", batch).await.assert_json(207);
         assert_eq!(answer["results"][0]["upload"]["headers"]["content-type"], "image/jpeg");
     });
 }
@@ -178,7 +178,7 @@ fn titles_and_descriptions_refuse_u_0000() {
         let path = format!("/api/images/{}", user.pending("Harbour").await.id);
         let change = json!({"title": "\0", "description": "\u{0}x"});
         assert_eq!(user.patch(&path, change).await.invalid_fields(), ["description", "title"]);
-        user.patch(&path, json!({"description": "two\nlines"})).await.is(200);
+        user.patch(&path, json!({"description": "two\nlines"})).await.assert_status(200);
     });
 }
 
@@ -190,19 +190,19 @@ fn null_stands_for_an_optional_field_that_is_left_out() {
             "title": "Harbour", "content_type": "image/png", "size": 9,
             "description": null, "visibility": null, "sha256": null,
         });
-        let image = user.post("/api/images", draft).await.gives(201)["image"].clone();
+        let image = user.post("/api/images", draft).await.assert_json(201)["image"].clone();
         assert_eq!((&image["description"], &image["visibility"]), (&json!(""), &json!("public")));
         let path = format!("/api/images/{}", image.str("id"));
         let change = json!({"title": null, "description": "Kept", "visibility": null});
-        let changed = user.patch(&path, change).await.gives(200);
+        let changed = user.patch(&path, change).await.assert_json(200);
         assert_eq!((changed.str("title"), changed.str("description")), ("Harbour", "Kept"));
-        let unchanged = user.patch(&path, json!({"description": null})).await.gives(200);
+        let unchanged = user.patch(&path, json!({"description": null})).await.assert_json(200);
         assert_eq!(unchanged["description"], "Kept");
         let required = json!({"title": null, "content_type": "image/png", "size": null});
         assert_eq!(user.post("/api/images", required).await.invalid_fields(), ["size", "title"]);
         let batch = json!({"images": [{"title": "Two", "content_type": "image/png", "size": 9, "sha256": null}]});
-        assert_eq!(user.post("/api/images/batch", batch).await.gives(207)["results"][0]["status"], 201);
-        user.post("/api/images/delete", json!({"ids": [image["id"]], "all": null})).await.is(200);
+        assert_eq!(user.post("/api/images/batch", batch).await.assert_json(207)["results"][0]["status"], 201);
+        user.post("/api/images/delete", json!({"ids": [image["id"]], "all": null})).await.assert_status(200);
     });
 }
 
@@ -224,16 +224,16 @@ fn a_filtered_page_is_full_though_few_of_many_images_match() {
         let drafts: Vec<Value> = (0..200)
             .map(|index| json!({"title": format!("Photo {index}"), "content_type": "image/png", "size": 9}))
             .collect();
-        user.post("/api/images/batch", json!({"images": drafts})).await.is(207);
+        user.post("/api/images/batch", json!({"images": drafts})).await.assert_status(207);
         for filter in ["title_prefix=Want", "title_prefix=Want&limit=1", "title_prefix=Want&status=pending&limit=2"] {
-            let page = user.get(format!("/api/images?{filter}")).await.gives(200);
+            let page = user.get(format!("/api/images?{filter}")).await.assert_json(200);
             assert_eq!(ids(page.list("results")), std::slice::from_ref(&found), "{filter}");
         }
-        let none = user.get("/api/images?status=ready&limit=1").await.gives(200);
+        let none = user.get("/api/images?status=ready&limit=1").await.assert_json(200);
         assert!(none.list("results").is_empty() && none["next_cursor"].is_null(), "{none}");
         let all = user.pages("/api/images?title_prefix=Photo&limit=7").await;
         assert_eq!(all.len(), 200);
-        let page = user.get("/api/images?title_prefix=Photo&limit=7").await.gives(200);
+        let page = user.get("/api/images?title_prefix=Photo&limit=7").await.assert_json(200);
         assert_eq!(page.list("results").len(), 7);
     });
 }
@@ -264,13 +264,13 @@ fn creating_needs_a_plan_but_existing_images_stay_accessible() {
         let ready = user.publish("Lighthouse", Picture::small()).await;
         stack.set_plan(&user.id, None).await;
 
-        user.post("/api/images", Picture::small().draft("Quay")).await.refuses(403, "plan_required");
-        user.post(format!("/api/images/{}/upload", pending.id), json!({})).await.refuses(403, "plan_required");
+        user.post("/api/images", Picture::small().draft("Quay")).await.assert_problem(403, "plan_required");
+        user.post(format!("/api/images/{}/upload", pending.id), json!({})).await.assert_problem(403, "plan_required");
         assert_eq!(user.pages("/api/images").await.len(), 2);
         let path = format!("/api/images/{}", ready.str("id"));
-        user.get(&path).await.is(200);
-        user.delete(&path).await.is(204);
-        user.delete(format!("/api/images/{}", pending.id)).await.is(204);
+        user.get(&path).await.assert_status(200);
+        user.delete(&path).await.assert_status(204);
+        user.delete(format!("/api/images/{}", pending.id)).await.assert_status(204);
     });
 }
 
@@ -283,7 +283,7 @@ fn an_image_can_be_renamed_described_and_hidden_at_once() {
         let changed = user
             .patch(&path, json!({"title": "Port", "description": "Ships", "visibility": "private"}))
             .await
-            .gives(200);
+            .assert_json(200);
         assert_eq!(changed["id"], created.id);
         assert_eq!(changed["title"], "Port");
         assert_eq!(changed["description"], "Ships");
@@ -305,12 +305,12 @@ fn an_absent_field_stays_as_it_was() {
             .create_with("Harbour", Picture::small(), json!({"description": "Boats", "visibility": "private"}))
             .await;
         let path = format!("/api/images/{}", created.id);
-        user.patch(&path, json!({"title": "Port"})).await.is(200);
-        let image = user.patch(&path, json!({})).await.gives(200);
+        user.patch(&path, json!({"title": "Port"})).await.assert_status(200);
+        let image = user.patch(&path, json!({})).await.assert_json(200);
         assert_eq!(image["title"], "Port");
         assert_eq!(image["description"], "Boats");
         assert_eq!(image["visibility"], "private");
-        let image = user.patch(&path, json!({"description": ""})).await.gives(200);
+        let image = user.patch(&path, json!({"description": ""})).await.assert_json(200);
         assert!(image["description"].is_null() || image["description"] == "", "{image}");
     });
 }
@@ -348,12 +348,12 @@ fn changing_another_users_image_is_forbidden_whether_it_exists_or_not() {
                 other.delete(&path),
                 other.post(format!("{path}/upload"), json!({})),
             ] {
-                let mut problem = call.await.refuses(403, "not_owner");
+                let mut problem = call.await.assert_problem(403, "not_owner");
                 problem["instance"].take();
                 answers.push(problem);
             }
-            stack.patch(&path, json!({"title": "Mine"})).await.is(401);
-            stack.delete(&path).await.is(401);
+            stack.patch(&path, json!({"title": "Mine"})).await.assert_status(401);
+            stack.delete(&path).await.assert_status(401);
         }
         answers.dedup();
         assert_eq!(answers.len(), 1, "the answers differ: {answers:?}");
@@ -405,7 +405,7 @@ fn a_deleted_image_is_nowhere_to_be_read_at_once() {
         let user = stack.user().await;
         let id = user.publish("Harbour", Picture::small()).await.str("id").to_owned();
         let path = format!("/api/images/{id}");
-        user.delete(&path).await.is(204);
+        user.delete(&path).await.assert_status(204);
         user.get(&path).await.problem(404);
         stack.get(&path).await.problem(404);
         user.patch(&path, json!({"title": "t"})).await.problem(404);
@@ -421,11 +421,11 @@ fn a_list_shows_ones_own_images_newest_first() {
         let other = stack.user().await;
         other.pending("Not yours").await;
         let expected = several(&user, 5).await;
-        let page = user.get("/api/images").await.gives(200);
+        let page = user.get("/api/images").await.assert_json(200);
         assert_eq!(ids(page.list("results")), expected);
         assert!(page["next_cursor"].is_null());
         assert_eq!(page.list("results")[0], user.image(&expected[0]).await, "a list and a look show the same");
-        stack.get("/api/images").await.is(401);
+        stack.get("/api/images").await.assert_status(401);
     });
 }
 
@@ -436,10 +436,10 @@ fn a_list_comes_in_pages() {
         let expected = several(&user, 7).await;
         let first = user.get("/api/images?limit=3").await;
         let link = first.must_header("link").to_owned();
-        let first = first.gives(200);
+        let first = first.assert_json(200);
         assert_eq!(ids(first.list("results")), expected[..3]);
         let cursor = first.str("next_cursor");
-        let second = user.get(format!("/api/images?limit=3&cursor={cursor}")).await.gives(200);
+        let second = user.get(format!("/api/images?limit=3&cursor={cursor}")).await.assert_json(200);
         assert_eq!(ids(second.list("results")), expected[3..6]);
 
         let (target, relation) = link
@@ -447,12 +447,12 @@ fn a_list_comes_in_pages() {
             .and_then(|rest| rest.split_once('>'))
             .unwrap_or_else(|| panic!("a strange link: {link}"));
         assert!(relation.contains("rel=\"next\""), "{link}");
-        let followed = user.get(target).await.gives(200);
+        let followed = user.get(target).await.assert_json(200);
         assert_eq!(ids(followed.list("results")), expected[3..6]);
 
         let last = user.get(format!("/api/images?limit=3&cursor={}", second.str("next_cursor"))).await;
         assert!(last.header("link").is_none_or(|link| !link.contains("next")));
-        let last = last.gives(200);
+        let last = last.assert_json(200);
         assert_eq!(ids(last.list("results")), expected[6..]);
         assert!(last["next_cursor"].is_null());
     });
@@ -467,10 +467,10 @@ fn fifty_images_are_a_page_unless_asked_otherwise() {
             async move { user.pending(&format!("Picture {number}")).await }
         });
         join_all(creating).await;
-        let page = user.get("/api/images").await.gives(200);
+        let page = user.get("/api/images").await.assert_json(200);
         assert_eq!(page.list("results").len(), 50);
         assert_eq!(user.pages("/api/images").await.len(), 51);
-        let page = user.get("/api/images?limit=100").await.gives(200);
+        let page = user.get("/api/images?limit=100").await.assert_json(200);
         assert_eq!(page.list("results").len(), 51);
     });
 }
@@ -484,7 +484,7 @@ fn paging_neither_repeats_nor_skips_while_images_come_and_go() {
         let mut target = "/api/images?limit=3".to_owned();
         let mut gone = Vec::new();
         for round in 0.. {
-            let page = user.get(&target).await.gives(200);
+            let page = user.get(&target).await.assert_json(200);
             seen.extend(ids(page.list("results")));
             let Some(cursor) = page["next_cursor"].as_str() else {
                 break;
@@ -498,7 +498,7 @@ fn paging_neither_repeats_nor_skips_while_images_come_and_go() {
             ];
             if round < 2 {
                 for id in victims.into_iter().flatten() {
-                    user.delete(format!("/api/images/{id}")).await.is(204);
+                    user.delete(format!("/api/images/{id}")).await.assert_status(204);
                     gone.push(id);
                 }
             }
@@ -556,7 +556,7 @@ async fn refuses_bad_queries(user: &User, list: &str) {
         assert_eq!(fields, ["limit"], "limit={limit}");
     }
     let good = {
-        let page = user.get(format!("{list}?limit=1")).await.gives(200);
+        let page = user.get(format!("{list}?limit=1")).await.assert_json(200);
         page.str("next_cursor").to_owned()
     };
     let mut tampered = good.clone().into_bytes();
@@ -565,7 +565,7 @@ async fn refuses_bad_queries(user: &User, list: &str) {
     for cursor in
         ["nonsense", "AAAA", "%00", &good[..good.len() - 2], &String::from_utf8(tampered).expect("text stays text")]
     {
-        user.get(format!("{list}?cursor={cursor}")).await.refuses(400, "bad_cursor");
+        user.get(format!("{list}?cursor={cursor}")).await.assert_problem(400, "bad_cursor");
     }
 }
 
@@ -588,10 +588,10 @@ fn a_cursor_serves_only_the_list_and_the_user_it_was_made_for() {
         let user = stack.user().await;
         let other = stack.user().await;
         several(&user, 2).await;
-        let page = user.get("/api/images?limit=1").await.gives(200);
+        let page = user.get("/api/images?limit=1").await.assert_json(200);
         let cursor = page.str("next_cursor");
-        other.get(format!("/api/images?cursor={cursor}")).await.refuses(400, "bad_cursor");
-        user.get(format!("/api/explore?cursor={cursor}")).await.refuses(400, "bad_cursor");
+        other.get(format!("/api/images?cursor={cursor}")).await.assert_problem(400, "bad_cursor");
+        user.get(format!("/api/explore?cursor={cursor}")).await.assert_problem(400, "bad_cursor");
     });
 }
 
@@ -601,14 +601,14 @@ fn an_image_has_a_tag_that_changes_with_it() {
         let user = stack.user().await;
         let path = format!("/api/images/{}", user.pending("Harbour").await.id);
         let tag = user.get(&path).await.must_header("etag").to_owned();
-        let unchanged = user.get(&path).header("if-none-match", format!("\"other\", {tag}")).await.is(304);
+        let unchanged = user.get(&path).header("if-none-match", format!("\"other\", {tag}")).await.assert_status(304);
         assert!(unchanged.body.is_empty());
         assert_eq!(unchanged.must_header("etag"), tag);
-        user.patch(&path, json!({"title": "Port"})).header("if-match", &tag).await.is(200);
+        user.patch(&path, json!({"title": "Port"})).header("if-match", &tag).await.assert_status(200);
         user.patch(&path, json!({"title": "Late"})).header("if-match", &tag).await.problem(412);
-        user.get(&path).header("if-none-match", &tag).await.is(200);
-        user.patch(&path, json!({"description": "Any"})).header("if-match", "*").await.is(200);
-        assert_eq!(user.get(&path).await.gives(200)["title"], "Port");
+        user.get(&path).header("if-none-match", &tag).await.assert_status(200);
+        user.patch(&path, json!({"description": "Any"})).header("if-match", "*").await.assert_status(200);
+        assert_eq!(user.get(&path).await.assert_json(200)["title"], "Port");
     });
 }
 
@@ -630,7 +630,7 @@ fn of_simultaneous_changes_to_one_version_exactly_one_succeeds() {
             }
         }
         assert_eq!(won.len(), 1, "{won:?}");
-        assert_eq!(user.get(&path).await.gives(200)["description"], won[0]);
+        assert_eq!(user.get(&path).await.assert_json(200)["description"], won[0]);
     });
 }
 
@@ -641,7 +641,7 @@ fn simultaneous_changes_without_a_version_all_succeed() {
         let path = format!("/api/images/{}", user.pending("Harbour").await.id);
         let changes = (0..6).map(|number| user.patch(&path, json!({"description": format!("By {number}")})).send());
         for answer in join_all(changes).await {
-            answer.is(200);
+            answer.assert_status(200);
         }
     });
 }

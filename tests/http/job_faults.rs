@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, PASSWORD, Stack, Twin, User, deaths, job_message, on_stack, sent};
+use crate::harness::{Body, Fault, FunctionUnderTest, PASSWORD, Stack, User, deaths, job_message, on_stack, sent};
 use crate::jobs::{accepted, over, register};
 
 const ALWAYS: usize = usize::MAX;
@@ -18,9 +18,9 @@ const MANY: usize = 50;
 
 /// Begins a job whose message nobody gets, so that its test alone runs it.
 async fn quiet(user: &User, operation: &str, method: &str, target: &str, body: Value) -> String {
-    let twin = user.stack.twin(operation).await;
-    twin.proxy.rule("SendMessage", 1, sent());
-    let answer = twin.call(Some(user), method, target, Some(body)).await.gives(202);
+    let function = user.stack.function(operation).await;
+    function.proxy.rule("SendMessage", 1, sent());
+    let answer = function.call(Some(user), method, target, Some(body)).await.assert_json(202);
     answer["job"].str("id").to_owned()
 }
 
@@ -33,15 +33,15 @@ async fn leave(user: &User) -> String {
 }
 
 /// Delivers a job's message; whether it was taken.
-async fn deliver(twin: &Twin, job: &str) -> bool {
-    let answer = twin.invoke(job_message(job)).await.expect("it reports what failed");
+async fn deliver(function: &FunctionUnderTest, job: &str) -> bool {
+    let answer = function.invoke(job_message(job)).await.expect("it reports what failed");
     answer["batchItemFailures"] == json!([])
 }
 
 /// Delivers it as the queue would, until it is taken.
-pub(crate) async fn comes_again(twin: &Twin, job: &str, moment: &str) {
+pub(crate) async fn comes_again(function: &FunctionUnderTest, job: &str, moment: &str) {
     for _ in 0..3 {
-        if deliver(twin, job).await {
+        if deliver(function, job).await {
             return;
         }
     }
@@ -49,19 +49,19 @@ pub(crate) async fn comes_again(twin: &Twin, job: &str, moment: &str) {
 }
 
 async fn job(user: &User, id: &str) -> Value {
-    user.stack.get(format!("/api/jobs/{id}")).by(user).await.gives(200)
+    user.stack.get(format!("/api/jobs/{id}")).by(user).await.assert_json(200)
 }
 
 /// Runs a job until its call of this number, and kills it there. Whether it came to that.
 async fn kill_at(stack: &Stack, job: &str, call: usize, fault: Fault) -> bool {
-    let twin = stack.twin("run_job").await;
-    twin.kill_at("*", call, fault, job_message(job)).await.is_ok()
+    let function = stack.function("run_job").await;
+    function.kill_at("*", call, fault, job_message(job)).await.is_ok()
 }
 
 async fn calls_of(stack: &Stack, job: &str) -> Vec<String> {
-    let twin = stack.twin("run_job").await;
-    assert!(deliver(&twin, job).await);
-    twin.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+    let function = stack.function("run_job").await;
+    assert!(deliver(&function, job).await);
+    function.proxy.take_calls().into_iter().map(|call| call.operation).collect()
 }
 
 /// Nothing is left of a user's images, and the job says how many there were.
@@ -70,7 +70,7 @@ async fn all_gone(user: &User, id: &str, moment: &str) {
     let end = (job.str("status"), job.number("done"), job["total"].as_u64());
     assert_eq!(end, ("done", MANY as u64 + 1, Some(MANY as u64 + 1)), "{moment}");
     assert!(user.pages("/api/images?limit=100").await.is_empty(), "{moment}");
-    let me = user.get("/api/me").await.gives(200);
+    let me = user.get("/api/me").await.assert_json(200);
     assert_eq!(me["usage"], json!({"images": 0, "bytes": 0}), "{moment}");
 }
 
@@ -88,7 +88,7 @@ fn delete_all_killed_at_any_call_finishes_at_next_delivery() {
         let calls = calls_of(stack, &id).await;
         all_gone(&user, &id, "undisturbed").await;
         assert!(calls.len() >= 9, "{calls:?}");
-        let twin = stack.twin("run_job").await;
+        let function = stack.function("run_job").await;
         for (call, fault) in deaths(calls.len()) {
             let moment = format!("{fault:?} {call} of {calls:?}");
             let ready = fill(&user).await;
@@ -97,10 +97,10 @@ fn delete_all_killed_at_any_call_finishes_at_next_delivery() {
             // A later image is kept, and so is the progress of the job.
             let later = user.pending("Later").await;
             for _ in 0..2 {
-                comes_again(&twin, &id, &moment).await;
+                comes_again(&function, &id, &moment).await;
             }
             user.image(&later.id).await;
-            user.delete(format!("/api/images/{}", later.id)).await.is(204);
+            user.delete(format!("/api/images/{}", later.id)).await.assert_status(204);
             all_gone(&user, &id, &moment).await;
             stack.no_blobs(&ready).await;
         }
@@ -112,7 +112,7 @@ fn delete_all_killed_at_any_call_finishes_at_next_delivery() {
 fn job_runs_once_with_two_workers_and_other_messages() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let (one, other) = tokio::join!(stack.twin("run_job"), stack.twin("run_job"));
+        let (one, other) = tokio::join!(stack.function("run_job"), stack.function("run_job"));
         for round in 0..3 {
             fill(&user).await;
             let first = delete_all(&user).await;
@@ -146,7 +146,7 @@ fn job_runs_once_with_two_workers_and_other_messages() {
             let left = user.pages("/api/images").await;
             assert_eq!(left.len(), 5, "what came after both stays");
             for image in left {
-                user.delete(format!("/api/images/{}", image.str("id"))).await.is(204);
+                user.delete(format!("/api/images/{}", image.str("id"))).await.assert_status(204);
             }
         }
         stack.agrees(&user).await;
@@ -157,7 +157,7 @@ fn job_runs_once_with_two_workers_and_other_messages() {
 fn a_table_that_fails_for_a_while_delays_a_job_and_nothing_more() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("run_job").await;
+        let function = stack.function("run_job").await;
         let faults = [
             Fault::json(400, "ProvisionedThroughputExceededException"),
             Fault::json(400, "ThrottlingException"),
@@ -170,19 +170,19 @@ fn a_table_that_fails_for_a_while_delays_a_job_and_nothing_more() {
                 let moment = format!("{operation}: {fault:?}");
                 fill(&user).await;
                 let id = delete_all(&user).await;
-                twin.proxy.rule_after(operation, 1, ALWAYS, fault.clone());
-                assert!(!deliver(&twin, &id).await, "{moment}: it says that it failed");
+                function.proxy.rule_after(operation, 1, ALWAYS, fault.clone());
+                assert!(!deliver(&function, &id).await, "{moment}: it says that it failed");
                 assert_eq!(job(&user, &id).await["finished_at"], Value::Null, "{moment}");
-                twin.proxy.clear();
-                comes_again(&twin, &id, &moment).await;
+                function.proxy.clear();
+                comes_again(&function, &id, &moment).await;
                 all_gone(&user, &id, &moment).await;
             }
         }
         // Others' transactions are waited for.
         fill(&user).await;
         let id = delete_all(&user).await;
-        twin.proxy.rule("TransactWriteItems", 3, Fault::conflict(3));
-        assert!(deliver(&twin, &id).await);
+        function.proxy.rule("TransactWriteItems", 3, Fault::conflict(3));
+        assert!(deliver(&function, &id).await);
         all_gone(&user, &id, "conflicts").await;
         stack.agrees(&user).await;
     });
@@ -194,15 +194,15 @@ fn failed_job_finishes_after_redrive() {
         let user = stack.user().await;
         fill(&user).await;
         let id = delete_all(&user).await;
-        let twin = stack.twin("run_job").await;
-        twin.proxy.rule("Query", ALWAYS, Fault::json(500, "InternalServerError"));
+        let function = stack.function("run_job").await;
+        function.proxy.rule("Query", ALWAYS, Fault::json(500, "InternalServerError"));
         let mut last = job_message(&id);
         last["Records"][0]["attributes"] = json!({"ApproximateReceiveCount": "5"});
-        let answer = twin.invoke(last).await.expect("it reports what failed");
+        let answer = function.invoke(last).await.expect("it reports what failed");
         assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(1));
         assert_eq!(job(&user, &id).await["status"], "failed");
-        twin.proxy.clear();
-        assert!(deliver(&twin, &id).await);
+        function.proxy.clear();
+        assert!(deliver(&function, &id).await);
         all_gone(&user, &id, "after the redrive").await;
         stack.agrees(&user).await;
     });
@@ -219,7 +219,7 @@ async fn account(stack: &'static Stack) -> (User, String) {
 
 async fn account_is_gone(user: &User, image: &str, id: &str, moment: &str) {
     let stack = user.stack;
-    let job = stack.get(format!("/api/jobs/{id}")).await.gives(200);
+    let job = stack.get(format!("/api/jobs/{id}")).await.assert_json(200);
     assert_eq!((job.str("status"), job.number("done")), ("done", 51), "{moment}: {job}");
     let left = stack.everything_of(&user.id).await;
     assert_eq!(left.len(), 2, "{moment}: the job and the mark of the deletion: {left:?}");
@@ -234,7 +234,7 @@ async fn account_is_gone(user: &User, image: &str, id: &str, moment: &str) {
 #[test]
 fn account_deletion_killed_at_any_call_finishes_at_next_delivery() {
     on_stack(async |stack| {
-        let twin = stack.twin("run_job").await;
+        let function = stack.function("run_job").await;
         let mut killed = Vec::new();
         for pass in 0..2 {
             // How many calls there are is not certain: a link is gone by then, or not.
@@ -243,16 +243,16 @@ fn account_deletion_killed_at_any_call_finishes_at_next_delivery() {
                 let (user, image) = account(stack).await;
                 let id = leave(&user).await;
                 if pass == 1 {
-                    comes_again(&twin, &id, &moment).await;
+                    comes_again(&function, &id, &moment).await;
                     stack.requests_have_ended(&id).await;
                 }
                 let more = kill_at(stack, &id, call, fault).await;
                 if pass == 0 {
-                    comes_again(&twin, &id, &moment).await;
+                    comes_again(&function, &id, &moment).await;
                     stack.requests_have_ended(&id).await;
                 }
                 for _ in 0..2 {
-                    comes_again(&twin, &id, &moment).await;
+                    comes_again(&function, &id, &moment).await;
                 }
                 account_is_gone(&user, &image, &id, &moment).await;
                 if !more {
@@ -274,17 +274,17 @@ fn killed_delete_request_begins_no_job_or_one_that_runs() {
         ] {
             let calls = {
                 let user = stack.user().await;
-                let twin = stack.twin(operation).await;
-                twin.call(Some(&user), method, target, Some(body.clone())).await.is(202);
-                twin.proxy.take_calls().len()
+                let function = stack.function(operation).await;
+                function.call(Some(&user), method, target, Some(body.clone())).await.assert_status(202);
+                function.proxy.take_calls().len()
             };
             for (call, fault) in deaths(calls) {
                 let moment = format!("{operation}: {fault:?} {call}");
                 let user = stack.user().await;
                 user.pending("Harbour").await;
-                let twin = stack.twin(operation).await;
-                let event = twin.event(Some(&user), method, target, Some(body.clone()));
-                twin.kill_at("*", call, fault, event).await.expect("it makes this call");
+                let function = stack.function(operation).await;
+                let event = function.event(Some(&user), method, target, Some(body.clone()));
+                function.kill_at("*", call, fault, event).await.expect("it makes this call");
                 let begun = stack.everything_of(&user.id).await.iter().any(|key| key.starts_with("JOB#"));
                 if begun {
                     // The message went out before it.

@@ -11,7 +11,7 @@ use crate::harness::{Body, Created, PASSWORD, Stack, User, eventually, on_stack,
 
 pub(crate) async fn register(user: &User, count: usize, prefix: &str) -> Vec<Value> {
     let images: Vec<Value> = (0..count).map(|index| Picture::small().draft(&format!("{prefix} {index}"))).collect();
-    let answer = user.post("/api/images/batch", json!({"images": images})).await.gives(207);
+    let answer = user.post("/api/images/batch", json!({"images": images})).await.assert_json(207);
     let results = answer.list("results").to_vec();
     assert!(results.iter().all(|result| result["status"] == 201), "{answer}");
     results
@@ -36,7 +36,7 @@ pub(crate) async fn over(call: impl AsyncFn() -> Value) -> Value {
 }
 
 pub(crate) async fn accepted(user: &User) -> String {
-    let answer = user.post("/api/images/delete", json!({"all": true})).await.is(202);
+    let answer = user.post("/api/images/delete", json!({"all": true})).await.assert_status(202);
     let location = answer.must_header("location").to_owned();
     let job = answer.json()["job"].clone();
     assert!(location.ends_with(&format!("/api/jobs/{}", job.str("id"))), "{location}");
@@ -53,7 +53,7 @@ fn a_selection_is_deleted_with_an_answer_for_each() {
         let unknown = unknown_id(&user.id);
         let mut chosen: Vec<&str> = ids(&pending[..90]);
         chosen.extend([ready.str("id"), &unknown, "no id", ready.str("id")]);
-        let answer = user.post("/api/images/delete", json!({"ids": chosen})).await.gives(200);
+        let answer = user.post("/api/images/delete", json!({"ids": chosen})).await.assert_json(200);
         let results = answer.list("results");
         assert_eq!(results.len(), 94);
         for (result, id) in results.iter().zip(&chosen) {
@@ -64,7 +64,7 @@ fn a_selection_is_deleted_with_an_answer_for_each() {
         assert_eq!(statuses[91..], [404, 404, 204]);
         assert_eq!(results[91]["error"]["code"], "not_found");
         assert_eq!(user.pages("/api/images").await.len(), 10);
-        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 0);
+        assert_eq!(user.get("/api/me").await.assert_json(200)["usage"]["images"], 0);
         assert!(stack.claim(&user.id, "Harbour").await.is_none());
         assert!(stack.claim(&user.id, "Photo 0").await.is_none());
         stack.no_blobs(ready.str("id")).await;
@@ -81,7 +81,7 @@ fn a_selection_with_one_foreign_id_deletes_nothing() {
         for stranger in [foreign.str("id"), &unknown_id(&other.id)] {
             let mut chosen = ids(&own);
             chosen.push(stranger);
-            user.post("/api/images/delete", json!({"ids": chosen})).await.refuses(403, "not_owner");
+            user.post("/api/images/delete", json!({"ids": chosen})).await.assert_problem(403, "not_owner");
         }
         assert_eq!(user.pages("/api/images?limit=100").await, before);
         assert_eq!(other.image(foreign.str("id")).await, foreign);
@@ -104,7 +104,7 @@ fn an_invalid_selection_is_rejected() {
         ] {
             assert_eq!(user.post("/api/images/delete", body).await.invalid_fields(), ["ids"]);
         }
-        stack.post("/api/images/delete", json!({"all": true})).await.is(401);
+        stack.post("/api/images/delete", json!({"all": true})).await.assert_status(401);
     });
 }
 
@@ -118,7 +118,7 @@ fn delete_all_keeps_later_images_and_other_users() {
         let id = accepted(&user).await;
         // The old titles are held until the job reaches them; these are new.
         let later = register(&user, 150, "Later").await;
-        let job = over(async || user.get(format!("/api/jobs/{id}")).await.gives(200)).await;
+        let job = over(async || user.get(format!("/api/jobs/{id}")).await.assert_json(200)).await;
         assert_eq!((job.str("status"), job.number("done"), job.number("total")), ("done", 1001, 1001), "{job}");
         assert!(job["finished_at"].is_string());
         let mut left: Vec<String> =
@@ -127,7 +127,7 @@ fn delete_all_keeps_later_images_and_other_users() {
         let mut expected = ids(&later);
         expected.sort_unstable();
         assert_eq!(left, expected);
-        let me = user.get("/api/me").await.gives(200);
+        let me = user.get("/api/me").await.assert_json(200);
         assert_eq!((me["usage"].number("images"), me["usage"].number("bytes")), (0, 0));
         stack.no_blobs(ready.str("id")).await;
         assert!(stack.claim(&user.id, "Photo 7").await.is_none());
@@ -146,13 +146,13 @@ fn a_job_is_done_once_however_often_its_message_comes() {
         register(&user, 300, "Photo").await;
         let id = accepted(&user).await;
         join_all((0..4).map(|_| stack.nudge(&id))).await;
-        let job = over(async || user.get(format!("/api/jobs/{id}")).await.gives(200)).await;
+        let job = over(async || user.get(format!("/api/jobs/{id}")).await.assert_json(200)).await;
         assert_eq!((job.str("status"), job.number("done")), ("done", 300), "{job}");
         let later = register(&user, 5, "Photo").await;
         stack.nudge(&id).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(user.pages("/api/images").await.len(), later.len());
-        assert_eq!(user.get(format!("/api/jobs/{id}")).await.gives(200), job);
+        assert_eq!(user.get(format!("/api/jobs/{id}")).await.assert_json(200), job);
     });
 }
 
@@ -164,7 +164,7 @@ fn deleting_abandoned_image_keeps_title_of_its_successor() {
         stack.abandon(&old.id, "Harbour").await;
         let id = accepted(&user).await;
         let new = user.pending("Harbour").await;
-        over(async || user.get(format!("/api/jobs/{id}")).await.gives(200)).await;
+        over(async || user.get(format!("/api/jobs/{id}")).await.assert_json(200)).await;
         assert!(stack.image_item(&old.id).await.is_none());
         assert!(stack.claim(&user.id, "Harbour").await.is_some());
         user.image(&new.id).await;
@@ -176,21 +176,26 @@ fn a_job_is_its_owners_alone() {
     on_stack(async |stack| {
         let (user, other) = (stack.user().await, stack.user().await);
         let id = accepted(&user).await;
-        let job = over(async || user.get(format!("/api/jobs/{id}")).await.gives(200)).await;
+        let job = over(async || user.get(format!("/api/jobs/{id}")).await.assert_json(200)).await;
         assert_eq!(job["done"], 0);
-        other.get(format!("/api/jobs/{id}")).await.refuses(404, "not_found");
-        stack.get(format!("/api/jobs/{id}")).await.is(401);
-        user.get("/api/jobs/nothing").await.refuses(404, "not_found");
-        stack.get("/api/jobs/nothing").await.is(401);
+        other.get(format!("/api/jobs/{id}")).await.assert_problem(404, "not_found");
+        stack.get(format!("/api/jobs/{id}")).await.assert_status(401);
+        user.get("/api/jobs/nothing").await.assert_problem(404, "not_found");
+        stack.get("/api/jobs/nothing").await.assert_status(401);
         let answer = user.get(format!("/api/jobs/{id}")).await;
         let etag = answer.must_header("etag").to_owned();
-        user.get(format!("/api/jobs/{id}")).header("if-none-match", etag).await.is(304);
+        user.get(format!("/api/jobs/{id}")).header("if-none-match", etag).await.assert_status(304);
     });
 }
 
 async fn leave(user: &User) -> String {
-    let answer =
-        user.stack.call(http::Method::DELETE, "/api/me").by(user).json(&json!({"password": PASSWORD})).await.gives(202);
+    let answer = user
+        .stack
+        .call(http::Method::DELETE, "/api/me")
+        .by(user)
+        .json(&json!({"password": PASSWORD}))
+        .await
+        .assert_json(202);
     assert_eq!(answer["job"]["kind"], "delete_account");
     answer["job"].str("id").to_owned()
 }
@@ -200,10 +205,10 @@ fn an_account_is_deleted_by_its_password_alone() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let delete = |body: Value| stack.call(http::Method::DELETE, "/api/me").by(&user).json(&body);
-        let problem = delete(json!({"password": "wrong-Harbour-42"})).await.refuses(401, "bad_credentials");
+        let problem = delete(json!({"password": "wrong-Harbour-42"})).await.assert_problem(401, "bad_credentials");
         assert_eq!(problem["detail"], "Wrong password.");
         assert_eq!(delete(json!({})).await.invalid_fields(), ["password"]);
-        user.get("/api/me").await.is(200);
+        user.get("/api/me").await.assert_status(200);
     });
 }
 
@@ -219,21 +224,21 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
             Created { id: pending[0].str("id").to_owned(), image: Value::Null, upload: pending[0]["upload"].clone() };
         let job = leave(&user).await;
 
-        user.get("/api/me").await.is(401);
-        session.get("/api/images").await.is(401);
-        user.post("/api/images", Picture::small().draft("Later")).await.is(401);
-        stack.login(&user.email, PASSWORD).await.refuses(401, "bad_credentials");
-        stack.post("/api/auth/refresh", json!({"refresh_token": user.refresh_token})).await.is(401);
-        let feed = stack.get("/api/explore?limit=100").await.gives(200);
+        user.get("/api/me").await.assert_status(401);
+        session.get("/api/images").await.assert_status(401);
+        user.post("/api/images", Picture::small().draft("Later")).await.assert_status(401);
+        stack.login(&user.email, PASSWORD).await.assert_problem(401, "bad_credentials");
+        stack.post("/api/auth/refresh", json!({"refresh_token": user.refresh_token})).await.assert_status(401);
+        let feed = stack.get("/api/explore?limit=100").await.assert_json(200);
         assert!(feed.list("results").iter().all(|image| image["owner"]["id"] != user.api_id));
-        stack.get(format!("/api/images/{}", mine.str("id"))).await.is(404);
-        stack.get(mine.str("image_url")).await.is(404);
-        stack.get(mine.list("thumbnails")[0].str("url")).await.is(404);
-        let read = async || stack.get(format!("/api/jobs/{job}")).await.gives(200);
+        stack.get(format!("/api/images/{}", mine.str("id"))).await.assert_status(404);
+        stack.get(mine.str("image_url")).await.assert_status(404);
+        stack.get(mine.list("thumbnails")[0].str("url")).await.assert_status(404);
+        let read = async || stack.get(format!("/api/jobs/{job}")).await.assert_json(200);
         assert!(["queued", "running"].contains(&read().await.str("status")));
 
         // An upload that had begun.
-        late.put(stack, &Picture::small().bytes).await.is(200);
+        late.put(stack, &Picture::small().bytes).await.assert_status(200);
         // The images are deleted first; the job waits for requests that may still be running.
         eventually("the images to go", async || (read().await.number("done") == 61).then_some(())).await;
         stack.let_requests_end(&job).await;
@@ -252,11 +257,11 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
         let again = stack
             .post("/api/auth/signup", json!({"email": user.email, "password": PASSWORD, "name": "Ada"}))
             .await
-            .gives(201);
+            .assert_json(201);
         assert_ne!(again.str("user_id"), user.api_id);
         let code = stack.mailed_code(&user.email, 2).await;
-        stack.post("/api/auth/confirm", json!({"email": user.email, "code": code})).await.is(204);
-        stack.login(&user.email, PASSWORD).await.is(200);
+        stack.post("/api/auth/confirm", json!({"email": user.email, "code": code})).await.assert_status(204);
+        stack.login(&user.email, PASSWORD).await.assert_status(200);
     });
 }
 
@@ -269,7 +274,7 @@ fn an_image_created_by_a_last_request_is_deleted_with_the_account() {
         let (image, claim) =
             (stack.image_item(&straggler.id).await.unwrap(), stack.claim(&user.id, "Quay").await.unwrap());
         let job = leave(&user).await;
-        let read = async || stack.get(format!("/api/jobs/{job}")).await.gives(200);
+        let read = async || stack.get(format!("/api/jobs/{job}")).await.assert_json(200);
         eventually("the images to go", async || (read().await.number("done") == 2).then_some(())).await;
         // As a request that had read the profile before would write it.
         for item in [image, claim] {

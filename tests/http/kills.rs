@@ -45,21 +45,21 @@ pub(crate) async fn unbuild(stack: &Stack, user: &User, id: &str) {
 
 /// The calls of one build, in their order.
 async fn calls_of_a_build(stack: &Stack, key: &str) -> Vec<String> {
-    let twin = stack.twin("build_thumbnails").await;
-    twin.invoke(told_of(key)).await.expect("it builds");
-    twin.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+    let function = stack.function("build_thumbnails").await;
+    function.invoke(told_of(key)).await.expect("it builds");
+    function.proxy.take_calls().into_iter().map(|call| call.operation).collect()
 }
 
 /// Runs a builder until its call of this number, and kills it there.
 async fn kill_at(stack: &Stack, key: &str, call: usize, fault: Fault) {
-    let twin = stack.twin("build_thumbnails").await;
-    twin.kill_at("*", call, fault, told_of(key)).await.expect("it makes this call");
+    let function = stack.function("build_thumbnails").await;
+    function.kill_at("*", call, fault, told_of(key)).await.expect("it makes this call");
 }
 
 async fn tell_again(stack: &Stack, key: &str) {
-    let twin = stack.twin("build_thumbnails").await;
+    let function = stack.function("build_thumbnails").await;
     for _ in 0..2 {
-        let answer = twin.invoke(told_of(key)).await.expect("it builds");
+        let answer = function.invoke(told_of(key)).await.expect("it builds");
         assert_eq!(answer["batchItemFailures"], json!([]));
     }
 }
@@ -84,7 +84,7 @@ fn builder_killed_at_any_call_is_finished_by_the_next() {
             let built = user.image(id).await;
             assert_eq!(built["status"], "ready", "{moment}");
             assert_eq!(stack.blobs(id).await, blobs, "{moment}");
-            let me = user.get("/api/me").await.gives(200);
+            let me = user.get("/api/me").await.assert_json(200);
             assert_eq!(me["usage"], json!({"images": 1, "bytes": picture.bytes.len()}), "{moment}");
         }
     });
@@ -111,7 +111,7 @@ fn changes_by_the_owner_while_the_builder_is_dead_are_kept() {
             kill_at(stack, &key, call, Fault::HangAfter).await;
             match call % 3 {
                 0 => {
-                    user.delete(&at).await.is(204);
+                    user.delete(&at).await.assert_status(204);
                     tell_again(stack, &key).await;
                     stack.no_blobs(id).await;
                     assert!(stack.image_item(id).await.is_none(), "{moment}");
@@ -119,7 +119,7 @@ fn changes_by_the_owner_while_the_builder_is_dead_are_kept() {
                 }
                 1 => {
                     let other = format!("Quay {call}");
-                    user.patch(&at, json!({"title": other, "visibility": "private"})).await.is(200);
+                    user.patch(&at, json!({"title": other, "visibility": "private"})).await.assert_status(200);
                     tell_again(stack, &key).await;
                     let built = user.image(id).await;
                     assert_eq!((&built["title"], &built["visibility"]), (&json!(other), &json!("private")), "{moment}");
@@ -133,14 +133,14 @@ fn changes_by_the_owner_while_the_builder_is_dead_are_kept() {
                     stack.abandon(id, &title).await;
                     tell_again(stack, &key).await;
                     stack.no_blobs(id).await;
-                    user.get(&at).await.is(404);
+                    user.get(&at).await.assert_status(404);
                     // Its title is free.
                     user.pending(&title).await;
                 }
             }
         }
         let ready = user.pages("/api/images?status=ready").await;
-        let me = user.get("/api/me").await.gives(200);
+        let me = user.get("/api/me").await.assert_json(200);
         assert_eq!(me["usage"].number("images"), ready.len() as u64);
     });
 }
@@ -153,14 +153,14 @@ fn thumbnails_made_for_a_plan_that_passed_meanwhile_leave_nothing() {
         let id = image.str("id");
         unbuild(stack, &user, id).await;
         let key = stack.original_key(id).await;
-        let twin = stack.twin("build_thumbnails").await;
-        twin.proxy.rule_after("PutObject", 1, 1, Fault::Delay(std::time::Duration::from_secs(2)));
-        twin.send(told_of(&key)).await;
+        let function = stack.function("build_thumbnails").await;
+        function.proxy.rule_after("PutObject", 1, 1, Fault::Delay(std::time::Duration::from_secs(2)));
+        function.send(told_of(&key)).await;
         eventually("the first thumbnail", async || (stack.blobs(id).await.len() == 2).then_some(())).await;
         // Its record is refused for what its owner changed, and by then it is for another plan.
-        user.patch(format!("/api/images/{id}"), json!({"description": "At dawn"})).await.is(200);
+        user.patch(format!("/api/images/{id}"), json!({"description": "At dawn"})).await.assert_status(200);
         stack.set_plan(&user.id, Some("Basic")).await;
-        twin.ends().await.expect("it builds");
+        function.ends().await.expect("it builds");
         user.ready(id).await;
         eventually("one thumbnail alone", async || (stack.blobs(id).await.len() == 2).then_some(())).await;
         stack.agrees(&user).await;

@@ -34,7 +34,7 @@ fn a_link_is_made_shown_listed_and_revoked() {
         let answer = user.post(LINKS, body).await;
         let location = answer.must_header("location").to_owned();
         let tag = answer.must_header("etag").to_owned();
-        let link = answer.gives(201);
+        let link = answer.assert_json(201);
         assert_eq!(link["base_image"], image["id"]);
         assert_eq!(link["description"], "For Ada");
         assert_eq!(link["expiry_in_seconds"], 300);
@@ -48,16 +48,16 @@ fn a_link_is_made_shown_listed_and_revoked() {
 
         let shown = user.get(of(&link)).await;
         assert_eq!(shown.must_header("etag"), tag);
-        assert_eq!(shown.gives(200), link);
-        user.get(of(&link)).header("if-none-match", &tag).await.is(304);
+        assert_eq!(shown.assert_json(200), link);
+        user.get(of(&link)).header("if-none-match", &tag).await.assert_status(304);
         for list in [LINKS.to_owned(), format!("{LINKS}?base_image={}", image.str("id"))] {
-            assert_eq!(user.get(&list).await.gives(200)["results"], json!([link]));
+            assert_eq!(user.get(&list).await.assert_json(200)["results"], json!([link]));
         }
-        user.delete(of(&link)).await.is(204);
-        user.get(of(&link)).await.refuses(404, "not_found");
-        user.delete(of(&link)).await.refuses(404, "not_found");
+        user.delete(of(&link)).await.assert_status(204);
+        user.get(of(&link)).await.assert_problem(404, "not_found");
+        user.delete(of(&link)).await.assert_problem(404, "not_found");
         assert_eq!(user.pages(LINKS).await, Vec::<Value>::new());
-        stack.get(url).await.refuses(410, "gone");
+        stack.get(url).await.assert_problem(410, "gone");
     });
 }
 
@@ -78,12 +78,12 @@ fn links_are_listed_newest_first_page_by_page_and_by_image() {
         assert_eq!(ids(user.pages(&of_other).await), expected);
         assert_eq!(ids(user.pages(&format!("{of_other}&limit=2")).await), expected);
 
-        let page = user.get(format!("{LINKS}?limit=3")).await.gives(200);
+        let page = user.get(format!("{LINKS}?limit=3")).await.assert_json(200);
         let cursor = page.str("next_cursor");
-        user.get(format!("{of_other}&cursor={cursor}")).await.refuses(400, "bad_cursor");
-        user.get(format!("/api/images?cursor={cursor}")).await.refuses(400, "bad_cursor");
+        user.get(format!("{of_other}&cursor={cursor}")).await.assert_problem(400, "bad_cursor");
+        user.get(format!("/api/images?cursor={cursor}")).await.assert_problem(400, "bad_cursor");
         let stranger = stack.user_on("Enterprise").await;
-        stranger.get(format!("{LINKS}?cursor={cursor}")).await.refuses(400, "bad_cursor");
+        stranger.get(format!("{LINKS}?cursor={cursor}")).await.assert_problem(400, "bad_cursor");
         assert!(stranger.pages(LINKS).await.is_empty());
         assert!(stranger.pages(&of_other).await.is_empty());
         assert_eq!(user.get(format!("{LINKS}?base_image=x")).await.invalid_fields(), ["base_image"]);
@@ -108,7 +108,7 @@ fn all_invalid_fields_of_a_link_are_reported_at_once() {
         );
         for right in [300, 30_000] {
             let body = json!({"base_image": image["id"], "expiry_in_seconds": right, "max_downloads": null});
-            user.post(LINKS, body).await.gives(201);
+            user.post(LINKS, body).await.assert_json(201);
         }
     });
 }
@@ -121,20 +121,20 @@ fn only_ones_own_ready_images_have_links() {
         let theirs = other.publish("Harbour", Picture::small()).await;
         let pending = user.pending("Pending").await;
         let gone = user.hide("Gone", Picture::small()).await;
-        user.delete(format!("/api/images/{}", gone.str("id"))).await.is(204);
+        user.delete(format!("/api/images/{}", gone.str("id"))).await.assert_status(204);
         let draft = |id: &str| json!({"base_image": id, "expiry_in_seconds": 300});
         for id in [theirs.str("id"), gone.str("id"), &unknown_id(&user.id), "nonsense", ""] {
-            user.post(LINKS, draft(id)).await.refuses(404, "not_found");
+            user.post(LINKS, draft(id)).await.assert_problem(404, "not_found");
         }
-        user.post(LINKS, draft(&pending.id)).await.refuses(409, "not_ready");
-        stack.post(LINKS, draft(image.str("id"))).await.is(401);
+        user.post(LINKS, draft(&pending.id)).await.assert_problem(409, "not_ready");
+        stack.post(LINKS, draft(image.str("id"))).await.assert_status(401);
 
         let link = user.link(&image, json!({})).await;
         for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE] {
             let call = stack.call(method, of(&link)).by(&other).json(&json!({"expiry_in_seconds": 300}));
-            call.await.refuses(404, "not_found");
+            call.await.assert_problem(404, "not_found");
         }
-        stack.get(link.str("link_url")).await.is(302);
+        stack.get(link.str("link_url")).await.assert_status(302);
     });
 }
 
@@ -146,15 +146,15 @@ fn links_need_a_plan_that_has_them_but_can_be_revoked_without() {
         let body = json!({"base_image": image["id"], "expiry_in_seconds": 300});
         for (plan, code) in [(Some("Premium"), "plan_forbids_links"), (None, "plan_required")] {
             stack.set_plan(&user.id, plan).await;
-            user.post(LINKS, body.clone()).await.refuses(403, code);
-            user.patch(of(&link), json!({"rotate": true})).await.refuses(403, code);
-            stack.get(link.str("link_url")).await.refuses(410, "gone");
-            assert_eq!(user.get(of(&link)).await.gives(200), link);
+            user.post(LINKS, body.clone()).await.assert_problem(403, code);
+            user.patch(of(&link), json!({"rotate": true})).await.assert_problem(403, code);
+            stack.get(link.str("link_url")).await.assert_problem(410, "gone");
+            assert_eq!(user.get(of(&link)).await.assert_json(200), link);
         }
         stack.set_plan(&user.id, Some("Enterprise")).await;
-        stack.get(link.str("link_url")).await.is(302);
+        stack.get(link.str("link_url")).await.assert_status(302);
         stack.set_plan(&user.id, None).await;
-        user.delete(of(&link)).await.is(204);
+        user.delete(of(&link)).await.assert_status(204);
     });
 }
 
@@ -165,22 +165,22 @@ fn link_change_keeps_url_and_restarts_lifetime_if_given() {
         let link = user.link(&image, json!({"description": "First", "max_downloads": 5, "password": "x"})).await;
         stack.link_expires_in(link.str("id"), 100).await;
 
-        let changed = user.patch(of(&link), json!({"description": "Second"})).await.gives(200);
+        let changed = user.patch(of(&link), json!({"description": "Second"})).await.assert_json(200);
         assert_eq!(changed["description"], "Second");
         assert_eq!(changed["max_downloads"], 5);
         assert_eq!(changed["has_password"], true);
         assert_eq!(changed["link_url"], link["link_url"]);
         assert!(seconds(changed.str("expires_at")) < seconds(link.str("expires_at")), "the clock went on");
 
-        let changed = user.patch(of(&link), json!({"expiry_in_seconds": 600})).await.gives(200);
+        let changed = user.patch(of(&link), json!({"expiry_in_seconds": 600})).await.assert_json(200);
         assert_eq!(changed["expiry_in_seconds"], 600);
         assert_eq!(changed["link_url"], link["link_url"]);
         assert!(seconds(changed.str("expires_at")) >= seconds(link.str("created_at")) + 600);
 
-        let changed = user.patch(of(&link), json!({"max_downloads": null, "password": null})).await.gives(200);
+        let changed = user.patch(of(&link), json!({"max_downloads": null, "password": null})).await.assert_json(200);
         assert!(changed.get("max_downloads").is_none(), "{changed}");
         assert_eq!(changed["has_password"], false);
-        stack.get(link.str("link_url")).await.is(302);
+        stack.get(link.str("link_url")).await.assert_status(302);
         assert_eq!(
             user.patch(of(&link), json!({"base_image": "x", "downloads": 0})).await.invalid_fields(),
             ["base_image", "downloads"]
@@ -197,13 +197,13 @@ fn a_replacement_leaves_nothing_of_before_but_the_url() {
         assert_eq!(put(json!({})).await.invalid_fields(), ["expiry_in_seconds"]);
         let other = json!({"expiry_in_seconds": 600, "base_image": unknown_id(&user.id)});
         assert_eq!(put(other).await.invalid_fields(), ["base_image"]);
-        let replaced = put(json!({"expiry_in_seconds": 600, "base_image": image["id"]})).await.gives(200);
+        let replaced = put(json!({"expiry_in_seconds": 600, "base_image": image["id"]})).await.assert_json(200);
         assert_eq!(replaced["description"], "");
         assert_eq!(replaced["has_password"], false);
         assert!(replaced.get("max_downloads").is_none(), "{replaced}");
         assert_eq!(replaced["link_url"], link["link_url"]);
         assert_eq!(replaced["created_at"], link["created_at"]);
-        assert_eq!(user.get(of(&link)).await.gives(200), replaced);
+        assert_eq!(user.get(of(&link)).await.assert_json(200), replaced);
     });
 }
 
@@ -214,18 +214,18 @@ fn the_response_of_get_link_can_be_sent_back_with_put() {
         for more in [json!({}), json!({"description": "First", "max_downloads": 5, "password": "x"})] {
             let link = user.link(&image, more).await;
             let put = |body: &Value| stack.call(Method::PUT, of(&link)).by(&user).json(body);
-            let read = user.get(of(&link)).await.gives(200);
-            let mut replaced = put(&read).await.gives(200);
+            let read = user.get(of(&link)).await.assert_json(200);
+            let mut replaced = put(&read).await.assert_json(200);
             replaced["expires_at"] = read["expires_at"].clone();
             assert_eq!(replaced, read, "nothing changes but the clock");
-            stack.get(link.str("link_url")).await.is(if read["has_password"] == true { 401 } else { 302 });
+            stack.get(link.str("link_url")).await.assert_status(if read["has_password"] == true { 401 } else { 302 });
 
             // Read-only fields are ignored whatever their value; the others are checked.
             let mut changed = read.clone();
             for field in ["id", "created_at", "expires_at", "link_url", "downloads"] {
                 changed[field] = json!({"not": "looked at"});
             }
-            put(&changed).await.is(200);
+            put(&changed).await.assert_status(200);
             changed["base_image"] = json!("x");
             changed["has_password"] = json!("x");
             changed["colour"] = json!("x");
@@ -241,15 +241,15 @@ fn rotating_gives_another_url_and_ends_the_old_one() {
         let link = user.link(&image, json!({})).await;
         let mut urls = vec![link.str("link_url").to_owned()];
         for _ in 0..3 {
-            let rotated = user.patch(of(&link), json!({"rotate": true})).await.gives(200);
+            let rotated = user.patch(of(&link), json!({"rotate": true})).await.assert_json(200);
             assert_eq!(rotated["id"], link["id"]);
             assert_eq!(rotated["expires_at"], link["expires_at"]);
             assert!(!urls.contains(&rotated.str("link_url").to_owned()));
             urls.push(rotated.str("link_url").to_owned());
         }
-        stack.get(urls.pop().expect("the newest")).await.is(302);
+        stack.get(urls.pop().expect("the newest")).await.assert_status(302);
         for url in urls {
-            stack.get(url).await.refuses(410, "gone");
+            stack.get(url).await.assert_problem(410, "gone");
         }
         assert_eq!(user.pages(LINKS).await.len(), 1);
     });
@@ -262,19 +262,19 @@ fn of_two_changes_of_one_link_the_later_hears_that_it_is_late() {
         let link = user.link(&image, json!({})).await;
         let tag = user.get(of(&link)).await.must_header("etag").to_owned();
         // A download is no change.
-        stack.get(link.str("link_url")).await.is(302);
+        stack.get(link.str("link_url")).await.assert_status(302);
         let change = |text: &str| user.patch(of(&link), json!({"description": text})).header("if-match", &tag);
         let answers = join_all((0..8).map(|at| change(&at.to_string()).send())).await;
         let (done, late): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
         assert_eq!(done.len(), 1);
         for answer in late {
-            answer.refuses(412, "precondition_failed");
+            answer.assert_problem(412, "precondition_failed");
         }
-        user.delete(of(&link)).header("if-match", &tag).await.refuses(412, "precondition_failed");
+        user.delete(of(&link)).header("if-match", &tag).await.assert_problem(412, "precondition_failed");
 
         let answers = join_all((0..8).map(|_| user.patch(of(&link), json!({"rotate": true})).send())).await;
         let mut urls: Vec<String> =
-            answers.into_iter().map(|answer| answer.gives(200).str("link_url").to_owned()).collect();
+            answers.into_iter().map(|answer| answer.assert_json(200).str("link_url").to_owned()).collect();
         urls.sort();
         urls.dedup();
         assert_eq!(urls.len(), 8, "each rotation had its own");
@@ -296,11 +296,11 @@ fn a_link_that_is_asked_for_again_is_the_same_link() {
             user.post(LINKS, body).header("idempotency-key", &key)
         };
         let answers = join_all((0..10).map(|_| create(300).send())).await;
-        let links: Vec<Value> = answers.into_iter().map(|answer| answer.gives(201)).collect();
+        let links: Vec<Value> = answers.into_iter().map(|answer| answer.assert_json(201)).collect();
         assert!(links.iter().all(|link| *link == links[0]), "{links:?}");
-        create(301).await.refuses(422, "idempotency_mismatch");
+        create(301).await.assert_problem(422, "idempotency_mismatch");
         assert_eq!(user.pages(LINKS).await, [links[0].clone()]);
-        stack.head(links[0].str("link_url")).await.is(401);
+        stack.head(links[0].str("link_url")).await.assert_status(401);
     });
 }
 
@@ -310,11 +310,11 @@ fn an_expired_link_is_gone() {
         let (user, image) = owner_with_image(stack).await;
         let link = user.link(&image, json!({})).await;
         stack.link_expires_in(link.str("id"), -1).await;
-        stack.get(link.str("link_url")).await.refuses(410, "gone");
-        stack.head(link.str("link_url")).await.is(410);
+        stack.get(link.str("link_url")).await.assert_problem(410, "gone");
+        stack.head(link.str("link_url")).await.assert_status(410);
         for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE] {
             let call = stack.call(method, of(&link)).by(&user).json(&json!({"expiry_in_seconds": 300}));
-            call.await.refuses(404, "not_found");
+            call.await.assert_problem(404, "not_found");
         }
         for list in [LINKS.to_owned(), format!("{LINKS}?base_image={}", image.str("id"))] {
             assert!(user.pages(&list).await.is_empty());
@@ -342,10 +342,10 @@ fn nothing_is_left_of_a_link_that_was_removed() {
         let (user, image) = owner_with_image(stack).await;
         let link = user.link(&image, json!({})).await;
         assert_eq!(stack.link_traces(&link).await, 3);
-        user.patch(of(&link), json!({"rotate": true})).await.is(200);
-        let link = user.get(of(&link)).await.gives(200);
+        user.patch(of(&link), json!({"rotate": true})).await.assert_status(200);
+        let link = user.get(of(&link)).await.assert_json(200);
         assert_eq!(stack.link_traces(&link).await, 3);
-        user.delete(of(&link)).await.is(204);
+        user.delete(of(&link)).await.assert_status(204);
         assert_eq!(stack.link_traces(&link).await, 0);
     });
 }
@@ -357,15 +357,15 @@ fn the_links_of_a_removed_image_go_with_it() {
         let other = user.hide("Quay", Picture::small()).await;
         let links = join_all((0..5).map(|_| user.link(&image, json!({})))).await;
         let kept = user.link(&other, json!({})).await;
-        user.delete(format!("/api/images/{}", image.str("id"))).await.is(204);
+        user.delete(format!("/api/images/{}", image.str("id"))).await.assert_status(204);
         for link in &links {
-            stack.get(link.str("link_url")).await.refuses(410, "gone");
+            stack.get(link.str("link_url")).await.assert_problem(410, "gone");
         }
         for link in &links {
             eventually("the image's links to go", async || (stack.link_traces(link).await == 0).then_some(())).await;
-            user.get(of(link)).await.refuses(404, "not_found");
+            user.get(of(link)).await.assert_problem(404, "not_found");
         }
         assert_eq!(stack.link_traces(&kept).await, 3);
-        stack.get(kept.str("link_url")).await.is(302);
+        stack.get(kept.str("link_url")).await.assert_status(302);
     });
 }

@@ -48,29 +48,31 @@ fn logs_name_requests_images_and_jobs_and_hold_no_token_password_or_address() {
         let [wrong, new, link_password, title, description] =
             ["wrong", "new", "open", "title", "about"].map(|word| format!("{word}-{}", unique()));
         let login = "/api/auth/login";
-        stack.post(login, json!({"email": user.email, "password": wrong})).await.is(401);
-        let answer =
-            stack.post(login, json!({"email": user.email, "password": PASSWORD, "cookie": true})).await.is(200);
+        stack.post(login, json!({"email": user.email, "password": wrong})).await.assert_status(401);
+        let answer = stack
+            .post(login, json!({"email": user.email, "password": PASSWORD, "cookie": true}))
+            .await
+            .assert_status(200);
         request(stack, "login", &answer).await;
         let cookie = answer.must_header("set-cookie").split(';').next().expect("a pair").to_owned();
-        let renewed = stack.post("/api/auth/refresh", json!({})).header("cookie", &cookie).await.gives(200);
-        stack.get("/api/me").token(&format!("{}x", user.access_token)).await.is(401);
+        let renewed = stack.post("/api/auth/refresh", json!({})).header("cookie", &cookie).await.assert_json(200);
+        stack.get("/api/me").token(&format!("{}x", user.access_token)).await.assert_status(401);
 
         let picture = Picture::small();
         let mut draft = picture.draft(&title);
         draft["description"] = description.clone().into();
         draft["visibility"] = "private".into();
-        let answer = user.post("/api/images", draft.clone()).await.is(201);
+        let answer = user.post("/api/images", draft.clone()).await.assert_status(201);
         let created = Created::from(answer.json());
         let image = created.id.as_str();
         assert_eq!(of_span(&request(stack, "create_image", &answer).await, "image"), image);
-        user.post("/api/images", draft).await.refuses(409, "title_taken");
-        created.put(stack, &picture.bytes).await.is(200);
+        user.post("/api/images", draft).await.assert_problem(409, "title_taken");
+        created.put(stack, &picture.bytes).await.assert_status(200);
         let ready = user.ready(image).await;
         let built = event(stack, "build_thumbnails", image).await;
         assert_eq!(of_span(&built, "image"), image, "{built}");
         assert_ne!(of_span(&built, "message_id"), "", "{built}");
-        let answer = user.get(format!("/api/images/{image}")).await.is(200);
+        let answer = user.get(format!("/api/images/{image}")).await.assert_status(200);
         assert_eq!(of_span(&request(stack, "get_image", &answer).await, "image"), image);
 
         let link = user.link(&ready, json!({"password": link_password})).await;
@@ -84,18 +86,18 @@ fn logs_name_requests_images_and_jobs_and_hold_no_token_password_or_address() {
         let visited = visit(&link_password).await;
         assert_eq!(of_span(&request(stack, "visit_link", &visited).await, "image"), image);
 
-        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+        stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.assert_status(202);
         let code = stack.mailed_code(&user.email, 2).await;
         let reset = json!({"email": user.email, "code": code, "new_password": new});
-        stack.post("/api/auth/reset-password", reset).await.is(204);
+        stack.post("/api/auth/reset-password", reset).await.assert_status(204);
         let session = eventually("a session that begins after the reset", async || {
-            let session = stack.login(&user.email, &new).await.gives(200);
+            let session = stack.login(&user.email, &new).await.assert_json(200);
             let token = session.str("access_token");
             if stack.get("/api/me").token(token).await.status == 200 { Some(session) } else { None }
         })
         .await;
         let delete = stack.call(Method::DELETE, "/api/me").token(session.str("access_token"));
-        let answer = delete.json(&json!({"password": new})).await.is(202);
+        let answer = delete.json(&json!({"password": new})).await.assert_status(202);
         let job = answer.json()["job"].str("id").to_owned();
         assert_eq!(of_span(&request(stack, "delete_me", &answer).await, "job"), job);
         assert_eq!(of_span(&event(stack, "run_job", &job).await, "job"), job);
@@ -132,13 +134,13 @@ fn logs_name_requests_images_and_jobs_and_hold_no_token_password_or_address() {
 fn calls_that_the_sdk_retries_are_logged() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let twin = stack.twin("get_me").await;
+        let function = stack.function("get_me").await;
         for fault in [Fault::json(500, "InternalServerError"), Fault::Refuse] {
-            twin.proxy.rule("BatchGetItem", 1, fault);
-            twin.call(Some(&user), "GET", "/api/me", None).await.is(200);
+            function.proxy.rule("BatchGetItem", 1, fault);
+            function.call(Some(&user), "GET", "/api/me", None).await.assert_status(200);
         }
         let retries: Vec<Value> =
-            twin.log().into_iter().filter(|event| event["fields"]["operation"] == "BatchGetItem").collect();
+            function.log().into_iter().filter(|event| event["fields"]["operation"] == "BatchGetItem").collect();
         assert_eq!(retries.len(), 2, "{retries:?}");
         for (event, cause) in retries.iter().zip(["status 500", "no answer"]) {
             assert_eq!(event["level"], "WARN", "{event}");
@@ -153,10 +155,10 @@ fn calls_that_the_sdk_retries_are_logged() {
 #[test]
 fn events_of_the_audit_name_what_its_page_is_of() {
     on_stack(async |stack| {
-        let twin = stack.twin("audit").await;
-        twin.proxy.rule("Scan", 1, Fault::json(500, "InternalServerError"));
-        stack.audit_by(&twin, false).await;
-        let log = twin.log();
+        let function = stack.function("audit").await;
+        function.proxy.rule("Scan", 1, Fault::json(500, "InternalServerError"));
+        stack.audit_by(&function, false).await;
+        let log = function.log();
         let retried = log.iter().find(|event| event["fields"]["operation"] == "Scan").expect("a retry");
         assert_eq!(of_span(retried, "of"), "items", "{retried}");
     });

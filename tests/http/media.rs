@@ -60,16 +60,16 @@ fn a_public_thumbnail_is_served_to_anyone_under_its_stable_url() {
             let (owner, id) = parts(image.str("id"));
             let url = thumbnail_url(&image);
             assert_eq!(path(url), format!("/media/thumbnail/{owner}/{id}/200.{}", picture.extension));
-            let answer = stack.get(url).await.is(200);
+            let answer = stack.get(url).await.assert_status(200);
             assert_eq!(answer.must_header("content-type"), picture.content_type);
             assert_eq!(image.list("thumbnails")[0]["content_type"], picture.content_type);
             assert_eq!(answer.must_header("cache-control"), "public, max-age=60, must-revalidate, stale-if-error=0");
             assert_eq!(answer.must_header("content-length"), answer.body.len().to_string());
             answer.must_header("x-request-id");
             let tag = answer.must_header("etag");
-            let again = stack.get(url).header("if-none-match", tag).await.is(304);
+            let again = stack.get(url).header("if-none-match", tag).await.assert_status(304);
             assert!(again.body.is_empty());
-            let head = stack.head(url).await.is(200);
+            let head = stack.head(url).await.assert_status(200);
             assert!(head.body.is_empty());
             assert_eq!(head.must_header("content-type"), picture.content_type);
             assert_eq!(head.must_header("etag"), tag);
@@ -86,18 +86,18 @@ fn a_public_original_is_a_redirect_that_lasts_a_minute() {
             let (owner, id) = parts(image.str("id"));
             let url = image.str("image_url");
             assert_eq!(path(url), format!("/media/imageupload/{owner}/{id}.{}", picture.extension));
-            let answer = stack.get(url).await.is(302);
+            let answer = stack.get(url).await.assert_status(302);
             assert_eq!(answer.must_header("cache-control"), "no-store");
             let (location, seconds) = presigned(&answer);
             assert!((1..=60).contains(&seconds), "{location}");
-            let original = stack.get(&location).await.is(200);
+            let original = stack.get(&location).await.assert_status(200);
             assert!(original.body == picture.bytes, "other bytes came back");
             assert_eq!(original.must_header("content-type"), picture.content_type);
             original.must_header("content-disposition");
 
-            let head = stack.head(url).await.is(302);
+            let head = stack.head(url).await.assert_status(302);
             let (location, _) = presigned(&head);
-            let head = stack.head(&location).await.is(200);
+            let head = stack.head(&location).await.assert_status(200);
             assert_eq!(head.must_header("content-type"), picture.content_type);
         }
     });
@@ -109,7 +109,7 @@ fn an_original_follows_its_owners_plan() {
         let user = stack.user_on("Premium").await;
         let image = user.publish("Harbour", Picture::small()).await;
         let url = image.str("image_url");
-        stack.get(url).await.is(302);
+        stack.get(url).await.assert_status(302);
         stack.set_plan(&user.id, Some("Basic")).await;
         let gone = eventually("the original to be withheld", async || {
             let answer = stack.get(url).await;
@@ -120,7 +120,7 @@ fn an_original_follows_its_owners_plan() {
         let shown = user.image(image.str("id")).await;
         assert!(shown["image_url"].is_null());
         stack.set_plan(&user.id, None).await;
-        stack.get(url).await.is(404);
+        stack.get(url).await.assert_status(404);
     });
 }
 
@@ -135,7 +135,7 @@ fn everything_missing_is_the_same_404() {
         let withheld = basic.publish("Withheld", picture).await;
         let pending = user.pending("Pending").await;
         let deleted = user.publish("Deleted", picture).await;
-        user.delete(format!("/api/images/{}", deleted.str("id"))).await.is(204);
+        user.delete(format!("/api/images/{}", deleted.str("id"))).await.assert_status(204);
         let shown = user.publish("Shown", picture).await;
 
         let mut paths = Vec::new();
@@ -168,7 +168,7 @@ fn everything_missing_is_the_same_404() {
             let answer = stack.get(&path).await;
             assert_eq!(anonymised(&answer), nothing, "{answer}");
             assert_eq!(answer.header("location"), None, "{answer}");
-            let head = stack.head(&path).await.is(404);
+            let head = stack.head(&path).await.assert_status(404);
             assert!(head.body.is_empty());
             // Not even its owner is given a private image under its public address.
             assert_eq!(user.get(&path).await.status, 404, "{path}");
@@ -200,18 +200,22 @@ fn the_buckets_themselves_give_and_take_nothing_without_a_signature() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;
         let image = user.publish("Harbour", Picture::small()).await;
-        let redirect = stack.get(image.str("image_url")).await.is(302);
+        let redirect = stack.get(image.str("image_url")).await.assert_status(302);
         let mut url = Url::parse(redirect.must_header("location")).expect("a URL");
         url.set_query(None);
-        stack.get(&url).await.is(403);
+        stack.get(&url).await.assert_status(403);
         let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("the stack's own");
         let keys = stack.blobs(image.str("id")).await;
         for bucket in [&stack.originals, &stack.thumbnails] {
-            stack.get(format!("{endpoint}/{bucket}")).await.is(403);
+            stack.get(format!("{endpoint}/{bucket}")).await.assert_status(403);
             for key in &keys {
-                stack.get(format!("{endpoint}/{bucket}/{key}")).await.is(403);
+                stack.get(format!("{endpoint}/{bucket}/{key}")).await.assert_status(403);
             }
-            stack.call(Method::PUT, format!("{endpoint}/{bucket}/{}", unique())).body(b"mine".to_vec()).await.is(403);
+            stack
+                .call(Method::PUT, format!("{endpoint}/{bucket}/{}", unique()))
+                .body(b"mine".to_vec())
+                .await
+                .assert_status(403);
         }
     });
 }

@@ -16,7 +16,7 @@ const PAGES: &[&str] =
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
 async fn index(stack: &Stack) -> Answer {
-    stack.get("/").await.is(200)
+    stack.get("/").await.assert_status(200)
 }
 
 /// The paths of the assets that the page names.
@@ -51,10 +51,10 @@ fn every_path_of_the_page_gives_the_page() {
         let page = index(stack).await;
         assert!(page.text().starts_with("<!doctype html>"), "{page}");
         for path in PAGES {
-            let answer = stack.get(path).await.is(200);
+            let answer = stack.get(path).await.assert_status(200);
             assert_eq!(answer.must_header("content-type"), "text/html; charset=utf-8", "{answer}");
             assert_eq!(answer.body, page.body, "{path}");
-            let head = stack.head(path).await.is(200);
+            let head = stack.head(path).await.assert_status(200);
             assert!(head.body.is_empty(), "{head}");
             for name in ["content-type", "etag", "cache-control", "content-security-policy"] {
                 assert_eq!(head.must_header(name), answer.must_header(name), "{name} of {path}");
@@ -67,14 +67,14 @@ fn every_path_of_the_page_gives_the_page() {
 fn a_browser_that_has_the_page_gets_304() {
     on_stack(async |stack| {
         for path in ["/", "/images", "/i/x", "/robots.txt"] {
-            let answer = stack.get(path).await.is(200);
+            let answer = stack.get(path).await.assert_status(200);
             let etag = answer.must_header("etag");
             for known in [etag.to_owned(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {
-                let again = stack.get(path).header("if-none-match", known).await.is(304);
+                let again = stack.get(path).header("if-none-match", known).await.assert_status(304);
                 assert!(again.body.is_empty(), "{again}");
                 assert_eq!(again.must_header("etag"), etag);
             }
-            stack.get(path).header("if-none-match", "\"other\"").await.is(200);
+            stack.get(path).header("if-none-match", "\"other\"").await.assert_status(200);
         }
         assert_eq!(index(stack).await.must_header("cache-control"), "no-cache");
     });
@@ -84,7 +84,7 @@ fn a_browser_that_has_the_page_gets_304() {
 fn assets_are_immutable_and_named_by_content() {
     on_stack(async |stack| {
         for path in assets(stack).await {
-            let answer = stack.get(&path).await.is(200);
+            let answer = stack.get(&path).await.assert_status(200);
             assert_eq!(answer.must_header("cache-control"), "public, max-age=31536000, immutable", "{path}");
             let kind = match path.rsplit('.').next() {
                 Some("js") => "text/javascript; charset=utf-8",
@@ -94,8 +94,8 @@ fn assets_are_immutable_and_named_by_content() {
             };
             assert_eq!(answer.must_header("content-type"), kind, "{path}");
             let etag = answer.must_header("etag");
-            stack.get(&path).header("if-none-match", etag).await.is(304);
-            assert!(stack.head(&path).await.is(200).body.is_empty());
+            stack.get(&path).header("if-none-match", etag).await.assert_status(304);
+            assert!(stack.head(&path).await.assert_status(200).body.is_empty());
         }
     });
 }
@@ -106,12 +106,12 @@ fn files_are_sent_in_an_encoding_that_the_client_accepts() {
         let mut paths = assets(stack).await;
         paths.extend(["/".to_owned(), "/login".to_owned()]);
         for path in paths {
-            let plain = stack.get(&path).header("accept-encoding", "identity").await.is(200);
+            let plain = stack.get(&path).header("accept-encoding", "identity").await.assert_status(200);
             assert_eq!(plain.header("content-encoding"), None, "{plain}");
             let mut etags = vec![plain.must_header("etag").to_owned()];
             for (accepted, encoding) in [("gzip, deflate, br, zstd", "br"), ("gzip", "gzip"), ("br;q=0, gzip", "gzip")]
             {
-                let answer = stack.get(&path).header("accept-encoding", accepted).await.is(200);
+                let answer = stack.get(&path).header("accept-encoding", accepted).await.assert_status(200);
                 assert_eq!(answer.must_header("content-encoding"), encoding, "{path}");
                 assert_eq!(answer.must_header("content-type"), plain.must_header("content-type"), "{path}");
                 assert!(answer.body.len() < plain.body.len(), "{path}: {encoding}");
@@ -147,7 +147,7 @@ fn a_missing_asset_is_a_404_and_never_the_page() {
         ] {
             let answer = stack.get(path).header("accept", "text/html").await;
             assert!(!answer.text().contains("<html"), "{answer}");
-            answer.refuses(404, "not_found");
+            answer.assert_problem(404, "not_found");
         }
     });
 }
@@ -168,13 +168,13 @@ fn nothing_of_the_api_or_of_media_falls_back_to_the_page() {
             let answer = stack.get(path).header("accept", BROWSER).await;
             assert!(!answer.text().contains("<html"), "{answer}");
             answer.problem(404);
-            stack.head(path).header("accept", BROWSER).await.is(404);
+            stack.head(path).header("accept", BROWSER).await.assert_status(404);
         }
         // The paths of other methods are told apart still.
         let answer = stack.get("/api/auth/login").header("accept", BROWSER).await;
         assert_eq!(answer.must_header("allow"), "POST", "{answer}");
-        answer.refuses(405, "method_not_allowed");
-        let answer = stack.get("/api/me/?a=1").await.is(308);
+        answer.assert_problem(405, "method_not_allowed");
+        let answer = stack.get("/api/me/?a=1").await.assert_status(308);
         assert_eq!(answer.must_header("location"), "/api/me?a=1");
     });
 }
@@ -194,18 +194,18 @@ fn a_browser_gets_the_page_with_404_at_an_unknown_path_and_others_a_problem() {
             "/bootstrap",
             "/apis",
         ] {
-            let answer = stack.get(path).header("accept", BROWSER).await.is(404);
+            let answer = stack.get(path).header("accept", BROWSER).await.assert_status(404);
             assert_eq!(answer.must_header("content-type"), "text/html; charset=utf-8", "{answer}");
             assert_eq!(answer.must_header("vary"), "accept, accept-encoding", "{answer}");
             assert_eq!(answer.body, page.body, "{path}");
             sources(&answer, "script-src");
-            let head = stack.head(path).header("accept", BROWSER).await.is(404);
+            let head = stack.head(path).header("accept", BROWSER).await.assert_status(404);
             assert!(head.body.is_empty(), "{head}");
             for accept in ["*/*", "application/json", "application/json, text/html;q=0.5"] {
-                stack.get(path).header("accept", accept).await.refuses(404, "not_found");
+                stack.get(path).header("accept", accept).await.assert_problem(404, "not_found");
             }
-            stack.get(path).await.refuses(404, "not_found");
-            stack.post(path, json!({})).header("accept", BROWSER).await.refuses(404, "not_found");
+            stack.get(path).await.assert_problem(404, "not_found");
+            stack.post(path, json!({})).header("accept", BROWSER).await.assert_problem(404, "not_found");
         }
     });
 }
@@ -222,11 +222,11 @@ fn the_page_can_only_be_read() {
                 }
                 let answer = stack.call(method, path).await;
                 assert_eq!(answer.must_header("allow"), "GET, HEAD", "{answer}");
-                answer.refuses(405, "method_not_allowed");
+                answer.assert_problem(405, "method_not_allowed");
             }
         }
         for path in ["/images/", "/login/", "/i/x/"] {
-            let answer = stack.get(format!("{path}?next=1")).await.is(308);
+            let answer = stack.get(format!("{path}?next=1")).await.assert_status(308);
             assert_eq!(answer.must_header("location"), format!("{}?next=1", path.trim_end_matches('/')));
         }
     });
@@ -242,7 +242,7 @@ fn csp_allows_own_origin_and_buckets_only() {
         let public = user.publish("Harbour", picture).await;
         let pending = user.create("Quay", picture).await;
         for path in PAGES.iter().copied().chain([asset.as_str()]) {
-            let answer = stack.get(path).await.is(200);
+            let answer = stack.get(path).await.assert_status(200);
             for directive in ["default-src", "base-uri", "frame-ancestors"] {
                 assert_eq!(sources(&answer, directive), ["'none'"], "{path}: {directive}");
             }
@@ -282,8 +282,8 @@ fn on_https_the_page_says_so_and_buckets_have_hosts_of_their_own() {
         for (public_url, more) in [("https://images.example.org", &["https://images.example.org"][..]), ("", &[])] {
             let mut environment = aws;
             environment[0].1 = public_url;
-            let page = stack.twin_with("page", &environment).await;
-            let answer = page.call_with(None, "GET", "/", HashMap::new(), None).await.is(200);
+            let page = stack.function_with("page", &environment).await;
+            let answer = page.call_with(None, "GET", "/", HashMap::new(), None).await.assert_status(200);
             let age = answer.must_header("strict-transport-security").strip_prefix("max-age=").expect("an age");
             assert!(age.parse::<u64>().expect("seconds") >= 31_536_000, "{age}");
             let originals = "https://originals.s3.eu-west-1.amazonaws.com";
@@ -297,11 +297,11 @@ fn on_https_the_page_says_so_and_buckets_have_hosts_of_their_own() {
 #[test]
 fn the_licences_of_bundled_packages_are_asked_for_each_time() {
     on_stack(async |stack| {
-        let licences = stack.get("/licenses.txt").await.is(200);
+        let licences = stack.get("/licenses.txt").await.assert_status(200);
         assert_eq!(licences.must_header("content-type"), "text/plain; charset=utf-8");
         assert_eq!(licences.must_header("cache-control"), "no-cache");
         assert!(licences.text().contains("swagger-ui-dist"), "{licences}");
-        let docs = stack.get("/api/docs").await.is(200).text();
+        let docs = stack.get("/api/docs").await.assert_status(200).text();
         assert!(docs.contains("href=\"/licenses.txt\""), "{docs}");
     });
 }
@@ -309,7 +309,7 @@ fn the_licences_of_bundled_packages_are_asked_for_each_time() {
 #[test]
 fn robots_txt_excludes_private_paths() {
     on_stack(async |stack| {
-        let robots = stack.get("/robots.txt").await.is(200);
+        let robots = stack.get("/robots.txt").await.assert_status(200);
         assert_eq!(robots.must_header("content-type"), "text/plain; charset=utf-8");
         assert!(robots.text().contains("Disallow: /media/exp/"), "{robots}");
     });
@@ -322,10 +322,10 @@ fn the_address_of_a_public_image_carries_open_graph_tags() {
         let more = json!({"description": "Evening light, \"gulls\" & <boats>"});
         let title = "Harbour \"><script>alert('x')</script> & co";
         let created = user.create_with(title, &Picture::jpeg(900, 700), more).await;
-        created.put(stack, &Picture::jpeg(900, 700).bytes).await.is(200);
+        created.put(stack, &Picture::jpeg(900, 700).bytes).await.assert_status(200);
         let image = user.ready(&created.id).await;
         let path = format!("/i/{}", created.id);
-        let answer = stack.get(&path).await.is(200);
+        let answer = stack.get(&path).await.assert_status(200);
         assert_eq!(answer.must_header("cache-control"), "no-cache");
         sources(&answer, "script-src");
         let html = answer.text();
@@ -354,17 +354,17 @@ fn the_address_of_a_public_image_carries_open_graph_tags() {
             assert_eq!(meta(&html, name).as_deref(), Some(content), "{name} in {html}");
         }
         // It leads to the picture, and the page is otherwise the same.
-        let shown = stack.get(meta(&html, "og:image").expect("a URL")).await.is(200);
+        let shown = stack.get(meta(&html, "og:image").expect("a URL")).await.assert_status(200);
         assert_eq!(shown.must_header("content-type"), "image/jpeg");
         for asset in assets(stack).await {
             assert!(html.contains(&asset), "{asset}");
         }
 
         let etag = answer.must_header("etag").to_owned();
-        stack.get(&path).header("if-none-match", &etag).await.is(304);
-        stack.head(&path).await.is(200);
-        user.patch(format!("/api/images/{}", created.id), json!({"title": "Quay"})).await.is(200);
-        let renamed = stack.get(&path).header("if-none-match", &etag).await.is(200).text();
+        stack.get(&path).header("if-none-match", &etag).await.assert_status(304);
+        stack.head(&path).await.assert_status(200);
+        user.patch(format!("/api/images/{}", created.id), json!({"title": "Quay"})).await.assert_status(200);
+        let renamed = stack.get(&path).header("if-none-match", &etag).await.assert_status(200).text();
         assert_eq!(meta(&renamed, "og:title").as_deref(), Some("Quay"));
     });
 }
@@ -378,15 +378,17 @@ fn the_address_of_any_other_image_is_the_generic_page() {
         let hidden = user.hide("Diary", picture).await;
         let pending = user.pending("Quay").await;
         let gone = user.publish("Pier", picture).await;
-        user.delete(format!("/api/images/{}", gone.str("id"))).await.is(204);
+        user.delete(format!("/api/images/{}", gone.str("id"))).await.assert_status(204);
         let was_public = user.publish("Bare", picture).await;
-        user.patch(format!("/api/images/{}", was_public.str("id")), json!({"visibility": "private"})).await.is(200);
+        user.patch(format!("/api/images/{}", was_public.str("id")), json!({"visibility": "private"}))
+            .await
+            .assert_status(200);
         for id in
             [hidden.str("id"), &pending.id, gone.str("id"), was_public.str("id"), &unknown_id(&user.id), "nonsense"]
         {
             let path = format!("/i/{id}");
             for call in [stack.get(&path), stack.get(&path).by(&user)] {
-                let answer = call.await.is(200);
+                let answer = call.await.assert_status(200);
                 assert_eq!(answer.body, page.body, "{path}");
                 for name in ["content-type", "etag", "cache-control", "vary", "content-security-policy"] {
                     assert_eq!(answer.must_header(name), page.must_header(name), "{name} of {path}");
@@ -402,11 +404,11 @@ fn the_page_of_an_image_comes_also_when_the_table_cannot_be_read() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let image = user.publish("Harbour", Picture::small()).await;
-        let twin = stack.twin("image_page").await;
+        let function = stack.function("image_page").await;
         let path = format!("/i/{}", image.str("id"));
-        let read = async || twin.call_with(None, "GET", &path, HashMap::new(), None).await.is(200);
+        let read = async || function.call_with(None, "GET", &path, HashMap::new(), None).await.assert_status(200);
         assert!(meta(&read().await.text(), "og:title").is_some());
-        twin.proxy.rule("BatchGetItem", 99, Fault::Refuse);
+        function.proxy.rule("BatchGetItem", 99, Fault::Refuse);
         assert_eq!(read().await.body, index(stack).await.body);
     });
 }
@@ -429,12 +431,16 @@ fn the_page_may_use_the_urls_that_buckets_are_given() {
         assert!([stack.url.as_str(), "*"].contains(&origin), "{origin}");
         let hidden = user.hide("Diary", Picture::small()).await;
         for url in [hidden.str("image_url"), hidden.list("thumbnails")[0].str("url")] {
-            let answer = stack.get(url).header("origin", &stack.url).await.is(200);
+            let answer = stack.get(url).header("origin", &stack.url).await.assert_status(200);
             let origin = answer.must_header("access-control-allow-origin");
             assert!([stack.url.as_str(), "*"].contains(&origin), "{origin}");
         }
         let (owner, key) = parts(hidden.str("id"));
-        stack.get(format!("/media/thumbnail/{owner}/{key}/200.jpg")).header("origin", &stack.url).await.is(404);
+        stack
+            .get(format!("/media/thumbnail/{owner}/{key}/200.jpg"))
+            .header("origin", &stack.url)
+            .await
+            .assert_status(404);
     });
 }
 

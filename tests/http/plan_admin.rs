@@ -21,12 +21,12 @@ fn with(mut plan: Value, field: &str, value: Value) -> Value {
 
 async fn new_plan(admin: &User, change: impl FnOnce(Value) -> Value) -> String {
     let name = format!("plan-{}", unique());
-    admin.post("/api/plans", change(plan(&name))).await.gives(201);
+    admin.post("/api/plans", change(plan(&name))).await.assert_json(201);
     name
 }
 
 async fn all_plans(stack: &Stack) -> Vec<Value> {
-    stack.get("/api/plans").await.gives(200).list("results").to_vec()
+    stack.get("/api/plans").await.assert_json(200).list("results").to_vec()
 }
 
 #[test]
@@ -37,21 +37,21 @@ fn an_admin_makes_a_plan_and_anyone_sees_it() {
         let made = admin.post("/api/plans", plan(&name)).await;
         assert!(made.must_header("location").ends_with(&format!("/api/plans/{name}")));
         let tag = made.must_header("etag").to_owned();
-        let made = made.gives(201);
+        let made = made.assert_json(201);
         assert_eq!(made, with(plan(&name), "thumbnail_heights", json!([50, 100])));
         let shown = stack.get(format!("/api/plans/{name}")).await;
         assert_eq!(shown.must_header("etag"), tag);
-        assert_eq!(shown.gives(200), made);
+        assert_eq!(shown.assert_json(200), made);
         assert!(all_plans(stack).await.contains(&made));
-        admin.post("/api/plans", plan(&name)).await.refuses(409, "plan_exists");
-        stack.get(format!("/api/plans/{}", unique())).await.refuses(404, "not_found");
+        admin.post("/api/plans", plan(&name)).await.assert_problem(409, "plan_exists");
+        stack.get(format!("/api/plans/{}", unique())).await.assert_problem(404, "not_found");
 
         let key = unique();
         let other = plan(&format!("plan-{}", unique()));
         let repeated = |body: Value| admin.post("/api/plans", body).header("idempotency-key", &key);
-        let first = repeated(other.clone()).await.gives(201);
-        assert_eq!(repeated(other.clone()).await.gives(201), first);
-        repeated(with(other, "max_images", json!(1))).await.refuses(422, "idempotency_mismatch");
+        let first = repeated(other.clone()).await.assert_json(201);
+        assert_eq!(repeated(other.clone()).await.assert_json(201), first);
+        repeated(with(other, "max_images", json!(1))).await.assert_problem(422, "idempotency_mismatch");
     });
 }
 
@@ -60,10 +60,10 @@ fn the_response_of_get_plan_can_be_sent_back_with_put() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let path = format!("/api/plans/{}", new_plan(&admin, |plan| plan).await);
-        let read = stack.get(&path).await.gives(200);
-        let changed = admin.put(&path, read.clone()).await.gives(202);
+        let read = stack.get(&path).await.assert_json(200);
+        let changed = admin.put(&path, read.clone()).await.assert_json(202);
         assert_eq!(changed["plan"], read);
-        assert_eq!(stack.get(&path).await.gives(200), read);
+        assert_eq!(stack.get(&path).await.assert_json(200), read);
         let wrong = with(read, "thumbnail_heights", json!([100, "x", 5]));
         let fields = admin.put(&path, wrong).await.invalid_fields();
         assert_eq!(fields, ["thumbnail_heights[1]", "thumbnail_heights[2]"]);
@@ -98,7 +98,7 @@ fn users_who_are_not_administrators_are_rejected() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         // All that a user can write of themselves.
-        user.patch("/api/me", json!({"name": "[admins]"})).await.gives(200);
+        user.patch("/api/me", json!({"name": "[admins]"})).await.assert_json(200);
         let user = user.another_session().await;
         for (method, path) in [
             (Method::POST, "/api/plans".to_owned()),
@@ -108,10 +108,10 @@ fn users_who_are_not_administrators_are_rejected() {
             (Method::GET, "/api/users".to_owned()),
             (Method::PUT, format!("/api/users/{}/plan", user.api_id)),
         ] {
-            stack.call(method.clone(), &path).by(&user).json(&plan("Mine")).await.refuses(403, "not_admin");
-            stack.call(method, &path).json(&plan("Mine")).await.is(401);
+            stack.call(method.clone(), &path).by(&user).json(&plan("Mine")).await.assert_problem(403, "not_admin");
+            stack.call(method, &path).json(&plan("Mine")).await.assert_status(401);
         }
-        assert_eq!(user.get("/api/me").await.gives(200)["is_admin"], false);
+        assert_eq!(user.get("/api/me").await.assert_json(200)["is_admin"], false);
     });
 }
 
@@ -122,13 +122,13 @@ fn a_plan_is_deleted_only_without_users_and_unchanged() {
         let name = new_plan(&admin, |plan| plan).await;
         let user = stack.user_on(&name).await;
         let path = format!("/api/plans/{name}");
-        admin.delete(&path).await.refuses(409, "plan_in_use");
+        admin.delete(&path).await.assert_problem(409, "plan_in_use");
         stack.set_plan(&user.id, Some("Basic")).await;
-        admin.delete(&path).header("if-match", "\"99\"").await.refuses(412, "precondition_failed");
-        admin.delete(&path).await.is(204);
-        admin.delete(&path).await.refuses(404, "not_found");
+        admin.delete(&path).header("if-match", "\"99\"").await.assert_problem(412, "precondition_failed");
+        admin.delete(&path).await.assert_status(204);
+        admin.delete(&path).await.assert_problem(404, "not_found");
         assert!(!all_plans(stack).await.iter().any(|plan| plan["name"] == name));
-        admin.delete("/api/plans/Basic").await.refuses(409, "plan_in_use");
+        admin.delete("/api/plans/Basic").await.assert_problem(409, "plan_in_use");
     });
 }
 
@@ -137,32 +137,40 @@ fn users_are_found_by_how_their_email_begins() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let user = stack.user_on("Premium").await;
-        let found = admin.get(format!("/api/users?email_prefix={}", &user.email[..30].to_uppercase())).await.gives(200);
+        let found =
+            admin.get(format!("/api/users?email_prefix={}", &user.email[..30].to_uppercase())).await.assert_json(200);
         let [found] = found.list("results") else { panic!("one user: {found}") };
         assert_eq!(found["id"], user.api_id);
         assert_eq!(found["email"], user.email);
         assert_eq!(found["name"], user.name);
         assert_eq!(found["plan"], "Premium");
         assert_eq!(found["confirmed"], true);
-        assert!(admin.get(format!("/api/users?email_prefix={}", unique())).await.gives(200).list("results").is_empty());
+        assert!(
+            admin
+                .get(format!("/api/users?email_prefix={}", unique()))
+                .await
+                .assert_json(200)
+                .list("results")
+                .is_empty()
+        );
         assert_eq!(admin.get("/api/users?email_prefix=%22").await.invalid_fields(), ["email_prefix"]);
         for (length, found) in [(128, true), (129, false)] {
             let answer = admin.get(format!("/api/users?email_prefix={}", "a".repeat(length))).await;
             if found {
-                assert!(answer.gives(200).list("results").is_empty());
+                assert!(answer.assert_json(200).list("results").is_empty());
             } else {
                 assert_eq!(answer.invalid_fields(), ["email_prefix"]);
             }
         }
 
-        let page = admin.get("/api/users?limit=1").await.gives(200);
+        let page = admin.get("/api/users?limit=1").await.assert_json(200);
         let (first, cursor) = (page.list("results")[0]["id"].clone(), page.str("next_cursor").to_owned());
-        let next = admin.get(format!("/api/users?limit=1&cursor={cursor}")).await.gives(200);
+        let next = admin.get(format!("/api/users?limit=1&cursor={cursor}")).await.assert_json(200);
         assert_ne!(next.list("results")[0]["id"], first);
         for bad in [&cursor[1..], "x", "AAAA"] {
-            admin.get(format!("/api/users?limit=1&cursor={bad}")).await.refuses(400, "bad_cursor");
+            admin.get(format!("/api/users?limit=1&cursor={bad}")).await.assert_problem(400, "bad_cursor");
         }
-        admin.get(format!("/api/users?email_prefix=a&cursor={cursor}")).await.refuses(400, "bad_cursor");
+        admin.get(format!("/api/users?email_prefix=a&cursor={cursor}")).await.assert_problem(400, "bad_cursor");
     });
 }
 
@@ -170,13 +178,17 @@ fn users_are_found_by_how_their_email_begins() {
 fn a_cursor_of_users_that_the_pool_no_longer_takes_is_a_bad_cursor() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
-        let cursor = admin.get("/api/users?limit=1").await.gives(200).str("next_cursor").to_owned();
-        let twin = stack.twin("list_users").await;
+        let cursor = admin.get("/api/users?limit=1").await.assert_json(200).str("next_cursor").to_owned();
+        let function = stack.function("list_users").await;
         let target = format!("/api/users?limit=1&cursor={cursor}");
-        twin.call(Some(&admin), "GET", &target, None).await.is(200);
-        twin.proxy.rule("ListUsers", 2, Fault::of_the_pool("InvalidParameterException", "Invalid pagination token."));
-        twin.call(Some(&admin), "GET", &target, None).await.refuses(400, "bad_cursor");
-        let prefixed = twin.call(Some(&admin), "GET", "/api/users?email_prefix=a%28", None).await;
+        function.call(Some(&admin), "GET", &target, None).await.assert_status(200);
+        function.proxy.rule(
+            "ListUsers",
+            2,
+            Fault::of_the_pool("InvalidParameterException", "Invalid pagination token."),
+        );
+        function.call(Some(&admin), "GET", &target, None).await.assert_problem(400, "bad_cursor");
+        let prefixed = function.call(Some(&admin), "GET", "/api/users?email_prefix=a%28", None).await;
         assert_eq!(prefixed.invalid_fields(), ["email_prefix"]);
     });
 }
@@ -190,8 +202,8 @@ fn a_plan_limits_how_many_images_and_how_large() {
         let user = stack.user_on(&few).await;
         let first = user.hide("One", picture).await;
         user.hide("Two", picture).await;
-        user.post("/api/images", picture.draft("Three")).await.refuses(403, "image_limit");
-        user.delete(format!("/api/images/{}", first.str("id"))).await.is(204);
+        user.post("/api/images", picture.draft("Three")).await.assert_problem(403, "image_limit");
+        user.delete(format!("/api/images/{}", first.str("id"))).await.assert_status(204);
         user.hide("Three", picture).await;
 
         let size = picture.bytes.len();
@@ -201,7 +213,9 @@ fn a_plan_limits_how_many_images_and_how_large() {
         let pending = user.pending("One").await;
         stack.set_plan(&user.id, Some(&less)).await;
         assert_eq!(user.post("/api/images", picture.draft("Two")).await.invalid_fields(), ["size"]);
-        user.post(format!("/api/images/{}/upload", pending.id), json!({})).await.refuses(403, "too_large_for_plan");
+        user.post(format!("/api/images/{}/upload", pending.id), json!({}))
+            .await
+            .assert_problem(403, "too_large_for_plan");
     });
 }
 
@@ -214,7 +228,7 @@ fn of_simultaneous_makers_of_one_plan_one_makes_it() {
         let made = answers.iter().filter(|answer| answer.status == 201).count();
         assert_eq!(made, 1);
         for answer in answers.into_iter().filter(|answer| answer.status != 201) {
-            answer.refuses(409, "plan_exists");
+            answer.assert_problem(409, "plan_exists");
         }
     });
 }

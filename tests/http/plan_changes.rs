@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Stack, Twin, User, deaths, eventually, job_message, on_stack, parts, sent, unique};
+use crate::harness::{
+    Body, FunctionUnderTest, Stack, User, deaths, eventually, job_message, on_stack, parts, sent, unique,
+};
 use crate::jobs::over;
 
 pub(crate) fn rules(heights: &[u32]) -> Value {
@@ -19,7 +21,7 @@ pub(crate) async fn new_plan(admin: &User, heights: &[u32]) -> String {
     let name = format!("plan-{}", unique());
     let mut plan = rules(heights);
     plan["name"] = json!(name);
-    admin.post("/api/plans", plan).await.gives(201);
+    admin.post("/api/plans", plan).await.assert_json(201);
     name
 }
 
@@ -30,15 +32,15 @@ pub(crate) async fn job_over(admin: &User, answer: &Value) -> Value {
 
 pub(crate) async fn id_over(admin: &User, job: &str) -> Value {
     let path = format!("/api/jobs/{job}");
-    over(async || admin.get(&path).await.gives(200)).await
+    over(async || admin.get(&path).await.assert_json(200)).await
 }
 
 pub(crate) async fn assign(admin: &User, user: &str, plan: Option<&str>) -> Value {
-    admin.put(format!("/api/users/{user}/plan"), json!({"plan": plan})).await.gives(202)
+    admin.put(format!("/api/users/{user}/plan"), json!({"plan": plan})).await.assert_json(202)
 }
 
 async fn change(admin: &User, plan: &str, heights: &[u32]) -> Value {
-    admin.put(format!("/api/plans/{plan}"), rules(heights)).await.gives(202)
+    admin.put(format!("/api/plans/{plan}"), rules(heights)).await.assert_json(202)
 }
 
 async fn photos(user: &User, prefix: &str, count: usize) -> Vec<Value> {
@@ -55,7 +57,7 @@ async fn has(stack: &Stack, user: &User, id: &str, wanted: &[u64]) {
     let image = user.image(id).await;
     assert_eq!(heights(&image), wanted, "{image}");
     for thumbnail in image.list("thumbnails") {
-        stack.get(thumbnail.str("url")).await.is(200);
+        stack.get(thumbnail.str("url")).await.assert_status(200);
     }
     eventually(&format!("{id} to have {} blobs", 1 + wanted.len()), async || {
         (stack.blobs(id).await.len() == 1 + wanted.len()).then_some(())
@@ -85,7 +87,7 @@ fn a_change_of_plan_comes_to_the_images_of_all_its_users() {
         }
         let (owner, key) = parts(images[0].1.str("id"));
         let old = format!("/media/thumbnail/{owner}/{key}/100.jpg");
-        stack.get(&old).await.is(200);
+        stack.get(&old).await.assert_status(200);
 
         let changed = change(&admin, &plan, &[150, 50]).await;
         assert_eq!(changed["plan"]["thumbnail_heights"], json!([50, 150]));
@@ -96,7 +98,7 @@ fn a_change_of_plan_comes_to_the_images_of_all_its_users() {
         for (user, image) in &images {
             has(stack, user, image.str("id"), &[50, 150]).await;
         }
-        stack.get(&old).await.is(404);
+        stack.get(&old).await.assert_status(404);
         assert_eq!(other.image(untouched.str("id")).await["updated_at"], untouched["updated_at"]);
 
         // Nothing to build: all are counted as right.
@@ -113,7 +115,7 @@ fn a_user_on_another_plan_gets_its_thumbnails_and_its_rights() {
         let user = stack.user().await;
         let accepted = assign(&admin, &user.id, Some(&plain)).await;
         assert_eq!(accepted["job"]["kind"], "assign_plan");
-        assert_eq!(user.get("/api/me").await.gives(200)["plan"], plain);
+        assert_eq!(user.get("/api/me").await.assert_json(200)["plan"], plain);
         let image = user.publish("Harbour", Picture::small()).await;
         let id = image.str("id");
         user.link(&image, json!({})).await;
@@ -129,12 +131,12 @@ fn a_user_on_another_plan_gets_its_thumbnails_and_its_rights() {
         let job = job_over(&admin, &assign(&admin, &user.id, None).await).await;
         assert_eq!(job.number("done"), 1);
         has(stack, &user, id, &[]).await;
-        assert_eq!(user.get("/api/me").await.gives(200)["plan"], Value::Null);
-        user.post("/api/images", Picture::small().draft("Pier")).await.refuses(403, "plan_required");
+        assert_eq!(user.get("/api/me").await.assert_json(200)["plan"], Value::Null);
+        user.post("/api/images", Picture::small().draft("Pier")).await.assert_problem(403, "plan_required");
         job_over(&admin, &assign(&admin, &user.id, Some(&plain)).await).await;
         has(stack, &user, id, &[100]).await;
-        admin.delete(format!("/api/plans/{rich}")).await.is(204);
-        admin.delete(format!("/api/plans/{plain}")).await.refuses(409, "plan_in_use");
+        admin.delete(format!("/api/plans/{rich}")).await.assert_status(204);
+        admin.delete(format!("/api/plans/{plain}")).await.assert_problem(409, "plan_in_use");
     });
 }
 
@@ -145,11 +147,11 @@ fn an_invalid_assignment_of_a_plan_changes_nothing() {
         let plan = new_plan(&admin, &[100]).await;
         let user = stack.user().await;
         let path = format!("/api/plans/{plan}");
-        let before = stack.get(&path).await.gives(200);
+        let before = stack.get(&path).await.assert_json(200);
 
         admin.put(format!("/api/plans/{}", unique()), rules(&[1])).await.invalid_fields();
-        admin.put(format!("/api/plans/{}", unique()), rules(&[100])).await.refuses(404, "not_found");
-        admin.put("/api/plans/a%20b", rules(&[100])).await.refuses(404, "not_found");
+        admin.put(format!("/api/plans/{}", unique()), rules(&[100])).await.assert_problem(404, "not_found");
+        admin.put("/api/plans/a%20b", rules(&[100])).await.assert_problem(404, "not_found");
         let mut wrong = rules(&[15]);
         wrong["name"] = json!("Basic");
         wrong["max_images"] = Value::Null;
@@ -158,18 +160,18 @@ fn an_invalid_assignment_of_a_plan_changes_nothing() {
         let mut renamed = rules(&[100]);
         renamed["name"] = json!("Basic");
         assert_eq!(admin.put(&path, renamed.clone()).await.invalid_fields(), ["name"]);
-        assert_eq!(stack.get(&path).await.gives(200), before);
+        assert_eq!(stack.get(&path).await.assert_json(200), before);
         renamed["name"] = json!(plan);
-        admin.put(&path, renamed).await.gives(202);
+        admin.put(&path, renamed).await.assert_json(202);
 
         let of = |id: &str| format!("/api/users/{id}/plan");
         assert_eq!(admin.put(of(&user.id), json!({"plan": unique()})).await.invalid_fields(), ["plan"]);
         assert_eq!(admin.put(of(&user.id), json!({})).await.invalid_fields(), ["plan"]);
         assert_eq!(admin.put(of(&user.id), json!({"plan": "a/b"})).await.invalid_fields(), ["plan"]);
         for nobody in [Uuid::new_v4().to_string(), "x".to_owned()] {
-            admin.put(of(&nobody), json!({"plan": "Basic"})).await.refuses(404, "not_found");
+            admin.put(of(&nobody), json!({"plan": "Basic"})).await.assert_problem(404, "not_found");
         }
-        assert_eq!(user.get("/api/me").await.gives(200)["plan"], "Basic");
+        assert_eq!(user.get("/api/me").await.assert_json(200)["plan"], "Basic");
     });
 }
 
@@ -188,14 +190,14 @@ fn of_two_concurrent_changes_of_a_plan_the_second_is_rejected() {
         let (changed, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
         let [changed] = &changed[..] else { panic!("one changes it, not {}", changed.len()) };
         for answer in refused {
-            answer.refuses(412, "precondition_failed");
+            answer.assert_problem(412, "precondition_failed");
         }
         let now = stack.get(&path).await;
         assert_eq!(now.must_header("etag"), changed.must_header("etag"));
         assert_eq!(now.json(), changed.json()["plan"]);
         // Without a condition the last one counts.
-        one.put(&path, rules(&[70])).await.gives(202);
-        assert_eq!(stack.get(&path).await.gives(200)["thumbnail_heights"], json!([70]));
+        one.put(&path, rules(&[70])).await.assert_json(202);
+        assert_eq!(stack.get(&path).await.assert_json(200)["thumbnail_heights"], json!([70]));
     });
 }
 
@@ -232,15 +234,15 @@ fn images_created_or_deleted_during_plan_change_match_the_plan() {
             stack.no_blobs(image.str("id")).await;
         }
         assert_eq!(user.pages("/api/images").await.len(), 12);
-        assert_eq!(user.get("/api/me").await.gives(200)["usage"]["images"], 12);
+        assert_eq!(user.get("/api/me").await.assert_json(200)["usage"]["images"], 12);
     });
 }
 
 /// A job that an admin begins with this request, and of which nobody is told.
 pub(crate) async fn unheard(stack: &Stack, admin: &User, operation: &str, target: &str, body: Value) -> String {
-    let twin = stack.twin(operation).await;
-    twin.proxy.rule("SendMessage", 1, sent());
-    twin.call(Some(admin), "PUT", target, Some(body)).await.gives(202)["job"].str("id").to_owned()
+    let function = stack.function(operation).await;
+    function.proxy.rule("SendMessage", 1, sent());
+    function.call(Some(admin), "PUT", target, Some(body)).await.assert_json(202)["job"].str("id").to_owned()
 }
 
 /// A user with images, and a job for them that nobody has been told of.
@@ -255,8 +257,8 @@ pub(crate) async fn unheard_of(stack: &'static Stack, admin: &User, heights: &[u
     (user, images.iter().map(|image| image.str("id").to_owned()).collect(), job)
 }
 
-async fn work(twin: &Twin, job: &str) {
-    let answer = twin.invoke(job_message(job)).await.expect("it works");
+async fn work(function: &FunctionUnderTest, job: &str) {
+    let answer = function.invoke(job_message(job)).await.expect("it works");
     assert_eq!(answer["batchItemFailures"], json!([]));
 }
 
@@ -265,11 +267,11 @@ fn plan_change_killed_at_any_call_counts_each_image_once() {
     on_stack(async |stack| {
         let admin = stack.admin().await;
         let (_, _, job) = unheard_of(stack, &admin, &[50]).await;
-        let twin = stack.twin("run_job").await;
-        work(&twin, &job).await;
-        let calls = twin.proxy.take_calls().len();
+        let function = stack.function("run_job").await;
+        work(&function, &job).await;
+        let calls = function.proxy.take_calls().len();
         assert!(calls > 10, "{calls} calls");
-        drop(twin);
+        drop(function);
         // Each kill in a job of its own, which takes its user's images from one plan to the other.
         const LANES: usize = 3;
         let plans = [new_plan(&admin, &[50, 70]).await, new_plan(&admin, &[60]).await];
@@ -278,12 +280,12 @@ fn plan_change_killed_at_any_call_counts_each_image_once() {
             let path = format!("/api/users/{}/plan", user.id);
             for (turn, (call, fault)) in deaths(calls).skip(lane).step_by(LANES).enumerate() {
                 let job = unheard(stack, &admin, "assign_plan", &path, json!({"plan": plans[turn % 2]})).await;
-                let twin = stack.twin("run_job").await;
+                let function = stack.function("run_job").await;
                 let moment = format!("{fault:?} {call}");
-                twin.kill_at("*", call, fault, job_message(&job)).await.expect("it makes this call");
-                let twin = stack.twin("run_job").await;
+                function.kill_at("*", call, fault, job_message(&job)).await.expect("it makes this call");
+                let function = stack.function("run_job").await;
                 for _ in 0..2 {
-                    work(&twin, &job).await;
+                    work(&function, &job).await;
                 }
                 let job = id_over(&admin, &job).await;
                 assert_eq!((&job["status"], job.number("done")), (&json!("done"), 2), "{moment}");
@@ -306,8 +308,8 @@ fn an_image_that_cannot_be_rebuilt_does_not_block_others() {
         let (bytes, kind) = (b"no image".to_vec(), "image/jpeg");
         let put = stack.s3.put_object().bucket(&stack.originals).key(&key).body(bytes.into()).content_type(kind);
         put.send().await.expect("the operator may write");
-        let twin = stack.twin("run_job").await;
-        work(&twin, &job).await;
+        let function = stack.function("run_job").await;
+        work(&function, &job).await;
         let job = id_over(&admin, &job).await;
         assert_eq!((&job["status"], job.number("done")), (&json!("done"), 1));
         has(stack, &user, &images[0], &[50, 70]).await;

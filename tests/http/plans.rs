@@ -14,7 +14,7 @@ fn heights(image: &Value) -> Vec<u64> {
 #[test]
 fn the_default_plans_are_there() {
     on_stack(async |stack| {
-        let answer = stack.get("/api/plans").await.gives(200);
+        let answer = stack.get("/api/plans").await.assert_json(200);
         let plans = answer.list("results");
         for (name, heights, original, links) in [
             ("Basic", json!([200]), false, false),
@@ -75,9 +75,9 @@ fn the_feed_gives_no_original_that_the_owners_plan_withholds() {
         for image in [&withheld, &given] {
             let path = format!("/api/images/{}", image.str("id"));
             let expected = image["image_url"].clone();
-            assert_eq!(stack.get(&path).await.gives(200)["image_url"], expected);
-            assert_eq!(premium.get(&path).await.gives(200)["image_url"], expected);
-            assert_eq!(basic.get(&path).await.gives(200)["image_url"], expected);
+            assert_eq!(stack.get(&path).await.assert_json(200)["image_url"], expected);
+            assert_eq!(premium.get(&path).await.assert_json(200)["image_url"], expected);
+            assert_eq!(basic.get(&path).await.assert_json(200)["image_url"], expected);
         }
         assert!(withheld["image_url"].is_null());
         assert!(given["image_url"].is_string());

@@ -5,7 +5,7 @@ use crate::harness::{Body, Stack, User, on_stack};
 
 async fn is_rejected(stack: &'static Stack, user: &User, picture: &Picture, reason: &str) {
     let created = user.create("Suspicious", picture).await;
-    created.put(stack, &picture.bytes).await.is(200);
+    created.put(stack, &picture.bytes).await.assert_status(200);
     let image = user.rejected(&created.id).await;
     assert_eq!(image["reject_reason"], reason);
     assert!(image["image_url"].is_null());
@@ -13,8 +13,8 @@ async fn is_rejected(stack: &'static Stack, user: &User, picture: &Picture, reas
     stack.no_blobs(&created.id).await;
     assert!(stack.claim(&user.id, "Suspicious").await.is_none());
     stack.get(format!("/api/images/{}", created.id)).await.problem(404);
-    user.delete(format!("/api/images/{}", created.id)).await.is(204);
-    let me = user.get("/api/me").await.gives(200);
+    user.delete(format!("/api/images/{}", created.id)).await.assert_status(204);
+    let me = user.get("/api/me").await.assert_json(200);
     assert_eq!(me["usage"]["images"], 0);
 }
 
@@ -83,7 +83,7 @@ fn a_rejected_image_is_listed_with_its_reason_until_it_is_deleted() {
         let user = stack.user().await;
         let fake = Picture::text_as_jpeg();
         let created = user.create("Suspicious", &fake).await;
-        created.put(stack, &fake.bytes).await.is(200);
+        created.put(stack, &fake.bytes).await.assert_status(200);
         let rejected = user.rejected(&created.id).await;
         let listed = user.pages("/api/images?status=rejected").await;
         assert_eq!(listed.len(), 1);
@@ -98,11 +98,11 @@ fn a_second_upload_to_a_rejected_image_is_swept() {
         let user = stack.user().await;
         let fake = Picture::text_as_jpeg();
         let created = user.create("Suspicious", &fake).await;
-        created.put(stack, &fake.bytes).await.is(200);
+        created.put(stack, &fake.bytes).await.assert_status(200);
         user.rejected(&created.id).await;
         stack.no_blobs(&created.id).await;
         // Its blob is gone, so the same URL admits it once more.
-        created.put(stack, &fake.bytes).await.is(200);
+        created.put(stack, &fake.bytes).await.assert_status(200);
         stack.no_blobs(&created.id).await;
         user.rejected(&created.id).await;
     });

@@ -5,12 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Fault, PASSWORD, Stack, Twin, User, number, on_stack, profile_at};
+use crate::harness::{Fault, FunctionUnderTest, PASSWORD, Stack, User, number, on_stack, profile_at};
 
 const NEW: &str = "Loud-Harbour-43";
 
 async fn code(stack: &Stack, user: &User) -> String {
-    stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.is(202);
+    stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.assert_status(202);
     stack.mailed_code(&user.email, 2).await
 }
 
@@ -18,8 +18,8 @@ fn reset(user: &User, code: &str) -> Value {
     json!({"email": user.email, "code": code, "new_password": NEW})
 }
 
-async fn sent(twin: &Twin, user: &User, code: &str) -> u16 {
-    twin.call(None, "POST", "/api/auth/reset-password", Some(reset(user, code))).await.status
+async fn sent(function: &FunctionUnderTest, user: &User, code: &str) -> u16 {
+    function.call(None, "POST", "/api/auth/reset-password", Some(reset(user, code))).await.status
 }
 
 pub(crate) async fn note(stack: &Stack, user: &User) -> Option<i64> {
@@ -35,16 +35,16 @@ pub(crate) async fn half_a_minute_passes(stack: &Stack, user: &User) {
 }
 
 async fn is_over(stack: &Stack, user: &User) {
-    user.get("/api/me").await.is(401);
-    stack.post("/api/auth/refresh", json!({"refresh_token": user.refresh_token})).await.is(401);
+    user.get("/api/me").await.assert_status(401);
+    stack.post("/api/auth/refresh", json!({"refresh_token": user.refresh_token})).await.assert_status(401);
 }
 
 async fn cut_off(stack: &'static Stack, fault: Fault, operation: &'static str, pass: usize) -> User {
     let user = stack.user().await;
     let code = code(stack, &user).await;
-    let twin = stack.twin("reset_password").await;
-    let event = twin.event(None, "POST", "/api/auth/reset-password", Some(reset(&user, &code)));
-    twin.kill_at(operation, pass, fault, event).await.expect("it makes this call");
+    let function = stack.function("reset_password").await;
+    let event = function.event(None, "POST", "/api/auth/reset-password", Some(reset(&user, &code)));
+    function.kill_at(operation, pass, fault, event).await.expect("it makes this call");
     user
 }
 
@@ -55,12 +55,12 @@ fn interrupted_reset_ends_all_sessions_after_30_seconds() {
             [(Fault::HangAfter, "ConfirmForgotPassword", 0), (Fault::HangBefore, "UpdateItem", 1)]
         {
             let user = cut_off(stack, fault, operation, pass).await;
-            stack.login(&user.email, PASSWORD).await.refuses(401, "bad_credentials");
-            user.get("/api/me").await.is(200);
+            stack.login(&user.email, PASSWORD).await.assert_problem(401, "bad_credentials");
+            user.get("/api/me").await.assert_status(200);
             half_a_minute_passes(stack, &user).await;
             is_over(stack, &user).await;
             // A failed try to reset it once more does not bring them back.
-            stack.post("/api/auth/reset-password", reset(&user, "000000")).await.is(422);
+            stack.post("/api/auth/reset-password", reset(&user, "000000")).await.assert_status(422);
             assert_eq!(note(stack, &user).await, None);
             is_over(stack, &user).await;
         }
@@ -72,16 +72,16 @@ fn a_reset_that_the_pool_refuses_ends_nothing() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let code = code(stack, &user).await;
-        stack.post("/api/auth/reset-password", reset(&user, "000000")).await.refuses(422, "bad_code");
+        stack.post("/api/auth/reset-password", reset(&user, "000000")).await.assert_problem(422, "bad_code");
         assert_eq!(note(stack, &user).await, None);
-        user.get("/api/me").await.is(200);
+        user.get("/api/me").await.assert_status(200);
         // Throttled by the pool: refused all the same.
-        let twin = stack.twin("reset_password").await;
-        twin.proxy.rule("ConfirmForgotPassword", 1, Fault::json(400, "TooManyRequestsException"));
-        assert_eq!(sent(&twin, &user, &code).await, 503);
+        let function = stack.function("reset_password").await;
+        function.proxy.rule("ConfirmForgotPassword", 1, Fault::json(400, "TooManyRequestsException"));
+        assert_eq!(sent(&function, &user, &code).await, 503);
         assert_eq!(note(stack, &user).await, None);
-        user.get("/api/me").await.is(200);
-        assert_eq!(sent(&twin, &user, &code).await, 204);
+        user.get("/api/me").await.assert_status(200);
+        assert_eq!(sent(&function, &user, &code).await, 204);
         is_over(stack, &user).await;
         assert_eq!(note(stack, &user).await, None);
     });
@@ -92,13 +92,13 @@ fn a_reset_whose_answer_from_the_pool_is_lost_counts_as_done() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let code = code(stack, &user).await;
-        let twin = stack.twin("reset_password").await;
-        twin.proxy.rule("ConfirmForgotPassword", 1, Fault::LoseAnswer);
-        assert_eq!(sent(&twin, &user, &code).await, 503);
+        let function = stack.function("reset_password").await;
+        function.proxy.rule("ConfirmForgotPassword", 1, Fault::LoseAnswer);
+        assert_eq!(sent(&function, &user, &code).await, 503);
         // Whoever tries again meets the first try, and is told to wait.
-        assert_eq!(sent(&twin, &user, &code).await, 503);
+        assert_eq!(sent(&function, &user, &code).await, 503);
         half_a_minute_passes(stack, &user).await;
         is_over(stack, &user).await;
-        stack.login(&user.email, NEW).await.is(200);
+        stack.login(&user.email, NEW).await.assert_status(200);
     });
 }

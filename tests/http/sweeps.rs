@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Item, Stack, Twin, User, deaths, eventually, on_stack, parts};
+use crate::harness::{Body, Fault, FunctionUnderTest, Item, Stack, User, deaths, eventually, on_stack, parts};
 
 const ALWAYS: usize = usize::MAX;
 
@@ -148,18 +148,18 @@ impl Remains {
     }
 
     /// Delivers the batch until it is done, and puts back what went with it.
-    async fn are_swept(&self, twin: &Twin, moment: &str) {
-        comes_again(twin, &self.event, moment).await;
+    async fn are_swept(&self, function: &FunctionUnderTest, moment: &str) {
+        comes_again(function, &self.event, moment).await;
         self.are_gone(moment).await;
         self.put_back().await;
     }
 
     /// Deletes the images themselves.
-    async fn end(self, user: &User, twin: &Twin) {
+    async fn end(self, user: &User, function: &FunctionUnderTest) {
         self.put_back().await;
-        comes_again(twin, &self.event, "at last").await;
+        comes_again(function, &self.event, "at last").await;
         for id in &self.ids {
-            user.delete(format!("/api/images/{id}")).await.is(204);
+            user.delete(format!("/api/images/{id}")).await.assert_status(204);
         }
     }
 }
@@ -174,9 +174,9 @@ fn not_deleted(key: &str) -> Fault {
 }
 
 /// Delivers a batch until it is done, as the stream does; on a machine this busy a service may seem out of reach.
-async fn comes_again(twin: &Twin, event: &Value, moment: &str) {
+async fn comes_again(function: &FunctionUnderTest, event: &Value, moment: &str) {
     for _ in 0..3 {
-        if twin.invoke(event.clone()).await.is_ok() {
+        if function.invoke(event.clone()).await.is_ok() {
             return;
         }
     }
@@ -188,7 +188,7 @@ fn blobs_that_s3_failed_to_delete_are_deleted_on_redelivery() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let remains = Remains::of(&user, 2).await;
-        let twin = stack.twin("sweep").await;
+        let function = stack.function("sweep").await;
         // A 200 that says of one blob that it stayed, to each of the four calls in turn.
         for call in 0..4 {
             let moment = format!("call {call} deletes some");
@@ -197,13 +197,13 @@ fn blobs_that_s3_failed_to_delete_are_deleted_on_redelivery() {
                 remains.blobs.iter().filter(|(_, key, _)| key.starts_with("thumbnails/")).collect();
             let (bucket, gone, _) = thumbnails[call];
             stack.s3.delete_object().bucket(bucket).key(gone).send().await.expect("the operator may delete");
-            twin.proxy.rule_after("DeleteObjects", call, 1, not_deleted(gone));
-            let failed = twin.invoke(remains.event.clone()).await.expect_err(&moment);
+            function.proxy.rule_after("DeleteObjects", call, 1, not_deleted(gone));
+            let failed = function.invoke(remains.event.clone()).await.expect_err(&moment);
             assert!(failed.to_string().contains("DeleteObjects"), "{failed}");
-            twin.proxy.clear();
-            remains.are_swept(&twin, &moment).await;
+            function.proxy.clear();
+            remains.are_swept(&function, &moment).await;
         }
-        remains.end(&user, &twin).await;
+        remains.end(&user, &function).await;
     });
 }
 
@@ -212,7 +212,7 @@ fn services_that_throttle_fail_or_lose_their_answers_delay_a_sweep() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let remains = Remains::of(&user, 2).await;
-        let twin = stack.twin("sweep").await;
+        let function = stack.function("sweep").await;
         let of_s3 = [Fault::xml(503, "SlowDown"), Fault::xml(500, "InternalError"), Fault::Refuse, Fault::LoseAnswer];
         let of_the_table = [
             Fault::json(400, "ProvisionedThroughputExceededException"),
@@ -228,17 +228,17 @@ fn services_that_throttle_fail_or_lose_their_answers_delay_a_sweep() {
                 for fault in faults {
                     let moment = format!("{operation}: {fault:?}");
                     // Once: the call is sent again.
-                    twin.proxy.rule_after(operation, 1, 1, fault.clone());
-                    remains.are_swept(&twin, &moment).await;
+                    function.proxy.rule_after(operation, 1, 1, fault.clone());
+                    remains.are_swept(&function, &moment).await;
                     // For a while: the batch is.
-                    twin.proxy.rule_after(operation, 1, ALWAYS, fault.clone());
-                    twin.invoke(remains.event.clone()).await.expect_err(&moment);
-                    twin.proxy.clear();
-                    remains.are_swept(&twin, &moment).await;
+                    function.proxy.rule_after(operation, 1, ALWAYS, fault.clone());
+                    function.invoke(remains.event.clone()).await.expect_err(&moment);
+                    function.proxy.clear();
+                    remains.are_swept(&function, &moment).await;
                 }
             }
         }
-        remains.end(&user, &twin).await;
+        remains.end(&user, &function).await;
     });
 }
 
@@ -247,23 +247,23 @@ fn sweep_killed_at_any_call_is_finished_by_the_next() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let remains = Remains::of(&user, 1).await;
-        let twin = stack.twin("sweep").await;
-        twin.invoke(remains.event.clone()).await.expect("it sweeps");
-        let calls: Vec<String> = twin.proxy.take_calls().into_iter().map(|call| call.operation).collect();
+        let function = stack.function("sweep").await;
+        function.invoke(remains.event.clone()).await.expect("it sweeps");
+        let calls: Vec<String> = function.proxy.take_calls().into_iter().map(|call| call.operation).collect();
         assert!(calls.len() >= 10, "{calls:?}");
         remains.are_gone("undisturbed").await;
         for (call, fault) in deaths(calls.len()) {
             let moment = format!("{fault:?} {call} of {calls:?}");
             remains.put_back().await;
-            let killed = stack.twin("sweep").await;
+            let killed = stack.function("sweep").await;
             killed.kill_at("*", call, fault, remains.event.clone()).await.expect("it makes this call");
             // The same batch comes again, and twice.
             for _ in 0..2 {
-                comes_again(&twin, &remains.event, &moment).await;
+                comes_again(&function, &remains.event, &moment).await;
             }
             remains.are_gone(&moment).await;
         }
-        remains.end(&user, &twin).await;
+        remains.end(&user, &function).await;
     });
 }
 
@@ -272,7 +272,7 @@ fn removals_may_come_twice_at_once_and_in_any_order() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let remains = Remains::of(&user, 2).await;
-        let (one, other) = tokio::join!(stack.twin("sweep"), stack.twin("sweep"));
+        let (one, other) = tokio::join!(stack.function("sweep"), stack.function("sweep"));
         let mut reversed = remains.event.clone();
         reversed["Records"].as_array_mut().expect("records").reverse();
         let (first, second) = tokio::join!(one.invoke(remains.event.clone()), other.invoke(reversed.clone()));
@@ -291,7 +291,7 @@ fn removals_may_come_twice_at_once_and_in_any_order() {
         }
         assert!(stack.claim(&user.id, "Harbour 0").await.is_some(), "the title is the new image's");
         assert_eq!(stack.blobs(new.str("id")).await, blobs);
-        user.delete(format!("/api/images/{}", new.str("id"))).await.is(204);
+        user.delete(format!("/api/images/{}", new.str("id"))).await.assert_status(204);
         remains.end(&user, &one).await;
     });
 }

@@ -9,7 +9,7 @@ use crate::harness::{Body, Stack, User, on_stack};
 async fn thumbnails(stack: &Stack, image: &Value) -> Vec<(u64, Vec<u8>)> {
     let mut thumbnails = Vec::new();
     for thumbnail in image.list("thumbnails") {
-        let answer = stack.get(thumbnail.str("url")).await.is(200);
+        let answer = stack.get(thumbnail.str("url")).await.assert_status(200);
         thumbnails.push((thumbnail.number("height"), answer.body));
     }
     thumbnails
@@ -118,7 +118,7 @@ fn the_original_is_kept_byte_for_byte() {
         let user = stack.user_on("Premium").await;
         let picture = Picture::turned_jpeg(320, 240, 6);
         let image = user.hide("Raw", &picture).await;
-        let original = stack.get(image.str("image_url")).await.is(200);
+        let original = stack.get(image.str("image_url")).await.assert_status(200);
         assert!(original.body == picture.bytes, "other bytes came back");
     });
 }

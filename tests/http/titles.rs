@@ -11,7 +11,7 @@ async fn is_free(user: &User, title: &str) -> Created {
 }
 
 async fn is_taken(user: &User, title: &str) {
-    user.post("/api/images", Picture::small().draft(title)).await.refuses(409, "title_taken");
+    user.post("/api/images", Picture::small().draft(title)).await.assert_problem(409, "title_taken");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn one_of_200_concurrent_creations_of_a_title_succeeds() {
             if answer.status == 201 {
                 created += 1;
             } else {
-                answer.refuses(409, "title_taken");
+                answer.assert_problem(409, "title_taken");
             }
         }
         assert_eq!(created, 1);
@@ -59,7 +59,7 @@ fn of_simultaneous_renames_to_one_title_exactly_one_succeeds() {
             if answer.status == 200 {
                 won += 1;
             } else {
-                answer.refuses(409, "title_taken");
+                answer.assert_problem(409, "title_taken");
             }
         }
         assert_eq!(won, 1);
@@ -123,7 +123,7 @@ fn a_title_can_have_the_separators_of_keys_and_paths() {
             if title.contains('\u{0}') {
                 assert!(matches!(answer.status, 201 | 422), "{answer}");
             } else {
-                let created = answer.gives(201);
+                let created = answer.assert_json(201);
                 assert_eq!(created["image"]["title"], title);
                 is_taken(&user, title).await;
             }
@@ -137,10 +137,10 @@ fn renaming_takes_the_new_title_and_frees_the_old_one() {
         let user = stack.user().await;
         let image = user.pending("Harbour").await;
         let path = format!("/api/images/{}", image.id);
-        user.patch(&path, json!({"title": "Port"})).await.is(200);
+        user.patch(&path, json!({"title": "Port"})).await.assert_status(200);
         is_taken(&user, "Port").await;
         is_free(&user, "Harbour").await;
-        user.patch(&path, json!({"title": "Harbour"})).await.refuses(409, "title_taken");
+        user.patch(&path, json!({"title": "Harbour"})).await.assert_problem(409, "title_taken");
         assert_eq!(user.image(&image.id).await["title"], "Port");
     });
 }
@@ -152,10 +152,10 @@ fn renaming_to_the_same_title_or_to_a_spelling_of_it_is_no_conflict() {
         let image = user.pending("Caf\u{e9}").await;
         let path = format!("/api/images/{}", image.id);
         for title in ["Caf\u{e9}", "Cafe\u{301}", "  Caf\u{e9} "] {
-            user.patch(&path, json!({"title": title})).await.is(200);
+            user.patch(&path, json!({"title": title})).await.assert_status(200);
             is_taken(&user, "Caf\u{e9}").await;
         }
-        user.delete(&path).await.is(204);
+        user.delete(&path).await.assert_status(204);
         is_free(&user, "Caf\u{e9}").await;
     });
 }
@@ -166,7 +166,7 @@ fn two_images_can_swap_titles_through_a_third() {
         let user = stack.user().await;
         let (one, two) = (user.pending("One").await, user.pending("Two").await);
         for (image, title) in [(&one, "Spare"), (&two, "One"), (&one, "Two")] {
-            user.patch(format!("/api/images/{}", image.id), json!({"title": title})).await.is(200);
+            user.patch(format!("/api/images/{}", image.id), json!({"title": title})).await.assert_status(200);
         }
         assert_eq!(user.image(&one.id).await["title"], "Two");
         assert_eq!(user.image(&two.id).await["title"], "One");
@@ -181,7 +181,7 @@ fn deleting_frees_the_title_at_once() {
         let pending = user.pending("Harbour").await.id;
         let ready = user.publish("Quay", Picture::small()).await;
         for (id, title) in [(pending.as_str(), "Harbour"), (ready.str("id"), "Quay")] {
-            user.delete(format!("/api/images/{id}")).await.is(204);
+            user.delete(format!("/api/images/{id}")).await.assert_status(204);
             is_free(&user, title).await;
         }
     });
@@ -210,7 +210,7 @@ fn a_rename_takes_a_title_from_an_upload_that_never_came() {
         let abandoned = user.pending("Harbour").await;
         let other = user.pending("Port").await;
         stack.abandon(&abandoned.id, "Harbour").await;
-        user.patch(format!("/api/images/{}", other.id), json!({"title": "Harbour"})).await.is(200);
+        user.patch(format!("/api/images/{}", other.id), json!({"title": "Harbour"})).await.assert_status(200);
         is_taken(&user, "Harbour").await;
         is_free(&user, "Port").await;
     });
@@ -223,9 +223,9 @@ fn late_upload_does_not_take_title_from_new_image() {
         let late = user.pending("Harbour").await;
         stack.abandon(&late.id, "Harbour").await;
         let next = user.pending("Harbour").await;
-        late.put(stack, &Picture::small().bytes).await.is(200);
+        late.put(stack, &Picture::small().bytes).await.assert_status(200);
         stack.no_blobs(&late.id).await;
-        next.put(stack, &Picture::small().bytes).await.is(200);
+        next.put(stack, &Picture::small().bytes).await.assert_status(200);
         user.ready(&next.id).await;
         user.get(format!("/api/images/{}", late.id)).await.problem(404);
         assert_eq!(user.pages("/api/images").await.len(), 1);
@@ -251,13 +251,13 @@ fn a_rejected_image_gives_its_title_back() {
         let user = stack.user().await;
         let fake = Picture::text_as_jpeg();
         let image = user.create("Harbour", &fake).await;
-        image.put(stack, &fake.bytes).await.is(200);
+        image.put(stack, &fake.bytes).await.assert_status(200);
         user.rejected(&image.id).await;
         eventually("the title to be free", async || stack.claim(&user.id, "Harbour").await.is_none().then_some(()))
             .await;
         is_free(&user, "Harbour").await;
         // The rejected one, still listed under the same title, cannot take it back by its end.
-        user.delete(format!("/api/images/{}", image.id)).await.is(204);
+        user.delete(format!("/api/images/{}", image.id)).await.assert_status(204);
         is_taken(&user, "Harbour").await;
     });
 }

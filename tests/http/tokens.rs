@@ -206,7 +206,7 @@ impl Owned {
         // Nothing happened behind the refusals.
         assert_eq!(self.user.image(&self.ready).await["description"], self.pending.image["description"]);
         self.user.image(&self.pending.id).await;
-        self.user.get(format!("/api/expiring-links/{}", self.link)).await.is(200);
+        self.user.get(format!("/api/expiring-links/{}", self.link)).await.assert_status(200);
     }
 }
 
@@ -358,7 +358,7 @@ async fn short_lived(stack: &Stack, user: &User) -> String {
     let answer = stack.post("/api/auth/login", json!({"email": user.email, "password": PASSWORD})).await;
     lifetime(value, unit).await;
     drop(alone);
-    answer.gives(200).str("access_token").to_owned()
+    answer.assert_json(200).str("access_token").to_owned()
 }
 
 #[test]
@@ -511,7 +511,7 @@ fn a_signed_out_token_is_refused() {
     on_stack(async |stack| {
         let owned = Owned::new(stack).await;
         let gone = owned.user.another_session().await;
-        gone.post("/api/auth/logout", json!({})).await.is(204);
+        gone.post("/api/auth/logout", json!({})).await.assert_status(204);
         owned.all_refuse(&gone.access_token).await;
     });
 }
@@ -521,12 +521,12 @@ fn a_token_from_before_a_password_reset_is_refused() {
     on_stack(async |stack| {
         let mut owned = Owned::new(stack).await;
         let email = owned.user.email.clone();
-        stack.post("/api/auth/forgot-password", json!({"email": email})).await.is(202);
+        stack.post("/api/auth/forgot-password", json!({"email": email})).await.assert_status(202);
         let code = stack.mailed_code(&email, 2).await;
         stack
             .post("/api/auth/reset-password", json!({"email": email, "code": code, "new_password": PASSWORD}))
             .await
-            .is(204);
+            .assert_status(204);
         let before = owned.user.access_token.clone();
         owned.user = eventually("a session that began after the reset", async || {
             let session = owned.user.another_session().await;

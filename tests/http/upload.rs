@@ -45,7 +45,7 @@ fn an_upload_as_instructed_becomes_a_ready_image() {
         let user = stack.user().await;
         let picture = Picture::small();
         let created = user.create_with("Harbour", picture, json!({"sha256": picture.sha256()})).await;
-        created.put(stack, &picture.bytes).await.is(200);
+        created.put(stack, &picture.bytes).await.assert_status(200);
         let image = user.ready(&created.id).await;
         assert_eq!(image["width"], 320);
         assert_eq!(image["height"], 240);
@@ -65,11 +65,11 @@ fn another_size_is_refused() {
         let created = user.pending("Harbour").await;
         let bytes = &Picture::small().bytes;
         let longer = [bytes.as_slice(), b"more"].concat();
-        created.put(stack, &longer).await.is(403);
-        created.put(stack, &bytes[..bytes.len() - 1]).await.is(403);
-        created.put(stack, &[]).await.is(403);
+        created.put(stack, &longer).await.assert_status(403);
+        created.put(stack, &bytes[..bytes.len() - 1]).await.assert_status(403);
+        created.put(stack, &[]).await.assert_status(403);
         assert!(stack.blobs(&created.id).await.is_empty());
-        created.put(stack, bytes).await.is(200);
+        created.put(stack, bytes).await.assert_status(200);
     });
 }
 
@@ -80,7 +80,7 @@ fn another_type_is_refused() {
         let created = user.pending("Harbour").await;
         let bytes = &Picture::small().bytes;
         for other in ["text/html", "image/png"] {
-            created.put_with(stack, bytes, &[("content-type", other)]).await.is(403);
+            created.put_with(stack, bytes, &[("content-type", other)]).await.assert_status(403);
         }
         assert!(stack.blobs(&created.id).await.is_empty());
     });
@@ -97,7 +97,7 @@ fn other_bytes_than_the_hash_names_are_refused() {
         let answer = created.put(stack, &other).await;
         assert!(matches!(answer.status, 400 | 403), "{answer}");
         assert!(stack.blobs(&created.id).await.is_empty());
-        created.put(stack, &picture.bytes).await.is(200);
+        created.put(stack, &picture.bytes).await.assert_status(200);
     });
 }
 
@@ -131,18 +131,18 @@ fn a_second_upload_is_refused() {
         let user = stack.user().await;
         let created = user.pending("Harbour").await;
         let first = Picture::small().bytes.clone();
-        created.put(stack, &first).await.is(200);
+        created.put(stack, &first).await.assert_status(200);
         let mut second = first.clone();
         *second.last_mut().expect("bytes") ^= 1;
-        created.put(stack, &second).await.is(412);
+        created.put(stack, &second).await.assert_status(412);
         user.ready(&created.id).await;
-        created.put(stack, &second).await.is(412);
+        created.put(stack, &second).await.assert_status(412);
         let mut without = created.clone();
         without.upload["headers"]
             .as_object_mut()
             .expect("headers")
             .retain(|name, _| !name.eq_ignore_ascii_case("if-none-match"));
-        without.put(stack, &second).await.is(403);
+        without.put(stack, &second).await.assert_status(403);
     });
 }
 
@@ -155,12 +155,12 @@ fn an_upload_url_serves_no_other_key_and_no_other_method() {
         let mut url = Url::parse(one.upload.str("url")).expect("a URL");
         url.set_path(Url::parse(other.upload.str("url")).expect("a URL").path());
         crossed.upload["url"] = json!(url.as_str());
-        crossed.put(stack, &Picture::small().bytes).await.is(403);
+        crossed.put(stack, &Picture::small().bytes).await.assert_status(403);
         for method in [Method::GET, Method::DELETE, Method::HEAD] {
-            stack.call(method, one.upload.str("url")).await.is(403);
+            stack.call(method, one.upload.str("url")).await.assert_status(403);
         }
-        one.put(stack, &Picture::small().bytes).await.is(200);
-        stack.get(one.upload.str("url")).await.is(403);
+        one.put(stack, &Picture::small().bytes).await.assert_status(200);
+        stack.get(one.upload.str("url")).await.assert_status(403);
     });
 }
 
@@ -182,12 +182,12 @@ fn a_pending_image_gets_a_fresh_upload_url_and_more_time() {
         // Some of its time has passed.
         stack.age_pending(&created.id, "Harbour", 3600).await;
         assert_eq!(expires().await, (first - 3600, first - 3600));
-        let answer = user.post(format!("/api/images/{}/upload", created.id), json!({})).await.gives(200);
+        let answer = user.post(format!("/api/images/{}/upload", created.id), json!({})).await.assert_json(200);
         let (again, claim) = expires().await;
         assert_eq!(again, claim);
         assert!(again >= first, "{again} is before {first}");
         let fresh = Created { upload: answer["upload"].clone(), ..created.clone() };
-        fresh.put(stack, &Picture::small().bytes).await.is(200);
+        fresh.put(stack, &Picture::small().bytes).await.assert_status(200);
         user.ready(&created.id).await;
     });
 }
@@ -212,7 +212,7 @@ fn a_browser_may_upload_from_another_origin() {
             .header("access-control-request-method", "PUT")
             .header("access-control-request-headers", "content-type,if-none-match")
             .await
-            .is(200);
+            .assert_status(200);
         answer.must_header("access-control-allow-origin");
         assert!(answer.must_header("access-control-allow-methods").contains("PUT"));
     });
@@ -270,12 +270,12 @@ fn an_upload_after_its_15_minutes_is_refused() {
         let user = stack.user().await;
         let picture = Picture::small();
         // Its own process signs with the tests' key.
-        let twin = stack.twin("create_image").await;
+        let function = stack.function("create_image").await;
         for (minutes, status) in [(14, 200), (16, 403)] {
             let mut draft = picture.draft(&format!("{minutes} minutes ago"));
             draft["sha256"] = json!(picture.sha256());
             let mut created =
-                Created::from(twin.call(Some(&user), "POST", "/api/images", Some(draft)).await.gives(201));
+                Created::from(function.call(Some(&user), "POST", "/api/images", Some(draft)).await.assert_json(201));
             let url = created.upload.str("url").to_owned();
             // This is how the product signs: of the same moment it is the same URL.
             let again = signed_at(&created, &query(&created)["x-amz-date"]);
@@ -287,7 +287,7 @@ fn an_upload_after_its_15_minutes_is_refused() {
             };
             assert_eq!(sorted(&again), sorted(&url));
             created.upload["url"] = json!(signed_at(&created, &minutes_ago(minutes)));
-            created.put(stack, &picture.bytes).await.is(status);
+            created.put(stack, &picture.bytes).await.assert_status(status);
             if status == 200 {
                 user.ready(&created.id).await;
                 continue;
@@ -295,7 +295,7 @@ fn an_upload_after_its_15_minutes_is_refused() {
             assert!(stack.blobs(&created.id).await.is_empty());
             // As it was signed it still serves.
             created.upload["url"] = json!(url);
-            created.put(stack, &picture.bytes).await.is(200);
+            created.put(stack, &picture.bytes).await.assert_status(200);
             user.ready(&created.id).await;
         }
     });

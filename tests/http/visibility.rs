@@ -46,13 +46,13 @@ async fn gives_nothing(stack: &Stack, id: &str, picture: &Picture, other: &User)
         }
     }
     for address in addresses(picture, id) {
-        stack.get(&address).await.is(404);
-        other.get(&address).await.is(404);
-        stack.head(&address).await.is(404);
+        stack.get(&address).await.assert_status(404);
+        other.get(&address).await.assert_status(404);
+        stack.head(&address).await.assert_status(404);
     }
-    other.patch(&path, json!({"visibility": "public"})).await.is(403);
-    other.post(format!("{path}/upload"), json!({})).await.is(403);
-    other.delete(&path).await.is(403);
+    other.patch(&path, json!({"visibility": "public"})).await.assert_status(403);
+    other.post(format!("{path}/upload"), json!({})).await.assert_status(403);
+    other.delete(&path).await.assert_status(403);
     for list in ["/api/images", "/api/explore?limit=100"] {
         let seen = other.pages(list).await;
         assert!(!seen.iter().any(|image| image["id"] == id), "{list}");
@@ -71,7 +71,7 @@ fn a_private_image_gives_nothing_to_anyone_else() {
         let picture = Picture::jpeg(640, 480);
         let image = owner.hide("Diary", &picture).await;
         gives_nothing(stack, image.str("id"), &picture, &other).await;
-        owner.get(format!("/api/images/{}", image.str("id"))).await.is(200);
+        owner.get(format!("/api/images/{}", image.str("id"))).await.assert_status(200);
     });
 }
 
@@ -98,7 +98,7 @@ fn a_private_images_urls_are_presigned_for_its_owner() {
         assert_eq!(urls.len(), 2);
         urls.push(image.str("image_url"));
         for url in urls {
-            let answer = stack.get(url).await.is(200);
+            let answer = stack.get(url).await.assert_status(200);
             assert_eq!(answer.must_header("content-type"), "image/jpeg");
             let mut unsigned = Url::parse(url).expect("a presigned URL is absolute");
             assert!(
@@ -108,9 +108,9 @@ fn a_private_images_urls_are_presigned_for_its_owner() {
                 "{url}"
             );
             unsigned.set_query(None);
-            stack.get(unsigned).await.is(403);
+            stack.get(unsigned).await.assert_status(403);
         }
-        let original = stack.get(image.str("image_url")).await.is(200);
+        let original = stack.get(image.str("image_url")).await.assert_status(200);
         assert!(original.body == picture.bytes, "other bytes came back");
     });
 }
@@ -123,8 +123,8 @@ fn an_image_that_becomes_private_is_served_nowhere() {
         let picture = Picture::small();
         let image = owner.publish("Party", picture).await;
         let path = format!("/api/images/{}", image.str("id"));
-        stack.get(&path).await.is(200);
-        other.get(&path).await.is(200);
+        stack.get(&path).await.assert_status(200);
+        other.get(&path).await.assert_status(200);
         let mut urls = thumbnails(&image);
         urls.push(image.str("image_url"));
         // These are the addresses that give nothing of a private image.
@@ -136,7 +136,7 @@ fn an_image_that_becomes_private_is_served_nowhere() {
         for url in &urls {
             assert!(stack.get(url).await.status < 400, "{url}");
         }
-        owner.patch(&path, json!({"visibility": "private"})).await.is(200);
+        owner.patch(&path, json!({"visibility": "private"})).await.assert_status(200);
         stack.get(&path).await.problem(404);
         for url in &urls {
             eventually(&format!("{url} to close"), async || (stack.get(url).await.status == 404).then_some(())).await;
@@ -152,9 +152,9 @@ fn an_image_that_becomes_public_again_has_the_same_urls() {
         let image = owner.publish("Party", Picture::small()).await;
         let path = format!("/api/images/{}", image.str("id"));
         for visibility in ["private", "public"] {
-            owner.patch(&path, json!({"visibility": visibility})).await.is(200);
+            owner.patch(&path, json!({"visibility": visibility})).await.assert_status(200);
         }
-        let again = stack.get(&path).await.gives(200);
+        let again = stack.get(&path).await.assert_json(200);
         assert_eq!(again["thumbnails"], image["thumbnails"]);
         assert_eq!(again["image_url"], image["image_url"]);
         assert!(again["url_expires_at"].is_null());
@@ -174,8 +174,8 @@ fn public_image_is_visible_without_private_data_of_its_owner() {
         for call in [stack.get(&path), other.get(&path), owner.get(&path)] {
             let answer = call.await;
             assert!(!answer.text().contains(&owner.email));
-            assert_eq!(answer.gives(200)["id"], image["id"]);
+            assert_eq!(answer.assert_json(200)["id"], image["id"]);
         }
-        stack.get(&path).token("nonsense").await.is(401);
+        stack.get(&path).token("nonsense").await.assert_status(401);
     });
 }

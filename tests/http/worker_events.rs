@@ -22,16 +22,16 @@ fn workers_read_the_events_in_the_files() {
             ("run_job", include_str!("../events/jobs-queue.json"), "job", JOB, json!({"batchItemFailures": []})),
             ("sweep", include_str!("../events/table-stream.json"), "image", IMAGE, Value::Null),
         ] {
-            let twin = stack.twin(worker).await;
+            let function = stack.function(worker).await;
             let event = serde_json::from_str(file).expect("JSON");
-            assert_eq!(twin.invoke(event).await, Ok(response), "{worker}");
-            let named = twin
+            assert_eq!(function.invoke(event).await, Ok(response), "{worker}");
+            let named = function
                 .log()
                 .into_iter()
                 .any(|event| event["spans"].as_array().is_some_and(|spans| spans.iter().any(|span| span[field] == id)));
-            assert!(named, "{worker}: {:?}", twin.log());
+            assert!(named, "{worker}: {:?}", function.log());
         }
-        let audit = stack.twin("audit").await;
+        let audit = stack.function("audit").await;
         let event = serde_json::from_str(include_str!("../events/audit.json")).expect("JSON");
         let report = audit.invoke(event).await.expect("a report");
         assert!(report["seen"].is_u64(), "{report}");

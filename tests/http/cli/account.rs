@@ -24,21 +24,21 @@ fn session_file_is_private_and_invalid_after_logout() {
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(path.parent().expect("a folder")), 0o700);
-        let me = tool.run(["whoami", "--json"]).await.is(0).json().remove(0);
+        let me = tool.run(["whoami", "--json"]).await.assert_status(0).json().remove(0);
         assert_eq!(me["email"], user.email);
-        tool.run(["whoami"]).await.is(0).says("Plan     Basic");
+        tool.run(["whoami"]).await.assert_status(0).says("Plan     Basic");
 
         let kept = session(&tool);
         let token = kept.str("access_token");
-        stack.get("/api/me").token(token).await.is(200);
-        tool.run(["logout"]).await.is(0);
-        stack.get("/api/me").token(token).await.is(401);
-        stack.post("/api/auth/refresh", json!({"refresh_token": kept["refresh_token"]})).await.is(401);
+        stack.get("/api/me").token(token).await.assert_status(200);
+        tool.run(["logout"]).await.assert_status(0);
+        stack.get("/api/me").token(token).await.assert_status(401);
+        stack.post("/api/auth/refresh", json!({"refresh_token": kept["refresh_token"]})).await.assert_status(401);
         assert!(!path.exists());
-        tool.run(["whoami"]).await.is(3).says("tintype login");
-        tool.run(["logout"]).await.is(0).says("not logged in");
+        tool.run(["whoami"]).await.assert_status(3).says("tintype login");
+        tool.run(["logout"]).await.assert_status(0).says("not logged in");
         // This session, not the user's others.
-        user.get("/api/me").await.is(200);
+        user.get("/api/me").await.assert_status(200);
     });
 }
 
@@ -47,8 +47,8 @@ fn a_logout_everywhere_ends_all_sessions() {
     on_stack(async |stack| {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
-        tool.run(["logout", "--everywhere"]).await.is(0);
-        user.get("/api/me").await.is(401);
+        tool.run(["logout", "--everywhere"]).await.assert_status(0);
+        user.get("/api/me").await.assert_status(401);
     });
 }
 
@@ -58,20 +58,20 @@ fn a_login_needs_the_right_password_from_somewhere() {
         let user = stack.user().await;
         let tool = Tool::new(&stack.url);
         let login = ["login", "--email", user.email.as_str()];
-        tool.run(login).await.is(2).says("--password-stdin");
+        tool.run(login).await.assert_status(2).says("--password-stdin");
         let login = [&login[..], &["--password-stdin"]].concat();
-        tool.run_with(login.clone(), "wrong\n").await.is(3).says("Wrong e-mail address or password");
+        tool.run_with(login.clone(), "wrong\n").await.assert_status(3).says("Wrong e-mail address or password");
         assert!(tool.kept("sessions", "json").is_none());
-        let ran = tool.run_with([&login[..], &["--json"]].concat(), "wrong\n").await.is(3);
+        let ran = tool.run_with([&login[..], &["--json"]].concat(), "wrong\n").await.assert_status(3);
         assert_eq!(ran.json()[0]["error"]["code"], "bad_credentials");
-        tool.run_with(login, &format!("{PASSWORD}\r\n")).await.is(0);
+        tool.run_with(login, &format!("{PASSWORD}\r\n")).await.assert_status(0);
         // The first service is remembered.
         let config = fs::read_to_string(tool.folder.path().join("config.toml")).expect("it is there");
         assert!(config.contains(&stack.url), "{config}");
         let mut elsewhere = tool.command(["whoami"]);
         elsewhere.env_remove("TINTYPE_URL");
-        super::tool::Running::of(elsewhere).ends().await.is(0).says(&user.email);
-        let ran = tool.run(["--url", "http://127.0.0.1:9", "whoami"]).await.is(3);
+        super::tool::Running::of(elsewhere).ends().await.assert_status(0).says(&user.email);
+        let ran = tool.run(["--url", "http://127.0.0.1:9", "whoami"]).await.assert_status(3);
         ran.says("tintype login");
     });
 }
@@ -91,22 +91,22 @@ fn concurrent_requests_refresh_a_session_once() {
         let refreshed = || gate.asked("/api/auth/refresh").len();
 
         spoil(|kept| kept["expires_at"] = json!(0));
-        tool.run(["whoami"]).await.is(0);
+        tool.run(["whoami"]).await.assert_status(0);
         assert_eq!(refreshed(), 1);
-        tool.run(["whoami"]).await.is(0);
+        tool.run(["whoami"]).await.assert_status(0);
         assert_eq!(refreshed(), 1);
 
         // One that only the service knows to be over.
         spoil(|kept| kept["access_token"] = json!(format!("{}x", kept["access_token"].as_str().expect("text"))));
         let folder = photos(40);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         assert_eq!(refreshed(), 2);
 
         spoil(|kept| {
             kept["expires_at"] = json!(0);
             kept["refresh_token"] = json!("over");
         });
-        tool.run(["whoami"]).await.is(3).says("log in again");
+        tool.run(["whoami"]).await.assert_status(3).says("log in again");
         assert!(!path.exists());
     });
 }
@@ -115,10 +115,10 @@ fn concurrent_requests_refresh_a_session_once() {
 fn plans_are_listed_for_anyone() {
     on_stack(async |stack| {
         let nobody = Tool::new(&stack.url);
-        let plans = nobody.run(["plans", "--json"]).await.is(0).json();
+        let plans = nobody.run(["plans", "--json"]).await.assert_status(0).json();
         assert!(plans.iter().any(|plan| plan["name"] == "Enterprise" && plan["expiring_links"] == true));
         let tool = Tool::of(&stack.user_on("Premium").await).await;
-        tool.run(["plans"]).await.is(0).says("Premium (yours)");
+        tool.run(["plans"]).await.assert_status(0).says("Premium (yours)");
     });
 }
 
@@ -128,15 +128,15 @@ fn an_account_is_deleted_after_questions_and_with_its_password() {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
         let folder = photos(2);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         let delete = ["account", "delete", "--yes", "--password-stdin"];
-        tool.run_with(["account", "delete", "--password-stdin"], PASSWORD).await.is(2).says("--yes");
-        tool.run_with(delete, "wrong").await.is(3).says("password");
-        user.get("/api/me").await.is(200);
-        let job = tool.run_with([&delete[..], &["--json"]].concat(), PASSWORD).await.is(0).json().remove(0);
+        tool.run_with(["account", "delete", "--password-stdin"], PASSWORD).await.assert_status(2).says("--yes");
+        tool.run_with(delete, "wrong").await.assert_status(3).says("password");
+        user.get("/api/me").await.assert_status(200);
+        let job = tool.run_with([&delete[..], &["--json"]].concat(), PASSWORD).await.assert_status(0).json().remove(0);
         // The client waits for the job without a login: the account has none.
         assert_eq!((job.str("kind"), job.str("status"), job.number("done")), ("delete_account", "done", 2), "{job}");
-        user.get("/api/me").await.is(401);
+        user.get("/api/me").await.assert_status(401);
         assert!(tool.kept("sessions", "json").is_none());
         assert!(tool.kept("journals", "jsonl").is_none());
     });
@@ -146,19 +146,19 @@ fn an_account_is_deleted_after_questions_and_with_its_password() {
 fn help_completions_and_manual_need_no_service() {
     on_stack(async |_| {
         let tool = Tool::new("");
-        let ran = tool.run(["--help"]).await.is(0);
+        let ran = tool.run(["--help"]).await.assert_status(0);
         for command in ["login", "upload", "get", "link", "account", "Exit status", "Examples"] {
             assert!(ran.out.contains(command), "{command}");
         }
-        tool.run(["upload", "--help"]).await.is(0).says("Examples:");
+        tool.run(["upload", "--help"]).await.assert_status(0).says("Examples:");
         for shell in ["bash", "zsh", "fish"] {
-            tool.run(["completions", shell]).await.is(0).says("tintype");
+            tool.run(["completions", shell]).await.assert_status(0).says("tintype");
         }
-        tool.run(["man"]).await.is(0).says(".TH tintype 1");
+        tool.run(["man"]).await.assert_status(0).says(".TH tintype 1");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        tool.run([Path::new("man"), Path::new("--dir"), folder.path()]).await.is(0);
+        tool.run([Path::new("man"), Path::new("--dir"), folder.path()]).await.assert_status(0);
         assert!(folder.path().join("tintype-link-create.1").exists());
-        tool.run(["whoami"]).await.is(2);
-        tool.run(["frobnicate"]).await.is(2);
+        tool.run(["whoami"]).await.assert_status(2);
+        tool.run(["frobnicate"]).await.assert_status(2);
     });
 }

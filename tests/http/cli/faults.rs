@@ -33,7 +33,7 @@ fn a_batch_whose_answer_is_lost_is_the_same_batch_again() {
         .await;
         let tool = Tool::of(&user).await.through(&gate);
         let folder = photos(20);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         let keys: Vec<_> = gate.asked(BATCH).into_iter().map(|seen| seen.key.expect("a key")).collect();
         assert_eq!(keys.len(), 3);
         assert!(keys.iter().all(|key| *key == keys[0]));
@@ -60,7 +60,7 @@ fn killed_client_recovers_registrations_in_next_run() {
         running.signal("KILL");
         assert_eq!(running.ends().await.status, None);
         assert!(tool.noted("registered").is_empty());
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         let keys: Vec<_> = gate.asked(BATCH).into_iter().map(|seen| seen.key.expect("a key")).collect();
         assert_eq!(keys[0], keys[1]);
         assert_eq!(titles(&user).await, 20);
@@ -78,7 +78,7 @@ fn an_upload_whose_answer_is_lost_is_not_taken_twice() {
         .await;
         let tool = Tool::of(&user).await.through(&gate);
         let folder = photos(12);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0).says("12 uploaded");
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0).says("12 uploaded");
         let statuses: Vec<_> = gate.puts().into_iter().map(|put| put.status).collect();
         assert_eq!(statuses.iter().filter(|status| **status == Some(200)).count(), 12, "{statuses:?}");
         assert_eq!(titles(&user).await, 12);
@@ -107,7 +107,9 @@ fn the_service_and_the_bucket_are_left_alone_as_long_as_they_ask() {
         .await;
         let tool = Tool::of(&user).await.through(&gate);
         let folder = photos(6);
-        tool.run([Path::new("upload"), folder.path(), Path::new("--concurrency=1")].map(Path::as_os_str)).await.is(0);
+        tool.run([Path::new("upload"), folder.path(), Path::new("--concurrency=1")].map(Path::as_os_str))
+            .await
+            .assert_status(0);
         for requests in [gate.asked(BATCH), gate.puts()] {
             let paused = requests[1].at.duration_since(requests[0].at);
             assert!(paused >= Duration::from_secs(1), "{paused:?}");
@@ -132,7 +134,7 @@ fn occasional_failures_are_retried() {
         .await;
         let tool = Tool::of(&user).await.through(&gate);
         let folder = photos(30);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         assert_eq!(titles(&user).await, 30);
     });
 }
@@ -153,7 +155,7 @@ fn an_upload_url_that_is_over_is_replaced() {
         .await;
         let tool = Tool::of(&user).await.through(&gate);
         let folder = photos(5);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         let renewed = gate.seen().into_iter().filter(|seen| seen.method == "POST" && seen.path.ends_with("/upload"));
         assert_eq!(renewed.count(), 5);
         assert_eq!(titles(&user).await, 5);
@@ -172,12 +174,12 @@ fn expired_image_is_registered_again() {
         })
         .await;
         let tool = Tool::of(&user).await.through(&refusing);
-        tool.run([Path::new("upload"), folder.path()]).await.is(4);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(4);
         let id = tool.noted("registered").remove(0);
         stack.abandon(&id, "0.png").await;
         let open = Gate::open().await;
         let tool = tool.through(&open);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         assert_eq!(titles(&user).await, 1);
         assert_eq!(tool.noted("gone"), [id]);
     });
@@ -206,7 +208,7 @@ fn an_interrupted_download_is_resumed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let target = folder.path().join("harbour.jpg");
         let get = [Path::new("get"), Path::new("Harbour"), Path::new("--output"), &target];
-        tool.run(get).await.is(0);
+        tool.run(get).await.assert_status(0);
         assert!(fs::read(&target).expect("it is there") == picture.bytes);
         let ranges = || -> Vec<String> {
             let seen = gate.seen().into_iter().filter(|seen| seen.path.contains("/originals/"));
@@ -218,7 +220,7 @@ fn an_interrupted_download_is_resumed() {
         let part = part_of("harbour.jpg", image.str("id"), folder.path());
         fs::rename(&target, &part).expect("it is there");
         fs::OpenOptions::new().write(true).open(&part).and_then(|file| file.set_len(1000)).expect("it can be cut");
-        tool.run(get).await.is(0);
+        tool.run(get).await.assert_status(0);
         assert!(fs::read(&target).expect("it is there") == picture.bytes);
         assert_eq!(ranges().last().expect("another"), "bytes=1000-");
         assert!(!part.exists());
@@ -231,12 +233,12 @@ fn a_download_is_resumed_only_with_its_own_file() {
         let user = stack.user_on("Enterprise").await;
         let tool = Tool::of(&user).await;
         let folder = photos(1);
-        tool.run([Path::new("upload"), folder.path()]).await.is(0);
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(0);
         let image = user.pages("/api/images").await.remove(0);
         let target = folder.path().join("again.png");
         let part = part_of("again.png", image.str("id"), folder.path());
         fs::write(&part, [7; 50]).expect("it can be written");
-        tool.run([Path::new("get"), Path::new("0.png"), Path::new("--output"), &target]).await.is(0);
+        tool.run([Path::new("get"), Path::new("0.png"), Path::new("--output"), &target]).await.assert_status(0);
         assert!(fs::read(&target).expect("it is there") == fs::read(folder.path().join("0.png")).expect("it is there"));
         assert!(!part.exists());
     });
@@ -257,7 +259,7 @@ fn unreachable_service_is_named_and_retried() {
             let folder = photos(1);
             write(&folder.path().join("0.png"), &photo(at.len() as u32));
             let upload = [Path::new("upload"), folder.path(), Path::new("--prefix"), Path::new(at)];
-            let ran = tool.run(upload).await.is(0);
+            let ran = tool.run(upload).await.assert_status(0);
             let who = if at == BATCH { stack.url.as_str() } else { "The bucket for uploads" };
             let said =
                 ran.err.lines().find(|line| line.contains(&format!("{who} cannot be reached through the proxy")));
@@ -277,7 +279,7 @@ fn a_service_that_does_not_answer_is_named_within_seconds() {
         })
         .await;
         let tool = Tool::of(&user).await.through(&gate);
-        tool.run(["whoami"]).await.is(0).says("has not answered for 4 s").says("The service answers again");
+        tool.run(["whoami"]).await.assert_status(0).says("has not answered for 4 s").says("The service answers again");
     });
 }
 
@@ -303,7 +305,7 @@ fn an_upload_that_is_interrupted_says_how_many_files_are_left() {
             let running = tool.start([&upload[..], more].concat());
             eventually("every file on its way", async || (puts.load(Ordering::SeqCst) == 5).then_some(())).await;
             running.signal("INT");
-            running.ends().await.is(130)
+            running.ends().await.assert_status(130)
         };
         interrupted(&[]).await.says("5 files left").says("Run the same command again to resume");
         assert_eq!(interrupted(&[Path::new("--json")]).await.summary()["left"], 5);
@@ -316,7 +318,7 @@ fn an_upload_that_is_interrupted_says_how_many_files_are_left() {
         })
         .await;
         let tool = Tool::of(&user).await.through(&gate);
-        tool.run([Path::new("upload"), folder.path()]).await.is(1).says("3 files left");
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(1).says("3 files left");
     });
 }
 
@@ -324,15 +326,16 @@ fn an_upload_that_is_interrupted_says_how_many_files_are_left() {
 fn a_service_that_is_not_there_is_named_and_has_its_own_status() {
     on_stack(async |_| {
         let tool = Tool::new("http://127.0.0.1:9");
-        tool.run(["plans"]).await.is(5).says("http://127.0.0.1:9");
+        tool.run(["plans"]).await.assert_status(5).says("http://127.0.0.1:9");
         let tool = Tool::new("http://example.org");
-        tool.run(["plans"]).await.is(2).says("https");
+        tool.run(["plans"]).await.assert_status(2).says("https");
         for (url, meant) in [("example.org", "https://example.org"), ("127.0.0.1:9", "http://127.0.0.1:9")] {
-            Tool::new(url).run(["plans"]).await.is(2).says(&format!("Did you mean {meant}?"));
+            Tool::new(url).run(["plans"]).await.assert_status(2).says(&format!("Did you mean {meant}?"));
         }
         // A proxy that is not there, without its password.
         let tool = Tool::new("http://127.0.0.1:9").through_proxy("http://ada:secret@127.0.0.2:9");
-        let ran = tool.run(["plans"]).await.is(5).says("through the proxy http://127.0.0.2:9: connection refused");
+        let ran =
+            tool.run(["plans"]).await.assert_status(5).says("through the proxy http://127.0.0.2:9: connection refused");
         assert!(!ran.err.contains("secret"), "{}", ran.err);
     });
 }

@@ -16,7 +16,7 @@ fn memory_is_bounded_with_100000_files() {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
         let one = photos(1);
-        tool.run([Path::new("upload"), one.path()]).await.is(0);
+        tool.run([Path::new("upload"), one.path()]).await.assert_status(0);
         let journal = tool.kept("journals", "jsonl").expect("the upload made one");
         let mut lines = fs::read_to_string(&journal).expect("it is text");
         let owner = parts(&tool.noted("ready")[0]).0;
@@ -52,7 +52,7 @@ fn memory_is_bounded_with_100000_files() {
         python.args(["-c", measure]).arg(client.get_program()).args(client.get_args()).stdout(Stdio::piped());
         python.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
         python.stderr(Stdio::piped());
-        let ran = Running::of(python).ends().await.is(0);
+        let ran = Running::of(python).ends().await.assert_status(0);
         let (memory, status) = ran.out.trim().split_once(' ').expect("two numbers");
         assert_eq!(status, "0", "{}", ran.err);
         let megabytes = memory.parse::<f64>().expect("kilobytes") / 1024.0;

@@ -110,7 +110,7 @@ fn upload_of_2000_files_survives_three_interruptions() {
         let finished: HashSet<String> = tool.noted("uploaded").into_iter().collect();
         assert!(finished.len() < titles.len(), "there is nothing left to do");
         let before = gate.puts().len();
-        let ran = upload().ends().await.is(4);
+        let ran = upload().ends().await.assert_status(4);
         let summary = ran.summary();
         assert_eq!((summary.number("failed"), summary.number("unsettled")), (20, 0), "{summary}");
 
@@ -148,7 +148,7 @@ fn upload_of_2000_files_survives_three_interruptions() {
         assert_eq!(others, ["pending", "rejected", "rejected", "rejected", "rejected"]);
         for images in ready.chunks(32) {
             join_all(images.iter().map(async |image| {
-                let answer = stack.call(http::Method::GET, image.str("image_url")).await.is(200);
+                let answer = stack.call(http::Method::GET, image.str("image_url")).await.assert_status(200);
                 assert_eq!(sha256(&answer.body), image.str("sha256"), "{}", image["title"]);
             }))
             .await;
@@ -156,7 +156,7 @@ fn upload_of_2000_files_survives_three_interruptions() {
 
         // Once more there is nothing to do but to say what failed.
         let before = gate.puts().len();
-        let summary = upload().ends().await.is(4).summary();
+        let summary = upload().ends().await.assert_status(4).summary();
         assert_eq!((summary.number("already"), summary.number("uploaded")), (u64::from(COUNT), 0), "{summary}");
         assert_eq!(gate.puts().len(), before);
     });

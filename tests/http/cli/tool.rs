@@ -46,7 +46,7 @@ impl Tool {
         let tool = Self::new(&user.stack.url);
         let _lifetime = user.stack.token_lifetime.read().await;
         let login = ["login", "--email", user.email.as_str(), "--password-stdin"];
-        tool.run_with(login, &format!("{PASSWORD}\n")).await.is(0);
+        tool.run_with(login, &format!("{PASSWORD}\n")).await.assert_status(0);
         tool
     }
 
@@ -171,7 +171,7 @@ impl Ran {
     }
 
     #[track_caller]
-    pub(super) fn is(self, status: i32) -> Self {
+    pub(super) fn assert_status(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
         self
     }

@@ -17,14 +17,16 @@ fn a_dry_run_lists_uploads_and_changes_nothing() {
         let tool = Tool::of(&user).await;
         let folder = photos(3);
         write(&folder.path().join("notes.txt"), b"no image");
-        let ran = tool.run([Path::new("upload"), folder.path(), Path::new("--dry-run")]).await.is(0);
+        let ran = tool.run([Path::new("upload"), folder.path(), Path::new("--dry-run")]).await.assert_status(0);
         let ran = ran.says("1.webp").says("3 would be uploaded").says("1 skipped");
         assert!(!ran.out.contains("notes.txt"));
         assert!(user.pages("/api/images").await.is_empty());
         // It needs no login.
         let nobody = Tool::new(&stack.url);
-        let ran =
-            nobody.run([Path::new("upload"), folder.path(), Path::new("--dry-run"), Path::new("--json")]).await.is(0);
+        let ran = nobody
+            .run([Path::new("upload"), folder.path(), Path::new("--dry-run"), Path::new("--json")])
+            .await
+            .assert_status(0);
         assert_eq!(ran.summary()["would_upload"], 3);
     });
 }
@@ -51,7 +53,7 @@ fn non_image_is_skipped_in_folder_and_fails_if_named() {
             .and_then(|it| it.set_len(60 << 20))
             .expect("sparse");
         let upload = [Path::new("upload"), folder.path()];
-        let ran = tool.run([&upload[..], &[Path::new("--json")]].concat()).await.is(0);
+        let ran = tool.run([&upload[..], &[Path::new("--json")]].concat()).await.assert_status(0);
         let summary = ran.summary();
         assert_eq!(
             (summary.number("uploaded"), summary.number("skipped"), summary.number("failed")),
@@ -76,18 +78,21 @@ fn non_image_is_skipped_in_folder_and_fails_if_named() {
             ("/2024/video.mp4", "not_an_image"),
         ];
         assert_eq!(skipped, expected.map(|(path, code)| (path.to_owned(), code.to_owned())));
-        tool.run(upload).await.is(0).says("1 there already, 8 skipped");
+        tool.run(upload).await.assert_status(0).says("1 there already, 8 skipped");
 
         // Files with the extension of an image, and files given as arguments, fail.
         write(&at("2024/photo.HEIC"), b"....ftypheic");
-        tool.run(upload).await.is(4).says("photo.HEIC: not an image of a type that the service takes");
+        tool.run(upload).await.assert_status(4).says("photo.HEIC: not an image of a type that the service takes");
         for name in ["2024/0.xmp", "2024/video.mp4", "2024/Thumbs.db", "2024/.DS_Store", "2024/film.mov"] {
-            tool.run([Path::new("upload"), &at(name)]).await.is(4).says("not an image");
+            tool.run([Path::new("upload"), &at(name)]).await.assert_status(4).says("not an image");
         }
-        tool.run([Path::new("upload"), &at("2024/empty.txt")]).await.is(4).says("empty.txt: empty");
+        tool.run([Path::new("upload"), &at("2024/empty.txt")]).await.assert_status(4).says("empty.txt: empty");
         assert_eq!(user.pages("/api/images").await.len(), 1);
         // A hidden file and a folder of the system that are named are uploaded.
-        tool.run([Path::new("upload"), &at("2024/@eaDir"), &at(".git/HEAD.png")]).await.is(0).says("2 uploaded");
+        tool.run([Path::new("upload"), &at("2024/@eaDir"), &at(".git/HEAD.png")])
+            .await
+            .assert_status(0)
+            .says("2 uploaded");
     });
 }
 
@@ -102,7 +107,7 @@ fn files_are_chosen_by_patterns_and_titles_take_a_prefix() {
         }
         let path = folder.path().to_str().expect("it is text");
         let titles = async |arguments: &[&str]| {
-            let ran = tool.run([&["upload", path, "--dry-run", "--json"], arguments].concat()).await.is(0);
+            let ran = tool.run([&["upload", path, "--dry-run", "--json"], arguments].concat()).await.assert_status(0);
             let chosen = ran.json().into_iter().filter(|line| line["event"] == "would_upload");
             let mut titles: Vec<String> = chosen.map(|line| line.str("title").to_owned()).collect();
             titles.sort();
@@ -115,12 +120,12 @@ fn files_are_chosen_by_patterns_and_titles_take_a_prefix() {
             titles(&["--include", "a.png", "--include", "e.*", "--prefix", "x "]).await,
             ["x 2024/e.gif", "x a.png"]
         );
-        tool.run(["upload", path, "--include", "{"]).await.is(2).says("--include");
-        tool.run(["upload", path, "--prefix", ""]).await.is(2).says("--prefix").says("must not be empty");
-        tool.run(["list", "--prefix", ""]).await.is(2).says("--prefix").says("must not be empty");
+        tool.run(["upload", path, "--include", "{"]).await.assert_status(2).says("--include");
+        tool.run(["upload", path, "--prefix", ""]).await.assert_status(2).says("--prefix").says("must not be empty");
+        tool.run(["list", "--prefix", ""]).await.assert_status(2).says("--prefix").says("must not be empty");
 
         let ran = tool.run(["upload", path, "--prefix", "scans/", "--exclude", "/raw/", "--exclude", "2024/raw"]).await;
-        ran.is(0).says("3 uploaded").says("2 skipped");
+        ran.assert_status(0).says("3 uploaded").says("2 skipped");
         let mut titles: Vec<String> =
             user.pages("/api/images").await.iter().map(|image| image.str("title").to_owned()).collect();
         titles.sort();
@@ -138,13 +143,16 @@ fn a_rejected_file_is_named_by_its_path() {
         write(&torn, &photo(8)[..100]);
         let torn = torn.to_str().expect("it is text");
         let upload = [Path::new("upload"), folder.path(), Path::new("--prefix"), Path::new("x/")];
-        let ran = tool.run([&upload[..], &[Path::new("--json")]].concat()).await.is(4);
+        let ran = tool.run([&upload[..], &[Path::new("--json")]].concat()).await.assert_status(4);
         let event = |name: &str| ran.json().into_iter().find(|line| line["event"] == name).expect("the event is there");
         assert_eq!((event("failed").str("path"), event("failed").str("code")), (torn, "rejected"));
         assert_eq!(event("ready").str("path"), folder.path().join("0.png").to_str().expect("it is text"));
         // As it does when it is met again, and as people see it.
         for more in [&[][..], &[Path::new("--recheck")]] {
-            tool.run([&upload[..], more].concat()).await.is(4).says(&format!("{torn}: the service rejected it"));
+            tool.run([&upload[..], more].concat())
+                .await
+                .assert_status(4)
+                .says(&format!("{torn}: the service rejected it"));
         }
     });
 }
@@ -157,7 +165,7 @@ fn same_content_is_uploaded_once_without_copies() {
         let folder = photos(2);
         let upload = async |more: &[&str]| {
             let path = folder.path().to_str().expect("it is text");
-            tool.run([&["upload", path, "--json"], more].concat()).await.is(0).summary()
+            tool.run([&["upload", path, "--json"], more].concat()).await.assert_status(0).summary()
         };
         assert_eq!(upload(&[]).await["uploaded"], 2);
         fs::copy(folder.path().join(name(0)), folder.path().join("copy.png")).expect("a copy");
@@ -181,16 +189,16 @@ fn deleted_images_are_uploaded_again() {
         let folder = photos(3);
         let upload = async |more: &[&str]| {
             let path = folder.path().to_str().expect("it is text");
-            tool.run([&["upload", path, "--json"], more].concat()).await.is(0).summary()
+            tool.run([&["upload", path, "--json"], more].concat()).await.assert_status(0).summary()
         };
         upload(&[]).await;
-        tool.run(["rm", "0.png"]).await.is(0);
+        tool.run(["rm", "0.png"]).await.assert_status(0);
         let summary = upload(&[]).await;
         assert_eq!((summary.number("uploaded"), summary.number("already")), (1, 2), "{summary}");
         // By something else than this client.
         let images = user.pages("/api/images").await;
         let image = images.iter().find(|image| image["title"] == "1.webp").expect("it is there");
-        user.delete(format!("/api/images/{}", image.str("id"))).await.is(204);
+        user.delete(format!("/api/images/{}", image.str("id"))).await.assert_status(204);
         assert_eq!(upload(&[]).await["already"], 3);
         let summary = upload(&["--recheck"]).await;
         assert_eq!((summary.number("uploaded"), summary.number("already")), (1, 2), "{summary}");
@@ -204,11 +212,11 @@ fn a_title_is_taken_only_by_another_content() {
         let folder = photos(3);
         let upload = async |tool: &Tool| tool.run([Path::new("upload"), folder.path(), Path::new("--json")]).await;
         let first = Tool::of(&user).await;
-        upload(&first).await.is(0);
+        upload(&first).await.assert_status(0);
         // Another machine, whose journal knows nothing.
         let second = Tool::of(&user).await;
         write(&folder.path().join(name(1)), &photo(101));
-        let ran = upload(&second).await.is(4);
+        let ran = upload(&second).await.assert_status(4);
         let summary = ran.summary();
         assert_eq!((summary.number("already"), summary.number("failed")), (2, 1), "{summary}");
         let failed = ran.json().into_iter().find(|line| line["event"] == "failed").expect("one failed");
@@ -231,12 +239,12 @@ fn a_file_that_changed_before_it_was_uploaded_takes_its_own_title() {
         let tool = Tool::of(&user).await.through(&gate);
         let folder = photos(1);
         let path = [Path::new("upload"), folder.path()];
-        tool.run(path).await.is(4).says("InvalidRequest");
+        tool.run(path).await.assert_status(4).says("InvalidRequest");
         assert_eq!(user.pages("/api/images?status=pending").await.len(), 1);
         write(&folder.path().join(name(0)), &photo(104));
         let open = Gate::open().await;
         let tool = tool.through(&open);
-        tool.run(path).await.is(0);
+        tool.run(path).await.assert_status(0);
         let images = user.pages("/api/images").await;
         assert_eq!(images.len(), 1);
         assert_eq!((images[0].str("status"), images[0].number("size")), ("ready", photo(104).len() as u64));
@@ -249,9 +257,9 @@ fn files_are_public_unless_they_are_to_be_private() {
         let user = stack.user().await;
         let tool = Tool::of(&user).await;
         let (open, hidden) = (photos(1), photos(4));
-        tool.run([Path::new("upload"), open.path()]).await.is(0);
+        tool.run([Path::new("upload"), open.path()]).await.assert_status(0);
         fs::remove_file(hidden.path().join(name(0))).expect("it is there");
-        tool.run([Path::new("upload"), hidden.path(), Path::new("--private")]).await.is(0);
+        tool.run([Path::new("upload"), hidden.path(), Path::new("--private")]).await.assert_status(0);
         assert_eq!(user.pages("/api/images?visibility=public").await.len(), 1);
         assert_eq!(user.pages("/api/images?visibility=private").await.len(), 3);
     });
@@ -268,10 +276,10 @@ fn a_large_file_is_streamed_and_arrives_whole() {
         bytes.resize(50 << 20, 7);
         write(&folder.path().join("large.jpg"), &bytes);
         let file = folder.path().join("large.jpg");
-        let ran = tool.run([Path::new("upload"), &file]).await.is(0);
+        let ran = tool.run([Path::new("upload"), &file]).await.assert_status(0);
         ran.says("1 uploaded (50.00 MiB");
         let out = folder.path().join("again.jpg");
-        tool.run([Path::new("get"), Path::new("large.jpg"), Path::new("--output"), &out]).await.is(0);
+        tool.run([Path::new("get"), Path::new("large.jpg"), Path::new("--output"), &out]).await.assert_status(0);
         assert!(fs::read(out).expect("it is there") == bytes);
     });
 }
@@ -287,10 +295,10 @@ fn one_upload_runs_at_a_time_and_says_so() {
         let path = [Path::new("upload"), folder.path()];
         let first = tool.start(path);
         gate.hangs().await;
-        let ran = tool.run([&path[..], &[Path::new("--json")]].concat()).await.is(7).says("is running");
+        let ran = tool.run([&path[..], &[Path::new("--json")]].concat()).await.assert_status(7).says("is running");
         assert_eq!(ran.json()[0]["error"]["code"], "already_running");
         first.signal("TERM");
-        first.ends().await.is(130).says("Run the same command again to resume");
+        first.ends().await.assert_status(130).says("Run the same command again to resume");
     });
 }
 
@@ -300,17 +308,20 @@ fn uploads_without_a_plan_or_over_its_limit_report_why() {
         let folder = photos(2);
         let user = stack.user_without_plan().await;
         let tool = Tool::of(&user).await;
-        tool.run([Path::new("upload"), folder.path()]).await.is(1).says("no plan");
+        tool.run([Path::new("upload"), folder.path()]).await.assert_status(1).says("no plan");
         let admin = stack.admin().await;
         let plan = format!("Tiny-{}", &crate::harness::unique()[..8]);
         let body = json!({"name": plan, "thumbnail_heights": [200], "original_link": false, "expiring_links": false,
             "max_image_bytes": 300, "max_images": 0});
-        admin.post("/api/plans", body).await.gives(201);
+        admin.post("/api/plans", body).await.assert_json(201);
         let user = stack.user_on(&plan).await;
         let tool = Tool::of(&user).await;
         let small = tempfile::tempdir().expect("a temporary folder");
         write(&small.path().join("small.png"), &photo(0)[..200]);
-        tool.run([Path::new("upload"), small.path()]).await.is(4).says("your plan allows no more images");
-        tool.run([Path::new("upload"), folder.path()]).await.is(4).says("larger than your plan's limit of 300 B");
+        tool.run([Path::new("upload"), small.path()]).await.assert_status(4).says("your plan allows no more images");
+        tool.run([Path::new("upload"), folder.path()])
+            .await
+            .assert_status(4)
+            .says("larger than your plan's limit of 300 B");
     });
 }

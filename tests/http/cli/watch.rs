@@ -33,7 +33,7 @@ fn watch_uploads_new_files_until_interrupted() {
         write(&folder.path().join("new/deep").join(name(4)), &photo(4));
         titles(&["0.png", "1.webp", "2.gif", "3.jpg", "new/deep/4.png"]).await;
         running.signal("INT");
-        let ran = running.ends().await.is(130);
+        let ran = running.ends().await.assert_status(130);
         assert_eq!(ran.summary()["left"], 0);
         assert!(!ran.json().iter().any(|line| line["event"] == "failed"), "{}", ran.out);
     });

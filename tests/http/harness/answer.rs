@@ -31,15 +31,15 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(crate) fn is(self, status: u16) -> Self {
+    pub(crate) fn assert_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self}");
         self
     }
 
     /// The JSON body of an answer that has this status.
     #[track_caller]
-    pub(crate) fn gives(self, status: u16) -> Value {
-        let answer = self.is(status);
+    pub(crate) fn assert_json(self, status: u16) -> Value {
+        let answer = self.assert_status(status);
         let content_type = answer.must_header("content-type");
         assert!(content_type.starts_with("application/json"), "{answer}: the body is {content_type}");
         answer.json()
@@ -47,7 +47,7 @@ impl Answer {
 
     /// The problem document (RFC 9457) of an answer that has this status and code.
     #[track_caller]
-    pub(crate) fn refuses(self, status: u16, code: &str) -> Value {
+    pub(crate) fn assert_problem(self, status: u16, code: &str) -> Value {
         let problem = self.problem(status);
         assert_eq!(problem["code"], code, "{problem}");
         problem
@@ -56,7 +56,7 @@ impl Answer {
     /// The problem document of an answer that has this status, whatever its code.
     #[track_caller]
     pub(crate) fn problem(self, status: u16) -> Value {
-        let answer = self.is(status);
+        let answer = self.assert_status(status);
         let content_type = answer.must_header("content-type");
         assert!(content_type.starts_with("application/problem+json"), "{answer}: the body is {content_type}");
         answer.must_header("x-request-id");

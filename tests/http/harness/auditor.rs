@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Body, Stack, Twin, User, eventually, parts};
+use super::{Body, FunctionUnderTest, Stack, User, eventually, parts};
 
 pub(crate) type Counts = BTreeMap<String, u64>;
 
@@ -31,15 +31,20 @@ impl Audited {
 impl Stack {
     /// Audits everything, with nothing too young for it.
     pub(crate) async fn audit(&self, mend: bool) -> Audited {
-        self.audit_by(&self.twin("audit").await, mend).await
+        self.audit_by(&self.function("audit").await, mend).await
     }
 
-    pub(crate) async fn audit_by(&self, twin: &Twin, mend: bool) -> Audited {
+    pub(crate) async fn audit_by(&self, function: &FunctionUnderTest, mend: bool) -> Audited {
+        self.audit_older_than(0, function, mend).await
+    }
+
+    /// Leaves out what changed in the last seconds.
+    pub(crate) async fn audit_older_than(&self, seconds: u64, function: &FunctionUnderTest, mend: bool) -> Audited {
         let mut audited = Audited::default();
         let mut place = Value::Null;
         loop {
-            // The twin's time lasts for one page, so this goes on from place to place.
-            let report = look(twin, mend, &place).await;
+            // The function's time lasts for one page, so this goes on from place to place.
+            let report = look(function, mend, seconds, &place).await;
             audited.add(&report);
             place = report["next"].clone();
             if place.is_null() {
@@ -50,10 +55,10 @@ impl Stack {
 
     /// Waits until an audit finds nothing of this user's that does not agree.
     pub(crate) async fn agrees(&self, user: &User) {
-        let twin = self.twin("audit").await;
+        let function = self.function("audit").await;
         let mut found = Vec::new();
         eventually("an audit that finds nothing", async || {
-            found = findings_of(&twin, &user.id).await;
+            found = findings_of(&function, &user.id).await;
             if !found.is_empty() {
                 println!("found of {}: {found:?}", user.id);
             }
@@ -63,12 +68,12 @@ impl Stack {
     }
 }
 
-async fn look(twin: &Twin, mend: bool, place: &Value) -> Value {
-    twin.invoke(json!({"mend": mend, "grace_seconds": 0, "place": place})).await.expect("the audit runs")
+async fn look(function: &FunctionUnderTest, mend: bool, seconds: u64, place: &Value) -> Value {
+    function.invoke(json!({"mend": mend, "grace_seconds": seconds, "place": place})).await.expect("the audit runs")
 }
 
 /// Looks where a user's items and blobs stand: the emulator scans, as S3 lists, by key.
-async fn findings_of(twin: &Twin, user: &str) -> Vec<String> {
+async fn findings_of(function: &FunctionUnderTest, user: &str) -> Vec<String> {
     let owner: Uuid = user.parse().expect("a user's id is a UUID");
     let is_theirs = |subject: &str| {
         subject.contains(user) || (subject.len() == 52 && !subject.contains('/') && parts(subject).0 == owner)
@@ -82,7 +87,7 @@ async fn findings_of(twin: &Twin, user: &str) -> Vec<String> {
     });
     for (start, mut place) in of_items.into_iter().chain(of_blobs) {
         loop {
-            let report = look(twin, false, &place).await;
+            let report = look(function, false, 0, &place).await;
             for named in report.list("named").iter().filter(|named| is_theirs(named.str("subject"))) {
                 found.push(format!("{} {}", named.str("kind"), named.str("subject")));
             }

@@ -3,23 +3,23 @@
 mod answer;
 mod auditor;
 mod call;
-mod inside;
+mod function_under_test;
+mod internals;
 mod proxy;
 mod stack;
-mod twin;
 mod user;
 pub(crate) mod wire;
 
 pub(crate) use answer::{Answer, Body};
 pub(crate) use auditor::{Audited, Counts};
 pub(crate) use call::Call;
-pub(crate) use inside::{
+pub(crate) use function_under_test::FunctionUnderTest;
+pub(crate) use internals::{
     BASE32, Item, administrators_user, get_user, id_of, image_at, job_message, number, parts, profile_at, queued, sent,
     text, unknown_id, user_of,
 };
 pub(crate) use proxy::{Fault, Need, Proxy, Recorded, deaths};
 pub(crate) use stack::{Stack, on_stack};
-pub(crate) use twin::Twin;
 pub(crate) use user::{Created, PASSWORD, User};
 
 use std::time::{Duration, Instant};

@@ -33,11 +33,13 @@ impl Stack {
     pub(crate) async fn user(&'static self) -> User {
         let name = "Ada Byron".to_owned();
         let email = format!("ada-{}@example.com", unique());
-        let signed_up =
-            self.post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": name})).await.gives(201);
+        let signed_up = self
+            .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": name}))
+            .await
+            .assert_json(201);
         let code = self.mailed_code(&email, 1).await;
-        self.post("/api/auth/confirm", json!({"email": email, "code": code})).await.is(204);
-        let session = self.login(&email, PASSWORD).await.gives(200);
+        self.post("/api/auth/confirm", json!({"email": email, "code": code})).await.assert_status(204);
+        let session = self.login(&email, PASSWORD).await.assert_json(200);
         User {
             stack: self,
             id: user_of(signed_up.str("user_id")),
@@ -83,7 +85,7 @@ impl Stack {
     /// The code in the newest mail to this address, once that many have come.
     pub(crate) async fn mailed_code(&self, email: &str, mails: usize) -> String {
         eventually(&format!("mail {mails} to {email}"), async || {
-            let answer = self.call(Method::GET, &self.mails).await.gives(200);
+            let answer = self.call(Method::GET, &self.mails).await.assert_json(200);
             let boxes = answer["messages"].as_object()?.clone();
             let texts: Vec<String> = boxes
                 .values()
@@ -103,7 +105,7 @@ impl Stack {
 impl User {
     /// Another session of the same user.
     pub(crate) async fn another_session(&self) -> User {
-        let session = self.stack.login(&self.email, PASSWORD).await.gives(200);
+        let session = self.stack.login(&self.email, PASSWORD).await.assert_json(200);
         User {
             access_token: session.str("access_token").to_owned(),
             refresh_token: session.str("refresh_token").to_owned(),
@@ -148,7 +150,7 @@ impl User {
     pub(crate) async fn create_with(&self, title: &str, picture: &Picture, more: Value) -> Created {
         let mut body = picture.draft(title);
         body.as_object_mut().expect("a draft is an object").extend(more.as_object().expect("more fields").clone());
-        Created::from(self.post("/api/images", body).await.gives(201))
+        Created::from(self.post("/api/images", body).await.assert_json(201))
     }
 
     /// A title and nothing uploaded to it.
@@ -168,7 +170,7 @@ impl User {
 
     async fn keep(&self, title: &str, picture: &Picture, visibility: &str) -> Value {
         let created = self.create_with(title, picture, json!({"visibility": visibility})).await;
-        created.put(self.stack, &picture.bytes).await.is(200);
+        created.put(self.stack, &picture.bytes).await.assert_status(200);
         self.ready(&created.id).await
     }
 
@@ -176,11 +178,11 @@ impl User {
     pub(crate) async fn link(&self, image: &Value, more: Value) -> Value {
         let mut body = json!({"base_image": image["id"], "expiry_in_seconds": 300});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("more fields").clone());
-        self.post("/api/expiring-links", body).await.gives(201)
+        self.post("/api/expiring-links", body).await.assert_json(201)
     }
 
     pub(crate) async fn image(&self, id: &str) -> Value {
-        self.get(format!("/api/images/{id}")).await.gives(200)
+        self.get(format!("/api/images/{id}")).await.assert_json(200)
     }
 
     /// The image once it is ready.
@@ -210,7 +212,7 @@ impl User {
         let mut results = Vec::new();
         let mut target = list.to_owned();
         loop {
-            let page = self.get(&target).await.gives(200);
+            let page = self.get(&target).await.assert_json(200);
             results.extend_from_slice(page.list("results"));
             match page["next_cursor"].as_str() {
                 None => return results,

@@ -23,7 +23,7 @@ fn time(operation: &str) -> u128 {
     if operation == "run_job" { 300_000 } else { 60_000 }
 }
 
-pub(crate) struct Twin {
+pub(crate) struct FunctionUnderTest {
     pub(crate) proxy: Proxy,
     pub(crate) operation: String,
     log: Arc<SyncMutex<Vec<String>>>,
@@ -35,12 +35,12 @@ pub(crate) struct Twin {
 
 impl Stack {
     /// A function of its own for this operation of the API, or this worker.
-    pub(crate) async fn twin(&self, operation: &str) -> Twin {
-        self.twin_with(operation, &[]).await
+    pub(crate) async fn function(&self, operation: &str) -> FunctionUnderTest {
+        self.function_with(operation, &[]).await
     }
 
-    /// Like [`Self::twin`], with more in its environment, or something else.
-    pub(crate) async fn twin_with(&self, operation: &str, more: &[(&str, &str)]) -> Twin {
+    /// Like [`Self::function`], with more in its environment, or something else.
+    pub(crate) async fn function_with(&self, operation: &str, more: &[(&str, &str)]) -> FunctionUnderTest {
         let upstream = std::env::var("AWS_ENDPOINT_URL").expect("checked when the stack was found");
         let proxy = Proxy::start(&upstream).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback can be listened on");
@@ -90,7 +90,7 @@ impl Stack {
                 kept.lock().expect("nobody panicked").push(line);
             }
         });
-        Twin {
+        FunctionUnderTest {
             proxy,
             log,
             operation: operation.to_owned(),
@@ -110,7 +110,7 @@ fn executable(operation: &str) -> &'static str {
     }
 }
 
-impl Twin {
+impl FunctionUnderTest {
     /// Runs the function once. `Err`: it failed.
     pub(crate) async fn invoke(&self, event: Value) -> Result<Value, Value> {
         self.send(event).await;
@@ -215,7 +215,7 @@ impl Twin {
             "headers": headers,
             "requestContext": {
                 "accountId": "000000000000",
-                "apiId": "twin",
+                "apiId": "function",
                 "domainName": "127.0.0.2",
                 "stage": "$default",
                 "requestId": unique(),
@@ -258,7 +258,7 @@ fn json_headers() -> HashMap<String, String> {
     HashMap::from([("content-type".to_owned(), "application/json".to_owned())])
 }
 
-impl Drop for Twin {
+impl Drop for FunctionUnderTest {
     fn drop(&mut self) {
         self.lambda.abort();
         // SIGKILL; it may have ended already.
@@ -302,7 +302,7 @@ async fn lambda(
                     ("lambda-runtime-deadline-ms", (now + time).to_string()),
                     (
                         "lambda-runtime-invoked-function-arn",
-                        "arn:aws:lambda:us-east-1:000000000000:function:twin".to_owned(),
+                        "arn:aws:lambda:us-east-1:000000000000:function:test".to_owned(),
                     ),
                     ("lambda-runtime-trace-id", "Root=1-0-0".to_owned()),
                 ];
