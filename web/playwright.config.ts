@@ -34,7 +34,11 @@ export default defineConfig({
     timezoneId: "Europe/Berlin",
     // A trace, which costs as much time as the tests, is made by `--trace retain-on-failure`.
     screenshot: "only-on-failure",
-    launchOptions: { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--disable-dev-shm-usage"] },
+    launchOptions: {
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      // Drawing by the processor alone is quicker than emulating a graphics card on it.
+      args: ["--disable-dev-shm-usage", "--disable-gpu"],
+    },
   },
   projects: [
     { name: "1280", use: { viewport: { width: 1280, height: 800 } }, grepInvert: /@narrow/ },
