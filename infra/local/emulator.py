@@ -378,6 +378,8 @@ async def serve(port: int, addresses: list[str], keep: bool) -> None:
             app.save_all(app._build_persistence_save_dict())
             since_save = 0
     await server
+    # Before the event loop waits for its threads: some wait for a function.
+    stop_functions()
 
 
 def stop_functions() -> None:
