@@ -145,8 +145,8 @@ fn constants(code: &mut String, path: &str, method: &str, operation: &Value) {
         writeln!(code, "#[allow(dead_code)]").unwrap();
         writeln!(
             code,
-            "pub(crate) const {name}: Operation<{gives}> = Operation {{ name: {id:?}, method: http::Method::{}, \
-             path: {path:?}, login: Login::{login}, takes_key: {takes_key}, gives: std::marker::PhantomData }};",
+            "pub(crate) const {name}: ApiCall<{gives}> = ApiCall {{ name: {id:?}, method: http::Method::{}, \
+             path: {path:?}, login: LoginNeed::{login}, takes_key: {takes_key}, gives: std::marker::PhantomData }};",
             method.to_uppercase()
         )
         .unwrap();

@@ -4,7 +4,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde_json::json;
 
 use crate::api::{self, Tokens};
-use crate::args::{self, Password};
+use crate::args::{self, PasswordArgs};
 use crate::client::Client;
 use crate::config::ConfigDir;
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ use crate::journal;
 use crate::output::{Output, escape_control, question, secret, table};
 use crate::session::{Session, StoredIn};
 
-pub(crate) async fn login(client: &Client, folder: &ConfigDir, out: Output, arguments: args::Login) -> Result<()> {
+pub(crate) async fn login(client: &Client, folder: &ConfigDir, out: Output, arguments: args::LoginArgs) -> Result<()> {
     let email = match arguments.email {
         Some(email) => email,
         None => question("E-mail: ", "use --email")?,
@@ -47,7 +47,7 @@ pub(crate) async fn login(client: &Client, folder: &ConfigDir, out: Output, argu
 }
 
 fn new_password() -> Result<String> {
-    let from = Password { password_stdin: false };
+    let from = PasswordArgs { password_stdin: false };
     let new = secret("New password: ", &from)?;
     if secret("Repeat password: ", &from)? == new {
         Ok(new)
@@ -143,7 +143,7 @@ pub(crate) async fn delete(
     client: &Client,
     folder: &ConfigDir,
     out: Output,
-    password: &Password,
+    password: &PasswordArgs,
     yes: bool,
     no_wait: bool,
 ) -> Result<()> {

@@ -4,19 +4,19 @@ use std::marker::PhantomData;
 
 /// An operation of the API and the type of its response.
 #[derive(Debug)]
-pub(crate) struct Operation<T> {
+pub(crate) struct ApiCall<T> {
     pub(crate) name: &'static str,
     pub(crate) method: http::Method,
     /// With parameters in braces.
     pub(crate) path: &'static str,
-    pub(crate) login: Login,
+    pub(crate) login: LoginNeed,
     /// True if it takes an `Idempotency-Key`.
     pub(crate) takes_key: bool,
     pub(crate) gives: PhantomData<fn() -> T>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Login {
+pub(crate) enum LoginNeed {
     Required,
     Optional,
     None,
@@ -32,7 +32,7 @@ pub(crate) trait Paged {
 
 #[allow(dead_code, reason = "the document has more than this client asks for")]
 mod document {
-    use super::{Login, Operation};
+    use super::{ApiCall, LoginNeed};
 
     include!(concat!(env!("OUT_DIR"), "/api.rs"));
 }

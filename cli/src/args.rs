@@ -64,7 +64,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   tintype --url https://images.example.org login
   pass show tintype | tintype login --email ada@example.org --password-stdin")]
-    Login(Login),
+    Login(LoginArgs),
 
     /// End this session: its tokens are refused everywhere from then on
     Logout {
@@ -132,7 +132,7 @@ Examples:
     /// Create, list and revoke links that let anyone download an original for a limited time
     Link {
         #[command(subcommand)]
-        command: Link,
+        command: LinkCommand,
     },
 
     /// List all public images, newest first
@@ -166,17 +166,17 @@ Examples:
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Login {
+pub(crate) struct LoginArgs {
     /// The account's e-mail address; asked for where it is missing
     #[arg(long)]
     pub(crate) email: Option<String>,
 
     #[command(flatten)]
-    pub(crate) password: Password,
+    pub(crate) password: PasswordArgs,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Password {
+pub(crate) struct PasswordArgs {
     /// Read the password from standard input, up to the end of its first line
     #[arg(long)]
     pub(crate) password_stdin: bool,
@@ -250,10 +250,10 @@ pub(crate) struct List {
     pub(crate) pages: Pages,
 
     #[arg(long, value_enum)]
-    pub(crate) status: Option<Status>,
+    pub(crate) status: Option<StatusFilter>,
 
     #[arg(long, value_enum)]
-    pub(crate) visibility: Option<Visibility>,
+    pub(crate) visibility: Option<VisibilityFilter>,
 
     /// Only titles that begin with this
     #[arg(long, value_name = "TEXT", value_parser = title_part, allow_hyphen_values = true)]
@@ -261,7 +261,7 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Status {
+pub(crate) enum StatusFilter {
     Pending,
     Processing,
     Ready,
@@ -269,7 +269,7 @@ pub(crate) enum Status {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Visibility {
+pub(crate) enum VisibilityFilter {
     Public,
     Private,
 }
@@ -310,7 +310,7 @@ pub(crate) struct Rm {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Link {
+pub(crate) enum LinkCommand {
     /// Create a link to an image's original
     #[command(after_help = "Examples:
   tintype link create \"2024/harbour.jpg\" --expires 2h
@@ -355,7 +355,7 @@ pub(crate) enum Account {
     /// Permanently delete the account with all images and links
     Delete {
         #[command(flatten)]
-        password: Password,
+        password: PasswordArgs,
         /// Do not ask for the e-mail address once more
         #[arg(long, short)]
         yes: bool,
@@ -465,12 +465,13 @@ mod tests {
         assert_eq!((get.images, get.force), (vec!["--flat".to_owned(), "-f".into()], false));
         let Command::Show { image } = parsed("tintype show --json -fURIQ") else { panic!() };
         assert_eq!(image, "-fURIQ");
-        let Command::Link { command: Link::Create { image, .. } } = parsed("tintype link create --expires 5m -x")
+        let Command::Link { command: LinkCommand::Create { image, .. } } =
+            parsed("tintype link create --expires 5m -x")
         else {
             panic!()
         };
         assert_eq!(image, "-x");
-        let Command::Link { command: Link::List { image, .. } } = parsed("tintype link list --image -x") else {
+        let Command::Link { command: LinkCommand::List { image, .. } } = parsed("tintype link list --image -x") else {
             panic!()
         };
         assert_eq!(image.as_deref(), Some("-x"));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-use crate::api::{self, Login, Operation, Problem};
+use crate::api::{self, ApiCall, LoginNeed, Problem};
 use crate::config::ConfigDir;
 use crate::error::{ApiProblem, Error, Result, sentence_part};
 use crate::output::{Output, Waiting};
@@ -30,7 +30,7 @@ pub(crate) struct Client {
     pub(crate) url: Url,
     config_dir: ConfigDir,
     sessions: SessionStore,
-    session: Mutex<State>,
+    session: Mutex<SessionState>,
     gate: RetryGate,
     pub(crate) waiting: Waiting,
     /// As `http` finds them.
@@ -40,7 +40,7 @@ pub(crate) struct Client {
 }
 
 #[derive(Default)]
-struct State {
+struct SessionState {
     loaded: bool,
     session: Option<Session>,
 }
@@ -48,7 +48,7 @@ struct State {
 /// Builds a request.
 pub(crate) struct RequestBuilder<'a, T> {
     client: &'a Client,
-    operation: Operation<T>,
+    operation: ApiCall<T>,
     path: String,
     query: Option<String>,
     body: Option<String>,
@@ -98,7 +98,7 @@ impl Client {
         format!("{who} cannot be reached{through}: {}.", causes(error))
     }
 
-    pub(crate) fn request<T>(&self, operation: Operation<T>) -> RequestBuilder<'_, T> {
+    pub(crate) fn request<T>(&self, operation: ApiCall<T>) -> RequestBuilder<'_, T> {
         let retries = if operation.method == Method::POST { RetryPolicy::Undone } else { RetryPolicy::Always };
         let path = operation.path.to_owned();
         RequestBuilder { client: self, operation, path, query: None, body: None, key: None, retries }
@@ -126,7 +126,7 @@ impl Client {
         self.session().await.session.as_ref().map(|session| session.refresh_token.clone())
     }
 
-    async fn session(&self) -> tokio::sync::MutexGuard<'_, State> {
+    async fn session(&self) -> tokio::sync::MutexGuard<'_, SessionState> {
         let mut state = self.session.lock().await;
         if !state.loaded {
             state.session = self.sessions.load().await;
@@ -223,9 +223,9 @@ impl<T: DeserializeOwned> RequestBuilder<'_, T> {
         let mut refused: Option<String> = None;
         loop {
             let token = match self.operation.login {
-                Login::None => None,
-                Login::Optional => client.access_token(refused.as_deref()).await?,
-                Login::Required => {
+                LoginNeed::None => None,
+                LoginNeed::Optional => client.access_token(refused.as_deref()).await?,
+                LoginNeed::Required => {
                     let token = client.access_token(refused.as_deref()).await?;
                     Some(token.ok_or_else(|| {
                         Error::NotLoggedIn("You are not logged in. Log in with `tintype login`.".into())

@@ -5,17 +5,17 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::api::{self, Link};
-use crate::args::{self, Password};
+use crate::args::{self, PasswordArgs};
 use crate::client::Client;
 use crate::error::{Result, exit};
 use crate::images::{each, find};
 use crate::output::{Output, escape_control, line, secret};
 
-pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Result<u8> {
+pub(crate) async fn run(client: &Client, out: Output, command: args::LinkCommand) -> Result<u8> {
     match command {
-        args::Link::Create { image, expires, max_downloads, description, password, password_stdin } => {
+        args::LinkCommand::Create { image, expires, max_downloads, description, password, password_stdin } => {
             let password = if password || password_stdin {
-                Some(secret("Password for visitors: ", &Password { password_stdin })?)
+                Some(secret("Password for visitors: ", &PasswordArgs { password_stdin })?)
             } else {
                 None
             };
@@ -37,7 +37,7 @@ pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Re
             }
             out.print_result(&link, || link.link_url.clone());
         }
-        args::Link::List { image, pages } => {
+        args::LinkCommand::List { image, pages } => {
             let base_image = match image {
                 Some(name) => Some(find(client, &name).await?.id),
                 None => None,
@@ -50,7 +50,7 @@ pub(crate) async fn run(client: &Client, out: Output, command: args::Link) -> Re
                 out.note("There are more: use --all, or a larger --limit.");
             }
         }
-        args::Link::Revoke { links } => {
+        args::LinkCommand::Revoke { links } => {
             let mut failed = 0;
             for id in links {
                 match client.request(api::DELETE_LINK).path_param(&id).send().await {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
-use crate::args::Password;
+use crate::args::PasswordArgs;
 use crate::error::{Error, Result, exit};
 use crate::retry::Backoff;
 
@@ -121,7 +121,7 @@ pub(crate) fn escape_control(text: &str) -> String {
 }
 
 /// Reads a secret from the terminal without echo, or from standard input.
-pub(crate) fn secret(prompt: &str, from: &Password) -> Result<String> {
+pub(crate) fn secret(prompt: &str, from: &PasswordArgs) -> Result<String> {
     let text = if from.password_stdin {
         let mut text = String::new();
         io::stdin().lock().read_line(&mut text).map_err(|error| Error::file("standard input", error))?;

@@ -41,7 +41,7 @@ fn is_of_the_table(operation: &str) -> bool {
 }
 
 /// A request to one route, and how whoever made it gets on.
-struct Ask<'a> {
+struct AccountCall<'a> {
     operation: &'static str,
     user: Option<&'a User>,
     target: &'static str,
@@ -49,7 +49,7 @@ struct Ask<'a> {
     success: u16,
 }
 
-impl Ask<'_> {
+impl AccountCall<'_> {
     /// The calls that it takes when all goes well.
     async fn calls(&self, stack: &Stack) -> Vec<String> {
         let function = stack.function(self.operation).await;
@@ -89,8 +89,8 @@ fn address() -> String {
     format!("ada-{}@example.com", unique())
 }
 
-fn sign_up(email: &str) -> Ask<'static> {
-    Ask {
+fn sign_up(email: &str) -> AccountCall<'static> {
+    AccountCall {
         operation: "signup",
         user: None,
         target: "/api/auth/signup",
@@ -164,14 +164,14 @@ fn a_sign_up_at_a_pool_or_table_that_fails_says_so() {
 }
 
 /// A user who has signed up, and the request that confirms them.
-async fn unconfirmed(stack: &Stack) -> (String, String, Ask<'static>) {
+async fn unconfirmed(stack: &Stack) -> (String, String, AccountCall<'static>) {
     let email = address();
     let signed_up = stack
         .post("/api/auth/signup", json!({"email": email, "password": PASSWORD, "name": "Ada"}))
         .await
         .assert_json(201);
     let code = stack.mailed_code(&email, 1).await;
-    let ask = Ask {
+    let ask = AccountCall {
         operation: "confirm",
         user: None,
         target: "/api/auth/confirm",
@@ -248,10 +248,10 @@ fn wrong_code_does_not_confirm() {
     });
 }
 
-fn log_in(email: &str, more: Value) -> Ask<'static> {
+fn log_in(email: &str, more: Value) -> AccountCall<'static> {
     let mut body = json!({"email": email});
     body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
-    Ask { operation: "login", user: None, target: "/api/auth/login", body, success: 200 }
+    AccountCall { operation: "login", user: None, target: "/api/auth/login", body, success: 200 }
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn new_password_at_first_login_survives_lost_responses() {
 fn login_and_refresh_during_faults_are_unavailable_or_succeed() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let refresh = Ask {
+        let refresh = AccountCall {
             operation: "refresh",
             user: None,
             target: "/api/auth/refresh",
@@ -381,8 +381,14 @@ fn a_pool_that_fails_does_not_keep_a_session_alive() {
     });
 }
 
-fn logout<'a>(session: &'a User, body: &Value) -> Ask<'a> {
-    Ask { operation: "logout", user: Some(session), target: "/api/auth/logout", body: body.clone(), success: 204 }
+fn logout<'a>(session: &'a User, body: &Value) -> AccountCall<'a> {
+    AccountCall {
+        operation: "logout",
+        user: Some(session),
+        target: "/api/auth/logout",
+        body: body.clone(),
+        success: 204,
+    }
 }
 
 async fn is_over(session: &User, moment: &str) {

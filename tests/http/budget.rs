@@ -90,7 +90,13 @@ impl Ledger {
 
     /// Sends a request and holds its calls to the budget. What a function keeps, as the plans, it has by then; what it reads
     /// once before its first request is not counted.
-    async fn costs(&mut self, function: &FunctionUnderTest, ask: Ask<'_>, status: u16, budget: &[&str]) -> Answer {
+    async fn costs(
+        &mut self,
+        function: &FunctionUnderTest,
+        ask: CountedCall<'_>,
+        status: u16,
+        budget: &[&str],
+    ) -> Answer {
         function.proxy.take_calls();
         let (method, target) = (ask.method, ask.target.clone());
         let (answer, mut calls) = self.ask(function, ask, status).await;
@@ -104,11 +110,11 @@ impl Ledger {
     }
 
     /// Sends a request for what it leaves, at any cost.
-    async fn first(&mut self, function: &FunctionUnderTest, ask: Ask<'_>, status: u16) -> Answer {
+    async fn first(&mut self, function: &FunctionUnderTest, ask: CountedCall<'_>, status: u16) -> Answer {
         self.ask(function, ask, status).await.0
     }
 
-    async fn ask(&mut self, function: &FunctionUnderTest, ask: Ask<'_>, status: u16) -> (Answer, Vec<String>) {
+    async fn ask(&mut self, function: &FunctionUnderTest, ask: CountedCall<'_>, status: u16) -> (Answer, Vec<String>) {
         let headers = ask.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let answer =
             function.call_with(ask.user, ask.method, &ask.target, headers, ask.body).await.assert_status(status);
@@ -192,7 +198,7 @@ fn signed(answer: &Answer) -> Vec<Need> {
     .collect()
 }
 
-struct Ask<'a> {
+struct CountedCall<'a> {
     user: Option<&'a User>,
     method: &'static str,
     target: String,
@@ -200,20 +206,25 @@ struct Ask<'a> {
     body: Option<Value>,
 }
 
-fn ask<'a>(user: Option<&'a User>, method: &'static str, target: impl Into<String>, body: Option<Value>) -> Ask<'a> {
+fn ask<'a>(
+    user: Option<&'a User>,
+    method: &'static str,
+    target: impl Into<String>,
+    body: Option<Value>,
+) -> CountedCall<'a> {
     let headers = vec![("content-type", "application/json".to_owned())];
-    Ask { user, method, target: target.into(), headers, body }
+    CountedCall { user, method, target: target.into(), headers, body }
 }
 
-fn get(user: Option<&User>, target: impl Into<String>) -> Ask<'_> {
+fn get(user: Option<&User>, target: impl Into<String>) -> CountedCall<'_> {
     ask(user, "GET", target, None)
 }
 
-fn post(user: Option<&User>, target: impl Into<String>, body: Value) -> Ask<'_> {
+fn post(user: Option<&User>, target: impl Into<String>, body: Value) -> CountedCall<'_> {
     ask(user, "POST", target, Some(body))
 }
 
-impl Ask<'_> {
+impl CountedCall<'_> {
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

@@ -144,7 +144,7 @@ fn changes_between_upload_and_event_are_kept() {
 
 /// A change of an image before the event of its upload arrives, or between two deliveries of it.
 #[derive(Clone, Copy, Debug)]
-enum Change {
+enum ConcurrentChange {
     Nothing,
     Rename,
     Hide,
@@ -157,9 +157,9 @@ enum Change {
     /// Its time is over, and another image has its title.
     Replace,
 }
-use Change::{Delete, Expire, ExpireAndGo, Hide, Nothing, Rename, Renew, Replace};
+use ConcurrentChange::{Delete, Expire, ExpireAndGo, Hide, Nothing, Rename, Renew, Replace};
 
-impl Change {
+impl ConcurrentChange {
     async fn make(self, user: &User, id: &str, title: &str) {
         let (stack, at) = (user.stack, format!("/api/images/{id}"));
         match self {
@@ -200,7 +200,7 @@ async fn hear(function: &FunctionUnderTest, key: &str, moment: &str) {
     assert_eq!(answer["batchItemFailures"], json!([]), "{moment}");
 }
 
-async fn is_as_expected(stack: &Stack, user: &User, id: &str, title: &str, change: Change, moment: &str) {
+async fn is_as_expected(stack: &Stack, user: &User, id: &str, title: &str, change: ConcurrentChange, moment: &str) {
     let Some((suffix, visibility)) = change.expected() else {
         user.get(format!("/api/images/{id}")).await.assert_status(404);
         stack.no_blobs(id).await;

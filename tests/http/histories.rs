@@ -96,19 +96,19 @@ impl History {
 
 /// An image as its client knows it to be.
 #[derive(Clone)]
-struct Known {
+struct KnownImage {
     created: Created,
     title: usize,
     visibility: &'static str,
     status: &'static str,
 }
 
-struct Client<'a> {
+struct HistoryClient<'a> {
     user: User,
     stack: &'static Stack,
     rng: Rng,
     history: &'a Mutex<History>,
-    images: Vec<Known>,
+    images: Vec<KnownImage>,
     deleted: Vec<String>,
 }
 
@@ -118,7 +118,7 @@ async fn timed<T>(call: impl Future<Output = T>) -> (Span, T) {
     (Span { start, end: Instant::now() }, answer)
 }
 
-impl Client<'_> {
+impl HistoryClient<'_> {
     async fn step(&mut self) {
         let action = self.rng.u8(0..10);
         if self.images.is_empty() || action < 3 {
@@ -142,7 +142,7 @@ impl Client<'_> {
         if answer.status == 201 {
             let created = Created::from(answer.assert_json(201));
             self.history.lock().expect("no panic").take(title, &created.id, span);
-            self.images.push(Known { created, title, visibility, status: "pending" });
+            self.images.push(KnownImage { created, title, visibility, status: "pending" });
         } else {
             answer.assert_problem(409, "title_taken");
             self.history.lock().expect("no panic").refusals.push(Refusal { title, image: None, span });
@@ -228,7 +228,7 @@ fn titles_stay_unique_and_free_in_any_event_order() {
         let user = stack.user().await;
         let history = Mutex::new(History::default());
         let clients = join_all((0..CLIENTS).map(|number| {
-            let mut client = Client {
+            let mut client = HistoryClient {
                 user: user.clone(),
                 stack,
                 rng: Rng::with_seed(seed.wrapping_add(number)),

@@ -17,18 +17,18 @@ use crate::jobs::accepted;
 use crate::plan_changes::rules;
 
 #[derive(Clone, Copy, PartialEq)]
-enum Login {
+enum TokenNeed {
     Needed,
     /// Anyone may call, but a token that is given must be good.
     Optional,
 }
-use Login::{Needed, Optional};
+use TokenNeed::{Needed, Optional};
 
-struct Route {
+struct TestedRoute {
     method: Method,
     path: &'static str,
     body: Option<Value>,
-    login: Login,
+    login: TokenNeed,
     /// The answer to the image's owner, to another user, and to an owner who has no plan.
     owner: u16,
     other: u16,
@@ -37,8 +37,8 @@ struct Route {
 
 /// Every route that looks at a token. `{id}` is a pending, `{ready}` a private ready image of the owner's, `{link}` a link
 /// to that, `{job}` a job of theirs, and `{none}` an id of theirs that names nothing. No caller is an admin.
-fn routes() -> Vec<Route> {
-    let route = |method, path, body, login, [owner, other, planless]: [u16; 3]| Route {
+fn routes() -> Vec<TestedRoute> {
+    let route = |method, path, body, login, [owner, other, planless]: [u16; 3]| TestedRoute {
         method,
         path,
         body,
@@ -137,7 +137,7 @@ impl Owned {
         Self { user, pending, ready: ready.str("id").to_owned(), link, job }
     }
 
-    fn call(&self, route: &Route) -> crate::harness::Call {
+    fn call(&self, route: &TestedRoute) -> crate::harness::Call {
         let named = |text: &str| {
             text.replace("{id}", &self.pending.id)
                 .replace("{ready}", &self.ready)
@@ -154,7 +154,7 @@ impl Owned {
     }
 
     /// Every route in the table's order, since some of them end what others need.
-    async fn answers(&self, caller: &User, expected: impl Fn(&Route) -> u16) {
+    async fn answers(&self, caller: &User, expected: impl Fn(&TestedRoute) -> u16) {
         let mut wrong = Vec::new();
         for route in routes() {
             let ended;

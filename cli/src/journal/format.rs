@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::index::{Entry, Stamp, State};
+use super::index::{Entry, FileState, Stamp};
 
 /// A registration without a known response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +57,13 @@ pub(super) struct Line {
 
 impl Event {
     /// The event after which an image has this state.
-    pub(super) fn leading_to(state: State) -> Self {
+    pub(super) fn leading_to(state: FileState) -> Self {
         match state {
-            State::Planned | State::Registered => Self::Registered,
-            State::Uploaded => Self::Uploaded,
-            State::Ready => Self::Ready,
-            State::Rejected => Self::Rejected,
-            State::Gone => Self::Gone,
+            FileState::Planned | FileState::Registered => Self::Registered,
+            FileState::Uploaded => Self::Uploaded,
+            FileState::Ready => Self::Ready,
+            FileState::Rejected => Self::Rejected,
+            FileState::Gone => Self::Gone,
         }
     }
 }

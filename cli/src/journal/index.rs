@@ -34,14 +34,14 @@ pub(super) struct Entry {
     pub(super) title: TitleDigest,
     pub(super) stamp: Option<Stamp>,
     pub(super) image: Option<ImageId>,
-    pub(super) state: State,
+    pub(super) state: FileState,
     /// True if this run has seen its file.
     pub(super) seen: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum State {
+pub(crate) enum FileState {
     /// About to be registered by this run. Not written to the file.
     Planned,
     Registered,
@@ -54,8 +54,8 @@ pub(crate) enum State {
 
 /// The state of a content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Known {
-    pub(crate) state: State,
+pub(crate) struct KnownFile {
+    pub(crate) state: FileState,
     pub(crate) image: Option<ImageId>,
     pub(crate) same_title: bool,
     pub(crate) reason: Option<String>,
@@ -81,7 +81,7 @@ fn image_hash_key(id: ImageId) -> u64 {
 impl Entry {
     /// True if the bucket has the file, or had it when the service rejected it.
     pub(super) fn is_uploaded(&self) -> bool {
-        matches!(self.state, State::Uploaded | State::Ready | State::Rejected)
+        matches!(self.state, FileState::Uploaded | FileState::Ready | FileState::Rejected)
     }
 }
 
@@ -112,7 +112,7 @@ impl Index {
     ) -> u32 {
         let index = self.index_of(content, title).unwrap_or_else(|| {
             let index = u32::try_from(self.entries.len()).expect("fewer than four billion files");
-            self.entries.push(Entry { content, title, stamp: None, image: None, state: State::Gone, seen: false });
+            self.entries.push(Entry { content, title, stamp: None, image: None, state: FileState::Gone, seen: false });
             let entries = &self.entries;
             self.by_content
                 .insert_unique(hash_prefix(&content), index, |&index| hash_prefix(&entries[index as usize].content));
@@ -139,7 +139,7 @@ impl Index {
         }
     }
 
-    pub(super) fn set(&mut self, index: u32, state: State, reason: Option<String>) {
+    pub(super) fn set(&mut self, index: u32, state: FileState, reason: Option<String>) {
         self.entries[index as usize].state = state;
         match reason {
             Some(reason) => self.reasons.insert(index, reason),
@@ -148,27 +148,27 @@ impl Index {
     }
 
     /// Returns the state of a content under this title or, unless copies are allowed, under another.
-    pub(super) fn known(&self, content: Content, title: &Title) -> Option<Known> {
+    pub(super) fn known(&self, content: Content, title: &Title) -> Option<KnownFile> {
         let title = title_digest(title);
         let mut other = None;
         for &index in self.by_content.iter_hash(hash_prefix(&content)) {
             let entry = &self.entries[index as usize];
-            if entry.content != content || entry.state == State::Gone {
+            if entry.content != content || entry.state == FileState::Gone {
                 continue;
             }
             if entry.title == title {
                 return Some(self.known_state(index, true));
             }
-            if !self.copies && entry.state != State::Rejected {
+            if !self.copies && entry.state != FileState::Rejected {
                 other = Some(self.known_state(index, false));
             }
         }
         other
     }
 
-    fn known_state(&self, index: u32, same_title: bool) -> Known {
+    fn known_state(&self, index: u32, same_title: bool) -> KnownFile {
         let entry = &self.entries[index as usize];
-        Known { state: entry.state, image: entry.image, same_title, reason: self.reasons.get(&index).cloned() }
+        KnownFile { state: entry.state, image: entry.image, same_title, reason: self.reasons.get(&index).cloned() }
     }
 
     /// Returns the content of an uploaded file by its stamp.

@@ -28,7 +28,7 @@ use crate::session::now;
 pub(crate) use format::{Batch, hex, unhex};
 use format::{Event, Line};
 use index::Index;
-pub(crate) use index::{Content, Known, Stamp, State, TitleDigest, first_16, title_digest};
+pub(crate) use index::{Content, FileState, KnownFile, Stamp, TitleDigest, first_16, title_digest};
 
 /// The service remembers a batch for 24 hours. In seconds.
 const REPEATABLE: u64 = 23 * 3600;
@@ -161,11 +161,11 @@ impl Journal {
                 }
                 return;
             }
-            Event::Registered => State::Registered,
-            Event::Uploaded => State::Uploaded,
-            Event::Ready => State::Ready,
-            Event::Rejected => State::Rejected,
-            Event::Gone => State::Gone,
+            Event::Registered => FileState::Registered,
+            Event::Uploaded => FileState::Uploaded,
+            Event::Ready => FileState::Ready,
+            Event::Rejected => FileState::Rejected,
+            Event::Gone => FileState::Gone,
         };
         let index = match (content, title) {
             (Some(content), Some(title)) => Some(self.index.put(content, title, stamp, id)),
@@ -187,7 +187,7 @@ impl Journal {
             writer.write_all(b"\n")?;
         }
         for (index, entry) in self.index.entries.iter().enumerate() {
-            if matches!(entry.state, State::Planned | State::Gone) {
+            if matches!(entry.state, FileState::Planned | FileState::Gone) {
                 continue;
             }
             let reason = self.index.reasons.get(&(index as u32)).cloned();
@@ -214,7 +214,7 @@ impl Journal {
     }
 
     /// Returns the state of a content under this title or, unless copies are allowed, under another.
-    pub(crate) fn known(&self, content: Content, title: &Title) -> Option<Known> {
+    pub(crate) fn known(&self, content: Content, title: &Title) -> Option<KnownFile> {
         self.index.known(content, title)
     }
 
@@ -226,16 +226,16 @@ impl Journal {
     /// Marks a content as planned, so that this run uploads no other file with the same content.
     pub(crate) fn plan(&mut self, content: Content, title: &Title) {
         let index = self.index.put(content, title_digest(title), None, None);
-        self.index.set(index, State::Planned, None);
+        self.index.set(index, FileState::Planned, None);
         self.index.entries[index as usize].seen = true;
     }
 
     /// Marks a planned upload as abandoned.
     pub(crate) fn abandon(&mut self, content: Content, title: &Title) {
         if let Some(index) = self.index.index_of(content, title_digest(title))
-            && self.index.entries[index as usize].state == State::Planned
+            && self.index.entries[index as usize].state == FileState::Planned
         {
-            self.index.set(index, State::Gone, None);
+            self.index.set(index, FileState::Gone, None);
         }
     }
 
@@ -255,7 +255,7 @@ impl Journal {
         self.index.index_of_image(id).is_some_and(|index| self.index.entries[index as usize].seen)
     }
 
-    pub(crate) fn state_of(&self, id: ImageId) -> Option<State> {
+    pub(crate) fn state_of(&self, id: ImageId) -> Option<FileState> {
         self.index.index_of_image(id).map(|index| self.index.entries[index as usize].state)
     }
 
@@ -286,7 +286,7 @@ impl Journal {
         let mut lines = Vec::with_capacity(made.len() + 1);
         for &(content, title, stamp, id) in made {
             let index = self.index.put(content, title, stamp, Some(id));
-            self.index.set(index, State::Registered, None);
+            self.index.set(index, FileState::Registered, None);
             lines.push(Line::of_entry(Event::Registered, &self.index.entries[index as usize]));
         }
         lines.push(Line { key: Some(key.to_owned()), ..Line::new(Event::Answered) });
@@ -295,17 +295,17 @@ impl Journal {
     }
 
     /// Records an image of this user that the journal does not have.
-    pub(crate) fn found(&mut self, content: Content, title: &Title, id: ImageId, state: State) -> Result<()> {
+    pub(crate) fn found(&mut self, content: Content, title: &Title, id: ImageId, state: FileState) -> Result<()> {
         let index = self.index.put(content, title_digest(title), None, Some(id));
         self.index.set(index, state, None);
         self.index.entries[index as usize].seen = true;
-        let op = if state == State::Registered { Event::Registered } else { Event::Uploaded };
+        let op = if state == FileState::Registered { Event::Registered } else { Event::Uploaded };
         let line = Line::of_entry(op, &self.index.entries[index as usize]);
         self.append(&[line])
     }
 
     /// Records the new state of an image.
-    pub(crate) fn became(&mut self, id: ImageId, state: State, reason: Option<&str>) -> Result<()> {
+    pub(crate) fn became(&mut self, id: ImageId, state: FileState, reason: Option<&str>) -> Result<()> {
         let Some(index) = self.index.index_of_image(id) else { return Ok(()) };
         if self.index.entries[index as usize].state == state {
             return Ok(());
@@ -327,11 +327,11 @@ impl Journal {
             .iter()
             .filter(|entry| entry.is_uploaded())
             // Rejected files are tried again.
-            .filter(|entry| entry.state == State::Rejected || !entry.image.is_some_and(&keep))
+            .filter(|entry| entry.state == FileState::Rejected || !entry.image.is_some_and(&keep))
             .filter_map(|entry| entry.image)
             .collect();
         for &id in &lost {
-            self.became(id, State::Gone, None)?;
+            self.became(id, FileState::Gone, None)?;
         }
         Ok(lost.len())
     }

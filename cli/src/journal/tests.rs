@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 
-const STATES: [State; 5] = [State::Registered, State::Uploaded, State::Ready, State::Rejected, State::Gone];
+const STATES: [FileState; 5] =
+    [FileState::Registered, FileState::Uploaded, FileState::Ready, FileState::Rejected, FileState::Gone];
 
 fn content(number: u8) -> Content {
     Sha256::digest([number]).into()
@@ -33,7 +34,7 @@ fn batch(key: &str) -> Batch {
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Register(u8),
-    Become(u8, State),
+    Become(u8, FileState),
     See(u8),
 }
 
@@ -47,7 +48,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 /// Does it to a journal, and notes after each line how long the file is and what is known then.
-type Told = BTreeMap<u8, Option<Known>>;
+type Told = BTreeMap<u8, Option<KnownFile>>;
 
 fn told(journal: &Journal) -> Told {
     (0..6).map(|file| (file, journal.known(content(file), &title(file)))).collect()
@@ -67,7 +68,7 @@ fn act(journal: &mut Journal, acts: &[Act]) -> Vec<(u64, Told)> {
             }
             Act::Become(file, state) => {
                 let Some(&id) = ids.get(&file) else { continue };
-                let reason = (state == State::Rejected).then_some("why\nnot");
+                let reason = (state == FileState::Rejected).then_some("why\nnot");
                 journal.became(id, state, reason).unwrap();
             }
             Act::See(file) => journal.saw(content(file), &title(file), stamp_of(file + 100)).unwrap(),
@@ -97,7 +98,7 @@ proptest! {
         // And it goes on.
         journal.answered("key", &[(content(9), [9; 16], None, image(999))]).unwrap();
         drop(journal);
-        prop_assert_eq!(Journal::open_at(&path, false).unwrap().state_of(image(999)), Some(State::Registered));
+        prop_assert_eq!(Journal::open_at(&path, false).unwrap().state_of(image(999)), Some(FileState::Registered));
     }
 
     #[test]
@@ -130,7 +131,7 @@ proptest! {
         journal.answered("key", &[(content(1), title_digest(&title(1)), None, image(1))]).unwrap();
         drop(journal);
         let journal = Journal::open_at(&path, false).unwrap();
-        prop_assert_eq!(journal.state_of(image(1)), Some(State::Registered));
+        prop_assert_eq!(journal.state_of(image(1)), Some(FileState::Registered));
     }
 }
 
@@ -156,12 +157,12 @@ fn a_file_is_recognised_from_outside_once_it_is_uploaded_and_until_its_image_goe
     let (_folder, mut journal) = open(false);
     journal.answered("key", &[(content(1), title_digest(&title(1)), Some(stamp_of(1)), image(1))]).unwrap();
     assert_eq!(journal.finished(stamp_of(1)), None);
-    for state in [State::Uploaded, State::Ready, State::Rejected] {
+    for state in [FileState::Uploaded, FileState::Ready, FileState::Rejected] {
         journal.became(image(1), state, None).unwrap();
         assert_eq!(journal.finished(stamp_of(1)), Some(content(1)));
     }
     assert_eq!(journal.finished(stamp_of(2)), None);
-    journal.became(image(1), State::Gone, None).unwrap();
+    journal.became(image(1), FileState::Gone, None).unwrap();
     assert_eq!(journal.finished(stamp_of(1)), None);
 }
 

@@ -116,7 +116,7 @@ pub(crate) struct Found {
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Item {
+pub(crate) struct ImageFile {
     pub(crate) file: Found,
     pub(crate) kind: ContentType,
     pub(crate) content: Content,
@@ -126,7 +126,7 @@ pub(crate) struct Item {
 
 /// Why a file is not uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct FileFailure {
     pub(crate) path: String,
     /// Stable, for programs.
     pub(crate) code: &'static str,
@@ -135,7 +135,7 @@ pub(crate) struct Failure {
     pub(crate) skipped: bool,
 }
 
-impl Failure {
+impl FileFailure {
     pub(crate) fn new(path: &Path, code: &'static str, reason: impl Into<String>) -> Self {
         Self { path: escape_control(&path.to_string_lossy()), code, reason: reason.into(), skipped: false }
     }
@@ -166,7 +166,11 @@ pub(crate) fn is_left_out(name: &OsStr) -> bool {
 
 /// Calls `give` with every file at these places, in no order, until it returns false. A folder that is left out counts as one
 /// skipped file.
-pub(crate) fn walk(places: &[SearchPath], selection: &Selection, give: &mut dyn FnMut(Result<Found, Failure>) -> bool) {
+pub(crate) fn walk(
+    places: &[SearchPath],
+    selection: &Selection,
+    give: &mut dyn FnMut(Result<Found, FileFailure>) -> bool,
+) {
     for SearchPath { root, path } in places {
         // Symlinks are followed; a loop is an error.
         let mut walk = WalkDir::new(path).follow_links(true).into_iter();
@@ -189,25 +193,26 @@ pub(crate) fn walk(places: &[SearchPath], selection: &Selection, give: &mut dyn 
     }
 }
 
-fn unreadable(path: &Path, error: &walkdir::Error) -> Failure {
+fn unreadable(path: &Path, error: &walkdir::Error) -> FileFailure {
     match error.io_error() {
-        Some(error) => Failure::unreadable(path, error),
-        None => Failure::new(path, "unreadable", "symlink loop"),
+        Some(error) => FileFailure::unreadable(path, error),
+        None => FileFailure::new(path, "unreadable", "symlink loop"),
     }
 }
 
 /// The reason to skip an entry of a folder by its name alone.
-fn left_out(root: &Path, entry: &DirEntry, excluded: &GlobSet) -> Option<Failure> {
+fn left_out(root: &Path, entry: &DirEntry, excluded: &GlobSet) -> Option<FileFailure> {
     let (path, name) = (entry.path(), entry.file_name());
     if entry.depth() > 0 && is_left_out(name) {
         let hidden = name.as_encoded_bytes().starts_with(b".");
         return Some(if hidden {
-            Failure::skipped(path, "hidden", "its name begins with a dot")
+            FileFailure::skipped(path, "hidden", "its name begins with a dot")
         } else {
-            Failure::skipped(path, "system", "a folder of the system")
+            FileFailure::skipped(path, "system", "a folder of the system")
         });
     }
-    (path != root && excluded.is_match(&*below(root, path))).then(|| Failure::skipped(path, "excluded", "not selected"))
+    (path != root && excluded.is_match(&*below(root, path)))
+        .then(|| FileFailure::skipped(path, "excluded", "not selected"))
 }
 
 /// A file's path below the root that it was found under, in NFC; of a file that is the root, its name.
@@ -217,21 +222,21 @@ fn below(root: &Path, path: &Path) -> String {
     below.to_string_lossy().nfc().collect()
 }
 
-fn look(root: &Path, selection: &Selection, entry: &DirEntry) -> Result<Found, Failure> {
+fn look(root: &Path, selection: &Selection, entry: &DirEntry) -> Result<Found, FileFailure> {
     let (path, named) = (entry.path(), entry.path() == root);
     if let Some(skipped) = left_out(root, entry, &GlobSet::empty()) {
         return Err(skipped);
     }
     let name = below(root, path);
     if !selection.takes(&name) {
-        return Err(Failure::skipped(path, "excluded", "not selected"));
+        return Err(FileFailure::skipped(path, "excluded", "not selected"));
     }
     let metadata = entry.metadata().map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
-        return Err(Failure::no_image(path, named, "no_file", "not a regular file"));
+        return Err(FileFailure::no_image(path, named, "no_file", "not a regular file"));
     }
     let bad_name = |reason: &str| {
-        let mut failure = Failure::no_image(path, named, "bad_name", reason);
+        let mut failure = FileFailure::no_image(path, named, "bad_name", reason);
         failure.skipped &= is_no_image(path);
         failure
     };
@@ -264,10 +269,10 @@ pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 /// Reads and hashes a file. `most`: the plan's limit in bytes.
-pub(crate) fn read(found: Found, most: u64) -> Result<Item, Failure> {
+pub(crate) fn read(found: Found, most: u64) -> Result<ImageFile, FileFailure> {
     let (path, size) = (&found.path, found.size);
-    let unreadable = |error: io::Error| Failure::unreadable(path, &error);
-    let changed = || Failure::new(path, "changed", "changed while it was read: run the same command again");
+    let unreadable = |error: io::Error| FileFailure::unreadable(path, &error);
+    let changed = || FileFailure::new(path, "changed", "changed while it was read: run the same command again");
     let mut file = File::open(path).map_err(unreadable)?;
     let mut buffer = vec![0; CHUNK.min(usize::try_from(size).unwrap_or(CHUNK))];
     let mut hash = Sha256::new();
@@ -280,24 +285,24 @@ pub(crate) fn read(found: Found, most: u64) -> Result<Item, Failure> {
         if length == 0 {
             kind = sniff(&buffer[..count]);
             if kind.is_none() {
-                return Err(Failure::no_image(path, found.named, "not_an_image", NOT_AN_IMAGE));
+                return Err(FileFailure::no_image(path, found.named, "not_an_image", NOT_AN_IMAGE));
             }
             if size > most {
                 let most = indicatif::HumanBytes(most);
-                return Err(Failure::new(path, "too_large", format!("larger than your plan's limit of {most}")));
+                return Err(FileFailure::new(path, "too_large", format!("larger than your plan's limit of {most}")));
             }
         }
         hash.update(&buffer[..count]);
         length += count as u64;
     }
     if length == 0 && size == 0 {
-        return Err(Failure::no_image(path, found.named, "empty", "empty"));
+        return Err(FileFailure::no_image(path, found.named, "empty", "empty"));
     }
     let metadata = file.metadata().map_err(unreadable)?;
     let Some(kind) = kind.filter(|_| length == size && stamp(&metadata) == found.stamp) else { return Err(changed()) };
     let settled = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
     let settled = settled.is_some_and(|age| age > YOUNG);
-    Ok(Item { kind, content: hash.finalize().into(), settled, file: found })
+    Ok(ImageFile { kind, content: hash.finalize().into(), settled, file: found })
 }
 
 fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
@@ -353,7 +358,7 @@ mod tests {
         assert!(Globs::new(&["[".into()]).is_err());
     }
 
-    fn found(roots: &[PathBuf]) -> Vec<Result<Found, Failure>> {
+    fn found(roots: &[PathBuf]) -> Vec<Result<Found, FileFailure>> {
         let mut all = Vec::new();
         let places: Vec<SearchPath> = roots.iter().map(|root| SearchPath::root(root)).collect();
         walk(&places, &selection(&[], &[], ""), &mut |one| {

@@ -30,11 +30,11 @@ use crate::client::Client;
 use crate::config::{Config, ConfigDir};
 use crate::error::{Error, Result, exit};
 use crate::images::each;
-use crate::journal::{Content, Journal, State};
+use crate::journal::{Content, FileState, Journal};
 use crate::output::{Output, escape_control, line};
 use crate::retry::RetryGate;
 
-use files::{Failure, Found, Item, SearchPath, Selection, read, walk};
+use files::{FileFailure, Found, ImageFile, SearchPath, Selection, read, walk};
 use progress::Progress;
 
 const CONCURRENCY: usize = 8;
@@ -48,7 +48,7 @@ const TOLD: usize = 1000;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A registered file to upload.
-struct Job {
+struct FileUpload {
     file: Found,
     id: ImageId,
     /// `None`: ask the service for a URL.
@@ -59,7 +59,7 @@ struct Job {
 enum Looked {
     /// Its stamp is in the journal.
     Recognised(Found, Content),
-    Read(Item),
+    Read(ImageFile),
 }
 
 /// One run of the command.
@@ -74,7 +74,7 @@ struct Run<'a> {
     /// `None` in a dry run without a login.
     journal: Option<Mutex<Journal>>,
     progress: Progress,
-    report: Mutex<Report>,
+    report: Mutex<UploadReport>,
     /// The paths of images that are uploaded and not yet ready.
     unsettled: Mutex<HashMap<ImageId, PathBuf>>,
     /// For requests to the bucket.
@@ -83,7 +83,7 @@ struct Run<'a> {
 
 /// The result of a run.
 #[derive(Debug, Default)]
-struct Report {
+struct UploadReport {
     uploaded: u64,
     uploaded_bytes: u64,
     /// Uploaded by an earlier run.
@@ -98,7 +98,7 @@ struct Report {
     /// Not images, hidden, or not selected.
     skipped: u64,
     failed: u64,
-    failures: Vec<Failure>,
+    failures: Vec<FileFailure>,
     unsettled: u64,
 }
 
@@ -187,7 +187,7 @@ impl Run<'_> {
         loop {
             self.conclude(false);
             self.out.note("Watching for more files. Ctrl-C ends it.");
-            *self.report() = Report::default();
+            *self.report() = UploadReport::default();
             let places = watcher.changed().await?;
             self.journal().forget_seen();
             self.round(places).await?;
@@ -230,7 +230,12 @@ impl Run<'_> {
     }
 
     /// Finds and reads files, and sends each one to its next step.
-    async fn feed(&self, places: &[SearchPath], to_register: Sender<Item>, to_put: Sender<Job>) -> Result<()> {
+    async fn feed(
+        &self,
+        places: &[SearchPath],
+        to_register: Sender<ImageFile>,
+        to_put: Sender<FileUpload>,
+    ) -> Result<()> {
         let (send, found) = mpsc::channel(64);
         let (places, selection) = (places.to_owned(), self.selection.clone());
         // Ends when the channel is closed.
@@ -249,7 +254,7 @@ impl Run<'_> {
     }
 
     /// Reads a file, unless its stamp is known.
-    async fn look(&self, found: std::result::Result<Found, Failure>) -> std::result::Result<Looked, Failure> {
+    async fn look(&self, found: std::result::Result<Found, FileFailure>) -> std::result::Result<Looked, FileFailure> {
         let found = found?;
         if !self.arguments.recheck
             && let Some(journal) = &self.journal
@@ -259,11 +264,16 @@ impl Run<'_> {
         }
         let (most, path) = (self.most, found.path.clone());
         let read = tokio::task::spawn_blocking(move || read(found, most)).await;
-        read.unwrap_or_else(|error| Err(Failure::new(&path, "failed", error.to_string()))).map(Looked::Read)
+        read.unwrap_or_else(|error| Err(FileFailure::new(&path, "failed", error.to_string()))).map(Looked::Read)
     }
 
     /// Sends a file to its next step, if it needs one.
-    async fn pass_on(&self, looked: Looked, to_register: &Sender<Item>, to_put: &Sender<Job>) -> Result<()> {
+    async fn pass_on(
+        &self,
+        looked: Looked,
+        to_register: &Sender<ImageFile>,
+        to_put: &Sender<FileUpload>,
+    ) -> Result<()> {
         let (file, content, settled) = match &looked {
             Looked::Recognised(file, content) => (file, *content, false),
             Looked::Read(item) => (&item.file, item.content, item.settled),
@@ -293,15 +303,17 @@ impl Run<'_> {
             self.journal().saw(content, &file.title, file.stamp)?;
         }
         match known.state {
-            State::Registered if self.arguments.dry_run => self.would(file),
-            State::Registered => return sent(to_put.send(Job { file: file.clone(), id, upload: None }).await),
-            State::Rejected => {
+            FileState::Registered if self.arguments.dry_run => self.would(file),
+            FileState::Registered => {
+                return sent(to_put.send(FileUpload { file: file.clone(), id, upload: None }).await);
+            }
+            FileState::Rejected => {
                 let reason = known.reason.unwrap_or_else(|| "not a valid image".into());
                 let reason = format!("the service rejected it before: {reason} (--recheck tries again)");
-                self.fail(Failure::new(&file.path, "rejected", reason), file.size);
+                self.fail(FileFailure::new(&file.path, "rejected", reason), file.size);
             }
             _ => {
-                if known.state == State::Uploaded {
+                if known.state == FileState::Uploaded {
                     self.unsettled().insert(id, file.path.clone());
                 }
                 self.report().already += 1;
@@ -343,7 +355,7 @@ impl Run<'_> {
         lock(self.journal.as_ref().expect("whoever uploads is logged in"))
     }
 
-    fn report(&self) -> MutexGuard<'_, Report> {
+    fn report(&self) -> MutexGuard<'_, UploadReport> {
         lock(&self.report)
     }
 
@@ -352,14 +364,14 @@ impl Run<'_> {
     }
 
     /// `size`: bytes that the progress has not counted yet.
-    fn fail(&self, failure: Failure, size: u64) {
+    fn fail(&self, failure: FileFailure, size: u64) {
         self.progress.over(size, !failure.skipped);
         self.tell_failure(failure);
     }
 
-    fn tell_failure(&self, failure: Failure) {
+    fn tell_failure(&self, failure: FileFailure) {
         if self.out.json {
-            let Failure { path, code, reason, skipped } = &failure;
+            let FileFailure { path, code, reason, skipped } = &failure;
             let event = if *skipped { "skipped" } else { "failed" };
             line(&json!({"event": event, "path": path, "code": code, "reason": reason}).to_string());
         }
@@ -423,7 +435,7 @@ impl Run<'_> {
         }
     }
 
-    fn print_summary(&self, report: &Report, left: Option<u64>, took: Duration) {
+    fn print_summary(&self, report: &UploadReport, left: Option<u64>, took: Duration) {
         if !self.out.quiet {
             let mut parts = Vec::new();
             let mut part = |count: u64, text: &str| {

@@ -8,11 +8,11 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::files::{Failure, Item};
-use super::{Job, Run, sent};
+use super::files::{FileFailure, ImageFile};
+use super::{FileUpload, Run, sent};
 use crate::api::{self, Paged, Upload};
 use crate::error::{ApiProblem, Error, Result};
-use crate::journal::{Batch, State, hex, title_digest, unhex};
+use crate::journal::{Batch, FileState, hex, title_digest, unhex};
 use crate::retry::Backoff;
 use crate::session::now;
 
@@ -40,7 +40,7 @@ pub(super) enum Outcome {
 
 impl Run<'_> {
     /// Registers files as they arrive.
-    pub(super) async fn register_all(&self, mut items: Receiver<Item>, to_put: Sender<Job>) -> Result<()> {
+    pub(super) async fn register_all(&self, mut items: Receiver<ImageFile>, to_put: Sender<FileUpload>) -> Result<()> {
         let (mut taken, mut most) = (Vec::new(), FIRST);
         loop {
             let (batch, more) = gather(&mut items, most).await;
@@ -60,17 +60,17 @@ impl Run<'_> {
         }
     }
 
-    fn taken(&self, item: Item) {
+    fn taken(&self, item: ImageFile) {
         self.journal().abandon(item.content, &item.file.title);
         let reason = format!(
             "you have another image with the title {:?}: rename the file, or remove that image first",
             item.file.title.as_str()
         );
-        self.fail(Failure::new(&item.file.path, "title_taken", reason), item.file.size);
+        self.fail(FileFailure::new(&item.file.path, "title_taken", reason), item.file.size);
     }
 
     /// Registers a batch, sends the registered files on, and returns those whose titles are taken.
-    async fn register_each(&self, mut items: Vec<Item>, to_put: &Sender<Job>) -> Result<Vec<Item>> {
+    async fn register_each(&self, mut items: Vec<ImageFile>, to_put: &Sender<FileUpload>) -> Result<Vec<ImageFile>> {
         let mut taken = Vec::new();
         let mut backoff = Backoff::new(super::PATIENCE);
         while !items.is_empty() {
@@ -79,13 +79,13 @@ impl Run<'_> {
             for (item, outcome) in items.into_iter().zip(outcomes) {
                 match outcome {
                     Outcome::Made(id, upload) => {
-                        sent(to_put.send(Job { file: item.file, id, upload: Some(upload) }).await)?;
+                        sent(to_put.send(FileUpload { file: item.file, id, upload: Some(upload) }).await)?;
                     }
                     Outcome::TitleTaken => taken.push(item),
                     Outcome::Busy => busy.push(item),
                     Outcome::Refused(code, reason) => {
                         self.journal().abandon(item.content, &item.file.title);
-                        self.fail(Failure::new(&item.file.path, code, reason), item.file.size);
+                        self.fail(FileFailure::new(&item.file.path, code, reason), item.file.size);
                     }
                 }
             }
@@ -102,7 +102,7 @@ impl Run<'_> {
     }
 
     /// Registers a batch and returns the outcome of each file.
-    pub(super) async fn register(&self, items: &[Item]) -> Result<Vec<Outcome>> {
+    pub(super) async fn register(&self, items: &[ImageFile]) -> Result<Vec<Outcome>> {
         let images = items.iter().map(|item| self.draft(item)).collect();
         let batch = Batch {
             key: Uuid::new_v4().to_string(),
@@ -153,7 +153,7 @@ impl Run<'_> {
         Ok(results)
     }
 
-    fn draft(&self, item: &Item) -> api::CreateImage {
+    fn draft(&self, item: &ImageFile) -> api::CreateImage {
         api::CreateImage {
             title: item.file.title.to_string(),
             content_type: item.kind.as_str().to_owned(),
@@ -181,10 +181,10 @@ impl Run<'_> {
     /// Finds the images that hold the titles of these files. An image with the same content is complete or is continued; one
     /// with an earlier content of the file that was never uploaded is deleted; any other one is a conflict. Returns the files
     /// to register again.
-    async fn look_up(&self, taken: Vec<Item>, to_put: &Sender<Job>) -> Result<Vec<Item>> {
+    async fn look_up(&self, taken: Vec<ImageFile>, to_put: &Sender<FileUpload>) -> Result<Vec<ImageFile>> {
         self.progress.note("Looking up images of the same titles ...".into());
         let mut again = Vec::new();
-        let mut wanted: HashMap<String, Vec<Item>> = HashMap::new();
+        let mut wanted: HashMap<String, Vec<ImageFile>> = HashMap::new();
         for item in taken {
             wanted.entry(item.file.title.to_string()).or_default().push(item);
         }
@@ -208,14 +208,19 @@ impl Run<'_> {
     }
 
     /// `image` has the title of `item`.
-    async fn meet(&self, item: Item, image: &api::Image, to_put: &Sender<Job>) -> Result<Option<Item>> {
+    async fn meet(
+        &self,
+        item: ImageFile,
+        image: &api::Image,
+        to_put: &Sender<FileUpload>,
+    ) -> Result<Option<ImageFile>> {
         let id: ImageId = image.id.parse().map_err(|_| Error::Other(format!("{} is no id.", image.id)))?;
         let pending = image.status == "pending";
         if image.sha256.as_deref() == Some(&hex(&item.content)) {
-            let state = if pending { State::Registered } else { State::Uploaded };
+            let state = if pending { FileState::Registered } else { FileState::Uploaded };
             self.journal().found(item.content, &item.file.title, id, state)?;
             if pending {
-                sent(to_put.send(Job { file: item.file, id, upload: None }).await)?;
+                sent(to_put.send(FileUpload { file: item.file, id, upload: None }).await)?;
             } else {
                 self.report().already += 1;
                 self.progress.over(item.file.size, false);
@@ -226,7 +231,7 @@ impl Run<'_> {
         }
         let gives_way = pending && {
             let journal = self.journal();
-            journal.state_of(id) == Some(State::Registered) && !journal.is_seen(id)
+            journal.state_of(id) == Some(FileState::Registered) && !journal.is_seen(id)
         };
         if !gives_way {
             self.taken(item);
@@ -237,13 +242,13 @@ impl Run<'_> {
             Err(error) if error.refused_with("not_found") => {}
             Err(error) => return Err(error),
         }
-        self.journal().became(id, State::Gone, None)?;
+        self.journal().became(id, FileState::Gone, None)?;
         Ok(Some(item))
     }
 }
 
 /// Collects the next batch. Returns false if none follows.
-async fn gather(items: &mut Receiver<Item>, most: usize) -> (Vec<Item>, bool) {
+async fn gather(items: &mut Receiver<ImageFile>, most: usize) -> (Vec<ImageFile>, bool) {
     let mut batch = Vec::new();
     let (mut body, mut bytes) = (0, 0);
     let Some(first) = items.recv().await else { return (batch, false) };
@@ -265,8 +270,8 @@ async fn gather(items: &mut Receiver<Item>, most: usize) -> (Vec<Item>, bool) {
 }
 
 /// Splits files into batches.
-fn batches(items: Vec<Item>) -> Vec<Vec<Item>> {
-    let mut batches: Vec<Vec<Item>> = Vec::new();
+fn batches(items: Vec<ImageFile>) -> Vec<Vec<ImageFile>> {
+    let mut batches: Vec<Vec<ImageFile>> = Vec::new();
     let mut body = 0;
     for item in items {
         let weight = weight(&item);
@@ -285,7 +290,7 @@ fn batches(items: Vec<Item>) -> Vec<Vec<Item>> {
 }
 
 /// The most bytes of an item in a body: JSON may escape each byte of a title with two.
-fn weight(item: &Item) -> usize {
+fn weight(item: &ImageFile) -> usize {
     item.file.title.as_str().len() * 2 + 200
 }
 
@@ -294,7 +299,7 @@ const fn weight_most() -> usize {
     Title::MAX_CHARS * 4 * 2 + 200
 }
 
-fn outcome(result: api::BatchResult, item: &Item) -> Outcome {
+fn outcome(result: api::BatchResult, item: &ImageFile) -> Outcome {
     let id = result.id.as_deref().and_then(|id| id.parse().ok());
     match (result.status, id, result.upload, result.error) {
         (201, Some(id), Some(upload), _) => Outcome::Made(id, upload),
@@ -313,7 +318,7 @@ mod tests {
     use super::super::files::Found;
     use super::*;
 
-    fn item(title: &str) -> Item {
+    fn item(title: &str) -> ImageFile {
         let file = Found {
             path: title.into(),
             title: Title::parse(title).unwrap(),
@@ -321,7 +326,7 @@ mod tests {
             stamp: [7; 16],
             named: false,
         };
-        Item { file, kind: ContentType::Jpeg, content: [7; 32], settled: true }
+        ImageFile { file, kind: ContentType::Jpeg, content: [7; 32], settled: true }
     }
 
     #[test]

@@ -12,10 +12,10 @@ use serde_json::json;
 use tintype_model::ImageId;
 
 use super::Run;
-use super::files::Failure;
+use super::files::FileFailure;
 use crate::api::{self, Image, Paged};
 use crate::error::Result;
-use crate::journal::State;
+use crate::journal::FileState;
 use crate::output::line;
 
 const PAGE: u64 = 100;
@@ -23,7 +23,7 @@ const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// A page of the list, and its images that are neither ready nor rejected.
-struct Page {
+struct SettledPage {
     cursor: Option<String>,
     open: Vec<ImageId>,
 }
@@ -39,7 +39,7 @@ impl Run<'_> {
             self.progress.note(format!("Waiting for {} images ...", HumanCount(open.len() as u64)));
             let (images, next) = self.page(cursor.clone()).await?;
             let beyond = images.iter().filter_map(|image| image.id.parse().ok()).any(|id: ImageId| id <= oldest);
-            let mut page = Page { cursor, open: Vec::new() };
+            let mut page = SettledPage { cursor, open: Vec::new() };
             for image in &images {
                 if let Ok(id) = image.id.parse()
                     && open.remove(&id)
@@ -97,7 +97,7 @@ impl Run<'_> {
         Ok(self.client.request(api::LIST_IMAGES).query(&query).send().await?.split())
     }
 
-    async fn ask_again(&self, page: &mut Page) -> Result<()> {
+    async fn ask_again(&self, page: &mut SettledPage) -> Result<()> {
         if let [id] = page.open[..] {
             match self.client.request(api::GET_IMAGE).path_param(&id.to_string()).send().await {
                 Ok(image) if !self.settled(id, &image)? => {}
@@ -129,7 +129,7 @@ impl Run<'_> {
     fn settled(&self, id: ImageId, image: &Image) -> Result<bool> {
         match image.status.as_str() {
             "ready" => {
-                self.journal().became(id, State::Ready, None)?;
+                self.journal().became(id, FileState::Ready, None)?;
                 self.report().ready += 1;
                 let path = self.unsettled().remove(&id).unwrap_or_default();
                 if self.out.json {
@@ -139,7 +139,7 @@ impl Run<'_> {
             }
             "rejected" => {
                 let why = image.reject_reason.as_deref().unwrap_or("not a valid image");
-                self.journal().became(id, State::Rejected, Some(why))?;
+                self.journal().became(id, FileState::Rejected, Some(why))?;
                 self.report().rejected += 1;
                 self.fail_late(id, "rejected", format!("the service rejected it: {why}"));
             }
@@ -150,7 +150,7 @@ impl Run<'_> {
 
     /// The image no longer exists, for whatever reason.
     fn lost(&self, id: ImageId) -> Result<()> {
-        self.journal().became(id, State::Gone, None)?;
+        self.journal().became(id, FileState::Gone, None)?;
         self.fail_late(id, "gone", "the image was deleted before it was ready".to_owned());
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Run<'_> {
     /// Reclassifies an uploaded file as failed.
     fn fail_late(&self, id: ImageId, code: &'static str, reason: String) {
         let path = self.unsettled().remove(&id).unwrap_or_default();
-        let failure = Failure::new(&path, code, reason);
+        let failure = FileFailure::new(&path, code, reason);
         self.progress.failed_late();
         self.tell_failure(failure);
     }

@@ -14,14 +14,14 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
-use super::files::{CHUNK, Failure, Found, read, stamp};
+use super::files::{CHUNK, FileFailure, Found, read, stamp};
 use super::progress::OneFile;
 use super::register::Outcome;
-use super::{Job, PATIENCE, Run};
+use super::{FileUpload, PATIENCE, Run};
 use crate::api::{self, Upload};
 use crate::client::SLOW;
 use crate::error::{Error, Result};
-use crate::journal::State;
+use crate::journal::FileState;
 use crate::retry::{Backoff, retry_after};
 
 /// A connection without progress for this long is closed.
@@ -51,7 +51,7 @@ enum Renewed {
 }
 
 impl Run<'_> {
-    pub(super) async fn put_all(&self, jobs: Receiver<Job>) -> Result<()> {
+    pub(super) async fn put_all(&self, jobs: Receiver<FileUpload>) -> Result<()> {
         let jobs = Mutex::new(jobs);
         let worker = async || {
             loop {
@@ -66,8 +66,8 @@ impl Run<'_> {
     }
 
     /// Uploads one file, with retries.
-    async fn put(&self, job: Job) -> Result<()> {
-        let Job { file, mut id, mut upload } = job;
+    async fn put(&self, job: FileUpload) -> Result<()> {
+        let FileUpload { file, mut id, mut upload } = job;
         let bar = self.progress.one(file.title.as_str(), file.size);
         let mut backoff = Backoff::new(PATIENCE);
         let mut renewals = 0;
@@ -93,8 +93,8 @@ impl Run<'_> {
             match self.send(&file, &ready, &bar).await {
                 PutOutcome::Stored => break None,
                 PutOutcome::Stale(_) if renewals < RENEWALS => {}
-                PutOutcome::Stale(why) => break Some(Failure::new(&file.path, "refused", why)),
-                PutOutcome::Refused(code, why) => break Some(Failure::new(&file.path, code, why)),
+                PutOutcome::Stale(why) => break Some(FileFailure::new(&file.path, "refused", why)),
+                PutOutcome::Refused(code, why) => break Some(FileFailure::new(&file.path, code, why)),
                 PutOutcome::Later(asked, why) => {
                     let Some(wait) = backoff.next(asked) else {
                         return Err(Error::Unreachable(why));
@@ -112,7 +112,7 @@ impl Run<'_> {
         match failed {
             Some(failure) => self.fail(failure, file.size),
             None => {
-                self.journal().became(id, State::Uploaded, None)?;
+                self.journal().became(id, FileState::Uploaded, None)?;
                 self.unsettled().insert(id, file.path.clone());
                 self.client.waiting.over();
                 let mut report = self.report();
@@ -140,8 +140,8 @@ impl Run<'_> {
         &self,
         file: &Found,
         gone: ImageId,
-    ) -> Result<std::result::Result<(ImageId, Upload), Failure>> {
-        self.journal().became(gone, State::Gone, None)?;
+    ) -> Result<std::result::Result<(ImageId, Upload), FileFailure>> {
+        self.journal().became(gone, FileState::Gone, None)?;
         let (most, found) = (self.most, file.clone());
         let read = tokio::task::spawn_blocking(move || read(found, most)).await;
         let item = match read.map_err(|error| Error::Other(error.to_string()))? {
@@ -151,9 +151,9 @@ impl Run<'_> {
         let outcome = self.register(std::slice::from_ref(&item)).await?.pop();
         Ok(match outcome {
             Some(Outcome::Made(id, upload)) => Ok((id, upload)),
-            Some(Outcome::Refused(code, why)) => Err(Failure::new(&file.path, code, why)),
+            Some(Outcome::Refused(code, why)) => Err(FileFailure::new(&file.path, code, why)),
             Some(Outcome::TitleTaken) => {
-                Err(Failure::new(&file.path, "title_taken", "you have another image with its title now"))
+                Err(FileFailure::new(&file.path, "title_taken", "you have another image with its title now"))
             }
             Some(Outcome::Busy) | None => {
                 return Err(Error::Unreachable("The service is overloaded.".into()));
@@ -170,7 +170,7 @@ impl Run<'_> {
                 let why = "changed after it was read: run the same command again";
                 return PutOutcome::Refused("changed", why.into());
             }
-            Err(error) => return PutOutcome::Refused("unreadable", Failure::unreadable(&file.path, &error).reason),
+            Err(error) => return PutOutcome::Refused("unreadable", FileFailure::unreadable(&file.path, &error).reason),
         };
         let Ok(method) = upload.method.parse::<http::Method>() else {
             return PutOutcome::Refused(

@@ -148,15 +148,15 @@ pub(crate) fn rgb_to_ycbcr(picture: &Picture) -> Picture {
     Picture { model: Model::YCbCr, width: picture.width, height: picture.height, planes }
 }
 
-type Transform = dyn TransformExecutor<u8> + Send + Sync;
+type ColourTransform = dyn TransformExecutor<u8> + Send + Sync;
 
-fn transform(profile: &ColorProfile, from: Layout, to: Layout) -> Option<std::sync::Arc<Transform>> {
+fn transform(profile: &ColorProfile, from: Layout, to: Layout) -> Option<std::sync::Arc<ColourTransform>> {
     profile.create_transform_8bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default()).ok()
 }
 
 /// Returns true if no color changes by more than one level: most profiles are sRGB and need no
 /// conversion.
-fn is_identity(transform: &Transform) -> bool {
+fn is_identity(transform: &ColourTransform) -> bool {
     let levels = [0, 16, 64, 128, 200, 255];
     let mut colours = Vec::new();
     for r in levels {
@@ -171,7 +171,7 @@ fn is_identity(transform: &Transform) -> bool {
 }
 
 /// Transforms the samples, or returns them unchanged if the transform fails.
-fn run(transform: &Transform, data: &[u8], channels: usize) -> Vec<u8> {
+fn run(transform: &ColourTransform, data: &[u8], channels: usize) -> Vec<u8> {
     debug_assert_eq!(data.len() % channels, 0);
     let mut out = vec![0; data.len()];
     match transform.transform(data, &mut out) {

@@ -64,13 +64,13 @@ pub struct Thumbnails {
     /// A [ThumbHash](https://evanw.github.io/thumbhash/), some 25 bytes.
     pub placeholder: Vec<u8>,
     /// Tallest first, without duplicate heights.
-    pub thumbnails: Vec<Thumbnail>,
+    pub thumbnails: Vec<EncodedThumbnail>,
 }
 
 /// A thumbnail in the format of its source: upright, in sRGB, without metadata. Of an animation it shows
 /// the first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thumbnail {
+pub struct EncodedThumbnail {
     /// In pixels: the requested height, or the image's height if that is less.
     pub height: u32,
     pub width: u32,
@@ -99,7 +99,7 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
     if tallest(request.heights).is_some() {
         for picture in &pictures {
             source.check_deadline()?;
-            thumbnails.push(Thumbnail {
+            thumbnails.push(EncodedThumbnail {
                 height: picture.height,
                 width: picture.width,
                 bytes: encode::encode(picture, request.declared)?,

@@ -14,10 +14,10 @@ pub(crate) struct Source<'a> {
     start: usize,
     end: usize,
     deadline: Option<Instant>,
-    failure: Option<Failure>,
+    failure: Option<ReadFailure>,
 }
 
-enum Failure {
+enum ReadFailure {
     Io(io::Error),
     Deadline,
 }
@@ -44,8 +44,8 @@ impl<'a> Source<'a> {
     /// the rejection.
     pub(crate) fn or_io_error(&mut self, rejection: Rejection) -> Error {
         match self.failure.take() {
-            Some(Failure::Io(error)) => Error::Source(error),
-            Some(Failure::Deadline) => Rejection::DeadlineExceeded.into(),
+            Some(ReadFailure::Io(error)) => Error::Source(error),
+            Some(ReadFailure::Deadline) => Rejection::DeadlineExceeded.into(),
             None => rejection.into(),
         }
     }
@@ -63,7 +63,7 @@ impl<'a> Source<'a> {
 
     fn read_more(&mut self) -> io::Result<usize> {
         if self.check_deadline().is_err() {
-            self.failure = Some(Failure::Deadline);
+            self.failure = Some(ReadFailure::Deadline);
             return Err(io::Error::other("the deadline has passed"));
         }
         loop {
@@ -74,7 +74,7 @@ impl<'a> Source<'a> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.failure = Some(Failure::Io(error));
+                    self.failure = Some(ReadFailure::Io(error));
                     return Err(io::Error::other("reading failed"));
                 }
             }

@@ -13,7 +13,7 @@ pub struct Image {
     pub description: Description,
     pub visibility: Visibility,
     pub blob: Blob,
-    pub state: State,
+    pub state: ImageState,
     /// The owner's deletion epoch at its creation.
     pub deletion_epoch: u64,
     pub created_at: Timestamp,
@@ -32,7 +32,7 @@ pub struct Blob {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum ImageState {
     /// Waits for its upload; expires at `expires_at`.
     Pending {
         expires_at: Timestamp,
@@ -108,20 +108,20 @@ pub struct Sha256(pub [u8; 32]);
 impl Image {
     pub fn status(&self) -> Status {
         match self.state {
-            State::Pending { .. } => Status::Pending,
-            State::Processing { .. } => Status::Processing,
-            State::Ready(_) => Status::Ready,
-            State::Rejected { .. } => Status::Rejected,
+            ImageState::Pending { .. } => Status::Pending,
+            ImageState::Processing { .. } => Status::Processing,
+            ImageState::Ready(_) => Status::Ready,
+            ImageState::Rejected { .. } => Status::Rejected,
         }
     }
 
     pub fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready(_))
+        matches!(self.state, ImageState::Ready(_))
     }
 
     /// Returns true if its thumbnails belong to this set.
     pub fn has_set(&self, set: &ThumbnailSetId) -> bool {
-        matches!(&self.state, State::Ready(ready) if ready.built_for == *set)
+        matches!(&self.state, ImageState::Ready(ready) if ready.built_for == *set)
     }
 
     /// Returns true if everyone can see the image.
@@ -132,8 +132,8 @@ impl Image {
     /// The time when the image expires unless it becomes ready.
     pub fn expires_at(&self) -> Option<Timestamp> {
         match self.state {
-            State::Pending { expires_at } | State::Processing { expires_at } => Some(expires_at),
-            State::Ready(_) | State::Rejected { .. } => None,
+            ImageState::Pending { expires_at } | ImageState::Processing { expires_at } => Some(expires_at),
+            ImageState::Ready(_) | ImageState::Rejected { .. } => None,
         }
     }
 
@@ -149,7 +149,7 @@ impl Image {
 
     /// Returns true if it holds a claim on its title.
     pub fn holds_claim(&self) -> bool {
-        !matches!(self.state, State::Rejected { .. })
+        !matches!(self.state, ImageState::Rejected { .. })
     }
 }
 

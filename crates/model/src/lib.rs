@@ -20,7 +20,7 @@ pub use cursor::{BadCursor, Cursor};
 pub use idempotency::{Idempotency, IdempotencyRecord};
 pub use ids::{BadId, ImageId, ImageKey, UserId};
 pub use image::{
-    Blob, ContentType, Image, MAX_IMAGE_BYTES, Ready, Sha256, State, Status, Thumbnail, ThumbnailSetId,
+    Blob, ContentType, Image, ImageState, MAX_IMAGE_BYTES, Ready, Sha256, Status, Thumbnail, ThumbnailSetId,
     UnknownContentType, Visibility,
 };
 pub use job::{Job, JobCursor, JobId, JobKind, JobStatus, Work};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use tintype_model::{
-    Cursor, Description, Idempotency, IdempotencyRecord, Image, ImageId, Ready, State, Status, Timestamp, Title,
+    Cursor, Description, Idempotency, IdempotencyRecord, Image, ImageId, ImageState, Ready, Status, Timestamp, Title,
     UserId, Visibility,
 };
 
@@ -137,7 +137,7 @@ impl Images {
         now: Timestamp,
     ) -> Result<UpdateOutcome, StoreError> {
         let next = Image {
-            state: State::Pending { expires_at },
+            state: ImageState::Pending { expires_at },
             updated_at: now,
             version: image.version + 1,
             ..image.clone()
@@ -161,9 +161,9 @@ impl Images {
 
     /// Marks a pending image as processing. Returns `None` if it has changed since it was read.
     pub async fn begin_processing(&self, image: &Image, now: Timestamp) -> Result<Option<Image>, StoreError> {
-        let State::Pending { expires_at } = image.state else { return Ok(Some(image.clone())) };
+        let ImageState::Pending { expires_at } = image.state else { return Ok(Some(image.clone())) };
         let next = Image {
-            state: State::Processing { expires_at },
+            state: ImageState::Processing { expires_at },
             updated_at: now,
             version: image.version + 1,
             ..image.clone()
@@ -173,7 +173,8 @@ impl Images {
 
     /// Makes an image ready, or replaces the thumbnails of a ready one.
     pub async fn publish(&self, image: &Image, ready: Ready, now: Timestamp) -> Result<PublishOutcome, StoreError> {
-        let next = Image { state: State::Ready(ready), updated_at: now, version: image.version + 1, ..image.clone() };
+        let next =
+            Image { state: ImageState::Ready(ready), updated_at: now, version: image.version + 1, ..image.clone() };
         Ok(match self.apply_one(image, Some(&next), now).await? {
             None => PublishOutcome::Published,
             Some(Conflict::VersionChanged | Conflict::AlreadyDone) => PublishOutcome::Stale,
@@ -183,8 +184,12 @@ impl Images {
 
     /// Rejects an image that is not ready, and frees its title. Returns false if it has changed since it was read.
     pub async fn reject(&self, image: &Image, reason: String, now: Timestamp) -> Result<bool, StoreError> {
-        let next =
-            Image { state: State::Rejected { reason }, updated_at: now, version: image.version + 1, ..image.clone() };
+        let next = Image {
+            state: ImageState::Rejected { reason },
+            updated_at: now,
+            version: image.version + 1,
+            ..image.clone()
+        };
         Ok(self.apply_one(image, Some(&next), now).await?.is_none())
     }
 

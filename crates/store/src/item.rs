@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
-    Blob, ContentType, Description, Email, IdempotencyRecord, Image, ImageId, ImageKey, Job, JobId, JobKind, JobStatus,
-    Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, State, Status, Thumbnail,
-    ThumbnailSetId, Timestamp, Title, Usage, UserId, Visibility, Work,
+    Blob, ContentType, Description, Email, IdempotencyRecord, Image, ImageId, ImageKey, ImageState, Job, JobId,
+    JobKind, JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, Status,
+    Thumbnail, ThumbnailSetId, Timestamp, Title, Usage, UserId, Visibility, Work,
 };
 
 use crate::StoreError;
@@ -90,9 +90,11 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
     set("version", n(image.version));
     set("state", s(image.status().as_str()));
     match &image.state {
-        State::Pending { expires_at } | State::Processing { expires_at } => set("expires_at", n(expires_at.secs())),
-        State::Rejected { reason } => set("reason", s(reason)),
-        State::Ready(ready) => {
+        ImageState::Pending { expires_at } | ImageState::Processing { expires_at } => {
+            set("expires_at", n(expires_at.secs()))
+        }
+        ImageState::Rejected { reason } => set("reason", s(reason)),
+        ImageState::Ready(ready) => {
             set("width", n(ready.width));
             set("height", n(ready.height));
             set("placeholder", AttributeValue::B(Bytes::new(ready.placeholder.clone())));
@@ -129,10 +131,10 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     let id: ImageId = Key::of(item)?.as_image().ok_or_else(|| fields.invalid("sk"))?;
     let expires_at = || fields.number("expires_at").map(Timestamp::from_secs);
     let state = match fields.parsed("state", Status::parse)? {
-        Status::Pending => State::Pending { expires_at: expires_at()? },
-        Status::Processing => State::Processing { expires_at: expires_at()? },
-        Status::Rejected => State::Rejected { reason: fields.text("reason")?.to_owned() },
-        Status::Ready => State::Ready(Ready {
+        Status::Pending => ImageState::Pending { expires_at: expires_at()? },
+        Status::Processing => ImageState::Processing { expires_at: expires_at()? },
+        Status::Rejected => ImageState::Rejected { reason: fields.text("reason")?.to_owned() },
+        Status::Ready => ImageState::Ready(Ready {
             width: fields.number("width")?,
             height: fields.number("height")?,
             placeholder: fields.bytes("placeholder")?.to_vec(),

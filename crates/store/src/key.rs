@@ -186,3 +186,45 @@ impl Key {
         ])
     }
 }
+
+/// The kind of an item, by its key.
+pub(crate) enum ItemKind {
+    Image(ImageId),
+    Claim(Key, UserId, Title),
+    Profile(UserId),
+    Usage(UserId),
+    /// Removed when it expires.
+    Temporary,
+    /// Removed when it expires, after its end.
+    Job,
+    Plan,
+    /// The audit's own position.
+    AuditCursor,
+    Unknown,
+}
+
+impl ItemKind {
+    pub(crate) fn of(key: &Key) -> Self {
+        let user = |text: &str| text.parse::<UserId>().ok();
+        let (partition, rest) = key.pk.split_once('#').unwrap_or((&key.pk, ""));
+        let sort = key.sk.split('#').next().unwrap_or_default();
+        match (partition, sort) {
+            ("USER", "IMAGE") => key.as_image().map_or(Self::Unknown, Self::Image),
+            ("TITLE", "CLAIM") => match rest.split_once('#').and_then(|(owner, title)| Some((user(owner)?, title))) {
+                Some((owner, title)) => Self::Claim(key.clone(), owner, Title::from_stored(title.to_owned())),
+                None => Self::Unknown,
+            },
+            ("PROFILE", "PROFILE") => user(rest).map_or(Self::Unknown, Self::Profile),
+            ("PROFILE", "USAGE") => user(rest).map_or(Self::Unknown, Self::Usage),
+            ("PROFILE", "SESSION" | "SIGNUP" | "DELETED")
+            | ("IDEMP", "IDEMP")
+            | ("TOKEN", "TOKEN")
+            | ("USER" | "LINKS", "LINK")
+            | ("MISSES", "FROM") => Self::Temporary,
+            ("USER", "JOB") => Self::Job,
+            ("PLANS", "PLAN") => Self::Plan,
+            ("AUDIT", "PLACE") => Self::AuditCursor,
+            _ => Self::Unknown,
+        }
+    }
+}

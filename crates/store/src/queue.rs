@@ -24,7 +24,7 @@ pub struct JobMessage {
 
 /// The body of a message.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct MessageBody {
     job: String,
     /// In milliseconds since 1970.
     sent_at: i64,
@@ -33,7 +33,7 @@ struct Body {
 impl JobMessage {
     /// Returns `None` for an invalid message.
     pub fn parse(body: &str) -> Option<Self> {
-        let body: Body = serde_json::from_str(body).ok()?;
+        let body: MessageBody = serde_json::from_str(body).ok()?;
         Some(Self { job: body.job.parse().ok()?, sent_at: Timestamp::from_millis(body.sent_at) })
     }
 }
@@ -46,7 +46,7 @@ impl JobQueue {
 
     /// Sends a message, which is delivered after `delay`: whole seconds, at most 15 minutes.
     pub async fn send(&self, message: JobMessage, delay: Duration) -> Result<(), StoreError> {
-        let body = Body { job: message.job.to_string(), sent_at: message.sent_at.millis() };
+        let body = MessageBody { job: message.job.to_string(), sent_at: message.sent_at.millis() };
         let body = serde_json::to_string(&body).map_err(|e| StoreError::Internal(e.to_string()))?;
         let send = self.client.send_message().queue_url(&self.url).message_body(body);
         let send = send.delay_seconds(i32::try_from(delay.as_secs().min(900)).unwrap_or_default());

@@ -55,9 +55,9 @@ pub(crate) struct LogRetries;
 
 /// Why the last attempt failed.
 #[derive(Debug)]
-struct Failure(String);
+struct AttemptError(String);
 
-impl Storable for Failure {
+impl Storable for AttemptError {
     type Storer = StoreReplace<Self>;
 }
 
@@ -76,7 +76,7 @@ impl Intercept for LogRetries {
         if attempt > 1 {
             let (service, operation) =
                 config.load::<Metadata>().map_or(("", ""), |metadata| (metadata.service(), metadata.name()));
-            let cause = config.load::<Failure>().map(|failure| failure.0.as_str());
+            let cause = config.load::<AttemptError>().map(|failure| failure.0.as_str());
             warn!(service, operation, attempt, cause, "The SDK retries a call");
         }
         Ok(())
@@ -94,7 +94,7 @@ impl Intercept for LogRetries {
             None if error.is_timeout_error() => "timeout".to_owned(),
             None => "no answer".to_owned(),
         };
-        config.interceptor_state().store_put(Failure(failure));
+        config.interceptor_state().store_put(AttemptError(failure));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use tintype_model::{Image, ImageId, State, Timestamp, Title};
+use tintype_model::{Image, ImageId, ImageState, Timestamp, Title};
 
 use crate::StoreError;
 use crate::dynamo::{Write, n, s};
@@ -106,7 +106,7 @@ fn write_image(id: ImageId, old: Option<&Image>, new: Option<&Image>, feed_shard
     let write = match new {
         Some(new) => {
             let mut stored = item::from_image(new, feed_shards);
-            if let (Some(State::Ready(was)), State::Ready(is)) = (old.map(|image| &image.state), &new.state)
+            if let (Some(ImageState::Ready(was)), ImageState::Ready(is)) = (old.map(|image| &image.state), &new.state)
                 && was.built_for != is.built_for
             {
                 // Read by `sweep` from the stream of the table.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_gateway::thumbnail_url;
 use tintype_model::{
-    ContentType, Description, Image, ImageId, PersonName, Plan, Profile, Ready, State, Status, Timestamp, Title,
+    ContentType, Description, Image, ImageId, ImageState, PersonName, Plan, Profile, Ready, Status, Timestamp, Title,
     UserId, Visibility,
 };
 use tintype_store::{ReadKind, ThumbnailKey};
@@ -108,9 +108,9 @@ impl<'a> ImageView<'a> {
             updated_at: image.updated_at,
         };
         match &image.state {
-            State::Pending { .. } | State::Processing { .. } => {}
-            State::Rejected { reason } => view.reject_reason = Some(reason),
-            State::Ready(ready) => {
+            ImageState::Pending { .. } | ImageState::Processing { .. } => {}
+            ImageState::Rejected { reason } => view.reject_reason = Some(reason),
+            ImageState::Ready(ready) => {
                 view.width = Some(ready.width);
                 view.height = Some(ready.height);
                 view.placeholder = Some(STANDARD.encode(&ready.placeholder));

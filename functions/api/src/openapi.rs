@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tintype_model::{ImageId, JobId, LinkId, PlanName};
 
 use crate::error::ProblemBody;
-use crate::operation::{AuthRequirement, Header, Operation, SchemaOf, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, SchemaOf, of};
 use crate::routes::{OPERATIONS, ROUTES, Route};
 
 const TITLE: &str = "Tintype";
@@ -145,12 +145,12 @@ fn parameters(path: &str, about: &Operation, generator: &mut SchemaGenerator) ->
     }
     for header in about.headers {
         let (name, description) = match header {
-            Header::IdempotencyKey => (
+            RequestHeader::IdempotencyKey => (
                 "Idempotency-Key",
                 "Makes a retry safe: for 24 hours, the same key returns the result of the first request.",
             ),
-            Header::IfMatch => ("If-Match", "Apply the change only if the current ETag is one of these."),
-            Header::IfNoneMatch => ("If-None-Match", "Return 304 if the current ETag is one of these."),
+            RequestHeader::IfMatch => ("If-Match", "Apply the change only if the current ETag is one of these."),
+            RequestHeader::IfNoneMatch => ("If-None-Match", "Return 304 if the current ETag is one of these."),
         };
         let schema = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"});
         parameters.push(json!({"name": name, "in": "header", "description": description, "schema": schema}));
@@ -176,11 +176,11 @@ fn problems(about: &Operation) -> Vec<(u16, &'static str, &'static str)> {
     if about.body.is_some() || about.query.is_some() {
         problems.push((422, "invalid", "Some fields are invalid; `errors` lists each."));
     }
-    if about.headers.contains(&Header::IdempotencyKey) {
+    if about.headers.contains(&RequestHeader::IdempotencyKey) {
         problems.push((400, "bad_idempotency_key", "Idempotency-Key is empty, too long or not ASCII."));
         problems.push((422, "idempotency_mismatch", "Idempotency-Key was used for another request."));
     }
-    if about.headers.contains(&Header::IfMatch) {
+    if about.headers.contains(&RequestHeader::IfMatch) {
         problems.push((412, "precondition_failed", "The resource has changed since you read it."));
     }
     problems.push((429, "too_many_requests", "Too many requests: wait for the time in Retry-After."));
@@ -201,7 +201,7 @@ fn responses(about: &Operation, generator: &mut SchemaGenerator, errors: &ErrorS
         }
         responses.insert(response.status.to_string(), described);
     }
-    if about.headers.contains(&Header::IfNoneMatch) {
+    if about.headers.contains(&RequestHeader::IfNoneMatch) {
         responses.insert("304".into(), json!({"description": "Not modified: your copy is current."}));
     }
     for (status, code, when) in problems(about) {

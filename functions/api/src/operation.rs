@@ -16,7 +16,7 @@ pub(crate) struct Operation {
     /// The fields of a form that POST takes in place of JSON.
     pub(crate) form: Option<SchemaOf>,
     /// Request headers that it uses.
-    pub(crate) headers: &'static [Header],
+    pub(crate) headers: &'static [RequestHeader],
     /// A cookie that it uses: name, description.
     pub(crate) cookie: Option<(&'static str, &'static str)>,
     pub(crate) responses: &'static [ResponseDoc],
@@ -48,7 +48,7 @@ pub(crate) enum AuthRequirement {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Header {
+pub(crate) enum RequestHeader {
     IdempotencyKey,
     IfMatch,
     IfNoneMatch,

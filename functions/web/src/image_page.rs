@@ -3,17 +3,17 @@ use std::fmt::Write;
 use lambda_http::{Request, RequestExt};
 use tintype_gateway::response::Response;
 use tintype_gateway::{base_url, thumbnail_url};
-use tintype_model::{Image, ImageId, State};
+use tintype_model::{Image, ImageId, ImageState};
 use tintype_store::{Key, Store, StoreError};
 use tracing::Span;
 use tracing::field::display;
 
-use crate::{App, header, site};
+use crate::{PageFunction, header, site};
 
 /// Returns the page, with Open Graph tags if the image is public. The page is the same, byte by byte, for an image that
 /// is private, that does not exist and that cannot be read now: who may see it finds out by the API. The second value is
 /// for the log.
-pub(crate) async fn handle(app: &App, store: &Store, request: &Request) -> (Response, Option<String>) {
+pub(crate) async fn handle(app: &PageFunction, store: &Store, request: &Request) -> (Response, Option<String>) {
     let generic = || app.site.page(header(request, "accept-encoding").unwrap_or_default());
     let id = request.raw_http_path().rsplit('/').next().unwrap_or_default();
     let Ok(id) = id.parse::<ImageId>() else { return (generic(), None) };
@@ -31,7 +31,7 @@ async fn find(store: &Store, id: ImageId) -> Result<Option<Image>, StoreError> {
     Ok(items.image(id)?.filter(|image| owner.is_some() && image.is_published()))
 }
 
-fn with_tags(app: &App, request: &Request, image: &Image) -> String {
+fn with_tags(app: &PageFunction, request: &Request, image: &Image) -> String {
     let base = base_url(app.public_url.as_deref(), request);
     let tags = tags(&base, image);
     // A description of Explore is none of this image.
@@ -62,7 +62,7 @@ fn tags(base: &str, image: &Image) -> String {
         add("property", "og:description", description);
         add("name", "twitter:description", description);
     }
-    let State::Ready(ready) = &image.state else { return tags };
+    let ImageState::Ready(ready) = &image.state else { return tags };
     if let Some(largest) = ready.thumbnails.iter().max_by_key(|thumbnail| thumbnail.height) {
         let url = thumbnail_url(base, image, largest.height);
         add("property", "og:image", &url);

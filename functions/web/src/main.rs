@@ -18,7 +18,7 @@ use tintype_store::Store;
 use crate::security::SecurityHeaders;
 use crate::site::Site;
 
-struct App {
+struct PageFunction {
     site: Site,
     /// For `image_page` alone.
     store: Option<Store>,
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Error> {
         _ => None,
     };
     let security = SecurityHeaders::from_env(public_url.as_deref())?;
-    let app = Arc::new(App { site: Site::open()?, store, public_url, security });
+    let app = Arc::new(PageFunction { site: Site::open()?, store, public_url, security });
     tintype_gateway::run(handler, move |request| {
         let app = Arc::clone(&app);
         async move { answer(&app, &request).await }
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-async fn answer(app: &App, request: &Request) -> Response {
+async fn answer(app: &PageFunction, request: &Request) -> Response {
     let began = Instant::now();
     let (response, cause) = match &app.store {
         Some(store) => image_page::handle(app, store, request).await,
@@ -70,7 +70,7 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 }
 
 /// Returns the page, or one of its files.
-fn page(app: &App, request: &Request) -> Response {
+fn page(app: &PageFunction, request: &Request) -> Response {
     let encodings = header(request, "accept-encoding").unwrap_or_default();
     let path = request.raw_http_path();
     if PAGES.iter().any(|page| matches(page, path)) {

@@ -46,7 +46,7 @@ fn grace() -> u64 {
 }
 
 #[derive(Default, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct AuditReport {
     /// Items and blobs that were checked.
     seen: u64,
     /// Faults by kind.
@@ -64,7 +64,7 @@ pub(crate) struct Report {
     closed: u64,
 }
 
-impl Report {
+impl AuditReport {
     /// Returns true if another account without a pool user may be closed. A single missing user is normal; many suggest
     /// a wrong user pool, so closing stops.
     fn may_close(&self) -> bool {
@@ -78,9 +78,9 @@ struct Named {
     subject: String,
 }
 
-pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) -> Result<Report, Error> {
+pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) -> Result<AuditReport, Error> {
     let (mut request, deadline) = (event.payload, remaining(&event.context));
-    let mut report = Report::default();
+    let mut report = AuditReport::default();
     let audit = Audit {
         store: &worker.store,
         blobs: &worker.blobs,
@@ -102,7 +102,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) ->
             _ => break,
         }
     }
-    let Report { seen, expired, .. } = report;
+    let AuditReport { seen, expired, .. } = report;
     info!(seen, expired, findings = ?report.findings, mended = ?report.mended, "Audited");
     Ok(report)
 }
@@ -113,7 +113,7 @@ async fn check_page(
     place: AuditCursor,
     request: &AuditRequest,
     deadline: Instant,
-    report: &mut Report,
+    report: &mut AuditReport,
 ) -> Result<(), Error> {
     let page = audit.page(place).await?;
     report.seen += page.seen;
@@ -143,7 +143,7 @@ async fn report_finding(
     finding: Finding,
     mend: bool,
     deadline: Instant,
-    report: &mut Report,
+    report: &mut AuditReport,
 ) -> Result<(), Error> {
     if finding.is_fault() {
         *report.findings.entry(finding.kind).or_default() += 1;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use lambda_runtime::Error;
-use tintype_model::{Image, Job, JobCursor, Plan, PlanName, State, Timestamp, UserId};
+use tintype_model::{Image, ImageState, Job, JobCursor, Plan, PlanName, Timestamp, UserId};
 use tintype_store::{Key, PageOutcome};
 use tracing::warn;
 
@@ -75,7 +75,7 @@ async fn plan_of(worker: &Worker, user: UserId) -> Result<Option<Plan>, Error> {
 /// Returns true if an image has the right thumbnails, after a build if necessary. Images that are not ready are left to the
 /// builder.
 async fn is_right(worker: &Worker, image: &Image, plan: Option<&Plan>, deadline: Instant) -> Result<bool, Error> {
-    let State::Ready(ready) = &image.state else { return Ok(false) };
+    let ImageState::Ready(ready) = &image.state else { return Ok(false) };
     if ready.has_heights(plan.map_or(&[], |plan| &plan.thumbnail_heights)) {
         return Ok(true);
     }

@@ -22,7 +22,7 @@ use aws_lambda_events::event::s3::S3Event;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use tintype_imaging::{Format, Thumbnails};
-use tintype_model::{ContentType, Image, ImageId, Plan, Ready, State, Thumbnail, ThumbnailSetId, Timestamp};
+use tintype_model::{ContentType, Image, ImageId, ImageState, Plan, Ready, Thumbnail, ThumbnailSetId, Timestamp};
 use tintype_store::{Key, PublishOutcome, StoreError, ThumbnailKey, image_id_of_key};
 use tokio_util::io::SyncIoBridge;
 use tracing::field::{Empty, display};
@@ -155,7 +155,7 @@ struct StoredSet {
 
 /// The next step of a build.
 #[derive(Debug, PartialEq, Eq)]
-enum NextStep {
+enum BuildStep {
     /// The image or its owner was deleted: delete the image's blobs.
     DeleteOfDeleted,
     /// The image is rejected: delete its blobs.
@@ -169,18 +169,18 @@ enum NextStep {
 }
 
 /// Decides the next step. `stored`: the set that this build has stored, if any.
-fn next_step(inputs: Option<&BuildInputs>, stored: Option<&StoredSet>, existing: Existing) -> NextStep {
-    let Some(inputs) = inputs else { return NextStep::DeleteOfDeleted };
+fn next_step(inputs: Option<&BuildInputs>, stored: Option<&StoredSet>, existing: Existing) -> BuildStep {
+    let Some(inputs) = inputs else { return BuildStep::DeleteOfDeleted };
     match (&inputs.image.state, stored) {
-        (State::Rejected { .. }, _) => NextStep::DeleteOfRejected,
+        (ImageState::Rejected { .. }, _) => BuildStep::DeleteOfRejected,
         // It does not matter for which plan they were built: the right heights suffice.
-        (State::Ready(ready), _)
+        (ImageState::Ready(ready), _)
             if ready.has_heights(inputs.heights()) && (stored.is_some() || existing == Existing::Trust) =>
         {
-            NextStep::Finish
+            BuildStep::Finish
         }
-        (_, Some(stored)) if stored.id == inputs.set_id() => NextStep::Publish,
-        _ => NextStep::Build,
+        (_, Some(stored)) if stored.id == inputs.set_id() => BuildStep::Publish,
+        _ => BuildStep::Build,
     }
 }
 
@@ -195,19 +195,19 @@ pub(crate) async fn build(
     for _ in 0..ATTEMPTS {
         let inputs = BuildInputs::read(worker, id).await?;
         let step = next_step(inputs.as_ref(), stored.as_ref(), existing);
-        let (NextStep::Finish | NextStep::Publish | NextStep::Build, Some(inputs)) = (&step, inputs) else {
+        let (BuildStep::Finish | BuildStep::Publish | BuildStep::Build, Some(inputs)) = (&step, inputs) else {
             worker.blobs.delete_all(id).await?;
-            let rejected = step == NextStep::DeleteOfRejected;
+            let rejected = step == BuildStep::DeleteOfRejected;
             return Ok(if rejected { BuildOutcome::Rejected } else { BuildOutcome::Deleted });
         };
         let (image, set) = match (step, stored.take()) {
-            (NextStep::Publish, Some(set)) => (inputs.image, set),
+            (BuildStep::Publish, Some(set)) => (inputs.image, set),
             (step, unused) => {
                 // The set of another plan, or of a build that lost a race. If the image had it before, `sweep` deletes it.
                 if let Some(set) = unused.filter(|set| !inputs.image.has_set(&set.id)) {
                     worker.blobs.delete_thumbnails(id, &set.id).await?;
                 }
-                if step == NextStep::Finish {
+                if step == BuildStep::Finish {
                     return Ok(BuildOutcome::Ready);
                 }
                 match build_set(worker, &inputs, deadline).await? {
@@ -291,7 +291,7 @@ fn process(
 }
 
 fn ready(built: &Thumbnails, built_for: ThumbnailSetId) -> Ready {
-    let thumbnail = |built: &tintype_imaging::Thumbnail| Thumbnail {
+    let thumbnail = |built: &tintype_imaging::EncodedThumbnail| Thumbnail {
         height: built.height,
         width: built.width,
         size: built.bytes.len() as u64,
@@ -328,7 +328,7 @@ mod tests {
         }
     }
 
-    fn inputs(state: State, heights: &[u32]) -> BuildInputs {
+    fn inputs(state: ImageState, heights: &[u32]) -> BuildInputs {
         let key = ImageKey::generate();
         let owner: UserId = "7d444840-9dc0-11d1-b245-5ffdce74fad2".parse().unwrap();
         let image = Image {
@@ -346,8 +346,8 @@ mod tests {
         BuildInputs { image, plan: Some(plan(heights)), plan_revision: 0 }
     }
 
-    fn ready(heights: &[u32]) -> State {
-        State::Ready(Ready {
+    fn ready(heights: &[u32]) -> ImageState {
+        ImageState::Ready(Ready {
             width: 1000,
             height: 1000,
             placeholder: Vec::new(),
@@ -363,26 +363,26 @@ mod tests {
 
     #[test]
     fn next_step_by_state_and_stored_set() {
-        let processing = State::Processing { expires_at: Timestamp::now() };
-        let rejected = State::Rejected { reason: String::new() };
+        let processing = ImageState::Processing { expires_at: Timestamp::now() };
+        let rejected = ImageState::Rejected { reason: String::new() };
         let mine = || stored(inputs(processing.clone(), &[200]).set_id());
         let other = || stored(ThumbnailSetId::plan(None, 3));
         for (state, set, existing, step) in [
-            (rejected.clone(), None, Existing::Trust, NextStep::DeleteOfRejected),
-            (rejected.clone(), Some(mine()), Existing::Rebuild, NextStep::DeleteOfRejected),
-            (processing.clone(), None, Existing::Trust, NextStep::Build),
-            (processing.clone(), Some(mine()), Existing::Trust, NextStep::Publish),
-            (processing.clone(), Some(other()), Existing::Trust, NextStep::Build),
-            (ready(&[200]), None, Existing::Trust, NextStep::Finish),
-            (ready(&[200]), None, Existing::Rebuild, NextStep::Build),
-            (ready(&[200]), Some(mine()), Existing::Rebuild, NextStep::Finish),
-            (ready(&[200]), Some(other()), Existing::Trust, NextStep::Finish),
-            (ready(&[100]), None, Existing::Trust, NextStep::Build),
-            (ready(&[100]), Some(mine()), Existing::Trust, NextStep::Publish),
-            (ready(&[100]), Some(other()), Existing::Trust, NextStep::Build),
+            (rejected.clone(), None, Existing::Trust, BuildStep::DeleteOfRejected),
+            (rejected.clone(), Some(mine()), Existing::Rebuild, BuildStep::DeleteOfRejected),
+            (processing.clone(), None, Existing::Trust, BuildStep::Build),
+            (processing.clone(), Some(mine()), Existing::Trust, BuildStep::Publish),
+            (processing.clone(), Some(other()), Existing::Trust, BuildStep::Build),
+            (ready(&[200]), None, Existing::Trust, BuildStep::Finish),
+            (ready(&[200]), None, Existing::Rebuild, BuildStep::Build),
+            (ready(&[200]), Some(mine()), Existing::Rebuild, BuildStep::Finish),
+            (ready(&[200]), Some(other()), Existing::Trust, BuildStep::Finish),
+            (ready(&[100]), None, Existing::Trust, BuildStep::Build),
+            (ready(&[100]), Some(mine()), Existing::Trust, BuildStep::Publish),
+            (ready(&[100]), Some(other()), Existing::Trust, BuildStep::Build),
         ] {
             assert_eq!(next_step(Some(&inputs(state, &[200])), set.as_ref(), existing), step);
         }
-        assert_eq!(next_step(None, Some(&mine()), Existing::Trust), NextStep::DeleteOfDeleted);
+        assert_eq!(next_step(None, Some(&mine()), Existing::Trust), BuildStep::DeleteOfDeleted);
     }
 }

@@ -31,7 +31,7 @@ const REQUESTS_END: Duration = Duration::from_secs(60);
 const DELIVERIES: u32 = 5;
 
 /// The next step of a job.
-enum NextStep {
+enum PageStep {
     /// None, for this reason.
     Nothing(&'static str),
     /// Continue after a delay.
@@ -55,8 +55,8 @@ async fn one_message(worker: &Worker, record: &SqsMessage, context: &Context) ->
     let message = JobMessage::parse(record.body.as_deref().unwrap_or_default()).ok_or("not a job's message")?;
     Span::current().record("job", display(message.job));
     match run(worker, message, context).await {
-        Ok(NextStep::Nothing(outcome)) => info!(outcome, "Message handled"),
-        Ok(NextStep::Continue(after)) => {
+        Ok(PageStep::Nothing(outcome)) => info!(outcome, "Message handled"),
+        Ok(PageStep::Continue(after)) => {
             worker.jobs.send(message, after).await?;
             info!(outcome = "continued", "Message handled");
         }
@@ -71,20 +71,20 @@ async fn one_message(worker: &Worker, record: &SqsMessage, context: &Context) ->
     Ok(())
 }
 
-async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<NextStep, Error> {
+async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<PageStep, Error> {
     loop {
         let now = Timestamp::now();
         let Some(job) = worker.store.jobs.get(message.job).await? else {
             if now < message.sent_at + UNWRITTEN {
-                return Ok(NextStep::Continue(Duration::from_secs(2)));
+                return Ok(PageStep::Continue(Duration::from_secs(2)));
             }
-            return Ok(NextStep::Nothing("no such job"));
+            return Ok(PageStep::Nothing("no such job"));
         };
         if job.status == JobStatus::Done {
-            return Ok(NextStep::Nothing("was done"));
+            return Ok(PageStep::Nothing("was done"));
         }
         if now + RESERVE >= Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX)) {
-            return Ok(NextStep::Continue(Duration::ZERO));
+            return Ok(PageStep::Continue(Duration::ZERO));
         }
         let page = match &job.work {
             Work::DeleteImages { below_epoch } => worker.store.jobs.delete_page(&job, *below_epoch, now).await?,
@@ -107,15 +107,15 @@ async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<
             PageOutcome::Conflict => tokio::time::sleep(Duration::from_millis(20)).await,
             PageOutcome::Exhausted => {
                 worker.store.jobs.finish(&job, now).await?;
-                return Ok(NextStep::Nothing("done"));
+                return Ok(PageStep::Nothing("done"));
             }
         }
     }
 }
 
-fn continue_at(then: Timestamp, now: Timestamp) -> NextStep {
+fn continue_at(then: Timestamp, now: Timestamp) -> PageStep {
     let wait = (then.millis() - now.millis()).max(0).unsigned_abs();
-    NextStep::Continue(Duration::from_millis(wait) + Duration::from_secs(1))
+    PageStep::Continue(Duration::from_millis(wait) + Duration::from_secs(1))
 }
 
 /// Processes a page of an account's deletion. Returns `None` while requests that have read the account may still create

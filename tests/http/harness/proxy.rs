@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::wire::{self, Request};
+use super::wire::{self, WireRequest};
 
 /// A fault of a call: instead of passing it on, or beside that.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub(crate) struct Recorded {
 pub(crate) type Need = (String, String);
 
 #[derive(Default)]
-struct State {
+struct ProxyState {
     rules: Vec<Rule>,
     calls: Vec<Recorded>,
     /// How many calls came before the first of `calls`.
@@ -78,7 +78,7 @@ struct State {
 
 pub(crate) struct Proxy {
     pub(crate) url: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProxyState>>,
     hanging: watch::Receiver<usize>,
     server: JoinHandle<()>,
 }
@@ -123,7 +123,7 @@ impl Proxy {
         let upstream = upstream.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback can be listened on");
         let url = format!("http://{}", listener.local_addr().expect("it has an address"));
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(ProxyState::default()));
         let (hang, hanging) = watch::channel(0);
         let shared = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -162,7 +162,7 @@ impl Proxy {
         self.hanging.clone().wait_for(|hanging| *hanging > 0).await.expect("the proxy runs");
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, ProxyState> {
         self.state.lock().expect("no panic while it is held")
     }
 }
@@ -176,7 +176,7 @@ impl Drop for Proxy {
 async fn exchange(
     mut client: TcpStream,
     upstream: &str,
-    state: &Mutex<State>,
+    state: &Mutex<ProxyState>,
     hang: &watch::Sender<usize>,
 ) -> std::io::Result<()> {
     let Some(request) = wire::read(&mut client).await? else { return Ok(()) };
@@ -235,7 +235,7 @@ async fn exchange(
 /// The emulator's only region and account.
 const HERE: &str = "us-east-1:000000000000";
 
-fn record(request: &Request) -> Recorded {
+fn record(request: &WireRequest) -> Recorded {
     let (operation, needs) = match request.header("x-amz-target") {
         Some(target) => named(target, &serde_json::from_slice(&request.body).unwrap_or_default()),
         None => of_s3(request),
@@ -283,7 +283,7 @@ fn named(target: &str, body: &Value) -> (String, Vec<Need>) {
 }
 
 /// A call of S3, its bucket in the path, or of the pool's public keys.
-fn of_s3(request: &Request) -> (String, Vec<Need>) {
+fn of_s3(request: &WireRequest) -> (String, Vec<Need>) {
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
     let has = |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
     let (bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(crate) struct Request {
+pub(crate) struct WireRequest {
     pub(crate) method: String,
     /// Path and query.
     pub(crate) target: String,
@@ -14,7 +14,7 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-impl Request {
+impl WireRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -37,7 +37,7 @@ fn broken(what: &str) -> io::Error {
 }
 
 /// Reads a request; `None` where the other side says nothing.
-pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<Request>> {
+pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<WireRequest>> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = find(&bytes, b"\r\n\r\n") {
@@ -54,7 +54,7 @@ pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<Request>> 
     let headers = lines.filter_map(|line| line.split_once(':'));
     let headers: Vec<(String, String)> =
         headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-    let mut request = Request { method: method.into(), target: target.into(), headers, body: Vec::new() };
+    let mut request = WireRequest { method: method.into(), target: target.into(), headers, body: Vec::new() };
     let mut rest = bytes.split_off(head + 4);
     if request.header("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
         loop {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use tintype_model::{Image, ImageId, ImageKey, JobStatus, State, Title, Usage, UserId, Work};
+use tintype_model::{Image, ImageId, ImageKey, ImageState, JobStatus, Title, Usage, UserId, Work};
 
 use super::{Audit, COUNTS, Finding, Repair, RepairAction};
 use crate::blobs::{Bucket, Listed};
@@ -55,8 +55,8 @@ impl Audit<'_> {
                 found("wrong_feed_entry", fix(RepairAction::SetFeedEntry(Box::new(image.clone()))));
             }
             match &image.state {
-                State::Processing { .. } => found("stuck_in_processing", Repair::Build(image.id)),
-                State::Ready(ready) => {
+                ImageState::Processing { .. } => found("stuck_in_processing", Repair::Build(image.id)),
+                ImageState::Ready(ready) => {
                     let has = |key: &str| blobs.get(&image.id).is_some_and(|keys| keys.contains(key));
                     if !has(&BlobStore::original_key(image.id)) {
                         found("original_missing", Repair::Manual);
@@ -64,7 +64,7 @@ impl Audit<'_> {
                         found("thumbnail_missing", Repair::Build(image.id));
                     }
                 }
-                State::Pending { .. } | State::Rejected { .. } => {}
+                ImageState::Pending { .. } | ImageState::Rejected { .. } => {}
             }
         }
         Ok(findings)
@@ -235,13 +235,13 @@ impl Audit<'_> {
             let image = items.image(id)?.filter(|image| !image.is_expired(self.now));
             match image.as_ref().map(|image| (image, &image.state)) {
                 None => found("blob_without_image", delete()),
-                Some((_, State::Rejected { .. })) => found("blob_of_rejected_image", delete()),
-                Some((_, State::Pending { .. })) if bucket == Bucket::Originals => {
+                Some((_, ImageState::Rejected { .. })) => found("blob_of_rejected_image", delete()),
+                Some((_, ImageState::Pending { .. })) if bucket == Bucket::Originals => {
                     found("upload_not_built", Repair::Build(id));
                 }
                 // An image in processing is built again, or expires with its blobs.
-                Some((_, State::Pending { .. } | State::Processing { .. })) => {}
-                Some((image, State::Ready(ready))) => {
+                Some((_, ImageState::Pending { .. } | ImageState::Processing { .. })) => {}
+                Some((image, ImageState::Ready(ready))) => {
                     let known = match bucket {
                         Bucket::Originals => blob.key == BlobStore::original_key(id),
                         Bucket::Thumbnails => BlobStore::thumbnail_keys(image, ready).any(|key| key == blob.key),

@@ -2,7 +2,7 @@
 //!
 //! An index may lag, and a request may be in progress. So a finding counts only if a second, strongly consistent read
 //! confirms it; nothing younger than the grace period is checked; and each repair is conditional on what was read. A new
-//! kind of item needs one line in [`Kind::of`] and one arm in [`Audit::items`].
+//! kind of item needs one line in [`ItemKind::of`] and one arm in [`Audit::items`].
 
 mod checks;
 mod repairs;
@@ -11,11 +11,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tintype_model::{Image, ImageId, JobId, JobStatus, Profile, Timestamp, Title, Usage, UserId};
+use tintype_model::{Image, ImageId, JobId, JobStatus, Profile, Timestamp, Usage, UserId};
 
 use crate::blobs::{Bucket, Listed};
 use crate::dynamo::{ItemPage, Write, s};
-use crate::key::Key;
+use crate::key::{ItemKind, Key};
 use crate::store::Store;
 use crate::{Accounts, BlobStore, JobQueue, StoreError, item};
 
@@ -113,50 +113,6 @@ impl Finding {
     }
 }
 
-/// The kind of an item, by its key.
-enum Kind {
-    Image(ImageId),
-    Claim(Key, UserId, Title),
-    Profile(UserId),
-    Usage(UserId),
-    /// Removed when it expires.
-    Temporary,
-    /// Removed when it expires, after its end.
-    Job,
-    Plan,
-    /// The audit's own position.
-    Cursor,
-    Unknown,
-}
-
-impl Kind {
-    fn of(key: &Key) -> Self {
-        if let Some(id) = key.as_image() {
-            return Self::Image(id);
-        }
-        let user = |text: &str| text.parse::<UserId>().ok();
-        let (kind, rest) = key.pk.split_once('#').unwrap_or((&key.pk, ""));
-        let part = key.sk.split('#').next().unwrap_or_default();
-        match (kind, part) {
-            ("TITLE", "CLAIM") => match rest.split_once('#').and_then(|(owner, title)| Some((user(owner)?, title))) {
-                Some((owner, title)) => Self::Claim(key.clone(), owner, Title::from_stored(title.to_owned())),
-                None => Self::Unknown,
-            },
-            ("PROFILE", "PROFILE") => user(rest).map_or(Self::Unknown, Self::Profile),
-            ("PROFILE", "USAGE") => user(rest).map_or(Self::Unknown, Self::Usage),
-            ("PROFILE", "SESSION" | "SIGNUP" | "DELETED")
-            | ("IDEMP", "IDEMP")
-            | ("TOKEN", "TOKEN")
-            | ("USER" | "LINKS", "LINK")
-            | ("MISSES", "FROM") => Self::Temporary,
-            ("USER", "JOB") => Self::Job,
-            ("PLANS", "PLAN") => Self::Plan,
-            ("AUDIT", "PLACE") => Self::Cursor,
-            _ => Self::Unknown,
-        }
-    }
-}
-
 impl Audit<'_> {
     /// Checks the page that begins at `cursor`.
     pub async fn page(&self, cursor: AuditCursor) -> Result<AuditPage, StoreError> {
@@ -189,19 +145,19 @@ impl Audit<'_> {
         for item in &items {
             let key = Key::of(item)?;
             let unreadable = || Finding::new("unreadable_item", kind_name(&key), Repair::Manual);
-            match Kind::of(&key) {
-                Kind::Image(id) if item::image(item).is_ok() => images.push(id),
-                Kind::Claim(key, owner, title) if item::claim(item).is_ok() => claims.push((key, owner, title)),
-                Kind::Profile(user) if item::profile(item).is_ok() => {
+            match ItemKind::of(&key) {
+                ItemKind::Image(id) if item::image(item).is_ok() => images.push(id),
+                ItemKind::Claim(key, owner, title) if item::claim(item).is_ok() => claims.push((key, owner, title)),
+                ItemKind::Profile(user) if item::profile(item).is_ok() => {
                     profiles += 1;
                     users.insert(user);
                 }
-                Kind::Usage(user) if item::usage(item).is_ok() => {
+                ItemKind::Usage(user) if item::usage(item).is_ok() => {
                     users.insert(user);
                 }
-                Kind::Plan if item::plan(item).is_ok() => {}
-                Kind::Cursor => {}
-                Kind::Job if item::job(item).is_ok_and(|job| job.status != JobStatus::Done) => {
+                ItemKind::Plan if item::plan(item).is_ok() => {}
+                ItemKind::AuditCursor => {}
+                ItemKind::Job if item::job(item).is_ok_and(|job| job.status != JobStatus::Done) => {
                     let job = item::job(item)?;
                     if job.is_stalled(self.now) {
                         findings.push(Finding::new(
@@ -211,7 +167,7 @@ impl Audit<'_> {
                         ));
                     }
                 }
-                Kind::Temporary | Kind::Job => match item::expires_at(item) {
+                ItemKind::Temporary | ItemKind::Job => match item::expires_at(item) {
                     Some(at) if at.secs() <= self.now.secs() => {
                         let fix = RepairAction::DeleteExpired(key.clone());
                         findings.push(Finding::new(Finding::EXPIRED, kind_name(&key), Repair::Store(fix)));
@@ -219,7 +175,7 @@ impl Audit<'_> {
                     Some(_) => {}
                     None => findings.push(Finding::new("never_expires", kind_name(&key), Repair::Manual)),
                 },
-                Kind::Unknown => findings.push(Finding::new("unknown_kind", kind_name(&key), Repair::Manual)),
+                ItemKind::Unknown => findings.push(Finding::new("unknown_kind", kind_name(&key), Repair::Manual)),
                 _ => findings.push(unreadable()),
             }
         }
@@ -287,6 +243,8 @@ fn kind_name(key: &Key) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tintype_model::Title;
+
     use super::*;
 
     const USER: &str = "7d444840-9dc0-11d1-b245-5ffdce74fad2";
@@ -295,26 +253,26 @@ mod tests {
     fn a_title_may_have_a_number_sign() {
         let title = Title::parse("#1 #2").unwrap();
         let owner: UserId = USER.parse().unwrap();
-        let kind = Kind::of(&Key::claim(owner, &title));
-        assert!(matches!(kind, Kind::Claim(_, user, found) if user == owner && found == title));
+        let kind = ItemKind::of(&Key::claim(owner, &title));
+        assert!(matches!(kind, ItemKind::Claim(_, user, found) if user == owner && found == title));
     }
 
     #[test]
-    fn what_is_not_known_is_named_without_its_names() {
-        let key = Key::stored(format!("USER#{USER}"), "RUMOUR#secret");
-        assert!(matches!(Kind::of(&key), Kind::Unknown));
-        assert_eq!(kind_name(&key), "USER RUMOUR");
+    fn an_unknown_item_is_named_without_its_ids() {
+        let key = Key::stored(format!("USER#{USER}"), "NOTE#secret");
+        assert!(matches!(ItemKind::of(&key), ItemKind::Unknown));
+        assert_eq!(kind_name(&key), "USER NOTE");
     }
 
     #[test]
-    fn a_place_reads_back() {
-        for place in [
+    fn an_audit_cursor_reads_back() {
+        for cursor in [
             AuditCursor::default(),
             AuditCursor::Items { after: Some(("a".into(), "b".into())) },
             AuditCursor::Thumbnails { after: Some("c".into()) },
         ] {
-            let text = serde_json::to_string(&place).unwrap();
-            assert_eq!(serde_json::from_str::<AuditCursor>(&text).unwrap(), place);
+            let text = serde_json::to_string(&cursor).unwrap();
+            assert_eq!(serde_json::from_str::<AuditCursor>(&text).unwrap(), cursor);
         }
     }
 }

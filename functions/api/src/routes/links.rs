@@ -13,7 +13,7 @@ use tintype_store::{Key, LinkChange, UpdateLinkOutcome};
 use crate::error::Problem;
 use crate::fields::{LinkPassword, Nullable};
 use crate::log::record_image;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::passwords;
 use crate::request::{CHANGE_TRIES, Request};
 use crate::response::{self, Response, WithHeader, etag};
@@ -44,7 +44,7 @@ struct LinkView<'a> {
 const CHANGE: Operation = Operation {
     tag: "Expiring links",
     auth: AuthRequirement::Required,
-    headers: &[Header::IfMatch],
+    headers: &[RequestHeader::IfMatch],
     responses: &[ResponseDoc::json(200, "The link.", of::<LinkView<'static>>).with(&["ETag"])],
     problems: &[
         (403, "plan_forbids_links", "Your plan does not include expiring links."),

@@ -13,7 +13,7 @@ use super::create_image::{CreateImage, draft};
 use super::{UploadView, upload_of};
 use crate::error::{Problem, ProblemBody};
 use crate::fields::{FieldRejection, FromField, MAX_ITEMS, items};
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::{Request, read_object};
 use crate::response::{self, Response};
 
@@ -89,7 +89,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Register up to 1,000 images; returns a result for each, in order",
     auth: AuthRequirement::Required,
     body: Some(of::<CreateBatch>),
-    headers: &[Header::IdempotencyKey],
+    headers: &[RequestHeader::IdempotencyKey],
     responses: &[ResponseDoc::json(207, "The result for each image, in order.", of::<BatchView<'static>>)],
     problems: &[
         (403, "image_limit", "Your plan allows no more images."),

@@ -1,12 +1,12 @@
 use http::StatusCode;
 use tintype_model::{
-    Blob, ContentType, Description, Image, ImageId, ImageKey, Plan, Profile, Sha256, State, Title, Visibility,
+    Blob, ContentType, Description, Image, ImageId, ImageKey, ImageState, Plan, Profile, Sha256, Title, Visibility,
 };
 use tintype_store::CreateOutcome;
 
 use crate::error::Problem;
 use crate::fields::UploadSize;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -26,7 +26,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Register an image; returns the upload that S3 accepts for it",
     auth: AuthRequirement::Required,
     body: Some(of::<CreateImage>),
-    headers: &[Header::IdempotencyKey],
+    headers: &[RequestHeader::IdempotencyKey],
     responses: &[ResponseDoc::json(201, "The pending image and its upload.", of::<super::WithUpload<'static>>)
         .with(&["Location"])],
     problems: &[
@@ -80,7 +80,7 @@ pub(super) fn draft(
         description: body.description,
         visibility: body.visibility,
         blob: Blob { content_type: body.content_type, size: body.size.0, sha256: body.sha256 },
-        state: State::Pending { expires_at: request.now + request.app.pending },
+        state: ImageState::Pending { expires_at: request.now + request.app.pending },
         deletion_epoch: owner.deletion_epoch,
         created_at: key.created_at(),
         updated_at: key.created_at(),

@@ -1,5 +1,5 @@
 use crate::error::Problem;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc};
 use crate::request::{CHANGE_TRIES, Request};
 use crate::response::{self, Response};
 
@@ -7,7 +7,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "Delete an image",
     auth: AuthRequirement::Required,
-    headers: &[Header::IfMatch],
+    headers: &[RequestHeader::IfMatch],
     responses: &[ResponseDoc::empty(204, "Deleted.")],
     problems: &[(403, "not_owner", "The image belongs to another user."), (404, "not_found", "No such image.")],
     ..Operation::DEFAULT

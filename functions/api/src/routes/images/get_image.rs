@@ -2,7 +2,7 @@ use tintype_store::Key;
 
 use crate::error::Problem;
 use crate::image_view::ImageView;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -10,7 +10,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
     summary: "Get an image of the caller, or any public image",
     auth: AuthRequirement::Optional,
-    headers: &[Header::IfNoneMatch],
+    headers: &[RequestHeader::IfNoneMatch],
     responses: &[ResponseDoc::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
     problems: &[(404, "not_found", "No such image, or you are not allowed to see it.")],
     ..Operation::DEFAULT

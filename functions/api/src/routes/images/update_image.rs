@@ -3,7 +3,7 @@ use tintype_store::{Change, UpdateOutcome};
 
 use crate::error::Problem;
 use crate::image_view::ImageView;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::{CHANGE_TRIES, Request};
 use crate::response::Response;
 
@@ -20,7 +20,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Change the title, the description or the visibility of an image",
     auth: AuthRequirement::Required,
     body: Some(of::<UpdateImage>),
-    headers: &[Header::IfMatch],
+    headers: &[RequestHeader::IfMatch],
     responses: &[ResponseDoc::json(200, "The image.", of::<ImageView<'static>>).with(&["ETag"])],
     problems: &[
         (403, "not_owner", "The image belongs to another user."),

@@ -2,7 +2,7 @@ use tintype_model::{JobId, Work};
 
 use crate::error::Problem;
 use crate::log::record_job;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -10,7 +10,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Jobs",
     summary: "Get the progress of a job; anyone with the id of an account deletion can read it",
     auth: AuthRequirement::Optional,
-    headers: &[Header::IfNoneMatch],
+    headers: &[RequestHeader::IfNoneMatch],
     responses: &[ResponseDoc::json(200, "The job.", of::<super::JobView>).with(&["ETag"])],
     problems: &[(404, "not_found", "No such job.")],
     ..Operation::DEFAULT

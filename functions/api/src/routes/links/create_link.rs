@@ -5,7 +5,7 @@ use tintype_store::{CreateLinkOutcome, Key};
 use crate::error::Problem;
 use crate::fields::{ImageIdText, LinkPassword, MaxDownloads, Nullable};
 use crate::log::record_image;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader, etag};
 
@@ -24,7 +24,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Create a link that gives anyone access to the original of an image until it expires",
     auth: AuthRequirement::Required,
     body: Some(of::<CreateLink>),
-    headers: &[Header::IdempotencyKey],
+    headers: &[RequestHeader::IdempotencyKey],
     responses: &[ResponseDoc::json(201, "The link.", of::<super::LinkView<'static>>).with(&["ETag", "Location"])],
     problems: &[
         (403, "plan_forbids_links", "Your plan does not include expiring links."),

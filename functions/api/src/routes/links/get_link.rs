@@ -1,5 +1,5 @@
 use crate::error::Problem;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -7,7 +7,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Expiring links",
     summary: "Get a link of the caller",
     auth: AuthRequirement::Required,
-    headers: &[Header::IfNoneMatch],
+    headers: &[RequestHeader::IfNoneMatch],
     responses: &[ResponseDoc::json(200, "The link.", of::<super::LinkView<'static>>).with(&["ETag"])],
     problems: &[(404, "not_found", "No such link.")],
     ..Operation::DEFAULT

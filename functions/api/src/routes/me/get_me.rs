@@ -1,5 +1,5 @@
 use crate::error::Problem;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -7,7 +7,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Accounts",
     summary: "Get the caller's account",
     auth: AuthRequirement::Required,
-    headers: &[Header::IfNoneMatch],
+    headers: &[RequestHeader::IfNoneMatch],
     responses: &[ResponseDoc::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],
     ..Operation::DEFAULT
 };

@@ -1,7 +1,7 @@
 use tintype_model::PersonName;
 
 use crate::error::Problem;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -16,7 +16,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Change the caller's name",
     auth: AuthRequirement::Required,
     body: Some(of::<UpdateMe>),
-    headers: &[Header::IfMatch],
+    headers: &[RequestHeader::IfMatch],
     responses: &[ResponseDoc::json(200, "The account.", of::<super::Me<'static>>).with(&["ETag"])],
     ..Operation::DEFAULT
 };

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tintype_model::State;
+use tintype_model::ImageState;
 use tintype_store::{Fetched, ThumbnailKey};
 
 use crate::error::Problem;
-use crate::operation::{Header, Operation, ResponseDoc, binary};
+use crate::operation::{Operation, RequestHeader, ResponseDoc, binary};
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader};
 
@@ -19,7 +19,7 @@ const CACHE: &str = "public, max-age=60, must-revalidate, stale-if-error=0";
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",
     summary: "Get a thumbnail of a public image",
-    headers: &[Header::IfNoneMatch],
+    headers: &[RequestHeader::IfNoneMatch],
     responses: &[
         ResponseDoc { status: 200, description: "Its bytes.", content: Some(("image/*", binary)), headers: &["ETag"] },
         ResponseDoc::empty(
@@ -34,7 +34,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
 
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let (image, _) = super::load_published(request, request.param("owner"), request.param("image")).await?;
-    let State::Ready(ready) = &image.state else { return Err(Problem::not_found()) };
+    let ImageState::Ready(ready) = &image.state else { return Err(Problem::not_found()) };
     let stem = super::stem(request.param("file"), &image);
     let thumbnail = ready.thumbnails.iter().find(|thumbnail| stem == Some(&thumbnail.height.to_string()));
     let thumbnail = thumbnail.ok_or_else(Problem::not_found)?;

@@ -5,7 +5,7 @@ use tintype_store::CreatePlanOutcome;
 use super::PlanView;
 use crate::error::Problem;
 use crate::fields::{NonNegative, UploadSize};
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader, etag};
 
@@ -25,7 +25,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Create a plan (administrators only)",
     auth: AuthRequirement::Required,
     body: Some(of::<CreatePlan>),
-    headers: &[Header::IdempotencyKey],
+    headers: &[RequestHeader::IdempotencyKey],
     responses: &[ResponseDoc::json(201, "The plan.", of::<PlanView<'static>>).with(&["ETag", "Location"])],
     problems: &[
         (403, "not_admin", "This requires an administrator."),

@@ -1,7 +1,7 @@
 use tintype_store::DeletePlanOutcome;
 
 use crate::error::Problem;
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc};
 use crate::request::Request;
 use crate::response::{self, Response};
 
@@ -9,7 +9,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
     summary: "Delete a plan without users (administrators only)",
     auth: AuthRequirement::Required,
-    headers: &[Header::IfMatch],
+    headers: &[RequestHeader::IfMatch],
     responses: &[ResponseDoc::empty(204, "Removed.")],
     problems: &[
         (403, "not_admin", "This requires an administrator."),

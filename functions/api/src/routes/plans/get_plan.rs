@@ -1,13 +1,13 @@
 use super::PlanView;
 use crate::error::Problem;
-use crate::operation::{Header, Operation, ResponseDoc, of};
+use crate::operation::{Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader, etag};
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Plans",
     summary: "Get a plan",
-    headers: &[Header::IfNoneMatch],
+    headers: &[RequestHeader::IfNoneMatch],
     responses: &[ResponseDoc::json(200, "The plan.", of::<PlanView<'static>>).with(&["ETag"])],
     problems: &[(404, "not_found", "No such plan.")],
     ..Operation::DEFAULT

@@ -5,7 +5,7 @@ use tintype_model::{Heights, JobId, Plan, PlanName};
 use super::PlanView;
 use crate::error::Problem;
 use crate::fields::{NonNegative, UploadSize};
-use crate::operation::{AuthRequirement, Header, Operation, ResponseDoc, of};
+use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::{CHANGE_TRIES, Request};
 use crate::response::{Response, WithHeader, etag};
 use crate::routes::jobs::{self, JobView};
@@ -32,7 +32,7 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Update a plan and rebuild the thumbnails of its users (administrators only)",
     auth: AuthRequirement::Required,
     body: Some(of::<ReplacePlan>),
-    headers: &[Header::IfMatch],
+    headers: &[RequestHeader::IfMatch],
     responses: &[ResponseDoc::json(
         202,
         "Updated. Takes effect within a minute; thumbnails are being rebuilt.",
