@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::harness::wire::{self, Request};
+use crate::harness::wire::{self, WireRequest};
 
 /// The action of the gate on a request.
 #[derive(Clone)]
@@ -148,7 +148,7 @@ fn note(all: &Mutex<Vec<Seen>>, seen: Seen) {
     all.lock().expect("no panic while it is held").push(seen);
 }
 
-async fn pass(request: &Request, upstream: &str) -> std::io::Result<Vec<u8>> {
+async fn pass(request: &WireRequest, upstream: &str) -> std::io::Result<Vec<u8>> {
     let mut server = TcpStream::connect(upstream).await?;
     server.write_all(&request.to_bytes()).await?;
     let mut answer = Vec::new();
