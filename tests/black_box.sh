@@ -23,6 +23,7 @@ one_by_one() {
   stage "Second emulator" python tests/second_opinion.py
   stage "Rotation of the signing keys" python -m tests.rotation
   stage "CDN" python -m tests.cdn
+  http "Roles of a stack with the CDN" budget::
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
   # Before the upload, whose 2,000 images each audit would check.

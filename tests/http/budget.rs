@@ -271,9 +271,21 @@ fn each_route_of_images_stays_in_budget() {
 
         let function = ledger.function("explore").await;
         ledger.first(&function, get(None, "/api/explore"), 200).await;
-        let feed = ["Query", "Query", "Query", "Query", READ];
+        let feed = [READ, "Query", "Query", "Query", "Query"];
         for limit in [1, 50] {
-            ledger.costs(&function, get(None, format!("/api/explore?limit={limit}")), 200, &feed).await;
+            let target = format!("/api/explore?limit={limit}");
+            // Other tests publish meanwhile, and the plan of an owner who is new in the feed is read first.
+            let mut before = Value::Null;
+            loop {
+                let (answer, mut calls) = ledger.ask(&function, get(None, &target), 200).await;
+                let results = answer.json()["results"].clone();
+                if results == before {
+                    calls.sort_unstable();
+                    assert_eq!(calls, feed, "{answer}");
+                    break;
+                }
+                before = results;
+            }
         }
 
         let function = ledger.function("get_original").await;
@@ -424,6 +436,14 @@ fn each_route_of_links_stays_in_budget() {
         ledger.costs(&function, ask(None, "HEAD", path(&link), None), 302, &[READ, READ]).await;
         ledger.costs(&function, get(None, path(&locked)), 401, &[READ, READ]).await;
         ledger.costs(&function, get(None, "/media/exp/nothing/x.jpg"), 410, &[READ, READ]).await;
+        // Behind the CDN, on a stack with `Cdn=true`, it also reads the secret that the CDN sends.
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("x-tintype-cdn", "guess")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut attempt = function.event_with(None, "POST", &path(&locked), headers, None);
+        attempt["body"] = "password=wrong".into();
+        assert_eq!(function.invoke(attempt).await.expect("an answer")["statusCode"], 401);
+        let read_secret = ledger.note(&function).contains(&"GetSecretValue".to_owned());
+        assert_eq!(read_secret, stack.environments["visit_link"]["CDN_SECRET"] != "");
 
         let function = ledger.function("update_link").await;
         let change = |body| ask(Some(&user), "PATCH", &at, Some(body));

@@ -23,8 +23,10 @@ const WORKERS: [&str; 4] = ["audit", "build_thumbnails", "run_job", "sweep"];
 type Row<'a> = (&'static str, Option<&'a User>, &'static str, String, Value, u16, &'static str);
 
 async fn send(stack: &Stack, row: &Row<'_>) -> Answer {
-    let (_, user, method, target, body, ..) = row;
+    let (handler, user, method, target, body, ..) = row;
     let call = stack.call(Method::from_bytes(method.as_bytes()).expect("a method"), target);
+    // A browser that opens a page.
+    let call = if *handler == "page" { call.header("accept", "text/html") } else { call };
     let call = if body.is_null() { call } else { call.json(body) };
     match user {
         Some(user) => call.by(user).await,
@@ -70,6 +72,8 @@ fn each_route_says_for_how_long_its_answers_may_be_kept() {
             ("page", None, "GET", "/robots.txt".into(), no.clone(), 200, ASK_EACH_TIME),
             ("page", None, "GET", "/api/docs".into(), no.clone(), 200, ASK_EACH_TIME),
             ("page", None, "GET", "/assets/none.js".into(), no.clone(), 404, NEVER),
+            // The page, which says that it does not exist.
+            ("page", None, "GET", "/nothing".into(), no.clone(), 404, ASK_EACH_TIME),
             ("image_page", None, "GET", format!("/i/{}", image.str("id")), no.clone(), 200, ASK_EACH_TIME),
             ("image_page", None, "GET", format!("/i/{}", hidden.str("id")), no.clone(), 200, ASK_EACH_TIME),
             // Private or deleted: no cache keeps it.

@@ -71,6 +71,7 @@ impl Stack {
             ("USER_POOL_URL", &format!("https://cognito-idp.us-east-1.amazonaws.com/{}", self.user_pool)),
             ("CLIENT_ID", &self.client_id),
             ("SIGNING_KEYS", self.environments[operation]["SIGNING_KEYS"].as_str().unwrap_or_default()),
+            ("CDN_SECRET", self.environments[operation]["CDN_SECRET"].as_str().unwrap_or_default()),
             ("DEFAULT_PLAN", "Basic"),
             ("PUBLIC_URL", &self.url),
             ("PASSWORD_MIN_LENGTH", "10"),
