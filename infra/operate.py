@@ -4,13 +4,11 @@ Uses the credentials, region and endpoint of the environment, so it serves AWS a
 """
 
 import argparse
-import base64
 import json
 import secrets
 import socket
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import boto3
@@ -32,72 +30,28 @@ def parameter(stack: str, name: str) -> str:
     return next(item["ParameterValue"] for item in described["Parameters"] if item["ParameterKey"] == name)
 
 
-def load_plans(names: dict[str, str], file: Path, add_only: bool = False) -> list[str]:
-    """Writes the file's plans that the table lacks or, unless told to add only, has otherwise; returns their names.
-
-    A changed plan and the job that rebuilds its users' thumbnails are one transaction, as `PUT /api/plans/{name}`
-    makes it. The job's message is sent first: a message without a job is dropped, while a job without a message would
-    wait for the next audit.
-    """
-    dynamodb = boto3.resource("dynamodb").meta.client
-    table, changed = names["TableName"], []
-    for plan in json.loads(file.read_text()):
-        key = {"pk": "PLANS", "sk": f"PLAN#{plan['name']}"}
-        held = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
-        if held is None:
-            put = {"Item": {**key, **plan, "version": 1}, "ConditionExpression": "attribute_not_exists(pk)"}
-            dynamodb.put_item(TableName=table, **put)
-        elif add_only or all(held.get(field) == value for field, value in plan.items()):
-            continue
-        else:
-            job, item = change_job(plan["name"])
-            body = json.dumps({"job": job, "sent_at": item["started_at"]})
-            # The delay covers the duration of the transaction.
-            boto3.client("sqs").send_message(QueueUrl=names["JobsQueueUrl"], MessageBody=body, DelaySeconds=1)
-            put = {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
-            change = change_of(plan, held["version"])
-            dynamodb.transact_write_items(
-                TransactItems=[{"Update": {"TableName": table, "Key": key, **change}}, {"Put": put}]
-            )
-        changed.append(plan["name"])
-    return changed
+def load_plans(function: str, plans: list[dict], add_only: bool = False) -> list[str]:
+    """Writes the plans that the table lacks or, unless told to add only, has otherwise; returns their names."""
+    return invoke(function, {"command": "load_plans", "plans": plans, "add_only": add_only})["written"]
 
 
-def change_of(plan: dict, version: int) -> dict:
-    """Returns an update of the plan's fields, conditional on its version. The time of its last assignment stays."""
-    fields = {**plan, "version": version + 1}
-    return {
-        "UpdateExpression": "SET " + ", ".join(f"#f{index} = :f{index}" for index in range(len(fields))),
-        "ConditionExpression": "version = :seen",
-        "ExpressionAttributeNames": {f"#f{index}": name for index, name in enumerate(fields)},
-        "ExpressionAttributeValues": {
-            ":seen": version,
-            **{f":f{index}": value for index, value in enumerate(fields.values())},
-        },
-    }
+def make_admin(function: str, email: str) -> None:
+    invoke(function, {"command": "make_admin", "email": email})
 
 
-def change_job(plan: str) -> tuple[str, dict]:
-    """The id and the item of a new job that no user owns and that rebuilds the thumbnails of a plan's users."""
-    owner, key, now = uuid.UUID(int=0), uuid.uuid4(), int(time.time() * 1000)
-    item = {
-        "pk": f"USER#{owner}",
-        "sk": f"JOB#{key}",
-        "kind": "change_plan",
-        "plan": plan,
-        "status": "queued",
-        "place": "0##",
-        "done": 0,
-        "started_at": now,
-        "moved_at": now,
-    }
-    return encode_id(owner.bytes + key.bytes), item
+def assign_plan(function: str, email: str, plan: str) -> None:
+    invoke(function, {"command": "assign_plan", "email": email, "plan": plan})
 
 
-def encode_id(data: bytes) -> str:
-    """Encodes an id as the API does: Crockford's base32 in lower case, without padding."""
-    rfc4648, crockford = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghjkmnpqrstvwxyz"
-    return base64.b32encode(data).rstrip(b"=").decode().translate(str.maketrans(rfc4648, crockford))
+def invoke(function: str, request: dict) -> dict:
+    """Runs a function, and returns its response. Ends with a message if it fails or refuses the request."""
+    answer = patient_client().invoke(FunctionName=function, Payload=json.dumps(request))
+    response = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        sys.exit(f"The function {function} failed: {response.get('errorMessage', response)}")
+    if "refused" in response:
+        sys.exit(response["refused"])
+    return response
 
 
 def signing_keys(secret: str) -> list[dict]:
@@ -128,10 +82,6 @@ def rotate_keys(secret: str, session_days: int, compromised: bool = False) -> in
     return len(keys)
 
 
-def make_admin(user_pool: str, email: str) -> None:
-    boto3.client("cognito-idp").admin_add_user_to_group(UserPoolId=user_pool, Username=email, GroupName="admins")
-
-
 def patient_client():
     """A client of Lambda for calls that take up to a quarter of an hour, without a second try, which would only do the
     same again. Routers forget silent connections, AWS's NAT gateways after 350 s, so this one is kept alive."""
@@ -144,15 +94,10 @@ def patient_client():
 
 def audit(function: str, mend: bool, grace_seconds: int) -> dict:
     """Compares the stack's table and buckets, a run of the function at a time, and returns what all runs found."""
-    client = patient_client()
     total = {"seen": 0, "findings": {}, "mended": {}, "expired": 0, "named": []}
     place = None
     while True:
-        order = {"mend": mend, "grace_seconds": grace_seconds, "place": place}
-        answer = client.invoke(FunctionName=function, Payload=json.dumps(order))
-        report = json.loads(answer["Payload"].read())
-        if "FunctionError" in answer:
-            sys.exit(f"The audit failed: {report.get('errorMessage', report)}")
+        report = invoke(function, {"mend": mend, "grace_seconds": grace_seconds, "place": place})
         for kind in ("findings", "mended"):
             for name, count in report[kind].items():
                 total[kind][name] = total[kind].get(name, 0) + count
@@ -193,7 +138,8 @@ def main() -> None:
             print(f"A new key signs {when}; keys that are accepted: {count}.")
             return
         if arguments.command == "plans":
-            changed = load_plans(names, arguments.file, arguments.add_only)
+            plans = json.loads(arguments.file.read_text())
+            changed = load_plans(names["OperateFunction"], plans, arguments.add_only)
             print("Plans written: " + (", ".join(changed) or "none, as all are there") + ".")
             if changed and not arguments.add_only:
                 print("Thumbnails of users who are on them follow.")
@@ -203,7 +149,7 @@ def main() -> None:
             left = any(count > report["mended"].get(kind, 0) for kind, count in report["findings"].items())
             sys.exit(1 if left else 0)
         else:
-            make_admin(names["UserPoolId"], arguments.email)
+            make_admin(names["OperateFunction"], arguments.email)
             print(f"{arguments.email} is an admin from the next login on.")
     except boto3.exceptions.botocore.exceptions.ClientError as error:
         sys.exit(f"AWS refused: {error.response['Error']['Message']}")

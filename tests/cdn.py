@@ -105,9 +105,9 @@ def check_api(host: str, session: dict, cookie: str) -> dict:
     return bearer
 
 
-def may_link(host: str, pool: str) -> None:
+def may_link(host: str) -> None:
     """Puts the user on the plan that has links, which an admin does."""
-    operate.make_admin(pool, EMAIL)
+    operate.make_admin(os.environ["TINTYPE_OPERATE_FUNCTION"], EMAIL)
     login = send(host, "POST", "/api/auth/login", {"email": EMAIL, "password": PASSWORD}).json()
     admin = {"Authorization": f"Bearer {login['access_token']}"}
     [found] = send(host, "GET", f"/api/users?email_prefix={EMAIL}", **admin).json()["results"]
@@ -172,7 +172,7 @@ def main() -> None:
     check_page(host, direct)
     session, cookie = user(host)
     bearer = check_api(host, session, cookie)
-    may_link(host, names["UserPoolId"])
+    may_link(host)
     check_link(host, direct, bearer)
     print("The page, the API and links work through the CDN, and link passwords count by the viewer's address.")
 

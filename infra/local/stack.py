@@ -175,7 +175,7 @@ def bring_up(port: int, data: Path, code: Path, parameters: list[str]) -> dict[s
     deploy(data, code, url, dict(parameter.split("=", 1) for parameter in parameters))
     names = operate.outputs(STACK)
     map_domain(API_HOST, names["ApiId"])
-    operate.load_plans(names, operate.PLANS, add_only=True)
+    operate.load_plans(names["OperateFunction"], json.loads(operate.PLANS.read_text()), add_only=True)
     client = boto3.client("cognito-idp").describe_user_pool_client(
         UserPoolId=names["UserPoolId"], ClientId=names["ClientId"]
     )["UserPoolClient"]
@@ -196,6 +196,7 @@ def bring_up(port: int, data: Path, code: Path, parameters: list[str]) -> dict[s
         "TINTYPE_FAILED_JOBS_QUEUE_URL": names["FailedJobsQueueUrl"],
         "TINTYPE_FAILED_SWEEPS_QUEUE_URL": names["FailedSweepsQueueUrl"],
         "TINTYPE_AUDIT_FUNCTION": names["AuditFunction"],
+        "TINTYPE_OPERATE_FUNCTION": names["OperateFunction"],
     }
 
 
@@ -227,7 +228,6 @@ def make_demo_users(environment: dict[str, str]) -> None:
     """Signs up a user for each plan and an admin."""
     url, pool = environment["TINTYPE_URL"], environment["TINTYPE_USER_POOL_ID"]
     cognito = boto3.client("cognito-idp")
-    table = boto3.resource("dynamodb").Table(environment["TINTYPE_TABLE"])
     for email, name, plan, admin in DEMO_USERS:
         try:
             if cognito.admin_get_user(UserPoolId=pool, Username=email)["UserStatus"] == "CONFIRMED":
@@ -236,17 +236,9 @@ def make_demo_users(environment: dict[str, str]) -> None:
             post(f"{url}/api/auth/signup", {"email": email, "password": DEMO_PASSWORD, "name": name})
         code = re.search(r"\b\d{6}\b", mails(environment, email)[-1]["BodyText"])[0]
         post(f"{url}/api/auth/confirm", {"email": email, "code": code})
-        attributes = cognito.admin_get_user(UserPoolId=pool, Username=email)["UserAttributes"]
-        sub = next(attribute["Value"] for attribute in attributes if attribute["Name"] == "sub")
-        table.update_item(
-            Key={"pk": f"PROFILE#{sub}", "sk": "PROFILE"},
-            UpdateExpression="SET #plan = :plan, plan_pk = :plan_pk ADD version :one",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeNames={"#plan": "plan"},
-            ExpressionAttributeValues={":plan": plan, ":plan_pk": f"PLAN#{plan}", ":one": 1},
-        )
+        operate.assign_plan(environment["TINTYPE_OPERATE_FUNCTION"], email, plan)
         if admin:
-            operate.make_admin(pool, email)
+            operate.make_admin(environment["TINTYPE_OPERATE_FUNCTION"], email)
 
 
 def add_demo_pictures(environment: dict[str, str]) -> None:

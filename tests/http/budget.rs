@@ -11,6 +11,7 @@ use crate::harness::{
     job_message, on_stack, parts, sent, unique, unknown_id,
 };
 use crate::kills::{told_of, unbuild};
+use crate::operate::load;
 use crate::plan_changes::{assign, job_over, new_plan, rules, unheard};
 use crate::sweeps::removal;
 
@@ -47,7 +48,7 @@ const OF_MANY: &[&str] = &["create_batch", "delete_images", "delete_me", "get_jo
 const OF_PLANS: &[&str] =
     &["assign_plan", "create_plan", "delete_plan", "get_plan", "list_plans", "list_users", "replace_plan"];
 const OF_THE_PAGE: &[&str] = &["image_page", "page"];
-const OF_WORKERS: &[&str] = &["build_thumbnails", "sweep"];
+const OF_WORKERS: &[&str] = &["build_thumbnails", "operate", "sweep"];
 /// Held in `audit.rs`, where there is something to mend.
 pub(crate) const OF_THE_AUDIT: &[&str] = &["audit"];
 
@@ -631,6 +632,17 @@ fn the_workers_have_only_the_permissions_that_they_use() {
         stack.no_blobs(&nobody).await;
         ledger.note(&builder);
         user.delete(format!("/api/images/{id}")).await.assert_status(204);
+
+        let operator = ledger.function("operate").await;
+        let name = format!("plan-{}", unique());
+        for heights in [[100], [50]] {
+            operator.invoke(load(&name, &heights, false)).await.expect("it writes the plan");
+        }
+        let email = &user.email;
+        operator.invoke(json!({"command": "make_admin", "email": email})).await.expect("an admin");
+        let assign = json!({"command": "assign_plan", "email": email, "plan": name});
+        operator.invoke(assign).await.expect("it assigns the plan");
+        ledger.note(&operator);
         ledger.compare(OF_WORKERS);
     });
 }

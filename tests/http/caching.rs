@@ -17,7 +17,7 @@ const A_MINUTE: &str = "public, max-age=60, must-revalidate, stale-if-error=0";
 const FIVE_MINUTES: &str = "public, max-age=300";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
-const WORKERS: [&str; 4] = ["audit", "build_thumbnails", "run_job", "sweep"];
+const WORKERS: [&str; 5] = ["audit", "build_thumbnails", "operate", "run_job", "sweep"];
 
 /// A route's function, a request to it, the status of the answer and its Cache-Control.
 type Row<'a> = (&'static str, Option<&'a User>, &'static str, String, Value, u16, &'static str);

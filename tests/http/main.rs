@@ -32,6 +32,7 @@ mod links;
 mod logs;
 mod me;
 mod media;
+mod operate;
 mod page;
 mod plan_admin;
 mod plan_changes;

@@ -381,6 +381,13 @@ impl Accounts {
         }
     }
 
+    /// Makes a user an administrator. Their tokens say so from the next login on.
+    pub async fn make_admin(&self, user: UserId) -> Result<(), AccountError> {
+        let call = self.client.admin_add_user_to_group().user_pool_id(&self.pool).username(user.to_string());
+        let call = call.group_name(Claims::ADMINS);
+        call.send().await.map(|_| ()).map_err(|e| classify("AdminAddUserToGroup", e))
+    }
+
     pub async fn delete(&self, user: UserId) -> Result<(), AccountError> {
         let call = self.client.admin_delete_user().user_pool_id(&self.pool).username(user.to_string());
         match call.send().await {

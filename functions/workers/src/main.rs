@@ -1,9 +1,10 @@
-//! The workers behind the API: they build thumbnails, run jobs, clean up after deletions, and audit. They share one
-//! executable; SAM's `Handler:` names the worker.
+//! The workers behind the API: they build thumbnails, run jobs, clean up after deletions, audit, and run operators' commands.
+//! They share one executable; SAM's `Handler:` names the worker.
 
 mod audit;
 mod backfill;
 mod build_thumbnails;
+mod operate;
 mod run_job;
 mod sweep;
 
@@ -30,7 +31,7 @@ impl Worker {
         Ok(Self {
             store: Store::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: BlobStore::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
-            // Reading and deleting users needs no app client.
+            // What workers do with users needs no app client.
             accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, ""),
             jobs: JobQueue::new(&config, env::var("JOBS_QUEUE_URL").unwrap_or_default()),
             max_pixels: number("MAX_PIXELS", tintype_imaging::DEFAULT_MAX_PIXELS)?,
@@ -58,6 +59,7 @@ async fn main() -> Result<(), Error> {
         "run_job" => run!(worker, run_job::handle),
         "sweep" => run!(worker, sweep::handle),
         "audit" => run!(worker, audit::handle),
+        "operate" => run!(worker, operate::handle),
         other => Err(format!("no worker is named {other:?}").into()),
     }
 }

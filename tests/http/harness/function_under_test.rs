@@ -105,7 +105,7 @@ impl Stack {
 
 fn executable(operation: &str) -> &'static str {
     match operation {
-        "build_thumbnails" | "sweep" | "run_job" | "audit" => "workers",
+        "build_thumbnails" | "sweep" | "run_job" | "audit" | "operate" => "workers",
         "page" | "image_page" => "web",
         _ => "api",
     }
