@@ -16,6 +16,7 @@ import shutil
 import signal
 import socketserver
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unicodedata import category
 
@@ -385,7 +386,10 @@ async def serve(port: int, addresses: list[str], keep: bool) -> None:
 def stop_functions() -> None:
     from ministack.core import lambda_runtime
 
-    lambda_runtime.kill_workers([worker for pool in lambda_runtime._workers.values() for worker in pool])
+    workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
+    # At the same time: each waits until the server that its process asks for events has looked whether to stop.
+    with ThreadPoolExecutor(max(1, len(workers))) as pool:
+        list(pool.map(lambda worker: lambda_runtime.kill_workers([worker]), workers))
 
 
 def main() -> None:
