@@ -16,7 +16,7 @@ class Picture(NamedTuple):
     title: str
     description: str
     scene: str
-    """The name of a function below."""
+    """The name of a method of `Drawing`."""
     size: tuple[int, int]
     colours: tuple[str, ...]
     public: bool = True
@@ -159,11 +159,11 @@ PICTURES = [
 
 
 def draw(picture: Picture) -> bytes:
-    dice = random.Random(picture.title)
-    image = globals()[f"_{picture.scene}"](dice, picture.size, [_rgb(colour) for colour in picture.colours])
+    drawing = Drawing(picture)
+    getattr(drawing, picture.scene)()
     # Grain, without which gradients show bands.
     grain = Image.effect_noise(picture.size, 5).convert("RGB")
-    image = ImageChops.add(image, grain, scale=1, offset=-128)
+    image = ImageChops.add(drawing.image, grain, scale=1, offset=-128)
     file = io.BytesIO()
     image.save(file, picture.kind, quality=82)
     return file.getvalue()
@@ -181,117 +181,112 @@ def _lighten(colour: Colour, share: float) -> Colour:
     return _mix(colour, WHITE, share)
 
 
-def _gradient(size: tuple[int, int], top: Colour, bottom: Colour) -> Image.Image:
-    return ImageOps.colorize(Image.linear_gradient("L").resize(size), top, bottom)
+class Drawing:
+    """An image of a picture's size, and a method for each scene that draws it."""
 
+    def __init__(self, picture: Picture):
+        self.dice = random.Random(picture.title)
+        self.colours = [_rgb(colour) for colour in picture.colours]
+        self.width, self.height = picture.size
+        self.side = min(picture.size)
+        self.image = Image.new("RGB", picture.size)
+        self.pen = ImageDraw.Draw(self.image)
 
-def _disc(
-    image: Image.Image, centre: tuple[float, float], radius: float, colour: Colour, strength: int, blur: float = 0
-):
-    x, y, reach = *centre, math.ceil(radius + 3 * blur)
-    mask = Image.new("L", (2 * reach, 2 * reach))
-    ImageDraw.Draw(mask).ellipse((reach - radius, reach - radius, reach + radius, reach + radius), fill=strength)
-    image.paste(colour, (round(x) - reach, round(y) - reach), mask.filter(ImageFilter.GaussianBlur(blur)))
+    def hills(self) -> None:
+        sky, middle, near = self.colours
+        self._gradient(_mix(sky, middle, 0.45), sky)
+        self._glow(self._across(0.2, 0.8), self.height * self.dice.uniform(0.18, 0.35), 0.06, (255, 250, 235))
+        layers = 6
+        for layer in range(layers):
+            share = layer / (layers - 1)
+            colour = _mix(middle, near, share) if layer else _mix(sky, middle, 0.7)
+            self._ridge(0.42 + 0.5 * share, 0.06 + 0.02 * share, colour)
 
+    def sea(self) -> None:
+        light, sky, deep = self.colours
+        horizon = round(self.height * self.dice.uniform(0.45, 0.6))
+        self._gradient(sky, light, bottom=horizon)
+        sun = self._across(0.25, 0.75)
+        self._glow(sun, horizon * 0.8, 0.07, light)
+        self._gradient(_mix(sky, deep, 0.5), deep, top=horizon)
+        for _ in range(900):
+            depth = self.dice.random() ** 1.5
+            y = horizon + depth * (self.height - horizon)
+            length = self.width * (0.01 + 0.06 * depth) * self.dice.uniform(0.5, 1.5)
+            near_sun = self.dice.random() < 0.5
+            x = self.dice.gauss(sun, self.width * (0.03 + 0.1 * depth)) if near_sun else self._across(0, 1)
+            colour = _mix(deep, light if near_sun else sky, self.dice.uniform(0.2, 0.9 - 0.4 * depth))
+            self.pen.line((x - length / 2, y, x + length / 2, y), fill=colour, width=1 + round(3 * depth))
+        self.image.paste(self.image.filter(ImageFilter.GaussianBlur(0.8)))
 
-def _glow(image: Image.Image, centre: tuple[float, float], radius: float, colour: Colour) -> None:
-    """A disc with a halo."""
-    for scale, strength in ((3, 60), (1.6, 90), (1, 255)):
-        _disc(image, centre, radius * scale, colour, strength, blur=radius * (scale - 0.97))
+    def night(self) -> None:
+        dark, sky, light = self.colours
+        self._gradient(dark, _mix(sky, light, 0.25))
+        for _ in range(self.width * self.height // 2500):
+            x, y, r = self._across(0, 1), self.dice.uniform(0, self.height * 0.8), self.dice.random() ** 6 * 2.6 + 0.4
+            self.pen.ellipse((x - r, y - r, x + r, y + r), fill=_lighten(sky, self.dice.uniform(0.3, 1)))
+        self._glow(self._across(0.15, 0.85), self.height * 0.22, 0.05, _lighten(light, 0.6))
+        for layer in range(3):
+            self._ridge(0.74 + 0.09 * layer, 0.05, _mix(sky, dark, 0.4 + 0.3 * layer))
 
+    def tiles(self) -> None:
+        self.image.paste(_mix(self.colours[-1], BLACK, 0.5), (0, 0, self.width, self.height))
+        side = self.side // 12
+        for row, y in enumerate(range(0, self.height, side)):
+            for x in range(-side // 2 * (row % 2), self.width, side):
+                shade = _mix(
+                    self.dice.choice(self.colours), self.dice.choice([BLACK, WHITE]), self.dice.uniform(0, 0.3)
+                )
+                self.pen.rounded_rectangle((x + 2, y + 2, x + side - 3, y + side - 3), side // 8, fill=shade)
 
-def _ridge(dice: random.Random, image: Image.Image, level: float, rough: float, colour: Colour) -> None:
-    width, height = image.size
-    waves = [(dice.uniform(0, math.tau), n, rough * height / n) for n in (1.3, 2.9, 5.7, 11, 23)]
+    def circles(self) -> None:
+        self._gradient(_lighten(self.colours[0], 0.5), self.colours[2])
+        for number in range(40):
+            x, y = self._across(0, 1), self.dice.uniform(0, self.height)
+            r = self.side * (0.03 + 0.13 * self.dice.random() ** 2)
+            colour = _lighten(self.colours[number % 2], self.dice.uniform(0, 0.4))
+            self._disc(x, y, r, colour, self.dice.randint(90, 220))
 
-    def y(x: int) -> float:
-        return level + sum(size * math.sin(phase + math.tau * n * x / max(width, height)) for phase, n, size in waves)
+    def stripes(self) -> None:
+        self.image.paste(self.colours[0], (0, 0, self.width, self.height))
+        height = self.height
+        slope, x, number = self.dice.uniform(-0.6, 0.6), -float(height), 0
+        while x < self.width + height:
+            thick = self.side * self.dice.uniform(0.02, 0.12)
+            colour = _lighten(self.colours[number % len(self.colours)], self.dice.uniform(0, 0.2))
+            self.pen.polygon(
+                [(x, 0), (x + thick, 0), (x + thick + slope * height, height), (x + slope * height, height)],
+                fill=colour,
+            )
+            x, number = x + thick, number + 1
 
-    points = [(x, y(x)) for x in range(0, width + 8, 8)]
-    ImageDraw.Draw(image).polygon([(0, height), *points, (width + 8, height)], fill=colour)
+    def _across(self, start: float, end: float) -> float:
+        return self.width * self.dice.uniform(start, end)
 
+    def _gradient(self, upper: Colour, lower: Colour, top: int = 0, bottom: int | None = None) -> None:
+        height = (self.height if bottom is None else bottom) - top
+        ramp = Image.linear_gradient("L").resize((self.width, height))
+        self.image.paste(ImageOps.colorize(ramp, upper, lower), (0, top))
 
-def _hills(dice: random.Random, size: tuple[int, int], colours: list[Colour]) -> Image.Image:
-    sky, middle, near = colours
-    width, height = size
-    image = _gradient(size, _mix(sky, middle, 0.45), sky)
-    _glow(image, (width * dice.uniform(0.2, 0.8), height * dice.uniform(0.18, 0.35)), min(size) * 0.06, (255, 250, 235))
-    layers = 6
-    for layer in range(layers):
-        share = layer / (layers - 1)
-        colour = _mix(middle, near, share) if layer else _mix(sky, middle, 0.7)
-        _ridge(dice, image, height * (0.42 + 0.5 * share), 0.06 + 0.02 * share, colour)
-    return image
+    def _disc(self, x: float, y: float, radius: float, colour: Colour, strength: int, blur: float = 0) -> None:
+        reach = math.ceil(radius + 3 * blur)
+        mask = Image.new("L", (2 * reach, 2 * reach))
+        ImageDraw.Draw(mask).ellipse((reach - radius, reach - radius, reach + radius, reach + radius), fill=strength)
+        self.image.paste(colour, (round(x) - reach, round(y) - reach), mask.filter(ImageFilter.GaussianBlur(blur)))
 
+    def _glow(self, x: float, y: float, size: float, colour: Colour) -> None:
+        """A disc with a halo. `size`: its radius as a share of the shorter side."""
+        radius = self.side * size
+        for scale, strength in ((3, 60), (1.6, 90), (1, 255)):
+            self._disc(x, y, radius * scale, colour, strength, blur=radius * (scale - 0.97))
 
-def _sea(dice: random.Random, size: tuple[int, int], colours: list[Colour]) -> Image.Image:
-    light, sky, deep = colours
-    width, height = size
-    horizon = round(height * dice.uniform(0.45, 0.6))
-    image = Image.new("RGB", size, deep)
-    image.paste(_gradient((width, horizon), sky, light), (0, 0))
-    sun = width * dice.uniform(0.25, 0.75)
-    _glow(image, (sun, horizon * 0.8), min(size) * 0.07, light)
-    image.paste(_gradient((width, height - horizon), _mix(sky, deep, 0.5), deep), (0, horizon))
-    pen = ImageDraw.Draw(image)
-    for _ in range(900):
-        depth = dice.random() ** 1.5
-        y = horizon + depth * (height - horizon)
-        length = width * (0.01 + 0.06 * depth) * dice.uniform(0.5, 1.5)
-        near_sun = dice.random() < 0.5
-        x = dice.gauss(sun, width * (0.03 + 0.1 * depth)) if near_sun else dice.uniform(0, width)
-        colour = _mix(deep, light if near_sun else sky, dice.uniform(0.2, 0.9 - 0.4 * depth))
-        pen.line((x - length / 2, y, x + length / 2, y), fill=colour, width=1 + round(3 * depth))
-    return image.filter(ImageFilter.GaussianBlur(0.8))
+    def _ridge(self, level: float, rough: float, colour: Colour) -> None:
+        width, height = self.width, self.height
+        waves = [(self.dice.uniform(0, math.tau), n, rough * height / n) for n in (1.3, 2.9, 5.7, 11, 23)]
 
+        def y(x: int) -> float:
+            swell = sum(size * math.sin(phase + math.tau * n * x / max(width, height)) for phase, n, size in waves)
+            return level * height + swell
 
-def _night(dice: random.Random, size: tuple[int, int], colours: list[Colour]) -> Image.Image:
-    dark, sky, light = colours
-    width, height = size
-    image = _gradient(size, dark, _mix(sky, light, 0.25))
-    pen = ImageDraw.Draw(image)
-    for _ in range(width * height // 2500):
-        x, y, r = dice.uniform(0, width), dice.uniform(0, height * 0.8), dice.random() ** 6 * 2.6 + 0.4
-        pen.ellipse((x - r, y - r, x + r, y + r), fill=_lighten(sky, dice.uniform(0.3, 1)))
-    _glow(image, (width * dice.uniform(0.15, 0.85), height * 0.22), min(size) * 0.05, _lighten(light, 0.6))
-    for layer in range(3):
-        _ridge(dice, image, height * (0.74 + 0.09 * layer), 0.05, _mix(sky, dark, 0.4 + 0.3 * layer))
-    return image
-
-
-def _tiles(dice: random.Random, size: tuple[int, int], colours: list[Colour]) -> Image.Image:
-    width, height = size
-    image = Image.new("RGB", size, _mix(colours[-1], BLACK, 0.5))
-    pen = ImageDraw.Draw(image)
-    side = min(size) // 12
-    for row, y in enumerate(range(0, height, side)):
-        for x in range(-side // 2 * (row % 2), width, side):
-            shade = _mix(dice.choice(colours), dice.choice([BLACK, WHITE]), dice.uniform(0, 0.3))
-            pen.rounded_rectangle((x + 2, y + 2, x + side - 3, y + side - 3), side // 8, fill=shade)
-    return image
-
-
-def _circles(dice: random.Random, size: tuple[int, int], colours: list[Colour]) -> Image.Image:
-    width, height = size
-    image = _gradient(size, _lighten(colours[0], 0.5), colours[2])
-    for number in range(40):
-        x, y = dice.uniform(0, width), dice.uniform(0, height)
-        r = min(size) * (0.03 + 0.13 * dice.random() ** 2)
-        colour = _lighten(colours[number % 2], dice.uniform(0, 0.4))
-        _disc(image, (x, y), r, colour, dice.randint(90, 220))
-    return image
-
-
-def _stripes(dice: random.Random, size: tuple[int, int], colours: list[Colour]) -> Image.Image:
-    width, height = size
-    image = Image.new("RGB", size, colours[0])
-    pen = ImageDraw.Draw(image)
-    slope, x, number = dice.uniform(-0.6, 0.6), -float(height), 0
-    while x < width + height:
-        thick = min(size) * dice.uniform(0.02, 0.12)
-        colour = _lighten(colours[number % len(colours)], dice.uniform(0, 0.2))
-        pen.polygon(
-            [(x, 0), (x + thick, 0), (x + thick + slope * height, height), (x + slope * height, height)], fill=colour
-        )
-        x, number = x + thick, number + 1
-    return image
+        points = [(x, y(x)) for x in range(0, width + 8, 8)]
+        self.pen.polygon([(0, height), *points, (width + 8, height)], fill=colour)
