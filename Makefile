@@ -75,7 +75,7 @@ endif
 
 .PHONY: test-web
 test-web: functions web stack-tools node-tools chromium ## Run the tests of the web page in Chromium, against a stack of their own [SPECS=name]
-	$(stage) "Browser tests" $(PYTHON) -m infra.local.stack test --logs .local/test-logs/web npm run --silent --prefix web e2e -- $(SPECS)
+	$(stage) "Browser tests" tests/browser.sh $(SPECS)
 
 .PHONY: hold
 hold: ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files, twice as many kills

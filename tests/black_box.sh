@@ -11,8 +11,6 @@ http() { stage "$1" cargo test --locked --workspace --test http "${@:2}"; }
 
 beside_each_other() { RUST_TEST_THREADS=4 http "Tests beside each other"; }
 
-web_page() { stage "Browser tests" npm run --silent --prefix web e2e; }
-
 one_by_one() {
   set -e
   stage "OpenAPI contract" python tests/contract.py
@@ -37,7 +35,7 @@ named() {
   http "Tests named $1 that run alone" "$1" -- --ignored --skip hold::
 }
 
-export -f stage http beside_each_other web_page one_by_one named
+export -f stage http beside_each_other one_by_one named
 on_stack() { exec python -m infra.local.stack test "$@"; }
 
 if [ $# -gt 0 ]; then
@@ -50,12 +48,12 @@ on_stack --logs $logs --parameter Cdn=true bash -c one_by_one > $logs/output 2>&
 second=$!
 on_stack bash -c beside_each_other &
 first=$!
-trap 'kill -INT $first $second 2>/dev/null || true; wait' EXIT
+trap 'kill -TERM $first $second 2>/dev/null || true; wait' EXIT
 trap 'exit 130' INT TERM HUP
 
 status=0
 wait $first || status=1
-on_stack --logs .local/test-logs/web bash -c web_page &
+python infra/stage.py "Browser tests" tests/browser.sh &
 first=$!
 wait $first || status=1
 echo "==> One after another ..."
