@@ -1,6 +1,7 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { loadEnv } from "vite";
 import { defineConfig } from "vitest/config";
+import { words } from "./src/lib/words";
 
 // The stack that `npm run dev` and `npm run preview` show: the URL that `make run` prints.
 const service =
@@ -12,8 +13,15 @@ const proxy = {
   "^/(api|media)/": { target: service, changeOrigin: true },
 };
 
+// Index.html takes its texts from where all others are.
+const documentWords = {
+  name: "document-words",
+  transformIndexHtml: (html: string): string =>
+    html.replace(/%words\.(\w+)%/g, (_, name: keyof typeof words.document) => words.document[name]),
+};
+
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), documentWords],
   build: {
     target: "es2022",
     assetsDir: "assets",

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { drawn, expect, openAs, test, tiles, User } from "../e2e/fixtures";
+import { drawn, expect, openAs, test, tiles, TestUser } from "../e2e/fixtures";
 import { longFeed } from "../e2e/feeds";
 import { photo } from "../e2e/photos";
 import { heading } from "../e2e/uploads";
@@ -169,7 +169,7 @@ test("10,000 images", async ({ page, artist }) => {
 });
 
 test("500 files of 8 MB", async ({ page, browser }) => {
-  const user = await User.create({ plan: "Enterprise" });
+  const user = await TestUser.create({ plan: "Enterprise" });
   await openAs(page, user);
   const folder = await mkdtemp(join(tmpdir(), "tintype-bench-"));
   try {

@@ -10,7 +10,7 @@ import {
   openAs,
   PASSWORD,
   test,
-  User,
+  TestUser,
   variable,
 } from "./fixtures";
 import { PICTURES } from "./setup";
@@ -65,7 +65,7 @@ test("a person signs up, confirms, uploads an image and creates a link", async (
     body: { email, password: PASSWORD },
   });
   const { id } = await call<{ id: string }>("/api/me", { token });
-  await User.assign(id, "Enterprise");
+  await TestUser.assign(id, "Enterprise");
 
   await page.reload();
   await navigate(page, "My images");
@@ -88,7 +88,7 @@ test("a person signs up, confirms, uploads an image and creates a link", async (
 });
 
 test("21: what a password manager fills in can be submitted @wide", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   const kinds: Record<string, Record<string, string>> = {
     "/login": { Email: "username", Password: "current-password" },
     "/signup": { Email: "username", Password: "new-password" },
@@ -111,7 +111,7 @@ test("21: what a password manager fills in can be submitted @wide", async ({ pag
 });
 
 test("a login returns to where one was, and a wrong password is told @narrow", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   await page.goto("/links?image=none");
   await main(page).getByRole("link", { name: "Log in" }).click();
   await field(page, "Email").fill(user.email);
@@ -140,7 +140,7 @@ test("an unconfirmed user is led from the login to the code @wide", async ({ pag
 });
 
 test("who must change the password does so while logging in @narrow", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   await aws("cognito-idp", "AWSCognitoIdentityProviderService.AdminSetUserPassword", {
     UserPoolId: variable("TINTYPE_USER_POOL_ID"),
     Username: user.email,
@@ -163,7 +163,7 @@ test("who must change the password does so while logging in @narrow", async ({ p
 });
 
 test("a forgotten password is replaced by a mailed code @wide", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   await page.goto("/login");
   await main(page).getByRole("link", { name: "Reset your password" }).click();
   await field(page, "Email").fill(user.email);
@@ -181,7 +181,7 @@ test("a forgotten password is replaced by a mailed code @wide", async ({ page })
 
 test("Account changes the name and the password, and ends all sessions @wide", async ({ page, browser }) => {
   test.slow();
-  const user = await User.create({ plan: "Premium" });
+  const user = await TestUser.create({ plan: "Premium" });
   await openAs(page, user, "/account");
   await expect(page).toHaveTitle(/^Account/);
   await expect(main(page)).toContainText("200, 400 pixels high");
@@ -218,7 +218,7 @@ test("Account changes the name and the password, and ends all sessions @wide", a
 });
 
 test("an account is deleted, and its progress needs no login @narrow", async ({ page, browser }) => {
-  const user = await User.create({ plan: "Premium" });
+  const user = await TestUser.create({ plan: "Premium" });
   await user.upload("picture-1.jpg");
   await openAs(page, user, "/account");
   await main(page).getByRole("button", { name: "Delete account" }).click();

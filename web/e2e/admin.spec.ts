@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { Page } from "@playwright/test";
-import { anAdmin, call, expect, expectAccessible, navigate, openAs, test, User } from "./fixtures";
+import { anAdmin, call, expect, expectAccessible, navigate, openAs, test, TestUser } from "./fixtures";
 
 const main = (page: Page) => page.getByRole("main");
 const planRow = (page: Page, name: string) => page.getByRole("table").getByRole("row", { name });
 const newName = () => `Plan-${randomUUID().slice(0, 8)}`;
 
 test("an ordinary user is told that Admin is for admins @narrow", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   await openAs(page, user);
   await expect(page.getByRole("navigation").getByRole("link", { name: "Admin" })).toHaveCount(0);
   await page.goto("/admin");
@@ -40,7 +40,7 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
   await dialog.getByRole("button", { name: "Save" }).click();
   await expect(planRow(page, name)).toContainText("100 px");
 
-  const user = await User.create({ plan: name });
+  const user = await TestUser.create({ plan: name });
   await planRow(page, name).getByRole("button", { name: "Change" }).click();
   await expect(dialog).toContainText("Nothing changes.");
   await dialog.getByLabel("Thumbnail heights", { exact: true }).fill("150");
@@ -67,7 +67,7 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
   await dialog.getByRole("button", { name: "Remove" }).click();
   await expect(dialog.getByRole("alert")).toContainText("The plan is in use");
   await dialog.getByRole("button", { name: "Cancel" }).click();
-  await User.assign(user.id, "Basic");
+  await TestUser.assign(user.id, "Basic");
   await planRow(page, name).getByRole("button", { name: "Remove" }).click();
   await dialog.getByRole("button", { name: "Remove" }).click();
   await expect(planRow(page, name)).toHaveCount(0);
@@ -75,7 +75,7 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
 
 test("an admin finds a user by e-mail, and puts the user on a plan or on none @narrow", async ({ page }) => {
   const admin = await anAdmin();
-  const user = await User.create({ plan: "Basic" });
+  const user = await TestUser.create({ plan: "Basic" });
   const image = await user.upload("picture-1.jpg");
   await openAs(page, admin);
   await navigate(page, "Admin");

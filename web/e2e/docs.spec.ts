@@ -1,9 +1,9 @@
-import { expect, expectAccessible, openAs, test, User } from "./fixtures";
+import { expect, expectAccessible, openAs, test, TestUser } from "./fixtures";
 
 test("calls can be tried in the API documentation with the session of the page @wide", async ({ page }) => {
   // axe reads a document of thousands of elements.
   test.slow();
-  const user = await User.create();
+  const user = await TestUser.create();
   await openAs(page, user);
   await page.goto("/api/docs");
   const operation = page.locator("#operations-Accounts-get_me");

@@ -1,5 +1,6 @@
 import type { Page } from "@playwright/test";
-import type { User } from "./fixtures";
+import type { Image } from "../src/lib/http";
+import type { TestUser } from "./fixtures";
 
 interface Shape {
   /** Images in each answer. */
@@ -11,21 +12,17 @@ interface Shape {
   bare?: boolean;
 }
 
-interface Listed {
-  thumbnails: { url: string }[];
-}
-
 /**
  * Answers requests for a list with more images than a local stack holds: those of a user, over and over, each with an id
  * and a title of its own.
  */
 export async function longFeed(
   page: Page,
-  artist: User,
+  artist: TestUser,
   count: number,
   { pageSize = 100, list = "explore", distinct = false, bare = false }: Shape = {},
 ): Promise<void> {
-  const { results } = await artist.call<{ results: Listed[] }>("/api/images");
+  const { results } = await artist.call<{ results: Image[] }>("/api/images");
   await page.route(new RegExp(`/api/${list}(\\?|$)`), async (route) => {
     const start = Number(new URL(route.request().url()).searchParams.get("cursor") ?? 0);
     const end = Math.min(start + pageSize, count);

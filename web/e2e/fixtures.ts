@@ -1,6 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
 import { test as base, expect, type Locator, type Page } from "@playwright/test";
-import { API, BUCKETS, PASSWORD, subjectOf, User } from "./stack";
+import { API, BUCKETS, PASSWORD, subjectOf, TestUser } from "./stack";
 
 export { expect } from "@playwright/test";
 export * from "./stack";
@@ -18,7 +18,7 @@ interface Fixtures {
 
 interface WorkerFixtures {
   /** A user of this worker, on the Premium plan, with one public image of each shape: picture-0 to picture-7. */
-  artist: User;
+  artist: TestUser;
 }
 
 export const test = base.extend<Fixtures, WorkerFixtures>({
@@ -51,7 +51,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
   artist: [
     // eslint-disable-next-line no-empty-pattern
     async ({}, use) => {
-      const user = await User.create({ plan: "Premium" });
+      const user = await TestUser.create({ plan: "Premium" });
       await Promise.all(Array.from({ length: 8 }, (_, number) => user.upload(`picture-${number}.jpg`)));
       await use(user);
     },
@@ -60,7 +60,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 });
 
 /** Logs in by the page's own form. */
-export async function logIn(page: Page, user: User): Promise<void> {
+export async function logIn(page: Page, user: TestUser): Promise<void> {
   await page.goto("/login");
   await page.getByLabel("Email", { exact: true }).fill(user.email);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
@@ -69,7 +69,7 @@ export async function logIn(page: Page, user: User): Promise<void> {
 }
 
 /** Opens a page with the session cookie of a user. */
-export async function openAs(page: Page, user: User, path = "/images"): Promise<void> {
+export async function openAs(page: Page, user: TestUser, path = "/images"): Promise<void> {
   const data = { email: user.email, password: PASSWORD, cookie: true };
   const answer = await page.request.post("/api/auth/login", { data });
   expect(answer.status()).toBe(200);

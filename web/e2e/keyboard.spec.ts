@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Locator, Page } from "@playwright/test";
-import { call, expect, mailedCode, PASSWORD, test, tiles, User } from "./fixtures";
+import { call, expect, mailedCode, PASSWORD, test, tiles, TestUser } from "./fixtures";
 import { photo } from "./photos";
 import { heading, panel } from "./uploads";
 
@@ -65,7 +65,7 @@ test("14: the whole journey needs the keyboard alone, and the focus is visible @
     body: { email, password: PASSWORD },
   });
   const { id } = await call<{ id: string }>("/api/me", { token });
-  await User.assign(id, "Enterprise");
+  await TestUser.assign(id, "Enterprise");
   await page.reload();
 
   const chooser = page.waitForEvent("filechooser");
@@ -80,7 +80,7 @@ test("14: the whole journey needs the keyboard alone, and the focus is visible @
   await activate(page, first);
   const view = page.getByRole("dialog").filter({ has: page.getByRole("button", { name: "Make private" }) });
   await activate(page, view.getByRole("button", { name: "Edit" }));
-  const edit = page.getByRole("dialog", { name: "Edit image" });
+  const edit = page.getByRole("form", { name: "Edit image" });
   await enter(page, field(edit, "Title"), "Harbour at dawn");
   await page.keyboard.press("Enter");
   await expect(edit).toHaveCount(0);

@@ -1,23 +1,12 @@
 import { request, type Page } from "@playwright/test";
-import { BUCKETS, call, expect, expectAccessible, navigate, openAs, test as base, User } from "./fixtures";
+import type { Image, Link } from "../src/lib/http";
+import { BUCKETS, call, expect, expectAccessible, navigate, openAs, test as base, TestUser } from "./fixtures";
 
-interface Link {
-  id: string;
-  link_url: string;
-  created_at: string;
-  expires_at: string;
-  downloads: number;
-  max_downloads?: number;
-  has_password: boolean;
-  description: string;
-}
-type Image = Awaited<ReturnType<User["upload"]>>;
-
-const test = base.extend<object, { owner: { user: User; image: Image } }>({
+const test = base.extend<object, { owner: { user: TestUser; image: Image } }>({
   owner: [
     // eslint-disable-next-line no-empty-pattern
     async ({}, use) => {
-      const user = await User.create({ plan: "Enterprise" });
+      const user = await TestUser.create({ plan: "Enterprise" });
       await use({ user, image: await user.upload("picture-2.jpg", { visibility: "private" }) });
     },
     { scope: "worker", timeout: 120_000 },
@@ -27,14 +16,14 @@ const test = base.extend<object, { owner: { user: User; image: Image } }>({
 const main = (page: Page) => page.getByRole("main");
 const rows = (page: Page) => page.getByRole("list", { name: "Links" }).getByRole("listitem");
 
-function create(user: User, image: Image, fields: object = {}): Promise<Link> {
+function create(user: TestUser, image: Image, fields: object = {}): Promise<Link> {
   return user.call<Link>("/api/expiring-links", {
     body: { base_image: image.id, expiry_in_seconds: 3600, ...fields },
   });
 }
 
 /** Opens the page of an image's links. */
-async function openLinks(page: Page, user: User, image: Image): Promise<void> {
+async function openLinks(page: Page, user: TestUser, image: Image): Promise<void> {
   await openAs(page, user, `/links?image=${image.id}`);
   await expect(main(page)).toContainText(image.title);
 }
@@ -232,9 +221,9 @@ test("19: opening a link's page uses no download, nor does a robot's preview @wi
 });
 
 test("a user whose plan has no links sees why, and can revoke older links @narrow", async ({ page }) => {
-  const user = await User.create({ plan: "Enterprise" });
+  const user = await TestUser.create({ plan: "Enterprise" });
   const link = await create(user, await user.upload("picture-0.jpg"));
-  await User.assign(user.id, "Basic");
+  await TestUser.assign(user.id, "Basic");
   await openAs(page, user);
   await navigate(page, "Links");
   await expect(main(page)).toContainText("Your plan, Basic, has no expiring links.");

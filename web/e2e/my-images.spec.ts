@@ -1,14 +1,8 @@
 import type { Page } from "@playwright/test";
-import { drawn, expect, expectAccessible, openAs, test, tiles, User } from "./fixtures";
+import type { Image } from "../src/lib/http";
+import { drawn, expect, expectAccessible, openAs, test, tiles, TestUser } from "./fixtures";
 
-interface Listed {
-  id: string;
-  title: string;
-  description: string;
-  visibility: string;
-}
-
-let user: User;
+let user: TestUser;
 
 /** Registers images that nothing is uploaded for: they are in the list all the same. */
 async function register(titles: string[]): Promise<void> {
@@ -19,8 +13,8 @@ async function register(titles: string[]): Promise<void> {
 const numbered = (count: number, name = "image") =>
   Array.from({ length: count }, (_, number) => `${name} ${String(number).padStart(3, "0")}`);
 
-async function listed(): Promise<Listed[]> {
-  return (await user.call<{ results: Listed[] }>("/api/images?limit=100")).results;
+async function listed(): Promise<Image[]> {
+  return (await user.call<{ results: Image[] }>("/api/images?limit=100")).results;
 }
 
 const tile = (page: Page, title: string) => page.locator(`[data-id][aria-label="${title}"]`);
@@ -31,7 +25,7 @@ async function select(page: Page, ...titles: string[]): Promise<void> {
 }
 
 test.beforeEach(async ({ page }) => {
-  user = await User.create();
+  user = await TestUser.create();
   await openAs(page, user);
   await expect(page.getByText("You have no images yet.")).toBeVisible();
 });
@@ -202,23 +196,35 @@ test("an image is renamed and described in place; a change made meanwhile is not
   await reload(page);
   await select(page, "harbour");
   await page.getByRole("button", { name: "Edit" }).click();
-  const dialog = page.getByRole("dialog", { name: "Edit image" });
+  const form = page.getByRole("form", { name: "Edit image" });
+  await expect(form.getByLabel("Title")).toBeFocused();
   await expectAccessible(page);
-  await dialog.getByLabel("Title").fill("bridge");
-  await dialog.getByRole("button", { name: "Save" }).click();
-  await expect(dialog.getByRole("alert")).toContainText(/title/i);
+  await form.getByLabel("Title").fill("bridge");
+  await form.getByRole("button", { name: "Save" }).click();
+  await expect(form.getByRole("alert")).toContainText(/title/i);
   const [image] = (await listed()).filter(({ title }) => title === "harbour");
   await user.call(`/api/images/${image?.id}`, { method: "PATCH", body: { title: "harbour at noon" } });
-  await dialog.getByLabel("Title").fill("harbour at dawn");
-  await dialog.getByLabel("Description").fill("From the pier.");
-  await dialog.getByRole("button", { name: "Save" }).click();
-  await expect(dialog.getByRole("alert")).toContainText("harbour at noon");
-  await expect(dialog.getByLabel("Title")).toHaveValue("harbour at dawn");
-  await dialog.getByRole("button", { name: "Save" }).click();
-  await expect(dialog).toHaveCount(0);
+  await form.getByLabel("Title").fill("harbour at dawn");
+  await form.getByLabel("Description").fill("From the pier.");
+  await form.getByRole("button", { name: "Save" }).click();
+  await expect(form.getByRole("alert")).toContainText("harbour at noon");
+  await expect(form.getByLabel("Title")).toHaveValue("harbour at dawn");
+  await form.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("dialog")).toHaveCount(0);
   await expect(tile(page, "harbour at dawn")).toBeVisible();
   const now = (await listed()).find(({ id }) => id === image?.id);
   expect([now?.title, now?.description]).toEqual(["harbour at dawn", "From the pier."]);
+
+  // In the large view, which stays open.
+  await page.getByRole("button", { name: "Done" }).click();
+  await tile(page, "harbour at dawn").click();
+  const view = page.getByRole("dialog", { name: "harbour at dawn" });
+  await view.getByRole("button", { name: "Edit" }).click();
+  await form.getByLabel("Description").fill("");
+  await page.keyboard.press("Escape");
+  await expect(form).toHaveCount(0);
+  await expect(view).toContainText("From the pier.");
+  await expect(view.getByRole("button", { name: "Edit" })).toBeFocused();
 });
 
 test("what is typed before the image's present values arrive stays @narrow", async ({ page }) => {
@@ -234,11 +240,11 @@ test("what is typed before the image's present values arrive stays @narrow", asy
     await route.continue();
   });
   await page.getByRole("button", { name: "Edit" }).click();
-  const dialog = page.getByRole("dialog", { name: "Edit image" });
-  await dialog.getByLabel("Title").fill("harbour at dawn");
+  const form = page.getByRole("form", { name: "Edit image" });
+  await form.getByLabel("Title").fill("harbour at dawn");
   release();
-  await expect(dialog.getByLabel("Description")).toHaveValue("By Ann.");
-  await expect(dialog.getByLabel("Title")).toHaveValue("harbour at dawn");
+  await expect(form.getByLabel("Description")).toHaveValue("By Ann.");
+  await expect(form.getByLabel("Title")).toHaveValue("harbour at dawn");
 });
 
 test("images are made private and public, filtered and found by their titles @wide", async ({ page }) => {

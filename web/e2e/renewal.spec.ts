@@ -1,11 +1,11 @@
-import { expect, navigate, openAs, test, tiles, User } from "./fixtures";
+import { expect, navigate, openAs, test, tiles, TestUser } from "./fixtures";
 
 const DAY = 24 * 3_600_000;
 
 test("private images have new URLs before the old ones expire, also on a page that was open for a day @wide", async ({
   page,
 }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   await user.upload("picture-2.jpg", { title: "Diary", visibility: "private" });
   // The service's clock goes on with the page's. URLs that are signed within some minutes are the same: those of each
   // answer are told apart by a fragment.

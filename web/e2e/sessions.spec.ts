@@ -1,10 +1,10 @@
 import type { BrowserContext, Page } from "@playwright/test";
-import { expect, navigate, openAs, test, tiles, User } from "./fixtures";
+import { expect, navigate, openAs, test, tiles, TestUser } from "./fixtures";
 
 const email = (page: Page) => page.getByLabel("Email", { exact: true });
 
 /** Opens the page Account of a user in some tabs of one browser. */
-async function openTabs(page: Page, user: User, count: number): Promise<Page[]> {
+async function openTabs(page: Page, user: TestUser, count: number): Promise<Page[]> {
   await openAs(page, user, "/account");
   const tabs = [page];
   while (tabs.length < count) tabs.push(await page.context().newPage());
@@ -39,7 +39,7 @@ async function logOut(page: Page): Promise<void> {
 }
 
 test("20: five tabs that refresh at once stay logged in @wide", async ({ page, context }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   const tabs = await openTabs(page, user, 5);
   const statuses = await renewTogether(context, tabs.length);
 
@@ -62,7 +62,7 @@ test("20: five tabs that refresh at once stay logged in @wide", async ({ page, c
 });
 
 test("20: a logout in one tab reaches all within a second @narrow", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   const tabs = await openTabs(page, user, 5);
   // Times that tabs can be compared by.
   await page.evaluate(() => {
@@ -95,7 +95,7 @@ test("20: a logout in one tab reaches all within a second @narrow", async ({ pag
 });
 
 test("20: after a logout Back shows nothing private @wide", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   const image = await user.upload("picture-0.jpg", { title: "Diary", visibility: "private" });
   await openAs(page, user);
   await expect(tiles(page)).toHaveCount(1);
@@ -152,7 +152,7 @@ test("20: after a logout Back shows nothing private that the browser kept @wide"
   launchOptions,
   baseURL,
 }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   await user.upload("picture-0.jpg", { title: "Diary", visibility: "private" });
   // Playwright turns the cache of whole pages off.
   const ignoreDefaultArgs = ["--disable-back-forward-cache"];
@@ -204,7 +204,7 @@ test("20: after a logout Back shows nothing private that the browser kept @wide"
 });
 
 test("20: a page that comes back and has missed the logout drops what is private @narrow", async ({ page }) => {
-  const user = await User.create();
+  const user = await TestUser.create();
   await openAs(page, user, "/account");
   await expect(email(page)).toHaveValue(user.email);
   await page.evaluate(() => {
@@ -214,4 +214,34 @@ test("20: a page that comes back and has missed the logout drops what is private
   });
   await expect(page.getByText("Log in to see this page.")).toBeVisible();
   await expect(page.getByText(user.email)).toHaveCount(0);
+});
+
+test("20: “Log out everywhere” reaches the other tabs before the service answers, and they go on if it fails @wide", async ({
+  page,
+}) => {
+  const user = await TestUser.create();
+  const [, other] = await openTabs(page, user, 2);
+  if (!other) throw new Error("There is no other tab.");
+  const answers = [500, 200];
+  let answer = () => {};
+  await page.route("**/api/auth/logout", async (route) => {
+    await new Promise<void>((resolve) => (answer = resolve));
+    if (answers.shift() === 200) return route.continue();
+    await route.fulfill({ status: 500, contentType: "application/json", body: '{"message":"Internal Server Error"}' });
+  });
+  const everywhere = page.getByRole("main").getByRole("button", { name: "Log out everywhere" });
+  await everywhere.click();
+  await expect(other.getByText("Log in to see this page.")).toBeVisible();
+  await expect(other.getByText(user.email)).toHaveCount(0);
+  answer();
+  // All sessions go on, and the user is told.
+  await expect(page.getByRole("main").getByRole("alert")).toBeVisible();
+  await expect(email(page)).toHaveValue(user.email);
+  await expect(email(other)).toHaveValue(user.email);
+
+  await everywhere.click();
+  await expect(other.getByText("Log in to see this page.")).toBeVisible();
+  answer();
+  await expect(page.getByText("You are logged out on all devices.")).toBeVisible();
+  await expect(other.getByText(user.email)).toHaveCount(0);
 });

@@ -1,11 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import type { components } from "../src/lib/schema";
+import type { Image, Schemas, Upload } from "../src/lib/http";
 import { PICTURES } from "./setup";
-
-type Schemas = components["schemas"];
-type Image = Schemas["Image"];
-type Upload = Schemas["ImageWithUpload"]["upload"];
 
 export const PASSWORD = "Quiet-Harbour-42";
 export const API = variable("TINTYPE_URL");
@@ -90,7 +86,7 @@ export async function aws(service: string, action: string, body: unknown): Promi
 }
 
 /** Someone who signed up by the API, on the plan that new users get. */
-export class User {
+export class TestUser {
   private constructor(
     readonly id: string,
     readonly email: string,
@@ -98,7 +94,7 @@ export class User {
     public token: string,
   ) {}
 
-  static async create({ plan, admin }: { plan?: string; admin?: boolean } = {}): Promise<User> {
+  static async create({ plan, admin }: { plan?: string; admin?: boolean } = {}): Promise<TestUser> {
     const name = "Ada Byron";
     const email = `ada-${randomUUID()}@example.com`;
     const { user_id } = await call<Schemas["SignedUp"]>("/api/auth/signup", {
@@ -112,8 +108,8 @@ export class User {
         GroupName: "admins",
       });
     }
-    const user = new User(user_id, email, name, await logIn(email));
-    if (plan) await User.assign(user_id, plan, admin ? user.token : undefined);
+    const user = new TestUser(user_id, email, name, await logIn(email));
+    if (plan) await TestUser.assign(user_id, plan, admin ? user.token : undefined);
     return user;
   }
 
@@ -157,10 +153,10 @@ export function subjectOf(token: string): string {
   return (JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as { sub: string }).sub;
 }
 
-let admin: Promise<User> | undefined;
+let admin: Promise<TestUser> | undefined;
 
 /** The admin of this worker's own set-up. */
-export function anAdmin(): Promise<User> {
-  admin ??= User.create({ admin: true });
+export function anAdmin(): Promise<TestUser> {
+  admin ??= TestUser.create({ admin: true });
   return admin;
 }

@@ -1,4 +1,4 @@
-import { expect, navigate, openAs, test, User } from "./fixtures";
+import { expect, navigate, openAs, test, TestUser } from "./fixtures";
 import { photos } from "./photos";
 import { choose, heading, holdPuts, row } from "./uploads";
 
@@ -22,7 +22,7 @@ test("22: a page whose chunk is missing after a deployment reloads once @narrow"
 
 test("22: a missing chunk does not reload the page during an upload @wide", async ({ page, problems }) => {
   problems.allow(/Failed to fetch dynamically imported module/);
-  const user = await User.create();
+  const user = await TestUser.create();
   await openAs(page, user);
   const release = await holdPuts(page);
   await choose(page, await photos(1));

@@ -1,11 +1,11 @@
-import { expect, expectAccessible, logIn, openAs, PASSWORD, subjectOf, test, User } from "./fixtures";
+import { expect, expectAccessible, logIn, openAs, PASSWORD, subjectOf, test, TestUser } from "./fixtures";
 import { folderOf, photo, photos } from "./photos";
 import { longestTask, traced } from "./trace";
 import { choose, heading, holdPuts, panel, recordPanel, row, watchPuts } from "./uploads";
 
-let user: User;
+let user: TestUser;
 test.beforeEach(async ({ page }) => {
-  user = await User.create();
+  user = await TestUser.create();
   await openAs(page, user);
   await expect(page.getByRole("button", { name: "Upload", exact: true })).toBeVisible();
 });
@@ -172,7 +172,7 @@ test("6: content that is there is shown with a link; a taken title offers anothe
 });
 
 test("7: logging out ends the queue, and no request carries another user's token @narrow", async ({ page }) => {
-  const second = await User.create();
+  const second = await TestUser.create();
   const release = await holdPuts(page);
   await choose(page, await photos(30));
   await expect(row(page, "photo-0.jpg")).toContainText("Uploading");

@@ -1,10 +1,10 @@
 import { formatBytes, formatNumber } from "../lib/format";
 import type { Plan } from "../lib/http";
-import { adminWords } from "../lib/words/admin";
+import { words } from "../lib/words";
 
 type Rights = Omit<Plan, "name">;
 
-const { effects } = adminWords;
+const { effects } = words.admin;
 
 /** Returns a sentence for each right that differs between two plans. Null is no plan. */
 export function describeChange(before: Rights | null, after: Rights | null): string[] {

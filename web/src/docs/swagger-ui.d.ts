@@ -1,5 +1,5 @@
 declare module "swagger-ui-dist/swagger-ui-es-bundle.js" {
-  export interface Request {
+  export interface SwaggerUIRequest {
     url: string;
     headers: Record<string, string>;
   }
@@ -9,14 +9,14 @@ declare module "swagger-ui-dist/swagger-ui-es-bundle.js" {
     authActions: { logout(schemes: string[]): void };
   }
 
-  export interface Options {
+  export interface SwaggerUIOptions {
     domNode: HTMLElement;
     url: string;
     deepLinking?: boolean;
     displayRequestDuration?: boolean;
-    requestInterceptor?(request: Request): Request | Promise<Request>;
+    requestInterceptor?(request: SwaggerUIRequest): SwaggerUIRequest | Promise<SwaggerUIRequest>;
     onComplete?(): void;
   }
 
-  export default function SwaggerUI(options: Options): Ui;
+  export default function SwaggerUI(options: SwaggerUIOptions): Ui;
 }

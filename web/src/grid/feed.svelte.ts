@@ -1,13 +1,13 @@
 import { serviceTime } from "../lib/clock";
 import { errorText, isAborted, type Image } from "../lib/http";
 
-interface Page {
+interface FeedPage {
   results: Image[];
   next_cursor: string | null;
 }
 
 /** Reads a page of a list, newest first. */
-export type ReadPage = (cursor: string | undefined, signal: AbortSignal) => Promise<Page>;
+export type ReadPage = (cursor: string | undefined, signal: AbortSignal) => Promise<FeedPage>;
 
 /** Milliseconds before the end of a URL at which it is renewed. */
 const RENEW_BEFORE = 60_000;

@@ -1,4 +1,4 @@
-interface Item {
+interface Identified {
   id: string;
 }
 
@@ -28,7 +28,7 @@ export class Selection {
   }
 
   /** Selects the range from where the last one was started to this image, in place of the last range. */
-  extend(id: string, items: readonly Item[]): void {
+  extend(id: string, items: readonly Identified[]): void {
     const to = items.findIndex((item) => item.id === id);
     const from = items.findIndex((item) => item.id === this.#anchor);
     if (to < 0) return;
@@ -45,7 +45,7 @@ export class Selection {
   }
 
   /** Selects all of a list. What is not loaded yet must be read first. */
-  all(items: readonly Item[]): void {
+  all(items: readonly Identified[]): void {
     this.#set(new Set(items.map(({ id }) => id)), items[0]?.id ?? null);
   }
 

@@ -1,11 +1,11 @@
 import { Feed } from "../grid/feed.svelte";
-import { api, ask, type Image } from "../lib/api";
+import { api, ask, type ImageStatus, type Visibility } from "../lib/api";
 import { deletions } from "./deletions";
 import { session } from "../lib/session.svelte";
 
 export interface Filter {
-  visibility: Image["visibility"] | "";
-  status: Image["status"] | "";
+  visibility: Visibility | "";
+  status: ImageStatus | "";
   titlePrefix: string;
 }
 

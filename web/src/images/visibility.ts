@@ -1,6 +1,4 @@
-import { api, ask, errorText, type Image, isAborted } from "../lib/api";
-
-export type Visibility = Image["visibility"];
+import { api, ask, errorText, type Image, isAborted, type Visibility } from "../lib/api";
 
 const CONCURRENT = 4;
 

@@ -4,7 +4,8 @@ import { ApiError, errorText, isAborted } from "./http";
 
 /**
  * The state of a form while it is sent and after it was refused: the message of each field beside the field, the rest above
- * the form. `labels` are its fields by their names in the request, `codes` what to say of a problem by its code.
+ * the form. `labels` are its fields by their names in the request, `codes` what to say of a problem by its code, and
+ * `codeFields` the field that the problem is about.
  */
 export class FormState {
   busy = $state(false);
@@ -12,10 +13,16 @@ export class FormState {
   errors = $state.raw<Record<string, string>>({});
   readonly #labels: Record<string, string>;
   readonly #codes: Record<string, string>;
+  readonly #codeFields: Record<string, string>;
 
-  constructor(labels: Record<string, string>, codes: Record<string, string> = {}) {
+  constructor(
+    labels: Record<string, string>,
+    codes: Record<string, string> = {},
+    codeFields: Record<string, string> = {},
+  ) {
     this.#labels = labels;
     this.#codes = codes;
+    this.#codeFields = codeFields;
   }
 
   /** Does the work of a submitted form, once at a time, and shows why it was refused. */
@@ -45,6 +52,8 @@ export class FormState {
     let isComplete = true;
     if (error instanceof FieldErrors) Object.assign(errors, error.messages);
     if (error instanceof ApiError) {
+      const field = this.#codeFields[error.code];
+      if (field !== undefined) errors[field] = this.text(error);
       for (const [field, message] of Object.entries(error.fields)) {
         // An item of a list is "field[3]".
         const name = field.replace(/\[.*$/, "");

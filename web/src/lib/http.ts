@@ -5,6 +5,9 @@ import { words } from "./words";
 
 export type Schemas = components["schemas"];
 export type Image = Schemas["Image"];
+export type Upload = Schemas["Upload"];
+export type Visibility = Image["visibility"];
+export type ImageStatus = Image["status"];
 export type Link = Schemas["Link"];
 export type Plan = Schemas["Plan"];
 export type User = Schemas["User"];
@@ -27,7 +30,7 @@ export class ApiError extends Error {
   }
 }
 
-interface Answer {
+interface ApiAnswer {
   data?: unknown;
   error?: unknown;
   response: Response;
@@ -36,14 +39,14 @@ interface Answer {
 type Data<A> = A extends { data: infer D } ? Exclude<D, undefined> : never;
 
 /** Returns the data of an answer, or throws an `ApiError`: `await ask(api.GET("/api/me"))`. */
-export async function ask<A extends Answer>(answer: Promise<A>): Promise<Data<A>> {
+export async function ask<A extends ApiAnswer>(answer: Promise<A>): Promise<Data<A>> {
   const { data, error, response } = await answer;
   if (!response.ok) throw toApiError(response, error);
   return data as Data<A>;
 }
 
 /** As `ask`, with the response, for its headers. */
-export async function askWithResponse<A extends Answer>(
+export async function askWithResponse<A extends ApiAnswer>(
   answer: Promise<A>,
 ): Promise<{ data: Data<A>; response: Response }> {
   const { data, error, response } = await answer;

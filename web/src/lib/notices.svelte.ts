@@ -9,7 +9,7 @@ export interface Notice {
 const SECONDS = 8;
 let last = 0;
 
-class Notices {
+class NoticeList {
   list = $state<Notice[]>([]);
 
   error(text: string): void {
@@ -35,4 +35,4 @@ class Notices {
   }
 }
 
-export const notices = new Notices();
+export const notices = new NoticeList();

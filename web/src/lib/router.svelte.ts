@@ -6,7 +6,7 @@ import { words } from "./words";
 /** The visitors that may see a page. `guest`: only those who are not logged in. The service decides again with each request. */
 export type Access = "anyone" | "guest" | "user" | "admin";
 
-type Page = Component<Record<string, never>>;
+type PageComponent = Component<Record<string, never>>;
 
 export interface Route {
   name: string;
@@ -14,11 +14,11 @@ export interface Route {
   title: string;
   access: Access;
   /** The page, or how to load it. Explore is in the first chunk: it is what most visitors see first. */
-  page: Page | (() => Promise<{ default: Page }>);
+  page: PageComponent | (() => Promise<{ default: PageComponent }>);
   lazy: boolean;
 }
 
-const eager = (name: string, path: RegExp, title: string, access: Access, page: Page): Route => ({
+const eager = (name: string, path: RegExp, title: string, access: Access, page: PageComponent): Route => ({
   name,
   path,
   title,
@@ -31,7 +31,7 @@ const lazy = (
   path: RegExp,
   title: string,
   access: Access,
-  page: () => Promise<{ default: Page }>,
+  page: () => Promise<{ default: PageComponent }>,
 ): Route => ({ name, path, title, access, page, lazy: true });
 
 export const routes: Route[] = [
@@ -63,7 +63,7 @@ interface HistoryState {
   over?: { href: string; key: string };
 }
 
-interface Place {
+interface HistoryPlace {
   scroll: number;
   kept?: unknown;
 }
@@ -93,7 +93,7 @@ class Router {
   #found = $derived(find(this.path));
   /** The page's own title, where the route's does not say enough. */
   #title = $state<{ key: string; title: string } | null>(null);
-  #places = new Map<string, Place>();
+  #places = new Map<string, HistoryPlace>();
   #keep: (() => unknown) | null = null;
 
   get route(): Route {
@@ -121,7 +121,7 @@ class Router {
 
   start(): void {
     history.scrollRestoration = "manual";
-    this.#places = new Map(JSON.parse(sessionStorage.getItem(PLACES) ?? "[]") as [string, Place][]);
+    this.#places = new Map(JSON.parse(sessionStorage.getItem(PLACES) ?? "[]") as [string, HistoryPlace][]);
     // A reload shows the image's own page.
     const { key } = stateOf(history.state);
     history.replaceState({ key }, "");

@@ -91,10 +91,13 @@ class Session {
     await this.reloadMe();
   }
 
-  /** Ends this session, or all of the user's. Local state is dropped even if the service cannot be reached. */
+  /**
+   * Ends this session, or all of the user's. The other tabs do not wait for the service. Without its answer local state is
+   * dropped all the same; but all sessions end only if it says so: if not, this throws and the tabs go on.
+   */
   async logOut(everywhere = false): Promise<void> {
-    // The other tabs do not wait for what follows.
-    if (!everywhere) this.#tell({ kind: "logout" });
+    const user = this.#user;
+    this.#tell({ kind: "logout" });
     const tasks = Promise.allSettled([...this.#logOutTasks].map((task) => task()));
     await Promise.race([tasks, new Promise((resolve) => setTimeout(resolve, LOGOUT_WAIT))]);
     // A token that has expired ends no session.
@@ -102,9 +105,15 @@ class Session {
     const token = this.token;
     const body = { everywhere, ...asCookie };
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    // Whatever the answer, no tab goes on; but all sessions have ended only if the service says so.
     const answer = anonymousApi.POST("/api/auth/logout", { body, headers, keepalive: true });
-    if (everywhere) await ask(answer);
+    if (everywhere) {
+      try {
+        await ask(answer);
+      } catch (error) {
+        if (user !== null) this.#tell({ kind: "login", user });
+        throw error;
+      }
+    }
     this.end();
     await answer.catch(() => undefined);
   }

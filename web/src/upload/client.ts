@@ -1,19 +1,19 @@
 /** The upload queue's calls to the service, as the current user. */
 
 import { serviceTime } from "../lib/clock";
-import { type ApiError, impatientApi, toApiError } from "../lib/api";
+import { type ApiError, impatientApi, toApiError, type Upload } from "../lib/api";
 import { retryAfter } from "./put";
-import { type Grant, type Remote, type Service, ServiceError, type Upload } from "./service";
+import { type Grant, type Remote, type Service, ServiceError } from "./service";
 
-interface Answer<T> {
+interface ServiceAnswer<T> {
   data?: T;
   error?: unknown;
   response: Response;
 }
 
 /** Gives an answer's data, or says what the queue should make of its refusal. */
-async function ask<T>(request: Promise<Answer<T>>): Promise<NonNullable<T>> {
-  let answer: Answer<T>;
+async function ask<T>(request: Promise<ServiceAnswer<T>>): Promise<NonNullable<T>> {
+  let answer: ServiceAnswer<T>;
   try {
     answer = await request;
   } catch (error) {

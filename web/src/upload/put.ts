@@ -1,6 +1,6 @@
 /** Sends one file to the bucket, by XMLHttpRequest: fetch tells no progress of an upload. */
 
-import type { Upload } from "./service";
+import type { Upload } from "../lib/http";
 
 /** Milliseconds without progress after which a connection is given up. */
 const STALLED = 60_000;
@@ -40,7 +40,7 @@ export const put: Put = async (upload, file, onSent, signal) => {
   return { is: "retry", connection: true };
 };
 
-interface Answer {
+interface BucketAnswer {
   status: number;
   text: string;
   after?: number | undefined;
@@ -52,14 +52,14 @@ function send(
   file: File,
   onSent: (bytes: number) => void,
   signal: AbortSignal,
-): Promise<Answer | "aborted" | null> {
+): Promise<BucketAnswer | "aborted" | null> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve("aborted");
     const request = new XMLHttpRequest();
     let stalled = setTimeout(() => request.abort(), STALLED);
     const abort = (): void => request.abort();
     signal.addEventListener("abort", abort);
-    const end = (answer: Answer | "aborted" | null): void => {
+    const end = (answer: BucketAnswer | "aborted" | null): void => {
       clearTimeout(stalled);
       signal.removeEventListener("abort", abort);
       resolve(answer);

@@ -6,7 +6,7 @@ import type { Digest } from "./digest";
 import { sniff } from "./formats";
 import { MemoryJournal } from "./journal";
 import type { Put, PutResult } from "./put";
-import { type Item, UploadQueue } from "./queue";
+import { type QueuedFile, UploadQueue } from "./queue";
 import { type Draft, type Limits, type Registration, type Remote, type Service, ServiceError } from "./service";
 
 const LIFETIME = 15 * 60_000;
@@ -190,7 +190,7 @@ async function until(condition: () => boolean, seconds = 600): Promise<void> {
 }
 
 const settled = (queue: UploadQueue) => () => queue.active === 0 && queue.counts.processing === 0;
-const titled = (queue: UploadQueue, title: string): Item => {
+const titled = (queue: UploadQueue, title: string): QueuedFile => {
   const item = queue.items.find((item) => item.title === title);
   if (!item) throw new Error(`There is no ${title}.`);
   return item;
@@ -264,6 +264,7 @@ describe("files that are uploaded", () => {
     queue.retryFailed();
     await until(settled(queue));
     expect([queue.counts.ready, queue.counts.failed]).toEqual([3, 0]);
+    expect(queue.sentBytes).toBe(queue.totalBytes);
   });
 });
 

@@ -10,20 +10,13 @@
  * Calls that meet a lost connection, a busy service or an expired session wait and are repeated; only a refusal fails a file.
  */
 
+import type { Visibility } from "../lib/http";
 import type { Part } from "./files";
 import { formatOfName } from "./formats";
 import type { Hash } from "./hasher";
 import { type Journal, stampOf } from "./journal";
 import type { Put } from "./put";
-import {
-  type ContentType,
-  type Grant,
-  type Limits,
-  type Remote,
-  type Service,
-  ServiceError,
-  type Visibility,
-} from "./service";
+import { type ContentType, type Grant, type Limits, type Remote, type Service, ServiceError } from "./service";
 import { nextTitle, normalTitle, titleProblem } from "./titles";
 
 export const STATES = [
@@ -39,7 +32,7 @@ export const STATES = [
   "present",
   "cancelled",
 ] as const;
-export type State = (typeof STATES)[number];
+export type FileState = (typeof STATES)[number];
 
 export type FailureCode =
   | "empty"
@@ -69,21 +62,21 @@ export interface Failure {
   otherTitle?: string;
 }
 
-export interface Item {
+export interface QueuedFile {
   readonly key: number;
   readonly file: File;
   readonly path: string;
   readonly visibility: Visibility;
   title: string;
-  state: State;
+  state: FileState;
   /** Bytes that were sent. */
   sent: number;
   content?: string;
   type?: string;
   /** The image: this file's, or the one that has its content or its title. */
   id?: string;
-  /** Another file of the queue with the same content. */
-  twin?: Item;
+  /** A file earlier in the queue with the same content. */
+  duplicateOf?: QueuedFile;
   grant?: Grant;
   failure?: Failure;
 }
@@ -94,7 +87,7 @@ export interface Pause {
   until?: number;
 }
 
-export interface Options {
+export interface QueueOptions {
   service: Service;
   journal: Journal;
   hash: Hash;
@@ -131,23 +124,24 @@ const POLL_SINGLE = 8;
 /** A file changed more recently than this, in milliseconds, may change again without a visible difference. */
 const YOUNG = 2000;
 
-const ACTIVE: readonly State[] = ["waiting", "hashing", "hashed", "registering", "registered", "uploading"];
+const NOT_UPLOADED: readonly FileState[] = ["failed", "present", "cancelled"];
+const ACTIVE: readonly FileState[] = ["waiting", "hashing", "hashed", "registering", "registered", "uploading"];
 
 /** True for files that closing the page would lose. */
-export function inProgress(state: State): boolean {
+export function inProgress(state: FileState): boolean {
   return ACTIVE.includes(state);
 }
 
 /** The image that a file became, or that has its content or its title. */
-export function imageOf(item: Item): string | undefined {
-  return item.id ?? item.twin?.id;
+export function imageOf(item: QueuedFile): string | undefined {
+  return item.id ?? item.duplicateOf?.id;
 }
 
 class Ended extends Error {}
 
 export class UploadQueue {
-  items: Item[] = [];
-  counts: Record<State, number> = emptyCounts();
+  items: QueuedFile[] = [];
+  counts: Record<FileState, number> = emptyCounts();
   /** Files beside pictures, which were passed over. */
   skipped = 0;
   /** Paths that could not be read. */
@@ -157,18 +151,18 @@ export class UploadQueue {
   sentBytes = 0;
   pause: Pause | null = null;
 
-  readonly #options: Options;
+  readonly #options: QueueOptions;
   readonly #end = new AbortController();
-  readonly #uploads = new Map<Item, AbortController>();
+  readonly #uploads = new Map<QueuedFile, AbortController>();
   #lastKey = 0;
-  #waiting: Item[] = [];
+  #waiting: QueuedFile[] = [];
   #head = 0;
-  #hashed: Item[] = [];
-  #registered: Item[] = [];
-  readonly #processing = new Map<string, Item>();
-  /** Files that stand for their content: others of the same content are their twins. */
-  readonly #byContent = new Map<string, Item>();
-  readonly #twins = new Map<Item, Item[]>();
+  #hashed: QueuedFile[] = [];
+  #registered: QueuedFile[] = [];
+  readonly #processing = new Map<string, QueuedFile>();
+  /** The first file of each content; the others are its duplicates. */
+  readonly #byContent = new Map<string, QueuedFile>();
+  readonly #duplicates = new Map<QueuedFile, QueuedFile[]>();
   #hashing = false;
   #registering = false;
   #polling = false;
@@ -183,7 +177,7 @@ export class UploadQueue {
   #failures = 0;
   #rate = FIRST_RATE;
 
-  constructor(options: Options) {
+  constructor(options: QueueOptions) {
     this.#options = options;
   }
 
@@ -204,7 +198,7 @@ export class UploadQueue {
     this.skipped += skipped;
     this.unreadable.push(...unreadable);
     for (const { file, path } of found) {
-      const item: Item = {
+      const item: QueuedFile = {
         key: ++this.#lastKey,
         file,
         path,
@@ -214,8 +208,7 @@ export class UploadQueue {
         sent: 0,
       };
       this.items.push(item);
-      this.counts.waiting += 1;
-      this.totalBytes += file.size;
+      this.#count(item, 1);
       const failure = this.#refusal(item);
       if (failure) this.#fail(item, failure);
       else this.#waiting.push(item);
@@ -224,8 +217,8 @@ export class UploadQueue {
     this.#pump();
   }
 
-  cancel(item: Item): void {
-    if (!ACTIVE.includes(item.state)) return;
+  cancel(item: QueuedFile): void {
+    if (!inProgress(item.state)) return;
     const { id, state } = item;
     this.#set(item, "cancelled");
     this.#hashed = this.#hashed.filter((other) => other !== item);
@@ -239,7 +232,7 @@ export class UploadQueue {
   cancelAll(): void {
     const ids: string[] = [];
     for (const item of this.items) {
-      if (!ACTIVE.includes(item.state)) continue;
+      if (!inProgress(item.state)) continue;
       if (item.id && (item.state === "registered" || item.state === "uploading")) ids.push(item.id);
       this.#set(item, "cancelled");
       this.#uploads.get(item)?.abort();
@@ -251,14 +244,14 @@ export class UploadQueue {
     for (const item of this.items) {
       if (item.state === "cancelled") this.#forgetContent(item);
       // Its content came with a file that is cancelled now.
-      if (item.state === "present" && item.twin?.state === "cancelled") this.#set(item, "cancelled");
+      if (item.state === "present" && item.duplicateOf?.state === "cancelled") this.#set(item, "cancelled");
     }
-    this.#twins.clear();
+    this.#duplicates.clear();
     this.#discard(ids);
   }
 
   /** Tries a failed or cancelled file again, perhaps under another title. */
-  retry(item: Item, title?: string): void {
+  retry(item: QueuedFile, title?: string): void {
     if (item.state !== "failed" && item.state !== "cancelled") return;
     if (this.active === 0) this.#renewLimits();
     this.#again(item, title);
@@ -276,7 +269,7 @@ export class UploadQueue {
 
   /** Takes finished files off the list. */
   clear(): void {
-    this.#keep(this.items.filter((item) => ACTIVE.includes(item.state) || item.state === "processing"));
+    this.#keep(this.items.filter((item) => inProgress(item.state) || item.state === "processing"));
     this.#options.onChange();
   }
 
@@ -310,7 +303,7 @@ export class UploadQueue {
     this.#registered = [];
     this.#processing.clear();
     this.#byContent.clear();
-    this.#twins.clear();
+    this.#duplicates.clear();
     this.#onServer.clear();
     this.#setPause(null);
     this.#options.journal.close();
@@ -352,13 +345,13 @@ export class UploadQueue {
     }
   }
 
-  #run(of: Item | Item[], work: Promise<void>, done: () => void): void {
+  #run(of: QueuedFile | QueuedFile[], work: Promise<void>, done: () => void): void {
     work
       .catch((error: unknown) => {
         if (error instanceof Ended || this.ended) return;
         const failure: Failure =
           error instanceof ServiceError ? refusalOf(error) : { code: "refused", detail: String(error) };
-        for (const item of [of].flat()) if (ACTIVE.includes(item.state)) this.#fail(item, failure);
+        for (const item of [of].flat()) if (inProgress(item.state)) this.#fail(item, failure);
       })
       .finally(() => {
         done();
@@ -366,7 +359,7 @@ export class UploadQueue {
       });
   }
 
-  #nextWaiting(): Item | null {
+  #nextWaiting(): QueuedFile | null {
     if (this.#limits) {
       // Files in progress may be present already, which leaves room.
       const room = this.#limits.maxImages - this.#limits.images - this.#madeSinceLimits;
@@ -385,7 +378,7 @@ export class UploadQueue {
   }
 
   /** Finds out what a file is, and whether the service has it. */
-  async #look(item: Item): Promise<void> {
+  async #look(item: QueuedFile): Promise<void> {
     this.#set(item, "hashing");
     await this.#limitsAsked;
     if (item.state !== "hashing") return;
@@ -410,19 +403,19 @@ export class UploadQueue {
     }
     item.content = digest.sha256;
     item.type = digest.format.type;
-    if (this.#isTwin(item, item.content)) return;
+    if (this.#isDuplicate(item, item.content)) return;
     this.#set(item, "hashed");
     this.#hashed.push(item);
   }
 
   /** Handles a file whose content the service has, wholly or registered. Returns false for others. */
-  async #isPresent(item: Item, content: string): Promise<boolean> {
+  async #isPresent(item: QueuedFile, content: string): Promise<boolean> {
     const remote = await this.#remoteOf(content);
-    if (!remote || !ACTIVE.includes(item.state)) return false;
+    if (!remote || !inProgress(item.state)) return false;
     item.content = content;
     item.id = remote.id;
     if (remote.status === "pending") {
-      if (this.#isTwin(item, content)) return true;
+      if (this.#isDuplicate(item, content)) return true;
       this.#set(item, "registered");
       this.#registered.push(item);
     } else {
@@ -481,8 +474,8 @@ export class UploadQueue {
     await journal.setReadUpTo(newest).catch(ignore);
   }
 
-  #takeBatch(): Item[] {
-    const batch: Item[] = [];
+  #takeBatch(): QueuedFile[] {
+    const batch: QueuedFile[] = [];
     let bytes = this.#registered.reduce((sum, item) => sum + item.file.size, 0);
     while (batch.length < MAX_BATCH) {
       const item = this.#hashed[0];
@@ -495,9 +488,9 @@ export class UploadQueue {
     return batch;
   }
 
-  async #register(candidates: Item[]): Promise<void> {
+  async #register(candidates: QueuedFile[]): Promise<void> {
     const { service } = this.#options;
-    const batch: Item[] = [];
+    const batch: QueuedFile[] = [];
     for (const item of candidates) {
       if (item.state === "hashed" && item.content && !(await this.#isPresent(item, item.content))) batch.push(item);
     }
@@ -515,7 +508,7 @@ export class UploadQueue {
     const key = randomKey();
     const results = await this.#call((signal) => service.register(drafts, key, signal));
     const cancelled: string[] = [];
-    const taken: Item[] = [];
+    const taken: QueuedFile[] = [];
     let busy = false;
     items.forEach((item, index) => {
       const result = results[index];
@@ -544,7 +537,7 @@ export class UploadQueue {
   }
 
   /** Another image has the file's title: the same content, or another one. */
-  async #whoseTitle(item: Item): Promise<void> {
+  async #whoseTitle(item: QueuedFile): Promise<void> {
     const holder = await this.#imageTitled(item.title);
     if (item.state !== "registering") return;
     if (holder && holder.sha256 === item.content) {
@@ -575,7 +568,7 @@ export class UploadQueue {
     return null;
   }
 
-  async #send(item: Item, signal: AbortSignal): Promise<void> {
+  async #send(item: QueuedFile, signal: AbortSignal): Promise<void> {
     const { put, service } = this.#options;
     const id = item.id ?? "";
     this.#set(item, "uploading");
@@ -630,7 +623,7 @@ export class UploadQueue {
     }
   }
 
-  #stored(item: Item): void {
+  #stored(item: QueuedFile): void {
     if (item.state !== "uploading" || !item.id) return;
     this.#progress(item, item.file.size);
     this.#set(item, "processing");
@@ -688,7 +681,7 @@ export class UploadQueue {
   // ---- Files and their states ----------------------------------------------------------------------
 
   /** Returns why a file is refused, as far as is known without opening it. */
-  #refusal(item: Item): Failure | null {
+  #refusal(item: QueuedFile): Failure | null {
     const { file, title } = item;
     const format = formatOfName(file.name);
     if (format && !(format.type && this.#options.accepted.includes(format.type))) {
@@ -719,47 +712,43 @@ export class UploadQueue {
   }
 
   /** Drops all other files from the list, and counts anew. */
-  #keep(items: Item[]): void {
+  #keep(items: QueuedFile[]): void {
     this.items = items;
     this.skipped = 0;
     this.unreadable = [];
     this.counts = emptyCounts();
     this.totalBytes = 0;
     this.sentBytes = 0;
-    for (const { state, file, sent } of items) {
-      this.counts[state] += 1;
-      this.totalBytes += file.size;
-      this.sentBytes += sent;
-    }
+    for (const item of items) this.#count(item, 1);
   }
 
-  #set(item: Item, state: State): void {
+  /** Counts a file in (1) or out (-1): its state, and the bytes of what is uploaded or will be. */
+  #count(item: QueuedFile, by: 1 | -1): void {
+    this.counts[item.state] += by;
+    if (NOT_UPLOADED.includes(item.state)) return;
+    this.totalBytes += by * item.file.size;
+    this.sentBytes += by * item.sent;
+  }
+
+  #set(item: QueuedFile, state: FileState): void {
     if (this.ended) return;
-    this.counts[item.state] -= 1;
-    this.counts[state] += 1;
-    const counted = (of: State): boolean => of !== "failed" && of !== "present" && of !== "cancelled";
-    if (counted(item.state) && !counted(state)) {
-      this.totalBytes -= item.file.size;
-      this.sentBytes -= item.sent;
-    } else if (!counted(item.state) && counted(state)) {
-      this.totalBytes += item.file.size;
-      this.sentBytes += item.sent;
-    }
     if (state === "processing") this.#madeSinceLimits += 1;
     if (item.state === "processing" && state === "failed") this.#madeSinceLimits -= 1;
+    this.#count(item, -1);
     item.state = state;
+    this.#count(item, 1);
     this.#options.onChange();
   }
 
-  #progress(item: Item, bytes: number): void {
+  #progress(item: QueuedFile, bytes: number): void {
     // A request sends nothing but the file; what is counted beyond it would not be true.
-    const sent = Math.min(bytes, item.file.size);
-    this.sentBytes += sent - item.sent;
-    item.sent = sent;
+    this.#count(item, -1);
+    item.sent = Math.min(bytes, item.file.size);
+    this.#count(item, 1);
     this.#options.onChange();
   }
 
-  #fail(item: Item, failure: Failure): void {
+  #fail(item: QueuedFile, failure: Failure): void {
     if (this.ended) return;
     item.failure = failure;
     this.#set(item, "failed");
@@ -767,46 +756,48 @@ export class UploadQueue {
   }
 
   /** Lets other files of the same content take a failed file's place. */
-  #release(item: Item): void {
+  #release(item: QueuedFile): void {
     this.#forgetContent(item);
-    const twins = this.#twins.get(item) ?? [];
-    this.#twins.delete(item);
-    for (const twin of twins) if (twin.state === "present" && twin.twin === item) this.#again(twin);
+    const duplicates = this.#duplicates.get(item) ?? [];
+    this.#duplicates.delete(item);
+    for (const other of duplicates) {
+      if (other.state === "present" && other.duplicateOf === item) this.#again(other);
+    }
   }
 
-  #forgetContent(item: Item): void {
+  #forgetContent(item: QueuedFile): void {
     if (item.content && this.#byContent.get(item.content) === item) this.#byContent.delete(item.content);
   }
 
-  #isTwin(item: Item, content: string): boolean {
+  #isDuplicate(item: QueuedFile, content: string): boolean {
     const first = this.#byContent.get(content);
     if (!first || first === item) {
       this.#byContent.set(content, item);
       return false;
     }
-    item.twin = first;
-    const twins = this.#twins.get(first);
-    if (twins) twins.push(item);
-    else this.#twins.set(first, [item]);
+    item.duplicateOf = first;
+    const duplicates = this.#duplicates.get(first);
+    if (duplicates) duplicates.push(item);
+    else this.#duplicates.set(first, [item]);
     this.#set(item, "present");
     return true;
   }
 
-  #again(item: Item, title?: string): void {
+  #again(item: QueuedFile, title?: string): void {
     if (title !== undefined) item.title = normalTitle(title);
     this.#forgetContent(item);
     this.#progress(item, 0);
     delete item.failure;
     delete item.id;
     delete item.grant;
-    delete item.twin;
+    delete item.duplicateOf;
     this.#set(item, "waiting");
     const failure = this.#refusal(item);
     if (failure) this.#fail(item, failure);
     else this.#waiting.push(item);
   }
 
-  #note(item: Item): void {
+  #note(item: QueuedFile): void {
     if (!item.content || !item.id) return;
     const entry = { content: item.content, id: item.id };
     const full = isYoung(item.file) ? entry : { ...entry, stamp: stamp(item) };
@@ -899,8 +890,8 @@ export class UploadQueue {
   }
 }
 
-function emptyCounts(): Record<State, number> {
-  return Object.fromEntries(STATES.map((state) => [state, 0])) as Record<State, number>;
+function emptyCounts(): Record<FileState, number> {
+  return Object.fromEntries(STATES.map((state) => [state, 0])) as Record<FileState, number>;
 }
 
 function refusalOf(error: ServiceError): Failure {
@@ -908,7 +899,7 @@ function refusalOf(error: ServiceError): Failure {
   return { code: "refused", detail: error.detail };
 }
 
-function stamp(item: Item): string {
+function stamp(item: QueuedFile): string {
   return stampOf(item.path, item.file);
 }
 

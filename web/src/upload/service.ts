@@ -1,6 +1,6 @@
 /** The calls that the upload queue makes to the service. */
 
-import type { Schemas } from "../lib/http";
+import type { ImageStatus, Schemas, Upload, Visibility } from "../lib/http";
 
 export type ContentType = Schemas["CreateImage"]["content_type"];
 
@@ -12,16 +12,6 @@ export interface Draft {
   sha256: string;
 }
 
-export type Visibility = "public" | "private";
-export type Status = "pending" | "processing" | "ready" | "rejected";
-
-export interface Upload {
-  method: string;
-  url: string;
-  headers: Record<string, string>;
-  expires_at: string;
-}
-
 /** An upload, and the time by this machine's clock until which it may be started. */
 export interface Grant {
   upload: Upload;
@@ -31,7 +21,7 @@ export interface Grant {
 export interface Remote {
   id: string;
   title: string;
-  status: Status;
+  status: ImageStatus;
   sha256: string | null;
   created_at: string;
   reject_reason?: string | null;

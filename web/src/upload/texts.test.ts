@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 
-import type { Item } from "./queue";
+import type { QueuedFile } from "./queue";
 import { countsText, headingText, stateText, type Tally } from "./texts";
 
 const none: Tally = { ready: 0, failed: 0, present: 0, skipped: 0, cancelled: 0, processing: 0, active: 0 };
-const item = (rest: Partial<Item>): Item =>
-  ({ key: 1, path: "a", title: "a", visibility: "public", sent: 0, file: new File(["x"], "a"), ...rest }) as Item;
+const item = (rest: Partial<QueuedFile>): QueuedFile =>
+  ({ key: 1, path: "a", title: "a", visibility: "public", sent: 0, file: new File(["x"], "a"), ...rest }) as QueuedFile;
 
 test("nothing says complete while a file failed, is in progress or is being read", () => {
   const complete = headingText({ ...none, ready: 3 }, 3, false);
@@ -30,7 +30,7 @@ test("the counts name each outcome", () => {
 });
 
 test("a refusal is told in words", () => {
-  const text = (failure: Item["failure"]) => stateText(item({ state: "failed", failure }));
+  const text = (failure: QueuedFile["failure"]) => stateText(item({ state: "failed", failure }));
   expect(text({ code: "foreign_format", format: "HEIC" })).toMatch(/HEIC.*JPEG/);
   expect(text({ code: "foreign_format", format: "TIFF" })).toMatch(/^TIFF/);
   expect(text({ code: "too_large", limit: 52_428_800 })).toMatch(/52\.4 MB/);

@@ -2,7 +2,7 @@
 
 import { formatBytes, formatNumber } from "../lib/format";
 import { words } from "../lib/words";
-import type { Failure, Item } from "./queue";
+import type { Failure, QueuedFile } from "./queue";
 
 const { upload } = words;
 
@@ -38,7 +38,7 @@ export function countsText(tally: Tally): string {
   return parts.join(" · ");
 }
 
-export function stateText(item: Item): string {
+export function stateText(item: QueuedFile): string {
   if (item.state === "failed") return failureText(item.failure);
   if (item.state === "uploading") return upload.states.uploading(formatBytes(item.sent), formatBytes(item.file.size));
   return upload.states[item.state];

@@ -8,14 +8,14 @@ import { ACCEPTED_TYPES } from "./formats";
 import { createHasher } from "./hasher";
 import { openJournal } from "./journal";
 import { put } from "./put";
-import { type Item, type State, UploadQueue } from "./queue";
-import type { Visibility } from "./service";
+import { type QueuedFile, type FileState, UploadQueue } from "./queue";
+import type { Visibility } from "../lib/http";
 
 /** Milliseconds between two drawings of the queue. */
 const DRAW = 100;
 const VISIBILITY = "tintype.visibility";
 
-const NO_COUNTS: Partial<Record<State, number>> = {};
+const NO_COUNTS: Partial<Record<FileState, number>> = {};
 
 class Uploads {
   /** Counts changes of the queue, which itself is too large to be observed. */
@@ -43,12 +43,12 @@ class Uploads {
     return this.#queue;
   }
 
-  count(...states: State[]): number {
+  count(...states: FileState[]): number {
     const counts = this.queue?.counts ?? NO_COUNTS;
     return states.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
   }
 
-  get items(): readonly Item[] {
+  get items(): readonly QueuedFile[] {
     return this.queue?.items ?? [];
   }
 

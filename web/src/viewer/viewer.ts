@@ -5,7 +5,7 @@ import type { Image } from "../lib/http";
 import { words } from "../lib/words";
 import { bestPicture } from "./picture";
 
-export interface Options {
+export interface ViewerOptions {
   feed: Feed;
   index: number;
   /** The modal dialog that holds the view. */
@@ -25,7 +25,7 @@ export class LargeViewer {
   readonly #pswp: PhotoSwipe;
   readonly #timer: number;
 
-  constructor({ feed, index, host, onchange, onclosed }: Options) {
+  constructor({ feed, index, host, onchange, onclosed }: ViewerOptions) {
     this.#feed = feed;
     const pswp = new PhotoSwipe({
       index,
@@ -56,7 +56,7 @@ export class LargeViewer {
     pswp.addFilter("itemData", (_, at) => {
       const image = feed.items[at];
       const picture = image && bestPicture(image);
-      if (!picture) return { html: "", alt: image?.title };
+      if (!picture) return { html: image ? `<p class="no-picture">${words.image.status[image.status]}</p>` : "" };
       const { src, preview, width, height } = picture;
       return { src, msrc: preview, width, height, alt: image.title };
     });
