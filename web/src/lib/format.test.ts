@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatTime } from "./format";
+import { formatBytes, formatDate, formatTime } from "./format";
 
 test.each([
   [0, "0 B"],
@@ -14,8 +14,9 @@ test.each([
 });
 
 test.each([
-  ["America/Los_Angeles", "1 Jan 2030, 19:04:05 GMT-8"],
-  ["Pacific/Tongatapu", "2 Jan 2030, 16:04:05 GMT+13"],
-])("17: times in %s name their zone", (zone, text) => {
-  expect(formatTime("2030-01-02T03:04:05Z", zone)).toBe(text);
+  ["America/Los_Angeles", "1 Jan 2030, 19:04:05 GMT-8", "1 Jan 2030, GMT-8"],
+  ["Pacific/Tongatapu", "2 Jan 2030, 16:04:05 GMT+13", "2 Jan 2030, GMT+13"],
+])("17: times and days in %s name their zone", (zone, time, day) => {
+  expect(formatTime("2030-01-02T03:04:05Z", zone)).toBe(time);
+  expect(formatDate("2030-01-02T03:04:05Z", zone)).toBe(day);
 });

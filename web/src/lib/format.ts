@@ -1,31 +1,21 @@
 import { words } from "./words";
 
-const MINUTE: Intl.DateTimeFormatOptions = {
-  day: "numeric",
-  month: "short",
-  year: "numeric",
-  hour: "2-digit",
-  minute: "2-digit",
-  timeZoneName: "short",
-};
+const DAY: Intl.DateTimeFormatOptions = { day: "numeric", month: "short", year: "numeric", timeZoneName: "short" };
+const MINUTE: Intl.DateTimeFormatOptions = { ...DAY, hour: "2-digit", minute: "2-digit" };
+const SECOND: Intl.DateTimeFormatOptions = { ...MINUTE, second: "2-digit" };
 // Making a formatter takes longer than using it.
 const number = new Intl.NumberFormat(words.date.locale);
 const rounded = [0, 1, 2].map((digits) => new Intl.NumberFormat(words.date.locale, { maximumFractionDigits: digits }));
-const date = new Intl.DateTimeFormat(words.date.locale, { dateStyle: "medium" });
+
+const inWords = (options: Intl.DateTimeFormatOptions) => (time: string | Date, timeZone?: string) =>
+  new Intl.DateTimeFormat(words.date.locale, { ...options, timeZone }).format(new Date(time));
 
 /** A time in the reader's zone, with the zone named: "2 Jan 2030, 03:04:05 GMT+1". */
-export function formatTime(time: string | Date, timeZone?: string): string {
-  return new Intl.DateTimeFormat(words.date.locale, { ...MINUTE, second: "2-digit", timeZone }).format(new Date(time));
-}
-
+export const formatTime = inWords(SECOND);
 /** The same without seconds. */
-export function formatMinute(time: string | Date): string {
-  return new Intl.DateTimeFormat(words.date.locale, MINUTE).format(new Date(time));
-}
-
-export function formatDate(time: string | Date): string {
-  return date.format(new Date(time));
-}
+export const formatMinute = inWords(MINUTE);
+/** The day alone: "2 Jan 2030, GMT+1". */
+export const formatDate = inWords(DAY);
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 
