@@ -169,6 +169,8 @@ test("20: a deletion that is waiting is sent before a logout, which the other ta
   await select(page, "a");
   // Neither the time to undo it is over nor the time that a logout waits for it.
   await page.clock.pauseAt(Date.now() + 60_000);
+  await page.getByRole("button", { name: "Make private" }).click();
+  await expect(page.getByText("Made private: 1")).toBeVisible();
   await page.getByRole("button", { name: "Delete" }).click();
   await expect(page.getByText("1 image deleted.")).toBeVisible();
   let release = () => {};
@@ -184,6 +186,9 @@ test("20: a deletion that is waiting is sent before a logout, which the other ta
   await expect(other.getByText("Log in to see this page.")).toBeVisible();
   release();
   expect((await answered).status()).toBe(200);
+  await expect(page.getByText("You are logged out.")).toBeVisible();
+  // Messages about what the user did go with the session.
+  await expect(page.getByText("Made private: 1")).toHaveCount(0);
   await page.clock.resume();
 });
 

@@ -8,8 +8,8 @@ interface TraceEvent {
   tid: number;
   /** Microseconds. */
   ts: number;
-  /** Microseconds of processor time. */
-  tdur?: number;
+  /** Microseconds. */
+  dur?: number;
   args: {
     name?: string;
     data?: { navigationId?: string; interactionId?: number; duration?: number; type?: string };
@@ -35,7 +35,7 @@ export function largestContentfulPaint(events: readonly TraceEvent[]): number {
   return (paint.ts - start.ts) / 1000;
 }
 
-/** Milliseconds of processor time of the longest task of a page's main thread, which other programs do not lengthen. */
+/** Milliseconds of the longest task of a page's main thread. */
 export function longestTask(events: readonly TraceEvent[]): number {
   const key = ({ pid, tid }: TraceEvent) => `${pid}/${tid}`;
   const threads = new Set(
@@ -43,7 +43,7 @@ export function longestTask(events: readonly TraceEvent[]): number {
   );
   const tasks = events.filter((event) => event.name === "ThreadControllerImpl::RunTask" && threads.has(key(event)));
   if (tasks.length === 0) throw new Error("The trace has no tasks.");
-  return Math.max(...tasks.map(({ tdur = 0 }) => tdur)) / 1000;
+  return Math.max(...tasks.map(({ dur = 0 }) => dur)) / 1000;
 }
 
 /** Milliseconds from each interaction to the next paint, by what it was. */

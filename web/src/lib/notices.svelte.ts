@@ -1,3 +1,5 @@
+import { session } from "./session.svelte";
+
 /** Messages at the edge of the page. Errors are announced at once (`role=alert`), the rest politely. */
 export interface Notice {
   id: number;
@@ -11,6 +13,11 @@ let last = 0;
 
 class NoticeList {
   list = $state<Notice[]>([]);
+
+  constructor() {
+    // They are about what the user did.
+    session.onEnd(() => (this.list = []));
+  }
 
   error(text: string): void {
     this.#add({ kind: "error", text });

@@ -273,7 +273,6 @@ export const words = {
       resend: "Send a new code",
       resent: "A new code is on its way. The older ones may no longer work.",
       done: "Your address is confirmed. Log in to continue.",
-      notConfirmed: "Your e-mail address is not confirmed yet. We sent you a new code.",
     },
     reset: {
       intro:
@@ -338,7 +337,6 @@ export const words = {
     all: "Show the links of all images",
     only: "Links of this image",
     list: "Links",
-    unnamed: "Link without a description",
     deletedImage: "Deleted image",
     expires: "Expires",
     expiresAt: (time: string, left: string) => `${time} (${left} left)`,
