@@ -1,30 +1,35 @@
 #!/usr/bin/env bash
 # Runs the black-box tests and those of the web page, or the black-box tests whose name contains the argument.
 #
-# All run in two parts at the same time, on separate stacks: concurrent tests and then those of the web page; and, one after
-# another, tests that read everything in a stack or keep its workers busy.
+# Two parts at the same time, on separate stacks: concurrent tests; and, one after another, tests that read everything in a
+# stack or keep its workers busy. The tests of the web page follow, on a third stack, when either part has ended.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stage() { python infra/stage.py "$@"; }
 http() { stage "$1" cargo test --locked --workspace --test http "${@:2}"; }
 
-beside_each_other() { RUST_TEST_THREADS=4 http "Tests beside each other"; }
+# More threads than processors: many tests wait for retries.
+beside_each_other() { RUST_TEST_THREADS=6 http "Tests beside each other"; }
 
 one_by_one() {
   set -e
+  # Waits for up to a minute for the emulator's clock to start the audit.
+  stage "Schedule of the audit" python tests/schedule.py &
+  local schedule=$!
   stage "OpenAPI contract" python tests/contract.py
   stage "Generated clients" python tests/clients/run.py
+  wait $schedule
   stage "Shell blocks of the documents" python tests/documents.py README.md docs/walkthrough.md
-  stage "Schedule of the audit" python tests/schedule.py
   stage "Plan file" python -m tests.plan_file
   stage "Second emulator" python tests/second_opinion.py
   stage "Rotation of the signing keys" python -m tests.rotation
   stage "CDN" python -m tests.cdn
-  http "Roles of a stack with the CDN" budget::
+  # The CDN changes no other function's role.
+  http "Roles of links on a stack with the CDN" budget::each_route_of_links
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
-  # Before the upload, whose 2,000 images each audit would check.
+  # Before the upload, whose images each audit would check.
   http "Audit" audit:: -- --ignored
   http "Upload of many files" cli::many -- --ignored
 }
@@ -42,21 +47,17 @@ if [ $# -gt 0 ]; then
   on_stack bash -c 'named "$1"' bash "$1"
 fi
 
-logs=.local/test-logs/one-by-one
-mkdir -p $logs
-on_stack --logs $logs --parameter Cdn=true bash -c one_by_one > $logs/output 2>&1 &
-second=$!
-on_stack bash -c beside_each_other &
-first=$!
-trap 'kill -TERM $first $second 2>/dev/null || true; wait' EXIT
+logs=.local/test-logs
+mkdir -p $logs/one-by-one $logs/web
+trap 'kill -TERM $(jobs -p) 2>/dev/null || true; wait' EXIT
 trap 'exit 130' INT TERM HUP
 
 status=0
-wait $first || status=1
-python infra/stage.py "Browser tests" tests/browser.sh &
-first=$!
-wait $first || status=1
-echo "==> One after another ..."
-wait $second || status=1
-cat $logs/output
+on_stack --logs $logs/one-by-one --parameter Cdn=true bash -c one_by_one > $logs/one-by-one/output 2>&1 &
+on_stack bash -c beside_each_other &
+wait -n || status=1
+python infra/stage.py "Browser tests" tests/browser.sh > $logs/web/output 2>&1 &
+wait -n || status=1
+wait -n || status=1
+cat $logs/one-by-one/output $logs/web/output
 exit $status

@@ -157,7 +157,8 @@ fn events_of_the_audit_name_what_its_page_is_of() {
     on_stack(async |stack| {
         let function = stack.function("audit").await;
         function.proxy.rule("Scan", 1, Fault::json(500, "InternalServerError"));
-        stack.audit_by(&function, false).await;
+        let page = json!({"mend": false, "grace_seconds": 0, "place": null});
+        function.invoke(page).await.expect("the audit checks a page");
         let log = function.log();
         let retried = log.iter().find(|event| event["fields"]["operation"] == "Scan").expect("a retry");
         assert_eq!(of_span(retried, "of"), "items", "{retried}");

@@ -4,9 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use super::many::sha256;
+use super::many::{sha256, upload_survives_interruptions};
 use super::tool::{Running, Tool, photos};
 use crate::harness::{id_of, on_stack, parts};
+
+#[test]
+#[ignore = "takes minutes; make hold runs it"]
+fn upload_of_2000_files_survives_three_interruptions() {
+    upload_survives_interruptions(2000, [100, 700, 1300]);
+}
 
 #[test]
 #[ignore = "takes minutes; make hold runs it"]

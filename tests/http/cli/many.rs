@@ -13,14 +13,12 @@ use super::gate::Gate;
 use super::tool::{EXTENSIONS, Tool, name, photo, write};
 use crate::harness::{Body, on_stack, parts};
 
-const COUNT: u32 = 2000;
-
 pub(super) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A tree of photographs with names in several scripts and both forms of Unicode: their titles and hashes.
-fn tree(root: &Path) -> HashMap<String, String> {
+/// Writes `count` photographs with names in several scripts and both forms of Unicode. Returns their hashes by title.
+fn tree(root: &Path, count: u32) -> HashMap<String, String> {
     // Decomposed on the disk, composed as titles.
     let folders = [
         ("2024/Zu\u{308}rich", "2024/Z\u{fc}rich"),
@@ -32,13 +30,13 @@ fn tree(root: &Path) -> HashMap<String, String> {
         ("plain", "plain"),
     ];
     let mut titles = HashMap::new();
-    for number in 0..COUNT {
+    for number in 0..count {
         let (on_disk, title) = folders[number as usize / 7 % folders.len()];
         let bytes = photo(number);
         write(&root.join(on_disk).join(format!("cafe\u{301} {}", name(number))), &bytes);
         titles.insert(format!("{title}/caf\u{e9} {}", name(number)), sha256(&bytes));
     }
-    assert_eq!(titles.values().collect::<HashSet<_>>().len(), COUNT as usize, "each is different");
+    assert_eq!(titles.values().collect::<HashSet<_>>().len(), count as usize, "each is different");
     titles
 }
 
@@ -86,13 +84,18 @@ fn broken(root: &Path) -> Vec<(String, &'static str)> {
 
 #[test]
 #[ignore = "keeps the builder busy, so that others would wait: runs when they are done"]
-fn upload_of_2000_files_survives_three_interruptions() {
+fn upload_of_300_files_survives_three_interruptions() {
+    upload_survives_interruptions(300, [40, 120, 210]);
+}
+
+/// Uploads `count` files and some broken ones; the command is ended when the journal notes each of the numbers of uploads.
+pub(super) fn upload_survives_interruptions(count: u32, at: [usize; 3]) {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
         let gate = Gate::open().await;
         let tool = Tool::of(&user).await.through(&gate);
         let root = tempfile::tempdir().expect("a temporary folder");
-        let titles = tree(root.path());
+        let titles = tree(root.path(), count);
         let broken = broken(root.path());
         user.pending("broken/taken.png").await;
         let upload = || {
@@ -100,9 +103,9 @@ fn upload_of_2000_files_survives_three_interruptions() {
             tool.start(arguments)
         };
 
-        for (count, how, status) in [(100, "INT", Some(130)), (700, "KILL", None), (1300, "KILL", None)] {
+        for (uploads, (how, status)) in at.into_iter().zip([("INT", Some(130)), ("KILL", None), ("KILL", None)]) {
             let running = upload();
-            tool.has_noted(count, "uploaded").await;
+            tool.has_noted(uploads, "uploaded").await;
             running.signal(how);
             let ran = running.ends().await;
             assert_eq!(ran.status, status, "{}", ran.err);
@@ -157,7 +160,7 @@ fn upload_of_2000_files_survives_three_interruptions() {
         // Once more there is nothing to do but to say what failed.
         let before = gate.puts().len();
         let summary = upload().ends().await.assert_status(4).summary();
-        assert_eq!((summary.number("already"), summary.number("uploaded")), (u64::from(COUNT), 0), "{summary}");
+        assert_eq!((summary.number("already"), summary.number("uploaded")), (u64::from(count), 0), "{summary}");
         assert_eq!(gate.puts().len(), before);
     });
 }
