@@ -27,6 +27,7 @@ one_by_one() {
   stage "CDN" python -m tests.cdn
   # The CDN changes no other function's role.
   http "Roles of links on a stack with the CDN" budget::each_route_of_links
+  stage "Update under constant requests" python -m tests.update
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
   # Before the upload, whose images each audit would check.

@@ -281,6 +281,42 @@ def let_distributions_reach_the_api(cloudfront, api: str, port: int) -> None:
     cloudfront._fetch_from_origin, cloudfront._forward_to_origin = fetch_with_headers, forward_to_api
 
 
+def let_invocations_end(runtime, functions) -> None:
+    """An update of a function lets its running invocations end, with the code that they began with.
+
+    A function can be invoked while it is updated, and has the earlier code until then (UpdateFunctionConfiguration in Lambda's
+    API reference; "Lambda function states" in its developer guide).
+    """
+    invalidate, kill, release = functions.invalidate_worker, runtime.kill_workers, functions.release_worker
+    invalidating = threading.local()
+
+    def is_running(worker) -> bool:
+        return worker.in_use and worker._proc is not None and worker._proc.poll() is None
+
+    def kill_idle(workers) -> None:
+        workers = [worker for worker in workers if worker is not None]
+        if getattr(invalidating, "now", False):
+            for worker in workers:
+                worker.ends_when_idle = is_running(worker)
+            workers = [worker for worker in workers if not worker.ends_when_idle]
+        kill(workers)
+
+    def invalidate_idle(*arguments, **named) -> None:
+        invalidating.now = True
+        try:
+            invalidate(*arguments, **named)
+        finally:
+            invalidating.now = False
+
+    def release_or_kill(worker) -> None:
+        release(worker)
+        if getattr(worker, "ends_when_idle", False):
+            kill([worker])
+
+    runtime.kill_workers = kill_idle
+    functions.invalidate_worker, functions.release_worker = invalidate_idle, release_or_kill
+
+
 def adjust(api: str, port: int) -> None:
     from ministack import app
     from ministack.core import iam_evaluator, lambda_runtime
@@ -313,6 +349,7 @@ def adjust(api: str, port: int) -> None:
         serve_forever(server, max(poll_interval, 0.5))
 
     socketserver.BaseServer.serve_forever = serve_patiently
+    let_invocations_end(lambda_runtime, lambda_svc)
     be_strict_about_users(cognito)
     let_the_default_route_take_preflights(apigateway)
     keep_what_is_protected(stacks, cognito, dynamodb)
