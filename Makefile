@@ -28,8 +28,10 @@ export SAM_CLI_TELEMETRY := 0
 
 ifeq ($(STACK),)
 operate = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.operate
+logs = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.logs
 else
 operate = $(PYTHON) -m infra.operate --stack $(STACK)
+logs = $(PYTHON) -m infra.logs --stack $(STACK)
 endif
 
 stage = @python3 infra/stage.py
@@ -119,6 +121,17 @@ GRACE ?= 3600
 .PHONY: audit
 audit: stack-tools ## Compare table and buckets, mend with MEND=1 [MEND=1 GRACE=3600 STACK=...]
 	@$(operate) audit --grace $(GRACE) $(if $(filter-out 0,$(MEND)),--mend)
+
+# Minutes.
+SINCE ?=
+.PHONY: logs
+logs: stack-tools ## Show the latest log lines [SINCE=10 ROUTE=create_image TEXT=... STACK=...]
+	@$(logs) $(if $(SINCE),--since $(SINCE)) $(if $(ROUTE),--route "$(ROUTE)") $(if $(TEXT),--text "$(TEXT)")
+
+.PHONY: trace
+trace: stack-tools ## Show all that is logged of a request, an image, a job or a message [ID=... SINCE=1440 STACK=...]
+	@$(call need,ID)
+	@$(logs) --id "$(ID)" $(if $(SINCE),--since $(SINCE))
 
 .PHONY: deploy
 deploy: ARCH := $(or $(ARCH),arm64)

@@ -22,6 +22,7 @@ one_by_one() {
   wait $schedule
   stage "Shell blocks of the documents" python tests/documents.py README.md docs/walkthrough.md
   stage "Plan file" python -m tests.plan_file
+  stage "Log lines" python -m tests.log_lines
   stage "Second emulator" python tests/second_opinion.py
   stage "Rotation of the signing keys" python -m tests.rotation
   stage "CDN" python -m tests.cdn

@@ -1,12 +1,14 @@
 """Checks template.yaml for behaviour of CloudFormation and the services that the emulator lacks."""
 
+import json
 import re
 import sys
 from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
-TEXT = (Path(__file__).resolve().parents[1] / "template.yaml").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "template.yaml").read_text()
 TEMPLATE = yaml_parse(TEXT)
 RESOURCES = TEMPLATE["Resources"]
 
@@ -73,6 +75,23 @@ def alarms_fit_what_they_watch() -> None:
         for dimension in alarm.get("Dimensions", [{}])
     }
     assert watched == {("Errors", "Audit"), ("Errors", "Sweep"), ("IteratorAge", "Sweep"), ("Throttles", None)}, watched
+
+
+def the_dashboard_shows_metrics_that_the_functions_write() -> None:
+    body = properties("OverviewDashboard")["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{[^}]+\}", "x", body))["widgets"]
+    shown, namespace = set(), ""
+    for widget in widgets:
+        for first, name, *_ in widget["properties"].get("metrics", []):
+            namespace = namespace if first == "." else first
+            shown |= {name} if namespace == "Tintype" else set()
+    code = (ROOT / "crates" / "telemetry" / "src" / "lib.rs").read_text()
+    written = set(re.findall(r'"(\w+)", (?:"(?:Count|Milliseconds)"|Counter::)', code))
+    # The free tier has ten metrics.
+    assert shown == written and len(written) <= 10, (shown, written)
+    [query] = [widget["properties"]["query"] for widget in widgets if widget["type"] == "log"]
+    used = set(re.findall(r"\((\w+)[,)]", query))
+    assert used and used <= written, used
 
 
 def the_user_pool_is_of_the_plan_that_suffices() -> None:
@@ -143,6 +162,7 @@ CHECKS = (
     any_origin_may_read_and_one_may_upload,
     no_host_name_is_of_one_partition,
     alarms_fit_what_they_watch,
+    the_dashboard_shows_metrics_that_the_functions_write,
     the_user_pool_is_of_the_plan_that_suffices,
     the_domain_answers_over_ipv6,
     the_cdn_caches_what_may_be_cached,

@@ -181,6 +181,7 @@ def bring_up(port: int, data: Path, code: Path, parameters: list[str]) -> dict[s
     )["UserPoolClient"]
     return {
         "TINTYPE_URL": url,
+        "TINTYPE_LOG": str(data / "emulator.log"),
         "TINTYPE_TABLE": names["TableName"],
         "TINTYPE_ORIGINALS_BUCKET": names["OriginalsBucket"],
         "TINTYPE_THUMBNAILS_BUCKET": names["ThumbnailsBucket"],
@@ -348,7 +349,6 @@ def test(command: list[str], parameters: list[str], release: bool, logs: Path) -
                 "TINTYPE_EXECUTABLES": str(code),
                 "SSL_CERT_FILE": certificate(data),
                 "TINTYPE_ROLES": json.dumps(roles()),
-                "TINTYPE_LOG": str(data / "emulator.log"),
                 "TINTYPE_ENVIRONMENTS": json.dumps(environments()),
             }
             say(f"Running the tests against {environment['TINTYPE_URL']} ...")

@@ -1,10 +1,15 @@
 //! The functions' logs: what they say of each request and message, and what they never say.
 
+use std::net::UdpSocket;
+
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, Created, Fault, PASSWORD, Stack, eventually, on_stack, unique};
+use crate::harness::{
+    Answer, Body, Created, Fault, FunctionUnderTest, PASSWORD, Stack, TRACE, eventually, on_stack, unique,
+};
+use crate::kills::{told_of, unbuild};
 
 fn log(stack: &Stack) -> String {
     let log = std::fs::read(&stack.log).expect("the stack's log can be read");
@@ -162,5 +167,106 @@ fn events_of_the_audit_name_what_its_page_is_of() {
         let log = function.log();
         let retried = log.iter().find(|event| event["fields"]["operation"] == "Scan").expect("a retry");
         assert_eq!(of_span(retried, "of"), "items", "{retried}");
+    });
+}
+
+/// The metrics of a function's latest invocation, once they are `count`.
+async fn metrics(function: &FunctionUnderTest, count: usize) -> Value {
+    eventually(&format!("metrics of {count} invocations"), async || {
+        let lines: Vec<Value> = function.log().into_iter().filter(|line| line["_aws"].is_object()).collect();
+        (lines.len() == count).then(|| lines[count - 1].clone())
+    })
+    .await
+}
+
+/// The event with this message.
+fn said(function: &FunctionUnderTest, message: &str) -> Value {
+    let mut events = function.log().into_iter().filter(|event| event["fields"]["message"] == message);
+    events.next_back().unwrap_or_else(|| panic!("{} did not log {message}: {:?}", function.operation, function.log()))
+}
+
+#[test]
+fn each_request_logs_its_calls_to_aws_and_its_metrics() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let function = stack.function("create_image").await;
+        // A presigned URL is no call.
+        for (index, calls) in
+            ["BatchGetItem 2, TransactWriteItems 1", "BatchGetItem 1, TransactWriteItems 1"].into_iter().enumerate()
+        {
+            let draft = Picture::small().draft(&format!("Harbour {index}"));
+            function.call(Some(&user), "POST", "/api/images", Some(draft)).await.assert_status(201);
+            let metrics = metrics(&function, index + 1).await;
+            let made = function.proxy.take_calls().len();
+            assert_eq!((&metrics["AwsCalls"], &metrics["AwsRetries"]), (&json!(made), &json!(0)), "{metrics}");
+            assert_eq!((&metrics["Stack"], &metrics["route"]), (&json!("tintype"), &json!("create_image")));
+            let event = said(&function, "Request answered");
+            assert_eq!(event["fields"]["calls"], calls, "{event}");
+            // RFC 3339: Lambda takes a line without it for INFO, whatever its level is.
+            let stamp = event.str("timestamp");
+            assert!(stamp.len() >= 20 && &stamp[10..11] == "T" && stamp.ends_with('Z'), "{event}");
+            assert_eq!(of_span(&event, "request_id"), metrics.str("request_id"));
+            let [latency, aws] = ["Latency", "AwsLatency"].map(|name| metrics[name].as_f64().expect("a number"));
+            assert!(aws > 0.0 && latency > aws, "{metrics}");
+        }
+
+        function.proxy.rule("BatchGetItem", usize::MAX, Fault::json(500, "InternalServerError"));
+        let draft = Picture::small().draft("Quay");
+        let answer = function.call(Some(&user), "POST", "/api/images", Some(draft)).await;
+        assert!(answer.status >= 500, "{answer}");
+        let failed = metrics(&function, 3).await;
+        let made = function.proxy.take_calls().len();
+        assert_eq!((&failed["AwsCalls"], &failed["AwsRetries"]), (&json!(made), &json!(made - 1)), "{failed}");
+        assert_eq!(failed["Failures"], 1);
+    });
+}
+
+#[test]
+fn workers_log_how_each_invocation_ended_and_its_metrics() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let image = user.publish("Harbour", Picture::small()).await;
+        let id = image.str("id");
+        stack.builder_is_idle().await;
+        unbuild(stack, &user, id).await;
+        let builder = stack.function("build_thumbnails").await;
+        builder.invoke(told_of(&stack.original_key(id).await)).await.expect("it builds");
+        let built = metrics(&builder, 1).await;
+        let made = builder.proxy.take_calls().len();
+        assert_eq!((&built["ImagesBuilt"], &built["AwsCalls"]), (&json!(1), &json!(made)), "{built}");
+        let ended = said(&builder, "Invocation ended");
+        assert_eq!((&ended["fields"]["outcome"], of_span(&ended, "route")), (&json!("done"), "build_thumbnails"));
+
+        let auditor = stack.function("audit").await;
+        auditor.proxy.rule("Scan", usize::MAX, Fault::json(400, "AccessDeniedException"));
+        auditor.invoke(json!({})).await.expect_err("it cannot read the table");
+        assert_eq!(metrics(&auditor, 1).await["Failures"], 1);
+        assert_eq!(said(&auditor, "Invocation ended")["fields"]["outcome"], "failed");
+    });
+}
+
+#[test]
+fn sampled_invocation_sends_a_subsegment_for_each_call() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let daemon = UdpSocket::bind("127.0.0.1:0").expect("loopback can be listened on");
+        daemon.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("a time limit");
+        let address = daemon.local_addr().expect("it has an address").to_string();
+        let function = stack.function_with("get_me", &[("AWS_XRAY_DAEMON_ADDRESS", &address)]).await;
+        function.call(Some(&user), "GET", "/api/me", None).await.assert_status(200);
+        for call in function.proxy.take_calls() {
+            let mut datagram = [0; 65_536];
+            let size = daemon.recv(&mut datagram).expect("a subsegment");
+            let text = String::from_utf8_lossy(&datagram[..size]).into_owned();
+            let (header, document) = text.split_once('\n').expect("a header and a document");
+            let [header, document]: [Value; 2] =
+                [header, document].map(|json| serde_json::from_str(json).expect("JSON"));
+            assert_eq!(header, json!({"format": "json", "version": 1}));
+            assert_eq!(document["aws"]["operation"], call.operation);
+            assert!(
+                TRACE.contains(document.str("trace_id")) && TRACE.contains(document.str("parent_id")),
+                "{document}"
+            );
+        }
     });
 }

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use http::{Method, StatusCode};
+use tintype_telemetry::{Counter, milliseconds};
 use tracing::field::Empty;
 use tracing::{Span, error, info, info_span};
 
@@ -12,11 +13,12 @@ pub(crate) fn request_span(route: &str, request_id: &str) -> Span {
 
 /// Logs an answered request in one event, without tokens, addresses or content. `cause`: why it failed.
 pub fn log_request(method: &Method, status: StatusCode, began: Instant, cause: Option<&str>) {
-    let (method, ms) = (method.as_str(), began.elapsed().as_secs_f64() * 1000.0);
-    let code = status.as_u16();
+    let (method, ms, calls) = (method.as_str(), milliseconds(began.elapsed()), tintype_telemetry::calls());
+    let (code, aws_ms, calls) = (status.as_u16(), milliseconds(calls.duration()), calls.to_string());
     if status.is_server_error() {
-        error!(method, status = code, ms, cause, "Request failed");
+        tintype_telemetry::count(Counter::Failures);
+        error!(method, status = code, ms, aws_ms, calls, cause, "Request failed");
     } else {
-        info!(method, status = code, ms, cause, "Request answered");
+        info!(method, status = code, ms, aws_ms, calls, cause, "Request answered");
     }
 }

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,11 +23,15 @@ where
     A: Future<Output = Response> + Send,
 {
     let answer = Arc::new(answer);
+    let stack = std::env::var("STACK").unwrap_or_default();
     let mut serve = Adapter::from(service_fn(move |request: Request| {
         let answer = Arc::clone(&answer);
+        let stack = stack.clone();
         async move {
-            let id = request_id(&request);
+            let (id, began) = (request_id(&request), Instant::now());
+            tintype_telemetry::begin(request.lambda_context().xray_trace_id.as_deref());
             let response = answer(request).instrument(request_span(route, &id)).await;
+            tintype_telemetry::report(&stack, route, &id, began.elapsed());
             Ok::<_, Error>(Unconverted(response::with_request_id(response, &id)))
         }
     }));

@@ -15,7 +15,7 @@ use sha2::Sha256;
 use tintype_model::{Claims, Email, PersonName, Timestamp, UserId};
 use tokio::sync::OnceCell;
 
-use crate::retries::LogRetries;
+use crate::calls::RecordCalls;
 use crate::{StoreError, keyset};
 
 pub struct Accounts {
@@ -135,7 +135,7 @@ impl fmt::Display for InvalidParameter {
 
 impl Accounts {
     pub fn new(config: &aws_config::SdkConfig, pool: impl Into<String>, client_id: impl Into<String>) -> Self {
-        let config = aws_sdk_cognitoidentityprovider::config::Builder::from(config).interceptor(LogRetries).build();
+        let config = aws_sdk_cognitoidentityprovider::config::Builder::from(config).interceptor(RecordCalls).build();
         Self {
             client: Client::from_conf(config),
             pool: pool.into(),

@@ -15,7 +15,7 @@ use tintype_model::{Blob, ContentType, Image, ImageId, ImageKey, Ready, Thumbnai
 use tokio::io::AsyncBufRead;
 
 use crate::StoreError;
-use crate::retries::LogRetries;
+use crate::calls::RecordCalls;
 
 #[derive(Debug, Clone)]
 pub struct BlobStore {
@@ -121,7 +121,7 @@ impl BlobStore {
         let config = aws_sdk_s3::config::Builder::from(config)
             // A presigned PUT has the checksum that the owner declared, or none.
             .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
-            .interceptor(LogRetries)
+            .interceptor(RecordCalls)
             .build();
         Self { client: Client::from_conf(config), originals: originals.into(), thumbnails: thumbnails.into() }
     }

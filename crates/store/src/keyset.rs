@@ -16,7 +16,7 @@ use tintype_model::{Claims, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::StoreError;
-use crate::retries::LogRetries;
+use crate::calls::RecordCalls;
 
 /// The user pool's keys. They are fetched at first use, and again for an unknown key id, at most once a minute.
 pub struct Jwks {
@@ -101,7 +101,7 @@ fn get(config: &SdkConfig, base: &str, path: String) -> Operation<(), Vec<u8>, I
         .operation_name("keys")
         .endpoint_url(base)
         .no_auth()
-        .interceptor(LogRetries)
+        .interceptor(RecordCalls)
         .standard_retry(&RetryConfig::standard());
     if let Some(http) = config.http_client() {
         operation = operation.http_client(http);

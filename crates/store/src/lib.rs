@@ -8,6 +8,7 @@
 mod accounts;
 mod audit;
 mod blobs;
+mod calls;
 mod cdn_secret;
 mod dynamo;
 mod error;

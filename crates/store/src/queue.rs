@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tintype_model::{JobId, Timestamp};
 
 use crate::StoreError;
-use crate::retries::LogRetries;
+use crate::calls::RecordCalls;
 
 /// The queue of jobs. A message contains only the id of its job and a time.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ impl JobMessage {
 
 impl JobQueue {
     pub fn new(config: &aws_config::SdkConfig, url: impl Into<String>) -> Self {
-        let config = aws_sdk_sqs::config::Builder::from(config).interceptor(LogRetries).build();
+        let config = aws_sdk_sqs::config::Builder::from(config).interceptor(RecordCalls).build();
         Self { client: Client::from_conf(config), url: url.into() }
     }
 

@@ -2,7 +2,7 @@ use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 
 use crate::StoreError;
-use crate::retries::LogRetries;
+use crate::calls::RecordCalls;
 
 /// A secret in Secrets Manager.
 pub(crate) struct Secret {
@@ -13,7 +13,7 @@ pub(crate) struct Secret {
 impl Secret {
     /// `id`: its ARN or name.
     pub(crate) fn new(config: &SdkConfig, id: impl Into<String>) -> Self {
-        let config = aws_sdk_secretsmanager::config::Builder::from(config).interceptor(LogRetries).build();
+        let config = aws_sdk_secretsmanager::config::Builder::from(config).interceptor(RecordCalls).build();
         Self { client: Client::from_conf(config), id: id.into() }
     }
 

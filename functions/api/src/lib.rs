@@ -19,11 +19,11 @@ mod serve;
 
 use std::sync::Arc;
 
-use lambda_http::{Error, tracing};
+use lambda_http::Error;
 
 /// Serves the route that `_HANDLER` names until Lambda stops the function.
 pub async fn run() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    tintype_telemetry::init_log();
     let handler = std::env::var("_HANDLER")?;
     let route = routes::find(&handler).ok_or_else(|| format!("no route is named {handler:?}"))?;
     let app = Arc::new(app::App::from_env().await?);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::StatusCode;
-use lambda_http::{Error, Request, RequestExt, tracing};
+use lambda_http::{Error, Request, RequestExt};
 use tintype_gateway::response::{self, Response, unless_matched};
 use tintype_gateway::{DOCS, FILES, PAGES, log_request, matches, prefers_html};
 use tintype_store::Store;
@@ -29,7 +29,7 @@ struct PageFunction {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    tintype_telemetry::init_log();
     let handler: &'static str = match env::var("_HANDLER")?.as_str() {
         "page" => "page",
         "image_page" => "image_page",

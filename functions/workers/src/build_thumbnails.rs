@@ -24,6 +24,7 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use tintype_imaging::{Format, Thumbnails};
 use tintype_model::{ContentType, Image, ImageId, ImageState, Plan, Ready, Thumbnail, ThumbnailSetId, Timestamp};
 use tintype_store::{Key, PublishOutcome, StoreError, ThumbnailKey, image_id_of_key};
+use tintype_telemetry::Counter;
 use tokio_util::io::SyncIoBridge;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span, error, info, info_span, warn};
@@ -44,6 +45,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Res
         let body = message.body.as_deref().unwrap_or_default();
         if let Err(error) = one_message(worker, body, &event.context).instrument(span.clone()).await {
             span.in_scope(|| error!(cause = %error, "Message failed"));
+            tintype_telemetry::count(Counter::Failures);
             response.add_failure(id);
         }
     }
@@ -66,7 +68,14 @@ async fn one_message(worker: &Worker, body: &str, context: &Context) -> Result<(
                 match build(worker, id, Existing::Trust, remaining(context)).await? {
                     // A retry would fail too.
                     BuildOutcome::Undecodable(reason) => warn!(cause = reason, "The original cannot be decoded"),
-                    outcome => info!(outcome = outcome.as_str(), "Image built"),
+                    outcome => {
+                        match outcome {
+                            BuildOutcome::Ready => tintype_telemetry::count(Counter::ImagesBuilt),
+                            BuildOutcome::Rejected => tintype_telemetry::count(Counter::ImagesRejected),
+                            _ => {}
+                        }
+                        info!(outcome = outcome.as_str(), "Image built");
+                    }
                 }
             }
             None => warn!(key, "Not the key of an image"),

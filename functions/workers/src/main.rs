@@ -10,12 +10,19 @@ mod sweep;
 
 use std::env;
 use std::sync::Arc;
+use std::time::Instant;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use tintype_store::{Accounts, BlobStore, JobQueue, Store};
+use tintype_telemetry::{Counter, milliseconds};
+use tracing::{Instrument, info, info_span};
 
 /// The clients and settings of a worker.
 struct Worker {
+    /// The name of the worker.
+    handler: String,
+    /// The dimension of the metrics.
+    stack: String,
     store: Store,
     blobs: BlobStore,
     accounts: Accounts,
@@ -29,6 +36,8 @@ impl Worker {
         let config = tintype_store::aws_config().await;
         let number = |name: &str, default: u64| env::var(name).map_or(Ok(default), |text| text.parse());
         Ok(Self {
+            handler: env::var("_HANDLER")?,
+            stack: env::var("STACK").unwrap_or_default(),
             store: Store::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: BlobStore::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
             // What workers do with users needs no app client.
@@ -43,18 +52,42 @@ macro_rules! run {
     ($worker:ident, $handler:path) => {
         lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| {
             let worker = Arc::clone(&$worker);
-            async move { $handler(&worker, event).await }
+            async move {
+                let context = event.context.clone();
+                observed(&worker, &context, $handler(&worker, event)).await
+            }
         }))
         .await
     };
 }
 
+/// Handles an event, and logs how it ended and what it took.
+async fn observed<T>(
+    worker: &Worker,
+    context: &Context,
+    handled: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let (began, request_id) = (Instant::now(), context.request_id.as_str());
+    let span = info_span!("invocation", route = worker.handler, request_id);
+    tintype_telemetry::begin(context.xray_trace_id.as_deref());
+    let result = handled.instrument(span.clone()).await;
+    let (duration, calls) = (began.elapsed(), tintype_telemetry::calls());
+    let (ms, aws_ms, calls) = (milliseconds(duration), milliseconds(calls.duration()), calls.to_string());
+    // The runtime logs the error.
+    if result.is_err() {
+        tintype_telemetry::count(Counter::Failures);
+    }
+    let outcome = if result.is_ok() { "done" } else { "failed" };
+    span.in_scope(|| info!(outcome, ms, aws_ms, calls, "Invocation ended"));
+    tintype_telemetry::report(&worker.stack, &worker.handler, request_id, duration);
+    result
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
-    let handler = env::var("_HANDLER")?;
+    tintype_telemetry::init_log();
     let worker = Arc::new(Worker::from_env().await?);
-    match handler.as_str() {
+    match worker.handler.clone().as_str() {
         "build_thumbnails" => run!(worker, build_thumbnails::handle),
         "run_job" => run!(worker, run_job::handle),
         "sweep" => run!(worker, sweep::handle),

@@ -11,6 +11,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use tintype_model::{Job, JobCursor, JobStatus, Timestamp, Work};
 use tintype_store::{INDEX_LAG, JobMessage, PageOutcome};
+use tintype_telemetry::Counter;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span, error, info, info_span};
 
@@ -45,6 +46,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<SqsEvent>) -> Res
         let span = info_span!("message", message_id = id, job = Empty);
         if let Err(error) = one_message(worker, &record, &event.context).instrument(span.clone()).await {
             span.in_scope(|| error!(cause = %error, "Message failed"));
+            tintype_telemetry::count(Counter::Failures);
             response.add_failure(id);
         }
     }

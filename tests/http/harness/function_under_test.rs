@@ -23,6 +23,9 @@ fn time(operation: &str) -> u128 {
     if operation == "run_job" { 300_000 } else { 60_000 }
 }
 
+/// The trace of each invocation. A function sends subsegments only if its environment names a daemon.
+pub(crate) const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+
 pub(crate) struct FunctionUnderTest {
     pub(crate) proxy: Proxy,
     pub(crate) operation: String,
@@ -73,6 +76,7 @@ impl Stack {
             ("SIGNING_KEYS", self.environments[operation]["SIGNING_KEYS"].as_str().unwrap_or_default()),
             ("CDN_SECRET", self.environments[operation]["CDN_SECRET"].as_str().unwrap_or_default()),
             ("DEFAULT_PLAN", "Basic"),
+            ("STACK", "tintype"),
             ("PUBLIC_URL", &self.url),
             ("PASSWORD_MIN_LENGTH", "10"),
         ];
@@ -305,7 +309,7 @@ async fn lambda(
                         "lambda-runtime-invoked-function-arn",
                         "arn:aws:lambda:us-east-1:000000000000:function:test".to_owned(),
                     ),
-                    ("lambda-runtime-trace-id", "Root=1-0-0".to_owned()),
+                    ("lambda-runtime-trace-id", TRACE.to_owned()),
                 ];
                 wire::answer(&mut client, 200, &headers, event.to_string().as_bytes()).await.ok();
                 return;

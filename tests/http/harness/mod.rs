@@ -13,7 +13,7 @@ pub(crate) mod wire;
 pub(crate) use answer::{Answer, Body};
 pub(crate) use auditor::{Audited, Counts};
 pub(crate) use call::Call;
-pub(crate) use function_under_test::FunctionUnderTest;
+pub(crate) use function_under_test::{FunctionUnderTest, TRACE};
 pub(crate) use internals::{
     BASE32, Item, administrators_user, get_user, id_of, image_at, job_message, number, parts, profile_at, queued, sent,
     text, unknown_id, user_of,

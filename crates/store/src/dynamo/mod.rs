@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 pub use self::read::ReadSet;
 pub(crate) use self::read::{ItemPage, Query};
 pub(crate) use self::write::{TransactOutcome, Updated, Write};
-use crate::retries::LogRetries;
+use crate::calls::RecordCalls;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -25,7 +25,7 @@ pub(crate) struct Dynamo {
 
 impl Dynamo {
     pub(crate) fn new(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
-        let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(LogRetries).build();
+        let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(RecordCalls).build();
         Self { client: Client::from_conf(config), table: table.into() }
     }
 }
