@@ -9,6 +9,8 @@ DEMO ?= 1
 STACK ?=
 # Of template.yaml, for deploy; the others keep their values.
 PARAMETERS ?=
+# Of a deleted stack, for a new one to take over: Table=... Originals=... Thumbnails=... UserPool=...
+ADOPT ?=
 # Functions built for AWS: arm64 or x86_64; empty means this machine's.
 ARCH ?=
 
@@ -136,7 +138,7 @@ trace: stack-tools ## Show all that is logged of a request, an image, a job or a
 .PHONY: deploy
 deploy: ARCH := $(or $(ARCH),arm64)
 deploy: need-stack build stack-tools ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...' ARCH=arm64]
-	@$(PYTHON) -m infra.deploy --stack $(STACK) Architecture=$(ARCH) $(PARAMETERS)
+	@$(PYTHON) -m infra.deploy --stack $(STACK) Architecture=$(ARCH) $(PARAMETERS) $(if $(ADOPT),--adopt $(ADOPT))
 	@$(operate) plans --add-only
 
 # ---- Building and checking ---------------------------------------------------------------------------

@@ -14,6 +14,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from samtranslator.yaml_helper import yaml_parse
 
+from infra.adopt import IDENTIFIERS, adopt
+
 ROOT = Path(__file__).resolve().parents[1]
 PROTECTION = "DeletionProtection"
 # Such a stack retains nothing: its resources are protected only after it was complete.
@@ -35,8 +37,11 @@ def described(stack: str) -> dict | None:
         raise
 
 
-def deploy(stack: str, template: Path, chosen: dict[str, str], options: list[str]) -> None:
-    """Creates or updates a stack. `chosen`: parameters; the others keep their values. `options`: of `sam deploy`."""
+def deploy(
+    stack: str, template: Path, chosen: dict[str, str], options: list[str], held: dict[str, str] | None = None
+) -> None:
+    """Creates or updates a stack. `chosen`: parameters; the others keep their values. `options`: of `sam deploy`. `held`: the
+    resources that a new stack adopts."""
     found = described(stack)
     status = found["StackStatus"] if found else None
     if status in STUCK:
@@ -49,13 +54,20 @@ def deploy(stack: str, template: Path, chosen: dict[str, str], options: list[str
         cloudformation.delete_stack(StackName=stack)
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 5})
         status = None
-    if status in (None, "REVIEW_IN_PROGRESS"):
+    is_new = status in (None, "REVIEW_IN_PROGRESS")
+    if held and not is_new:
+        raise DeploymentError(f"The stack {stack} exists; only a new stack adopts resources.")
+    if held:
+        print("Adopting " + ", ".join(held.values()) + ".", flush=True)
+        adopt(stack, template, chosen | {PROTECTION: "later"}, held)
+        found = described(stack)
+    elif is_new:
         if chosen.get(PROTECTION) == "false":
             return sam_deploy(stack, template, chosen, options)
         sam_deploy(stack, template, chosen | {PROTECTION: "later"}, options)
         print("The stack is complete. Protecting its table and its user pool.", flush=True)
         return sam_deploy(stack, template, chosen | {PROTECTION: "true"}, options)
-    # The deployment that protects them was interrupted.
+    # The resources were adopted, or the deployment that protects them was interrupted.
     if PROTECTION not in chosen and parameter(found, PROTECTION) == "later":
         chosen = chosen | {PROTECTION: "true"}
     return sam_deploy(stack, template, chosen, options)
@@ -128,23 +140,31 @@ def tell_concurrency(stack: str, template: Path, chosen: dict[str, str]) -> None
         print(text, flush=True)
 
 
+def pairs(parser: argparse.ArgumentParser, given: list[str]) -> dict[str, str]:
+    split = [text.partition("=") for text in given]
+    for name, equals, _ in split:
+        if not equals:
+            parser.error(f"{name!r} is not of the form Name=value")
+    return {name: value.strip('"') for name, _, value in split}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", required=True, help="name of the CloudFormation stack")
     parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
     parser.add_argument("--option", action="append", default=[], help="of `sam deploy`, as --option=--s3-bucket=name")
+    parser.add_argument(
+        "--adopt", nargs="+", default=[], metavar="Name=id", help="resources that a new stack takes over"
+    )
     parser.add_argument("parameters", nargs="*", metavar="Name=value")
     arguments = parser.parse_args()
-    chosen = {}
-    for given in arguments.parameters:
-        name, equals, value = given.partition("=")
-        if not equals:
-            parser.error(f"{given!r} is no parameter of the form Name=value")
-        chosen[name] = value.strip('"')
+    chosen, held = (pairs(parser, given) for given in (arguments.parameters, arguments.adopt))
+    if held and held.keys() != IDENTIFIERS.keys():
+        parser.error(f"a stack adopts all of {', '.join(IDENTIFIERS)}, or nothing")
     try:
         tell_concurrency(arguments.stack, arguments.template, chosen)
         before, options = described(arguments.stack), arguments.option or ["--resolve-s3"]
-        deploy(arguments.stack, arguments.template, chosen, options)
+        deploy(arguments.stack, arguments.template, chosen, options, held)
         url = public_url(before, chosen, described(arguments.stack))
         if url is not None:
             print(

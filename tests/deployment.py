@@ -16,6 +16,7 @@ import boto3
 from samtranslator.yaml_helper import yaml_parse
 
 from infra import deploy, operate
+from infra.adopt import IDENTIFIERS
 from infra.local.deployment import UPLOADS, package
 
 STACK = "rehearsal"
@@ -155,6 +156,38 @@ def check_cdn(template: Path) -> None:
     assert urls("Cdn=false") == ("", None)
 
 
+def check_adoption(template: Path) -> None:
+    """A deleted stack leaves its data. A new one takes over buckets and user pool, and a table that was restored."""
+    held = {name: resource(name) for name in IDENTIFIERS}
+    dynamodb, s3, cognito = boto3.client("dynamodb"), boto3.client("s3"), boto3.client("cognito-idp")
+    item = {"pk": {"S": "NOTE"}, "sk": {"S": "NOTE"}}
+    dynamodb.put_item(TableName=held["Table"], Item=item)
+    s3.put_object(Bucket=held["Originals"], Key="note", Body=b"kept")
+    email = "kept@example.org"
+    cognito.admin_create_user(UserPoolId=held["UserPool"], Username=email, MessageAction="SUPPRESS")
+    restored = f"{STACK}-restored"
+    dynamodb.restore_table_to_point_in_time(
+        SourceTableName=held["Table"], TargetTableName=restored, UseLatestRestorableTime=True
+    )
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.delete_stack(StackName=STACK)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    assert set(held.values()) & tables_and_pools() == {held["Table"], held["UserPool"]}
+
+    held["Table"] = restored
+    adopted = run(template, "--adopt", *(f"{name}={identifier}" for name, identifier in held.items()))
+    assert adopted.returncode == 0, adopted.stdout + adopted.stderr
+    found = {name: resource(name) for name in IDENTIFIERS}
+    assert found == held, (found, held)
+    assert (status(), protection()) == ("UPDATE_COMPLETE", (True, "ACTIVE")), status()
+    assert dynamodb.get_item(TableName=restored, Key=item)["Item"] == item
+    assert dynamodb.describe_table(TableName=restored)["Table"]["StreamSpecification"]["StreamEnabled"]
+    assert s3.get_object(Bucket=held["Originals"], Key="note")["Body"].read() == b"kept"
+    assert cognito.admin_get_user(UserPoolId=held["UserPool"], Username=email)["Username"]
+    again = run(template, "--adopt", *(f"{name}={identifier}" for name, identifier in held.items()))
+    assert again.returncode and "only a new stack adopts" in again.stderr, again
+
+
 def check_public_url() -> None:
     def stack(public: str, cdn: str | None = None, domain: str = "") -> dict:
         parameters = {"PublicUrl": public, "DomainName": domain}
@@ -231,6 +264,7 @@ def main() -> None:
         check_failed_creation(with_a_fault(template))
         check_creation(template)
         check_cdn(template)
+        check_adoption(template)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("A first deployment that fails is rolled back, and one that succeeds ends protected.")

@@ -385,6 +385,9 @@ def adjust(api: str, port: int) -> None:
         return provision(kind, name, typed(properties), stack)
 
     def update_typed(kind, physical_id, old, new, *rest, **named):
+        if kind == "AWS::DynamoDB::Table":
+            # The original replaces a table whose name is not the one that it would generate, as an imported one's.
+            old, new = ({"TableName": physical_id} | properties for properties in (old, new))
         return update(kind, physical_id, typed(old), typed(new), *rest, **named)
 
     stacks._provision_resource, stacks._update_resource = provision_typed, update_typed
