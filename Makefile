@@ -188,6 +188,10 @@ install-cli: tools ## Install the command-line client into ~/.cargo/bin
 bench: build stack-tools ## Measure the functions: start-up, size, processor time per request
 	@$(PYTHON) -m infra.local.stack test --release $(PYTHON) benches/functions.py
 
+.PHONY: cost
+cost: build stack-tools ## Measure what a month costs on AWS, by public prices
+	@$(PYTHON) -m infra.local.stack test --release --record $(PYTHON) -m benches.cost.month
+
 .PHONY: bench-thumbnails
 bench-thumbnails: tools ## Measure the thumbnail engine against sharp, libvips and Pillow
 	bash benches/thumbnails/run.sh
@@ -230,6 +234,7 @@ lint-code: tools lint-tools
 lint-deploy: stack-tools lint-tools
 	$(stage) "cfn-lint" cfn-lint template.yaml
 	$(stage) "Template" $(PYTHON) tests/template.py
+	$(stage) "Cost model" $(PYTHON) -m tests.cost_units
 	$(stage) "sam validate" sam validate --lint --template-file template.yaml --region us-east-1
 
 .PHONY: lint-web

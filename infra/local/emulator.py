@@ -393,7 +393,49 @@ def adjust(api: str, port: int) -> None:
     stacks._provision_resource, stacks._update_resource = provision_typed, update_typed
 
 
-async def serve(port: int, addresses: list[str], keep: bool) -> None:
+def recorded(app, file: Path):
+    """Writes each HTTP request, and the status and size of its response, to a file as a line of JSON. The bodies of calls to
+    DynamoDB are written too: how much a call reads and writes depends on them."""
+
+    async def record(scope, receive, send):
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        request, response, status = bytearray(), bytearray(), 0
+
+        async def read():
+            message = await receive()
+            request.extend(message.get("body", b""))
+            return message
+
+        async def write(message):
+            nonlocal status
+            status = message.get("status", status)
+            response.extend(message.get("body", b""))
+            await send(message)
+
+        await app(scope, read, write)
+        entry = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "query": scope["query_string"].decode("latin-1"),
+            "host": headers.get("host", ""),
+            "target": headers.get("x-amz-target", ""),
+            # The access key that signed it, by which the caller is known.
+            "key": headers.get("authorization", "").partition("Credential=")[2].partition("/")[0],
+            "status": status,
+            "sent": len(request),
+            "received": len(response),
+        }
+        if entry["target"].startswith("DynamoDB_"):
+            entry |= {"request": json.loads(request), "response": json.loads(response or b"{}")}
+        with file.open("a") as lines:
+            lines.write(json.dumps(entry) + "\n")
+
+    return record
+
+
+async def serve(port: int, addresses: list[str], keep: bool, record: Path | None) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack import app
@@ -407,7 +449,8 @@ async def serve(port: int, addresses: list[str], keep: bool) -> None:
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
-    server = asyncio.create_task(hypercorn_serve(app.app, config, shutdown_trigger=stop.wait))
+    handle = recorded(app.app, record) if record else app.app
+    server = asyncio.create_task(hypercorn_serve(handle, config, shutdown_trigger=stop.wait))
 
     parent, since_save = os.getppid(), 0
     while not server.done():
@@ -438,6 +481,7 @@ def main() -> None:
     parser.add_argument("--address", action="append", required=True, help="where to listen")
     parser.add_argument("--data", type=Path, required=True, help="folder for state, objects and temporary files")
     parser.add_argument("--keep", action="store_true", help="keep state for the next start")
+    parser.add_argument("--record", type=Path, help="file for all requests and their responses")
     arguments = parser.parse_args()
 
     configure(arguments.port, arguments.data.resolve(), arguments.keep)
@@ -449,7 +493,7 @@ def main() -> None:
     mark = arguments.data / "running"
     mark.touch()
     try:
-        asyncio.run(serve(arguments.port, arguments.address, arguments.keep))
+        asyncio.run(serve(arguments.port, arguments.address, arguments.keep, arguments.record))
         mark.unlink()
     finally:
         stop_functions()

@@ -119,12 +119,13 @@ def certificate(data: Path) -> str:
 
 
 @contextmanager
-def emulator(port: int, data: Path, keep: bool):
+def emulator(port: int, data: Path, keep: bool, record: Path | None = None):
     """Runs the emulator. Yields after its first response; returns after a clean shutdown."""
     log = data / "emulator.log"
     command = [sys.executable, "-m", "infra.local.emulator", "--port", str(port), "--data", str(data)]
     command += [argument for address in ADDRESSES for argument in ("--address", address)]
     command += ["--keep"] if keep else []
+    command += ["--record", str(record)] if record else []
     # Functions inherit this environment, so it contains none of the user's variables.
     environment = {
         "PATH": os.environ["PATH"],
@@ -337,15 +338,17 @@ def run(port: int, parameters: list[str], demo: bool) -> int:
             known.unlink(missing_ok=True)
 
 
-def test(command: list[str], parameters: list[str], release: bool, logs: Path) -> int:
+def test(command: list[str], parameters: list[str], release: bool, logs: Path, record: bool = False) -> int:
     """Runs a command against a temporary stack."""
     data = Path(tempfile.mkdtemp(prefix="tintype-test-"))
     try:
         code = executables(data, release)
         port = free_port()
         use_local_aws(port)
-        with emulator(port, data, keep=False):
+        calls = data / "calls" if record else None
+        with emulator(port, data, False, calls):
             environment = bring_up(port, data, code, parameters) | {
+                "TINTYPE_CALLS": str(calls or ""),
                 "TINTYPE_EXECUTABLES": str(code),
                 "SSL_CERT_FILE": certificate(data),
                 "TINTYPE_ROLES": json.dumps(roles()),
@@ -440,6 +443,7 @@ def main() -> int:
     tests = commands.add_parser("test", help="run a command against a stack of its own")
     tests.add_argument("--logs", type=Path, default=TEST_LOGS, help="folder for the emulator's log afterwards")
     tests.add_argument("--release", action="store_true", help="of the functions that `make build` built for AWS")
+    tests.add_argument("--record", action="store_true", help="write all requests to the file that TINTYPE_CALLS names")
     tests.add_argument("rest", nargs=argparse.REMAINDER)
     for command in (start, tests):
         command.add_argument("--parameter", action="append", default=[], help="of template.yaml, as Name=value")
@@ -460,7 +464,7 @@ def main() -> int:
             case "run":
                 return run(arguments.port, arguments.parameter, bool(arguments.demo))
             case "test":
-                return test(arguments.rest, arguments.parameter, arguments.release, arguments.logs)
+                return test(arguments.rest, arguments.parameter, arguments.release, arguments.logs, arguments.record)
             case "watch":
                 return watch(arguments.rest)
             case "with":
