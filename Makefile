@@ -14,6 +14,9 @@ ADOPT ?=
 # Functions built for AWS: arm64 or x86_64; empty means this machine's.
 ARCH ?=
 
+# What cargo compiles for; empty means this machine.
+TARGET = $(if $(ARCH),$(ARCH:arm64=aarch64)-unknown-linux-gnu)
+
 FUNCTIONS := api web workers
 
 # Tools that check the OpenAPI document and generate clients from it.
@@ -82,13 +85,20 @@ test-web: functions web stack-tools node-tools chromium ## Run the tests of the 
 	$(stage) "Browser tests" tests/browser.sh $(SPECS)
 
 .PHONY: hold
-hold: ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files, twice as many kills
+hold: ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files, twice as many kills, arm64
 	$(together) test-programs web stack-tools
 	$(stage) "Kills before and after each call" $(PYTHON) -m infra.local.stack test \
 		env RUST_TEST_THREADS=4 TINTYPE_KILL_BEFORE_EACH_CALL=1 \
 		cargo test --locked --workspace --test http killed_at_any_call
 	$(stage) "Long tests" $(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 \
 		cargo test --locked --workspace --test http hold:: -- --ignored --nocapture
+	@$(MAKE) --no-print-directory test-arm64
+
+.PHONY: test-arm64
+test-arm64: ARCH := arm64
+test-arm64: build test-programs stack-tools ## Run the image engine and the functions as arm64 under qemu-user
+	$(stage) "Image engine as arm64" tests/arm64.sh engine
+	$(stage) "Functions as arm64" $(PYTHON) -m infra.local.stack test tests/arm64.sh functions
 
 .PHONY: test-invoke
 test-invoke: tools stack-tools build-tools ## Run functions with cargo-lambda and send them the events of tests/events
@@ -146,7 +156,7 @@ deploy: need-stack build stack-tools ## Deploy to AWS [STACK=... PARAMETERS='Nam
 # cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) lengthen the build and replace the
 # manifest's profile, which keeps unwinding.
 .PHONY: build
-build: tools web build-tools ## Build the functions and the web page for AWS [ARCH=...]
+build: rust-target web build-tools ## Build the functions and the web page for AWS [ARCH=...]
 	cargo lambda build --locked --release --disable-optimizations --output-format zip $(FUNCTIONS:%=--package tintype-%) \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 	@$(PYTHON) -m infra.package
@@ -277,6 +287,13 @@ tools:
 		|| { echo "Rust is missing: install it with rustup, see https://rustup.rs."; exit 1; }
 	@command -v cc >/dev/null \
 		|| { echo "A C compiler is missing: install one, such as Debian's build-essential."; exit 1; }
+
+# The standard library for TARGET.
+.PHONY: rust-target
+rust-target: tools
+	@test -z "$(TARGET)" || test -d "$$(rustc --print target-libdir --target $(TARGET))" \
+		|| { command -v rustup >/dev/null && rustup target add $(TARGET); } \
+		|| { echo "Rust's standard library for $(TARGET) is missing: install it with 'rustup target add $(TARGET)', see https://rustup.rs."; exit 1; }
 
 # Its own groups, so that `make run` waits only for what it needs.
 .PHONY: stack-tools build-tools test-tools lint-tools
