@@ -40,7 +40,7 @@ impl Worker {
             stack: env::var("STACK").unwrap_or_default(),
             store: Store::new(&config, env::var("TABLE")?, u8::try_from(number("FEED_SHARDS", 4)?)?),
             blobs: BlobStore::new(&config, env::var("ORIGINALS_BUCKET")?, env::var("THUMBNAILS_BUCKET")?),
-            // What workers do with users needs no app client.
+            // The workers' calls to the user pool need no app client.
             accounts: Accounts::new(&config, env::var("USER_POOL_ID")?, ""),
             jobs: JobQueue::new(&config, env::var("JOBS_QUEUE_URL").unwrap_or_default()),
             max_pixels: number("MAX_PIXELS", tintype_imaging::DEFAULT_MAX_PIXELS)?,
