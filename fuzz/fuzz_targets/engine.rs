@@ -14,6 +14,7 @@ fuzz_target!(|data: &[u8]| {
         declared,
         heights: &[40, 16],
         max_pixels: 500_000,
+        every_scan: false,
         deadline: Some(Instant::now() + Duration::from_secs(5)),
     };
     if let Ok(outcome) = process(data, &request) {

@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             declared: Format::from_content_type(&format!("image/{format}")).ok_or("format")?,
             heights: &[400, 200],
             max_pixels: DEFAULT_MAX_PIXELS,
+            every_scan: false,
             deadline: None,
         };
         let source = File::open(path)?;

@@ -49,7 +49,7 @@ impl Orientation {
     }
 }
 
-/// The value of a SHORT tag in the first directory of a TIFF file.
+/// The value of a tag in the first directory of a TIFF file: a SHORT, or a BYTE or LONG as some programs write.
 fn find_tag(tiff: &[u8], wanted: u16) -> Option<u16> {
     let little = match tiff.get(..4)? {
         b"II*\0" => true,
@@ -66,16 +66,40 @@ fn find_tag(tiff: &[u8], wanted: u16) -> Option<u16> {
     };
     let directory = u32_at(4)? as usize;
     let count = usize::from(u16_at(directory)?);
-    (0..count)
-        .map(|index| directory + 2 + index * 12)
-        .find(|&entry| u16_at(entry) == Some(wanted))
-        .filter(|&entry| u16_at(entry + 2) == Some(3))
-        .and_then(|entry| u16_at(entry + 8))
+    (0..count).map(|index| directory + 2 + index * 12).find(|&entry| u16_at(entry) == Some(wanted)).and_then(|entry| {
+        match u16_at(entry + 2)? {
+            1 => tiff.get(entry + 8).copied().map(u16::from),
+            3 => u16_at(entry + 8),
+            4 => u32_at(entry + 8)?.try_into().ok(),
+            _ => None,
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn orientation_is_read_from_byte_short_and_long() {
+        let value = |little: bool, kind: u8, value: &[u8]| {
+            let number = |number: u16| if little { number.to_le_bytes() } else { number.to_be_bytes() };
+            let long = |number: u32| if little { number.to_le_bytes() } else { number.to_be_bytes() };
+            let start = if little { &b"II"[..] } else { b"MM" };
+            let mut exif = [start, &number(42), &long(8), &number(1), &number(0x112), &number(kind.into())].concat();
+            exif.extend([&long(1)[..], value].concat());
+            Orientation::from_exif(&exif)
+        };
+        for little in [true, false] {
+            let (short, long) = if little { ([6, 0, 0, 0], [6, 0, 0, 0]) } else { ([0, 6, 0, 0], [0, 0, 0, 6]) };
+            assert_eq!(value(little, 1, &[6, 0, 0, 0]), Orientation::RotatedClockwise);
+            assert_eq!(value(little, 3, &short), Orientation::RotatedClockwise);
+            assert_eq!(value(little, 4, &long), Orientation::RotatedClockwise);
+            // RATIONAL, and a LONG that no SHORT can hold.
+            assert_eq!(value(little, 5, &long), Orientation::Upright);
+            assert_eq!(value(little, 4, &[6, 0, 0, 1]), Orientation::Upright);
+        }
+    }
 
     #[test]
     fn damaged_metadata_means_upright() {

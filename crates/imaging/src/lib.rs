@@ -34,6 +34,9 @@ pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
 /// The longest side of an image, in pixels; the maximum of JPEG and GIF.
 pub const MAX_SIDE: u32 = 65_535;
 
+/// The largest width of a thumbnail relative to its requested height. Panoramas that are wider have lower thumbnails.
+pub const MAX_ASPECT_RATIO: u32 = 4;
+
 /// The reduced size of an image before the resize, relative to the largest thumbnail.
 const OVERSAMPLE: f64 = 3.0;
 
@@ -51,6 +54,9 @@ pub struct ThumbnailRequest<'a> {
     pub heights: &'a [u32],
     /// The largest number of pixels, by the image's header; see [`DEFAULT_MAX_PIXELS`].
     pub max_pixels: u64,
+    /// Decodes also the scans of a progressive JPEG that its thumbnails do not need. Only this shows whether a file without
+    /// an end marker is complete, so use it for a second try after [`Rejection::Truncated`].
+    pub every_scan: bool,
     /// Processing stops at this time with [`Rejection::DeadlineExceeded`].
     pub deadline: Option<Instant>,
 }
@@ -65,13 +71,15 @@ pub struct Thumbnails {
     pub placeholder: Vec<u8>,
     /// Tallest first, without duplicate heights.
     pub thumbnails: Vec<EncodedThumbnail>,
+    /// The file lacks some of the last rows, at most 5 %. They are filled from the last row that is there.
+    pub truncated: bool,
 }
 
 /// A thumbnail in the format of its source: upright, in sRGB, without metadata. Of an animation it shows
 /// the first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedThumbnail {
-    /// In pixels: the requested height, or the image's height if that is less.
+    /// In pixels; see [`thumbnail_size`].
     pub height: u32,
     pub width: u32,
     pub bytes: Vec<u8>,
@@ -90,10 +98,10 @@ pub struct Rgba {
 ///
 /// # Errors
 /// [`Error::Source`] if reading failed, which may be retried; [`Error::Rejected`] if the image is
-/// invalid, which is final. A truncated file is rejected.
+/// invalid, which is final. A file that lacks more than 5 % of the rows is rejected.
 pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result<Thumbnails, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let ((width, height), pictures) = pictures(&mut source, request)?;
+    let Pictures { size: (width, height), truncated, pictures } = pictures(&mut source, request)?;
     let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
     let mut thumbnails = Vec::new();
     if tallest(request.heights).is_some() {
@@ -106,7 +114,7 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
             });
         }
     }
-    Ok(Thumbnails { width, height, placeholder, thumbnails })
+    Ok(Thumbnails { width, height, placeholder, thumbnails, truncated })
 }
 
 /// Returns the pixels of the thumbnails that [`process`] would encode, for measurements and tests.
@@ -115,8 +123,8 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
 /// As [`process`], except those of encoding.
 pub fn render<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result<Vec<Rgba>, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let (_, pictures) = pictures(&mut source, request)?;
-    Ok(pictures
+    Ok(pictures(&mut source, request)?
+        .pictures
         .into_iter()
         .map(|picture| Rgba {
             width: picture.width,
@@ -126,12 +134,22 @@ pub fn render<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result<
         .collect())
 }
 
-/// Returns the oriented size of the image and its thumbnails, tallest first; one of
-/// [`PLACEHOLDER_HEIGHT`] if none is requested.
-fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<((u32, u32), Vec<Picture>), Error> {
+/// The thumbnails before encoding.
+struct Pictures {
+    /// The oriented size of the image.
+    size: (u32, u32),
+    truncated: bool,
+    /// Tallest first; one of [`PLACEHOLDER_HEIGHT`] if none is requested.
+    pictures: Vec<Picture>,
+}
+
+fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<Pictures, Error> {
     check_format(source, request.declared)?;
-    let target =
-        DecodeTarget { height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT), max_pixels: request.max_pixels };
+    let target = DecodeTarget {
+        height: tallest(request.heights).unwrap_or(PLACEHOLDER_HEIGHT),
+        max_pixels: request.max_pixels,
+        every_scan: request.every_scan,
+    };
     let decoded = match request.declared {
         Format::Jpeg => decode::jpeg::decode(source, target),
         Format::Png => decode::png::decode(source, target),
@@ -141,16 +159,16 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<(
     source.check_deadline()?;
     let orientation = decoded.orientation;
     let size = orientation.oriented_size((decoded.width, decoded.height));
-    let mut heights = distinct(request.heights, size.1);
-    if heights.is_empty() {
-        heights.push(target.height);
+    let mut sizes = distinct(request.heights, size);
+    if sizes.is_empty() {
+        sizes.push(thumbnail_size(size, target.height));
     }
     // Each is resized from the decoded image: resizing twice would be visible.
-    let picture = |height| {
-        let resized = decoded.resize(orientation.oriented_size(fit(size, height)));
+    let picture = |size| {
+        let resized = decoded.resize(orientation.oriented_size(size));
         colour::to_srgb(resized, decoded.icc_profile.as_deref()).orient(orientation)
     };
-    Ok((size, heights.into_iter().map(picture).collect()))
+    Ok(Pictures { size, truncated: decoded.truncated, pictures: sizes.into_iter().map(picture).collect() })
 }
 
 fn tallest(heights: &[u32]) -> Option<u32> {
@@ -171,22 +189,29 @@ fn check_format(source: &mut Source<'_>, declared: Format) -> Result<(), Error> 
     .into())
 }
 
-/// The heights to make, tallest first: at most the image's height, without duplicates.
-fn distinct(heights: &[u32], most: u32) -> Vec<u32> {
-    let mut distinct: Vec<u32> = heights.iter().filter(|&&height| height > 0).map(|&height| height.min(most)).collect();
-    distinct.sort_unstable_by(|a, b| b.cmp(a));
-    distinct.dedup();
-    distinct
+/// The sizes to make, tallest first and without duplicate heights.
+fn distinct(heights: &[u32], image: (u32, u32)) -> Vec<(u32, u32)> {
+    let wanted = heights.iter().filter(|&&height| height > 0);
+    let mut sizes: Vec<(u32, u32)> = wanted.map(|&height| thumbnail_size(image, height)).collect();
+    sizes.sort_unstable_by_key(|&(width, height)| std::cmp::Reverse((height, width)));
+    sizes.dedup_by_key(|&mut (_, height)| height);
+    sizes
 }
 
-/// The size of a thumbnail: not larger than the image, with its aspect ratio to the nearest pixel.
-fn fit((width, height): (u32, u32), wanted_height: u32) -> (u32, u32) {
-    if wanted_height >= height {
-        return (width, height);
+/// The size of the thumbnail of a `height`: the image's aspect ratio to the nearest pixel, within a box of that height
+/// and [`MAX_ASPECT_RATIO`] times that width, and not larger than the image.
+#[must_use]
+pub fn thumbnail_size(image: (u32, u32), height: u32) -> (u32, u32) {
+    // `part` of `side` is to `whole` what the other side of the thumbnail is to that of the image.
+    let scaled = |side: u32, part: u32, whole: u32| {
+        let scaled = u64::from(side) * u64::from(part) * 2 + u64::from(whole);
+        ((scaled / (2 * u64::from(whole))) as u32).max(1)
+    };
+    let most_width = height.saturating_mul(MAX_ASPECT_RATIO);
+    if u64::from(image.0) > u64::from(image.1) * u64::from(MAX_ASPECT_RATIO) {
+        return if most_width >= image.0 { image } else { (most_width, scaled(image.1, most_width, image.0)) };
     }
-    let scaled = u64::from(width) * u64::from(wanted_height) * 2 + u64::from(height);
-    let width = (scaled / (2 * u64::from(height))).max(1);
-    (width as u32, wanted_height)
+    if height >= image.1 { image } else { (scaled(image.0, height, image.1), height) }
 }
 
 fn placeholder(picture: &Picture) -> Vec<u8> {

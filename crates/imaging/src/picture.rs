@@ -57,6 +57,8 @@ pub(crate) struct Decoded {
     pub(crate) model: Model,
     /// One if interleaved, otherwise one for each component.
     pub(crate) planes: Vec<Plane>,
+    /// The file lacks some of the last rows, which repeat the last one that is there.
+    pub(crate) truncated: bool,
 }
 
 /// An image whose planes all have the same size.

@@ -94,6 +94,15 @@ impl Reducer {
         }
     }
 
+    /// Turns rows of three channels into rows of four, all opaque. Not for rows out of order.
+    pub(crate) fn add_alpha(&mut self) {
+        debug_assert!(self.scattered.is_empty() && self.channels == 3 && self.kept == 3);
+        let opaque = 255 * self.rows_summed;
+        self.sums = self.sums.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, opaque]).collect();
+        self.out = self.out.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
+        (self.channels, self.kept) = (4, 4);
+    }
+
     fn finish_row(&mut self) {
         let Self { sums, out, rows_summed, .. } = self;
         let (across, rows, channels, kept) = (self.factor.x as usize, *rows_summed, self.channels, self.kept);

@@ -1,7 +1,7 @@
 //! The buffered reader of all decoders. It checks the deadline and records read errors, so that they are
 //! not mistaken for errors of the image.
 
-use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read};
 use std::time::Instant;
 
 use crate::{Error, Rejection};
@@ -47,6 +47,14 @@ impl<'a> Source<'a> {
             Some(ReadFailure::Io(error)) => Error::Source(error),
             Some(ReadFailure::Deadline) => Rejection::DeadlineExceeded.into(),
             None => rejection.into(),
+        }
+    }
+
+    /// Returns a recorded read error, or that the deadline has passed.
+    pub(crate) fn check_failure(&mut self) -> Result<(), Error> {
+        match self.failure {
+            Some(_) => Err(self.or_io_error(Rejection::DeadlineExceeded)),
+            None => Ok(()),
         }
     }
 
@@ -104,12 +112,5 @@ impl Read for Source<'_> {
         out[..count].copy_from_slice(&available[..count]);
         self.consume(count);
         Ok(count)
-    }
-}
-
-/// `png` requires this bound but does not seek.
-impl Seek for Source<'_> {
-    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -143,7 +143,7 @@ fn oversized_png_chunk_is_rejected() {
 #[test]
 fn webp_limits_are_named_in_rejections() {
     let file = webp(&quadrants(16, 16), 16, 16);
-    let mut many = [&file[..], &b"ABCD\0\0\0\0".repeat(4096)].concat();
+    let mut many = [&file[..12], &b"ABCD\0\0\0\0".repeat(4096), &file[12..]].concat();
     let size = many.len() as u32 - 8;
     many[4..8].copy_from_slice(&size.to_le_bytes());
     assert_too_complex(thumbnails(&many, Format::WebP, &[8]), "chunks");

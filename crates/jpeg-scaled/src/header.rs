@@ -80,7 +80,7 @@ impl DecoderTables {
     }
 
     /// Reads segments up to and including the next scan header or EOI. `pending` is a marker that was
-    /// read already.
+    /// read already. A DNL segment is ignored: the frame has its height already.
     pub(crate) fn read<R: Read>(
         &mut self,
         input: &mut Input<R>,
@@ -112,7 +112,6 @@ impl DecoderTables {
                 }
                 marker::SOS => return Ok(NextSegment::Scan(self.read_scan_header(input)?)),
                 marker::EOI => return Ok(NextSegment::EndOfImage),
-                marker::DNL => return Err(Error::Unsupported("a height defined after the first scan (DNL)")),
                 marker::APP0..=marker::APP15 => self.read_app(input, code, limits)?,
                 // Markers without a segment.
                 marker::RST0..=marker::RST7 | marker::SOI | marker::TEM => {}
@@ -306,14 +305,14 @@ impl DecoderTables {
         let components = self.frame.as_ref().map_or(&[][..], |frame| &frame.components);
         match (components.len(), self.adobe) {
             (1, _) => Colour::Grey,
+            // JFIF has no other color space.
+            (3, _) if self.jfif => Colour::YCbCr,
             (3, Some(0)) => Colour::Rgb,
             (3, Some(_)) => Colour::YCbCr,
-            (3, None) => {
-                let named_rgb = components.iter().map(|component| component.id).eq(*b"RGB");
-                if named_rgb && !self.jfif { Colour::Rgb } else { Colour::YCbCr }
-            }
-            (_, Some(2)) => Colour::Ycck,
-            _ => Colour::Cmyk,
+            (3, None) if components.iter().map(|component| component.id).eq(*b"RGB") => Colour::Rgb,
+            (3, None) => Colour::YCbCr,
+            (_, None | Some(0)) => Colour::Cmyk,
+            (_, Some(_)) => Colour::Ycck,
         }
     }
 

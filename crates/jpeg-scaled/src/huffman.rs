@@ -26,6 +26,12 @@ pub(crate) struct HuffmanSpec {
     pub(crate) huffval: Vec<u8>,
 }
 
+impl From<crate::typical::HuffmanSpec> for HuffmanSpec {
+    fn from(spec: crate::typical::HuffmanSpec) -> Self {
+        Self { bits: spec.bits, huffval: spec.huffval.to_vec() }
+    }
+}
+
 /// The meaning of the symbols.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SymbolKind {

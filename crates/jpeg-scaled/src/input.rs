@@ -65,6 +65,9 @@ impl<R: Read> Input<R> {
     }
 
     /// Skips a scan without decoding it; returns the marker after it.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the file ends there: the scan may be incomplete.
     pub(crate) fn skip_scan(&mut self) -> Result<u8> {
         loop {
             let code = self.marker()?;
@@ -142,7 +145,7 @@ impl EntropyCodedSegment {
     /// A reader for the bits of one block.
     ///
     /// # Errors
-    /// [`Error::Truncated`] or [`Error::Corrupt`] after an overrun.
+    /// [`Error::Truncated`] after an overrun.
     #[inline(always)]
     pub(crate) fn block<R: Read>(&mut self, input: &mut Input<R>) -> Result<BitReader<'_>> {
         if self.clean.len() - self.place.next < SPAN {
@@ -156,7 +159,7 @@ impl EntropyCodedSegment {
     #[inline(never)]
     fn fill<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
         if self.overrun() {
-            return Err(self.end_error());
+            return Err(Error::Truncated);
         }
         // The bytes before `next` are in the word already.
         self.clean.copy_within(self.place.next.., 0);
@@ -224,30 +227,22 @@ impl EntropyCodedSegment {
         (self.real - self.place.next as isize) * 8 + self.place.count as isize
     }
 
-    /// The error for a segment that ended too soon.
-    pub(crate) fn end_error(&self) -> Error {
-        match self.marker {
-            None if self.ended => Error::Truncated,
-            _ => Error::Corrupt("a scan has less data than blocks"),
-        }
+    /// Returns true if at most one block of data is left.
+    pub(crate) fn is_near_end(&self) -> bool {
+        self.ended && self.unread() < 8 * SPAN as isize
     }
 
-    /// Skips to the marker that ends the segment and returns it; `None` at the end of the file. The flag
-    /// is true if whole bytes of data were skipped.
-    pub(crate) fn skip_to_marker<R: Read>(&mut self, input: &mut Input<R>) -> Result<(Option<u8>, bool)> {
-        let mut passed = self.ended && self.unread() >= 8;
+    /// Skips to the marker that ends the segment and returns it; `None` at the end of the file. Some cameras write bytes
+    /// after the last block, which are skipped.
+    pub(crate) fn skip_to_marker<R: Read>(&mut self, input: &mut Input<R>) -> Result<Option<u8>> {
         while !self.ended {
             self.unstuff(input)?;
             if !self.ended {
                 self.clean.clear();
                 self.place = BitPosition::default();
-                passed = true;
-            } else {
-                self.real = self.clean.len() as isize;
-                passed |= self.unread() >= 8;
             }
         }
-        Ok((self.marker, passed))
+        Ok(self.marker)
     }
 }
 

@@ -30,6 +30,7 @@ pub mod marker;
 mod progressive;
 mod scan;
 mod sequential;
+pub mod typical;
 mod zigzag;
 
 use std::io::Read;
@@ -58,12 +59,22 @@ pub struct Limits {
     /// quantization is so fine (root mean square of the steps at most 6) that the scan does not matter
     /// in a smaller image. It is a third of such a file. If false, every sample is exact.
     pub approximate: bool,
+    /// Decodes also the scans of a progressive file that the scale does not need. Only this shows that a file without EOI
+    /// is complete: if it ends in a scan that is not decoded, the error is [`Error::Truncated`]. Overrides `approximate`.
+    pub every_scan: bool,
 }
 
 impl Default for Limits {
     /// 100 scans, 512 MiB, 8 MiB of profile, no deadline, exact.
     fn default() -> Self {
-        Self { max_scans: 100, max_memory: 512 << 20, max_profile_bytes: 8 << 20, deadline: None, approximate: false }
+        Self {
+            max_scans: 100,
+            max_memory: 512 << 20,
+            max_profile_bytes: 8 << 20,
+            deadline: None,
+            approximate: false,
+            every_scan: false,
+        }
     }
 }
 
@@ -74,9 +85,9 @@ pub enum Colour {
     /// Full-range BT.601, as in JFIF.
     YCbCr,
     Rgb,
-    /// Four inks; inverted (0 is full coverage) if [`Header::adobe`].
+    /// Four inks, inverted: 0 is full coverage. Every program that writes such files inverts them, as Adobe does.
     Cmyk,
-    /// YCbCr of the first three inks (of their inverses if [`Header::adobe`]), and the fourth.
+    /// YCbCr of the inverses of the first three inks, and the fourth, inverted.
     Ycck,
 }
 
@@ -98,8 +109,6 @@ pub struct Header {
     pub height: u32,
     pub progressive: bool,
     pub colour: Colour,
-    /// True if there is an Adobe segment; Adobe inverts inks.
-    pub adobe: bool,
     pub components: Vec<Component>,
     /// The Exif data, a TIFF file.
     pub exif: Option<Vec<u8>>,
@@ -128,6 +137,9 @@ pub struct Image {
     pub planes: Vec<Plane>,
     /// Damaged restart intervals, which are left gray. Without restart markers any damage is an error.
     pub damaged_intervals: u32,
+    /// Rows of the image, from the top, that are completely in the file; fewer than its height if the data of the last scan
+    /// ends too soon. The samples after them repeat the last of them.
+    pub complete_rows: u32,
 }
 
 /// Decodes one file.
@@ -164,7 +176,6 @@ impl<R: Read> Decoder<R> {
             height: frame.height,
             progressive: frame.progressive,
             colour,
-            adobe: self.tables.adobe.is_some(),
             components: frame.components.clone(),
             exif: self.tables.exif.take(),
             profile,
@@ -173,8 +184,9 @@ impl<R: Read> Decoder<R> {
 
     /// Decodes the image. `scales` holds the scale of each component in eighths of its size, 1 to 8.
     ///
-    /// A sequential file ends when every component is complete; the data after that is ignored. A
-    /// progressive file ends at its EOI marker, because only that shows that no scan is missing.
+    /// A sequential file ends when every component is complete; the data after that is ignored. A progressive file ends at
+    /// its EOI marker, or at the end of the file if all bits of all coefficients are known. The data of the last scan may
+    /// end too soon: see [`Image::complete_rows`].
     ///
     /// # Errors
     /// Every kind of [`Error`]; [`Error::Corrupt`] if [`read_header`](Self::read_header) was not called.
@@ -192,19 +204,32 @@ impl<R: Read> Decoder<R> {
             if scans > self.limits.max_scans {
                 return Err(Error::Limit("scans"));
             }
-            let marker = if progressive {
+            let end = if progressive {
                 progressive::scan(&mut canvas, &mut self.input, &self.tables, &scan)?
             } else {
                 sequential::scan(&mut canvas, &mut self.input, &self.tables, &scan)?
             };
-            if !progressive && canvas.all_seen() {
+            let complete = if progressive { canvas.all_bits_known() } else { canvas.all_seen() };
+            if complete && (!progressive || matches!(end.marker, None | Some(marker::EOI))) {
                 break;
             }
-            match self.tables.read(&mut self.input, marker, &self.limits)? {
-                NextSegment::Scan(next) => scan = next,
-                NextSegment::EndOfImage if canvas.all_seen() => break,
-                NextSegment::EndOfImage => return Err(Error::Truncated),
+            if end.truncated {
+                return Err(match end.marker {
+                    None | Some(marker::EOI) => Error::Truncated,
+                    Some(_) => Error::Corrupt("a scan has less data than blocks"),
+                });
             }
+            match self.tables.read(&mut self.input, end.marker, &self.limits) {
+                Ok(NextSegment::Scan(next)) => scan = next,
+                Ok(NextSegment::EndOfImage) if canvas.all_seen() => break,
+                Ok(NextSegment::EndOfImage) => return Err(Error::Truncated),
+                // The file ends within or before a segment.
+                Err(Error::Truncated) if complete => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if canvas.complete_rows == 0 {
+            return Err(Error::Truncated);
         }
         if progressive {
             canvas.finish()?;

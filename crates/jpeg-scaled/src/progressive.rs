@@ -12,7 +12,7 @@ use crate::header::{DecoderTables, Scan, ScanComponent};
 use crate::huffman::{EOB, HuffmanDecoder, SymbolKind};
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
 use crate::input::{BitReader, Input};
-use crate::scan::{Canvas, Coefficients, RestartState, ScanTables, for_each_mcu};
+use crate::scan::{Canvas, Coefficients, RestartState, ScanEnd, ScanTables, for_each_mcu};
 
 const UNKNOWN: Error = Error::Corrupt("an undefined Huffman code");
 
@@ -21,30 +21,36 @@ pub(crate) fn scan<R: Read>(
     input: &mut Input<R>,
     tables: &DecoderTables,
     scan: &Scan,
-) -> Result<Option<u8>> {
+) -> Result<ScanEnd> {
     for &ScanComponent { component, .. } in &scan.components {
         if canvas.latch_quantization(component, tables)? {
             let part = &canvas.components[component];
             let blocks = part.stride * part.rows;
             let (rows, row_bytes) = (part.rows, part.row_bytes());
-            let mapped = if part.size > 1 { blocks } else { 0 };
+            let mapped = if part.size > 1 || canvas.limits.every_scan { blocks } else { 0 };
             canvas.reserve(Coefficients::bytes(rows, row_bytes) + mapped * 8)?;
             let part = &mut canvas.components[component];
             part.coefficients = Coefficients::new(rows, row_bytes);
             part.nonzero = vec![0; mapped];
         }
     }
+    for &ScanComponent { component, .. } in &scan.components {
+        canvas.components[component].lowest_bits[scan.ss as usize..=scan.se as usize].fill(scan.al as u8);
+    }
     if scan.ss == 0 {
         return with_coefficients(canvas, scan, |canvas, groups| dc_scan(canvas, groups, input, tables, scan));
+    }
+    if canvas.limits.every_scan {
+        return with_coefficients(canvas, scan, |canvas, groups| ac_scan(canvas, groups[0], input, tables, scan));
     }
     let size = canvas.components[scan.components[0].component].size;
     // Unused coefficients matter only while a later scan may refine them together with used ones.
     if size == 1 || (scan.ss > LOW_FREQUENCY_BLOCKS[size].last && scan.al == 0) {
-        return Ok(Some(input.skip_scan()?));
+        return Ok(ScanEnd::at(Some(input.skip_scan()?)));
     }
     if canvas.limits.approximate && scan.ah == 1 && canvas.components[scan.components[0].component].finely_quantized {
         canvas.components[scan.components[0].component].last_bit_skipped = true;
-        return Ok(Some(input.skip_scan()?));
+        return Ok(ScanEnd::at(Some(input.skip_scan()?)));
     }
     with_coefficients(canvas, scan, |canvas, groups| ac_scan(canvas, groups[0], input, tables, scan))
 }
@@ -53,8 +59,8 @@ pub(crate) fn scan<R: Read>(
 fn with_coefficients(
     canvas: &mut Canvas,
     scan: &Scan,
-    run: impl FnOnce(&mut Canvas, &mut [&mut [[i16; LANES]]]) -> Result<Option<u8>>,
-) -> Result<Option<u8>> {
+    run: impl FnOnce(&mut Canvas, &mut [&mut [[i16; LANES]]]) -> Result<ScanEnd>,
+) -> Result<ScanEnd> {
     let take = |&ScanComponent { component, .. }: &ScanComponent| take(&mut canvas.components[component].coefficients);
     let mut taken: Vec<Coefficients> = scan.components.iter().map(take).collect();
     let mut groups: Vec<_> = taken.iter_mut().map(Coefficients::groups).collect();
@@ -71,7 +77,7 @@ fn dc_scan<R: Read>(
     input: &mut Input<R>,
     tables: &DecoderTables,
     scan: &Scan,
-) -> Result<Option<u8>> {
+) -> Result<ScanEnd> {
     let al = scan.al;
     if scan.ah > 0 {
         return for_each_mcu(
@@ -121,7 +127,7 @@ fn ac_scan<R: Read>(
     input: &mut Input<R>,
     tables: &DecoderTables,
     scan: &Scan,
-) -> Result<Option<u8>> {
+) -> Result<ScanEnd> {
     let codes = ScanTables::new(tables, scan, SymbolKind::ProgressiveAc)?;
     let [Some(table)] = &codes.ac[..] else {
         return Err(Error::Corrupt("a scan without its Huffman table"));

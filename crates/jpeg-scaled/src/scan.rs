@@ -5,15 +5,18 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Frame, Scan, ScanComponent};
-use crate::huffman::{HuffmanDecoder, SymbolKind};
+use crate::huffman::{HuffmanDecoder, HuffmanSpec, SymbolKind};
 use crate::idct::{Group, LANES, LOW_FREQUENCY_BLOCKS, OUTSIDE, Pack, Scalar, factors, transform};
 use crate::input::{EntropyCodedSegment, Input};
-use crate::{Image, Limits, Plane, marker};
+use crate::{Image, Limits, Plane, marker, typical};
 use pulp::{Arch, NullaryFnOnce};
 
 /// The largest mean square of quantization steps at which [`Limits::approximate`] may skip the last bit of
 /// coefficients. At 36 the standard deviation of the error is below half a level at half size.
 const FINE: u64 = 36;
+
+/// More than Al can be.
+const UNKNOWN_BIT: u8 = 255;
 
 /// The image being decoded.
 pub(crate) struct Canvas {
@@ -23,6 +26,9 @@ pub(crate) struct Canvas {
     pub(crate) limits: Limits,
     memory: usize,
     pub(crate) damaged: u32,
+    /// Rows of the image, from the top, that all scans so far have completely.
+    pub(crate) complete_rows: u32,
+    height: u32,
 }
 
 /// A component being decoded.
@@ -45,6 +51,8 @@ pub(crate) struct ScaledComponent {
     pub(crate) finely_quantized: bool,
     /// Progressive only: the last bit of the coefficients was skipped.
     pub(crate) last_bit_skipped: bool,
+    /// Progressive only: the lowest known bit of each coefficient (Al); [`UNKNOWN_BIT`] before the first scan of it.
+    pub(crate) lowest_bits: [u8; 64],
     samples: Vec<u8>,
     /// Sequential only: the group being decoded in each block row of an MCU.
     open: Vec<ActiveGroup>,
@@ -222,7 +230,16 @@ impl Canvas {
             |factor: fn(&crate::Component) -> u8| u32::from(frame.components.iter().map(factor).max().unwrap_or(1));
         let (across, down) = (most(|c| c.horizontal), most(|c| c.vertical));
         let mcus = (frame.width.div_ceil(8 * across), frame.height.div_ceil(8 * down));
-        let mut canvas = Self { components: Vec::new(), mcus, limits: *limits, memory: 0, damaged: 0 };
+        let height = frame.height;
+        let mut canvas = Self {
+            components: Vec::new(),
+            mcus,
+            limits: *limits,
+            memory: 0,
+            damaged: 0,
+            complete_rows: height,
+            height,
+        };
         for (component, &scale) in frame.components.iter().zip(scales) {
             assert!((1..=8).contains(&scale), "a scale is 1 to 8 eighths");
             let size = usize::from(scale);
@@ -247,6 +264,7 @@ impl Canvas {
                 factors: None,
                 finely_quantized: false,
                 last_bit_skipped: false,
+                lowest_bits: [UNKNOWN_BIT; 64],
                 samples: Vec::new(),
                 open: Vec::new(),
                 coefficients: Coefficients::default(),
@@ -269,6 +287,11 @@ impl Canvas {
     /// Returns true if every component had a scan.
     pub(crate) fn all_seen(&self) -> bool {
         self.components.iter().all(|part| part.factors.is_some())
+    }
+
+    /// Progressive only: returns true if no later scan can add anything.
+    pub(crate) fn all_bits_known(&self) -> bool {
+        self.components.iter().all(|part| part.lowest_bits == [0; 64])
     }
 
     /// Saves the quantization of a component at its first scan (section B.2.4.1). Returns false if it was
@@ -297,10 +320,13 @@ impl Canvas {
         self.components.iter_mut().try_for_each(|part| part.finish(deadline))
     }
 
+    /// Missing rows repeat the last complete one.
     pub(crate) fn into_image(self) -> Image {
-        let damaged_intervals = self.damaged;
-        let planes = self.components.into_iter().map(ScaledComponent::into_plane).collect();
-        Image { planes, damaged_intervals }
+        let Self { damaged: damaged_intervals, complete_rows, height, .. } = self;
+        let most = self.components.iter().map(|part| part.vertical).max().unwrap_or(1);
+        let complete = (complete_rows < height).then_some((complete_rows, most));
+        let planes = self.components.into_iter().map(|part| part.into_plane(complete)).collect();
+        Image { planes, damaged_intervals, complete_rows }
     }
 }
 
@@ -336,10 +362,19 @@ impl ScaledComponent {
         Ok(())
     }
 
-    fn into_plane(self) -> Plane {
+    /// `complete`: the complete rows of the image, if some are missing, and its largest vertical sampling factor.
+    fn into_plane(self, complete: Option<(u32, u32)>) -> Plane {
         let (stride, height) = (self.width(), self.eighths.1.div_ceil(8));
         let mut samples = self.samples;
         samples.truncate(stride * height as usize);
+        if let Some((rows, most)) = complete {
+            let end = stride * (rows * self.vertical * self.size as u32 / (8 * most)) as usize;
+            if let Some(last) = end.checked_sub(stride) {
+                for at in (end..samples.len()).step_by(stride) {
+                    samples.copy_within(last..end, at);
+                }
+            }
+        }
         Plane {
             width: self.eighths.0.div_ceil(8),
             height,
@@ -360,16 +395,25 @@ pub(crate) struct ScanTables {
 
 impl ScanTables {
     pub(crate) fn new(tables: &DecoderTables, scan: &Scan, ac_kind: SymbolKind) -> Result<Self> {
-        let build = |codes: &[Option<crate::huffman::HuffmanSpec>; 4], index: usize, kind| {
-            codes[index].as_ref().map(|code| HuffmanDecoder::new(code, kind)).transpose()
+        let build = |codes: &[Option<HuffmanSpec>; 4], typical: &[typical::HuffmanSpec; 2], index: usize, kind| {
+            let spec = match &codes[index] {
+                // Frames of Motion JPEG define no tables.
+                None if ac_kind == SymbolKind::Ac => typical.get(index).map(|&spec| HuffmanSpec::from(spec)),
+                defined => defined.clone(),
+            };
+            spec.map(|spec| HuffmanDecoder::new(&spec, kind)).transpose()
         };
         Ok(Self {
             dc: scan
                 .components
                 .iter()
-                .map(|part| build(&tables.dc, part.dc_table, SymbolKind::Dc))
+                .map(|part| build(&tables.dc, &typical::DC, part.dc_table, SymbolKind::Dc))
                 .collect::<Result<_>>()?,
-            ac: scan.components.iter().map(|part| build(&tables.ac, part.ac_table, ac_kind)).collect::<Result<_>>()?,
+            ac: scan
+                .components
+                .iter()
+                .map(|part| build(&tables.ac, &typical::AC, part.ac_table, ac_kind))
+                .collect::<Result<_>>()?,
         })
     }
 }
@@ -394,7 +438,21 @@ pub(crate) struct BlockPosition {
     pub(crate) line: usize,
 }
 
-/// Calls `block` for all blocks of a scan; returns the marker that ended it, if any.
+/// The end of a scan.
+pub(crate) struct ScanEnd {
+    /// The marker after it, if known; `None` at the end of the file.
+    pub(crate) marker: Option<u8>,
+    /// Its data ended before its blocks.
+    pub(crate) truncated: bool,
+}
+
+impl ScanEnd {
+    pub(crate) fn at(marker: Option<u8>) -> Self {
+        Self { marker, truncated: false }
+    }
+}
+
+/// Calls `block` for all blocks of a scan, as far as there is data.
 ///
 /// Compiled for every processor, and for AVX2 with BMI2, including an inlined `block`: a tenth faster with
 /// the same results.
@@ -404,7 +462,7 @@ pub(crate) fn for_each_mcu<R: Read>(
     interval: u32,
     scan: &Scan,
     block: impl FnMut(&mut Canvas, &mut EntropyCodedSegment, &mut Input<R>, &mut RestartState, BlockPosition) -> Result<()>,
-) -> Result<Option<u8>> {
+) -> Result<ScanEnd> {
     Arch::new().dispatch(
         #[inline(always)]
         || decode_mcus(canvas, input, interval, scan, block),
@@ -424,7 +482,7 @@ fn decode_mcus<R: Read>(
         &mut RestartState,
         BlockPosition,
     ) -> Result<()>,
-) -> Result<Option<u8>> {
+) -> Result<ScanEnd> {
     // The blocks of an MCU, relative to its first; an MCU of a single component is one block (section A.2.2).
     let mut pattern = Vec::new();
     let (across, down) = if let [ScanComponent { component, .. }] = scan.components[..] {
@@ -453,6 +511,8 @@ fn decode_mcus<R: Read>(
     let mut state = RestartState::default();
     let mut mcu = 0;
     let (mut column, mut row) = (0, 0);
+    // Rows of MCUs before the end of the data.
+    let mut complete = 0;
     let mut until_restart = interval;
     while mcu < total {
         if column == 0
@@ -477,15 +537,23 @@ fn decode_mcus<R: Read>(
         if column == across as usize {
             column = 0;
             row += 1;
+            if result.is_ok() && !bits.overrun() {
+                complete = row;
+            }
         }
         if interval == 0 {
-            result?;
-            continue;
+            match result {
+                Ok(()) => continue,
+                Err(Error::Truncated | Error::Corrupt(_)) if bits.is_near_end() => {
+                    return canvas.end_early(&mut bits, input, scan, complete);
+                }
+                Err(error) => return Err(error),
+            }
         }
         until_restart -= 1;
         let damaged = match result {
             Ok(()) => bits.overrun(),
-            Err(Error::Corrupt(_)) => true,
+            Err(Error::Corrupt(_) | Error::Truncated) => true,
             Err(error) => return Err(error),
         };
         if until_restart > 0 && !damaged {
@@ -498,11 +566,13 @@ fn decode_mcus<R: Read>(
             mcu = total;
             continue;
         }
-        let resumed = resynchronize(&mut bits, input, done / interval, damaged)?;
+        let Some(resumed) = resynchronize(&mut bits, input, done / interval, damaged)? else {
+            return canvas.end_early(&mut bits, input, scan, complete);
+        };
         canvas.damaged += resumed.damaged;
         let lost = mcu;
         mcu = (u64::from(resumed.interval) * u64::from(interval)).min(u64::from(total)) as u32;
-        for lost in lost..if resumed.ended.is_some() { total } else { mcu } {
+        for lost in lost..mcu {
             for place in &pattern {
                 let place = place.at((lost % across) as usize, (lost / across) as usize);
                 canvas.components[place.component].blank(place);
@@ -512,16 +582,30 @@ fn decode_mcus<R: Read>(
         row = (mcu / across) as usize;
         until_restart = interval;
         state = RestartState::default();
-        if resumed.ended.is_some() {
-            // The scan has ended: the missing blocks stay gray.
-            return Ok(resumed.ended);
-        }
     }
     if bits.overrun() {
-        return Err(bits.end_error());
+        return canvas.end_early(&mut bits, input, scan, complete);
     }
     // A file without EOI may end in its last block.
-    bits.skip_to_marker(input).map(|(marker, _)| marker)
+    bits.skip_to_marker(input).map(ScanEnd::at)
+}
+
+impl Canvas {
+    /// Records that the data of a scan ended after `complete` rows of MCUs.
+    #[cold]
+    fn end_early<R: Read>(
+        &mut self,
+        bits: &mut EntropyCodedSegment,
+        input: &mut Input<R>,
+        scan: &Scan,
+        complete: usize,
+    ) -> Result<ScanEnd> {
+        let most = self.components.iter().map(|part| part.vertical).max().unwrap_or(1);
+        let factor = if let [only] = scan.components[..] { self.components[only.component].vertical } else { 1 };
+        let rows = complete as u32 * 8 * most / factor;
+        self.complete_rows = self.complete_rows.min(rows);
+        Ok(ScanEnd { marker: bits.skip_to_marker(input)?, truncated: true })
+    }
 }
 
 /// A block of an MCU, relative to the first.
@@ -552,39 +636,26 @@ struct Resynchronized {
     /// The interval that the data after the marker belongs to.
     interval: u32,
     damaged: u32,
-    /// A marker other than RSTn, which ends the scan.
-    ended: Option<u8>,
 }
 
-/// Skips to the restart marker that ends `interval`, or to one that ends a later interval.
+/// Skips to the restart marker that ends `interval`, or to one that ends a later interval. Returns `None` at another
+/// marker or the end of the file, which end the scan.
 fn resynchronize<R: Read>(
     bits: &mut EntropyCodedSegment,
     input: &mut Input<R>,
     interval: u32,
     mut damaged: bool,
-) -> Result<Resynchronized> {
+) -> Result<Option<Resynchronized>> {
     loop {
-        let (marker, passed) = bits.skip_to_marker(input)?;
-        damaged |= passed;
-        let Some(code) = marker else {
-            return Err(Error::Truncated);
+        let Some(code) = bits.skip_to_marker(input)?.filter(|code| marker::RST.contains(code)) else {
+            return Ok(None);
         };
-        if !marker::RST.contains(&code) {
-            if code == marker::EOI && !damaged {
-                return Err(Error::Truncated);
-            }
-            return Ok(Resynchronized { interval: interval + 1, damaged: 1, ended: Some(code) });
-        }
         bits.restart();
         let ahead = (u32::from(code - marker::RST0)).wrapping_sub(interval) & 7;
         match ahead {
-            0 => {
-                return Ok(Resynchronized { interval: interval + 1, damaged: u32::from(damaged), ended: None });
-            }
+            0 => return Ok(Some(Resynchronized { interval: interval + 1, damaged: u32::from(damaged) })),
             // Some markers are missing, and with them their intervals.
-            1..=4 => {
-                return Ok(Resynchronized { interval: interval + 1 + ahead, damaged: 1 + ahead, ended: None });
-            }
+            1..=4 => return Ok(Some(Resynchronized { interval: interval + 1 + ahead, damaged: 1 + ahead })),
             // An earlier marker.
             _ => damaged = true,
         }

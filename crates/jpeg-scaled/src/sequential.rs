@@ -7,14 +7,14 @@ use crate::header::{DecoderTables, Scan, ScanComponent};
 use crate::huffman::{HuffmanDecoder, LOOKUPS, SymbolKind};
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS};
 use crate::input::{BitReader, Input};
-use crate::scan::{ActiveCoefficients, Canvas, ScanTables, for_each_mcu};
+use crate::scan::{ActiveCoefficients, Canvas, ScanEnd, ScanTables, for_each_mcu};
 
 pub(crate) fn scan<R: Read>(
     canvas: &mut Canvas,
     input: &mut Input<R>,
     tables: &DecoderTables,
     scan: &Scan,
-) -> Result<Option<u8>> {
+) -> Result<ScanEnd> {
     let codes = ScanTables::new(tables, scan, SymbolKind::Ac)?;
     let missing = Error::Corrupt("a scan without its Huffman tables");
     let (Some(dc), Some(ac)) =

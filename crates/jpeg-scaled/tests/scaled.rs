@@ -172,30 +172,109 @@ fn progressive_scripts_match_formula() {
     }
 }
 
+/// Rows of samples of a plane of `image` that are complete, at a scale.
+fn complete(image: &Image, component: usize, file: &File, scale: u8) -> usize {
+    if image.complete_rows as usize == file.height {
+        return image.planes[component].height as usize;
+    }
+    let most = file.sampling.iter().map(|&(_, vertical)| vertical).max().unwrap();
+    image.complete_rows as usize * file.sampling[component].1 * usize::from(scale) / (8 * most)
+}
+
 #[test]
-fn truncated_file_decodes_fully_or_fails() {
+fn truncated_file_has_its_complete_rows_or_fails() {
     let mut numbers = Numbers(5);
-    let sequential = File::noise(&mut numbers, (40, 30), &[(2, 2), (1, 1), (1, 1)], 3);
+    let sequential = File::noise(&mut numbers, (40, 60), &[(2, 2), (1, 1), (1, 1)], 3);
     let mut restarts = sequential.clone();
     restarts.restart_interval = 2;
+    let mut separate = sequential.clone();
+    separate.scans = (0..3).map(|component| scan(&[component], 0, 63, 0, 0)).collect();
     let progressive = sequential.clone().into_progressive();
-    for file in [sequential, restarts, progressive] {
+    for file in [sequential, restarts, separate, progressive] {
         let bytes = file.write();
         for scale in [1, 2, 8] {
-            let whole = decode(&bytes, &[scale; 3]).unwrap();
+            let decode = |bytes: &[u8]| {
+                let mut decoder = Decoder::new(bytes, Limits { every_scan: true, ..Limits::default() });
+                decoder.read_header()?;
+                decoder.decode(&[scale; 3])
+            };
+            let whole = decode(&bytes).unwrap();
+            assert_eq!(whole.complete_rows, 60);
+            let mut before = 0;
             for end in 0..bytes.len() {
-                match decode(&bytes[..end], &[scale; 3]) {
-                    Ok(picture) => assert_eq!(picture, whole, "cut at {end}"),
-                    Err(Error::Truncated | Error::Corrupt(_)) => {}
-                    Err(error) => panic!("cut at {end}: {error}"),
+                // With EOI, a progressive file between two scans is complete.
+                let closed = [&bytes[..end], &[0xFF, marker::EOI]].concat();
+                for cut in [&bytes[..end], if file.progressive { &bytes[..end] } else { &closed }] {
+                    match decode(cut) {
+                        Ok(picture) => {
+                            assert!(picture.complete_rows >= before, "cut at {end}");
+                            before = picture.complete_rows;
+                            for (component, (is, was)) in picture.planes.iter().zip(&whole.planes).enumerate() {
+                                let rows = complete(&picture, component, &file, scale);
+                                let good = was.stride * rows;
+                                assert_eq!(is.samples[..good], was.samples[..good], "cut at {end}");
+                                for row in is.samples[good..].chunks(is.stride) {
+                                    assert_eq!(row, &is.samples[good - is.stride..good], "cut at {end}");
+                                }
+                            }
+                        }
+                        Err(Error::Truncated | Error::Corrupt(_)) => assert_eq!(before, 0, "cut at {end}"),
+                        Err(error) => panic!("cut at {end}: {error}"),
+                    }
                 }
             }
-            // A sequential image does not need EOI; data after it is ignored.
-            let without_end = decode(&bytes[..bytes.len() - 2], &[scale; 3]);
-            assert_eq!(without_end.is_ok(), !file.progressive);
+            // The image does not need EOI; data after it is ignored.
+            assert_eq!(decode(&bytes[..bytes.len() - 2]).unwrap(), whole);
             let followed = [&bytes[..], b"\xFF\xD8 and more"].concat();
-            assert_eq!(decode(&followed, &[scale; 3]).unwrap(), whole);
+            assert_eq!(decode(&followed).unwrap(), whole);
         }
+    }
+}
+
+#[test]
+fn file_that_ends_in_a_scan_that_is_not_decoded_needs_every_scan() {
+    let mut numbers = Numbers(9);
+    let file = File::noise(&mut numbers, (64, 64), &[(1, 1)], 3).into_progressive();
+    let bytes = file.write();
+    let decode = |limits: Limits| {
+        let mut decoder = Decoder::new(&bytes[..bytes.len() - 2], limits);
+        decoder.read_header().unwrap();
+        decoder.decode(&[1])
+    };
+    assert!(matches!(decode(Limits::default()), Err(Error::Truncated)));
+    assert_eq!(decode(Limits { every_scan: true, ..Limits::default() }).unwrap().complete_rows, 64);
+}
+
+#[test]
+fn bytes_before_restart_markers_are_skipped() {
+    let mut numbers = Numbers(10);
+    let mut file = File::noise(&mut numbers, (200, 40), &[(2, 1), (1, 1), (1, 1)], 3);
+    file.restart_interval = 3;
+    let bytes = file.write();
+    let whole = decode(&bytes, &[8; 3]).unwrap();
+    for count in [1, 9, 100, 40_000] {
+        let mut longer = Vec::new();
+        for (at, &byte) in bytes.iter().enumerate() {
+            if byte == 0xFF && bytes.get(at + 1).is_some_and(|code| marker::RST.contains(code)) {
+                longer.extend((0..count).map(|_| numbers.below(255) as u8));
+            }
+            longer.push(byte);
+        }
+        assert_eq!(decode(&longer, &[8; 3]).unwrap(), whole);
+    }
+}
+
+#[test]
+fn dnl_segment_with_the_known_height_is_ignored() {
+    let mut numbers = Numbers(11);
+    let mut file = File::noise(&mut numbers, (40, 30), &[(1, 1), (1, 1), (1, 1)], 3);
+    file.scans = (0..3).map(|component| scan(&[component], 0, 63, 0, 0)).collect();
+    let bytes = file.write();
+    let dnl = [0xFF, marker::DNL, 0, 4, 0, 30];
+    let scans: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(&[0xFF, marker::SOS])).collect();
+    for at in scans {
+        let changed = [&bytes[..at], &dnl, &bytes[at..]].concat();
+        assert_eq!(decode(&changed, &[8; 3]).unwrap(), decode(&bytes, &[8; 3]).unwrap());
     }
 }
 

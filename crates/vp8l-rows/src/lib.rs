@@ -124,6 +124,11 @@ impl<R: Read> Decoder<R> {
         Arch::new().dispatch(ArgbToRgba { pixels, out: &mut self.out });
         Ok(Some(&self.out))
     }
+
+    /// The last row that [`next_row`](Self::next_row) returned, also after an error; empty before the first.
+    pub fn last_row(&self) -> &[u8] {
+        &self.out
+    }
 }
 
 /// An image and its transforms.

@@ -2,7 +2,7 @@
 
 use jpeg_scaled::{Colour, Component, Decoder, Header, Limits, Plane as JpegPlane};
 
-use crate::decode::{DecodeTarget, MAX_PROFILE};
+use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
 use crate::picture::{Decoded, Model, Plane, Samples};
 use crate::source::Source;
@@ -29,6 +29,7 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
         max_profile_bytes: MAX_PROFILE,
         deadline: source.deadline(),
         approximate: true,
+        every_scan: target.every_scan,
         ..Limits::default()
     };
     let mut decoder = Decoder::new(source, limits);
@@ -41,10 +42,15 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
     if picture.damaged_intervals > 0 {
         return Err(Rejection::corrupt("damaged restart intervals"));
     }
+    let truncated = picture.complete_rows < header.height;
+    if truncated && !enough_rows(picture.complete_rows, header.height) {
+        return Err(Rejection::Truncated);
+    }
     let spreads = spreads(&header, &scales);
     let planes = picture.planes.into_iter().zip(spreads).map(|(plane, spread)| small_plane(plane, spread)).collect();
     let (model, planes) = model(&header, planes);
-    Ok(Decoded { width: header.width, height: header.height, orientation, icc_profile: header.profile, model, planes })
+    let (width, height) = (header.width, header.height);
+    Ok(Decoded { width, height, orientation, icc_profile: header.profile, model, planes, truncated })
 }
 
 /// The smallest scale of each component, in eighths, that leaves enough samples for the resize.
@@ -100,11 +106,11 @@ fn model(header: &Header, mut planes: Vec<Plane>) -> (Model, Vec<Plane>) {
         Colour::Cmyk => Model::Cmyk,
         Colour::Ycck => Model::Ycck,
     };
-    // Adobe writes inverted inks. Its YCbCr is that of the inverted values, so those three planes become
-    // inks.
-    let inverted = match (header.colour, header.adobe) {
-        (Colour::Cmyk, true) => &mut planes[..],
-        (Colour::Ycck, _) => &mut planes[3..],
+    // The inks of JPEG are inverted. The YCbCr of YCCK is that of the inverted values, so those three planes
+    // become inks.
+    let inverted = match header.colour {
+        Colour::Cmyk => &mut planes[..],
+        Colour::Ycck => &mut planes[3..],
         _ => &mut [],
     };
     for plane in inverted {

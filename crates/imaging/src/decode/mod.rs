@@ -6,10 +6,15 @@ pub(crate) mod png;
 pub(crate) mod webp;
 
 use crate::exif::Orientation;
-use crate::{MAX_SIDE, Rejection, fit};
+use crate::{MAX_SIDE, Rejection, thumbnail_size};
 
 /// The largest color profile in bytes; the largest in use (CMYK tables) have 2 to 3 MB.
 pub(crate) const MAX_PROFILE: usize = 8 << 20;
+
+/// Returns true if an image is accepted of whose `height` rows only the first `complete` are in the file: 95 %.
+pub(crate) fn enough_rows(complete: u32, height: u32) -> bool {
+    u64::from(complete) * 100 >= u64::from(height) * 95
+}
 
 /// The part of the request that decoders need.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +22,8 @@ pub(crate) struct DecodeTarget {
     /// Requested height of the largest thumbnail, after orientation; may exceed the image's.
     pub(crate) height: u32,
     pub(crate) max_pixels: u64,
+    /// See [`ThumbnailRequest::every_scan`](crate::ThumbnailRequest::every_scan).
+    pub(crate) every_scan: bool,
 }
 
 impl DecodeTarget {
@@ -37,6 +44,6 @@ impl DecodeTarget {
 
     /// Size of the largest thumbnail before orientation.
     pub(crate) fn stored_target(&self, stored: (u32, u32), orientation: Orientation) -> (u32, u32) {
-        orientation.oriented_size(fit(orientation.oriented_size(stored), self.height))
+        orientation.oriented_size(thumbnail_size(orientation.oriented_size(stored), self.height))
     }
 }

@@ -1,8 +1,10 @@
 //! PNG, reduced row by row during decompression.
 
-use png::{BitDepth, ColorType, DecodingError, InterlaceInfo, Limits, Transformations};
+use std::io::{BufRead, Read, Seek, SeekFrom};
 
-use crate::decode::{DecodeTarget, MAX_PROFILE};
+use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
+
+use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
 use crate::picture::{Decoded, Model, premultiply};
 use crate::reduce::{Factor, Reducer};
@@ -15,7 +17,10 @@ const ROWS_PER_CHECK: u32 = 64;
 pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
     let deadline = source.deadline();
     let result = decode_inner(source, target, deadline);
-    result.map_err(|rejection| source.or_io_error(rejection))
+    let decoded = result.map_err(|rejection| source.or_io_error(rejection))?;
+    // Errors after the last row are ignored, except those of reading.
+    source.check_failure()?;
+    Ok(decoded)
 }
 
 fn decode_inner(
@@ -25,7 +30,7 @@ fn decode_inner(
 ) -> Result<Decoded, Rejection> {
     // The decoder holds whole chunks (profile, Exif) and one row.
     let limits = Limits { bytes: 4 * MAX_PROFILE };
-    let mut decoder = png::Decoder::new_with_limits(source, limits);
+    let mut decoder = png::Decoder::new_with_limits(ChunkReader::new(source), limits);
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
     let header = decoder.read_header_info().map_err(explain)?;
@@ -67,49 +72,185 @@ fn decode_inner(
     let deep = depth == BitDepth::Sixteen;
     let alpha = matches!(model, Model::GreyAlpha | Model::Rgba);
     let mut reducer = Reducer::new(channels, width, height, factor);
-    if reader.info().interlaced {
+    let interlaced = reader.info().interlaced;
+    if interlaced {
         reducer.expect_scattered();
     }
     let mut row = Vec::new();
-    let mut lines = adam7_lines(width, height);
-    let mut count = 0_u32;
-    while let Some(read) = reader.next_interlaced_row().map_err(explain)? {
-        row.clear();
-        if deep {
-            row.extend(
-                read.data()
-                    .as_chunks::<2>()
-                    .0
-                    .iter()
-                    .map(|&bytes| ((u32::from(u16::from_be_bytes(bytes)) * 255 + 32_895) >> 16) as u8),
-            );
-        } else {
-            row.extend_from_slice(read.data());
-        }
-        if alpha {
-            premultiply(&mut row, channels);
-        }
-        match read.interlace() {
-            InterlaceInfo::Null(_) => reducer.push(&row),
-            InterlaceInfo::Adam7(_) => {
-                let (x, step, y) = lines.next().ok_or_else(|| Rejection::corrupt("more rows than the passes have"))?;
-                reducer.scatter(y, x, step, &row);
+    let lines: Box<dyn Iterator<Item = (u32, u32, u32)>> =
+        if interlaced { Box::new(adam7_lines(width, height)) } else { Box::new((0..height).map(|y| (0, 1, y))) };
+    let mut truncated = false;
+    for (count, (x, step, y)) in (1_u32..).zip(lines) {
+        // The rows that a truncated file lacks repeat the last one.
+        if !truncated {
+            match reader.next_interlaced_row() {
+                Ok(Some(read)) => {
+                    row.clear();
+                    if deep {
+                        row.extend(
+                            read.data()
+                                .as_chunks::<2>()
+                                .0
+                                .iter()
+                                .map(|&bytes| ((u32::from(u16::from_be_bytes(bytes)) * 255 + 32_895) >> 16) as u8),
+                        );
+                    } else {
+                        row.extend_from_slice(read.data());
+                    }
+                    if alpha {
+                        premultiply(&mut row, channels);
+                    }
+                }
+                Ok(None) => return Err(Rejection::corrupt("fewer rows than the passes have")),
+                // Only in the last pass of an interlaced image are all rows above there.
+                Err(DecodingError::IoError(error))
+                    if error.kind() == std::io::ErrorKind::UnexpectedEof
+                        && (!interlaced || y % 2 == 1)
+                        && enough_rows(y, height) =>
+                {
+                    truncated = true;
+                }
+                Err(error) => return Err(explain(error)),
             }
         }
-        count += 1;
+        if interlaced {
+            reducer.scatter(y, x, step, &row);
+        } else {
+            reducer.push(&row);
+        }
         if count.is_multiple_of(ROWS_PER_CHECK)
             && deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline)
         {
             return Err(Rejection::DeadlineExceeded);
         }
     }
-    reader.finish().map_err(explain)?;
+    // Exif data may follow. Nothing else after the last row matters.
+    let _ = reader.finish();
 
     let info = reader.info();
     let orientation =
         early_exif.as_deref().or(info.exif_metadata.as_deref()).map(Orientation::from_exif).unwrap_or_default();
     let icc_profile = info.icc_profile.as_deref().filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec);
-    Ok(Decoded { width, height, orientation, icc_profile, model, planes: vec![reducer.finish()] })
+    Ok(Decoded { width, height, orientation, icc_profile, model, planes: vec![reducer.finish()], truncated })
+}
+
+/// Passes to `png` the chunks that matter. Broken ancillary chunks, later frames of an animation and the suggested palette
+/// of an RGB image cannot reject an image then, and alpha values beyond the palette are cut off, as libpng does.
+struct ChunkReader<'a, 'b> {
+    source: &'a mut Source<'b>,
+    /// Bytes to pass before those of the source, from `start`.
+    part: Vec<u8>,
+    start: usize,
+    /// Bytes of the source to pass.
+    left: u64,
+    indexed: bool,
+    palette_colours: usize,
+}
+
+/// The color type of palette images (PNG specification, section 11.2.1).
+const INDEXED: u8 = 3;
+
+impl<'a, 'b> ChunkReader<'a, 'b> {
+    fn new(source: &'a mut Source<'b>) -> Self {
+        // The signature is passed.
+        Self { source, part: Vec::new(), start: 0, left: 8, indexed: false, palette_colours: 0 }
+    }
+
+    /// Reads the start of the next chunk that is passed; nothing at the end of the file.
+    fn advance(&mut self) -> std::io::Result<()> {
+        self.part.clear();
+        self.start = 0;
+        while self.take(8)? {
+            let length = u32::from_be_bytes([self.part[0], self.part[1], self.part[2], self.part[3]]) as usize;
+            let name = [self.part[4], self.part[5], self.part[6], self.part[7]];
+            // The data and the checksum.
+            self.left = length as u64 + 4;
+            match &name {
+                b"IHDR" if length == 13 => {
+                    self.left = 0;
+                    self.indexed = self.take(13 + 4)? && self.part[8 + 9] == INDEXED;
+                }
+                b"PLTE" if self.indexed => self.palette_colours = length / 3,
+                b"tRNS" if self.indexed && length > self.palette_colours && length <= 256 + 1 => {
+                    self.left = 0;
+                    if self.take(length + 4)? {
+                        self.part.truncate(8 + self.palette_colours);
+                        self.part[..4].copy_from_slice(&(self.palette_colours as u32).to_be_bytes());
+                        let checksum = crc32fast::hash(&self.part[4..]);
+                        self.part.extend_from_slice(&checksum.to_be_bytes());
+                    }
+                }
+                b"tRNS" | b"iCCP" | b"eXIf" => {}
+                b"PLTE" => self.skip()?,
+                // Bit 5 of the first letter is set in the names of ancillary chunks.
+                [first, ..] if first & 0x20 != 0 => self.skip()?,
+                _ => {}
+            }
+            if !self.part.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the chunk.
+    fn skip(&mut self) -> std::io::Result<()> {
+        self.part.clear();
+        while self.left > 0 {
+            let count = (self.source.fill_buf()?.len() as u64).min(self.left);
+            if count == 0 {
+                self.left = 0;
+            }
+            self.source.consume(count as usize);
+            self.left -= count;
+        }
+        Ok(())
+    }
+
+    /// Adds `count` bytes to the part; returns false if the file ends before that.
+    fn take(&mut self, count: usize) -> std::io::Result<bool> {
+        Ok((&mut *self.source).take(count as u64).read_to_end(&mut self.part)? == count)
+    }
+}
+
+impl BufRead for ChunkReader<'_, '_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.start == self.part.len() && self.left == 0 {
+            self.advance()?;
+        }
+        if self.start < self.part.len() {
+            return Ok(&self.part[self.start..]);
+        }
+        let available = self.source.fill_buf()?;
+        let count = self.left.min(available.len() as u64) as usize;
+        Ok(&available[..count])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if self.start < self.part.len() {
+            self.start += amount;
+        } else {
+            self.source.consume(amount);
+            self.left -= amount as u64;
+        }
+    }
+}
+
+impl Read for ChunkReader<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let available = self.fill_buf()?;
+        let count = available.len().min(out.len());
+        out[..count].copy_from_slice(&available[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// `png` requires this bound but does not seek.
+impl Seek for ChunkReader<'_, '_> {
+    fn seek(&mut self, _: SeekFrom) -> std::io::Result<u64> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// First column, distance between columns, and row of every line of an interlaced image, in the

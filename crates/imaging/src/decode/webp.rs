@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::decode::{DecodeTarget, MAX_PROFILE};
+use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
 use crate::picture::{Decoded, Model, Plane, premultiply};
 use crate::reduce::{Factor, Reducer};
@@ -29,7 +29,10 @@ const MAX_MEMORY: usize = 256 << 20;
 
 pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
     let result = read_file(source, target);
-    result.map_err(|rejection| source.or_io_error(rejection))
+    let decoded = result.map_err(|rejection| source.or_io_error(rejection))?;
+    // A missing end is ignored, but not errors of reading.
+    source.check_failure()?;
+    Ok(decoded)
 }
 
 /// The contents of the container read so far.
@@ -49,7 +52,7 @@ struct Container {
 /// The image, or the first frame; later frames are ignored.
 enum FramePixels {
     /// Decoded while reading.
-    Lossless { plane: Plane, model: Model, canvas: (u32, u32) },
+    Lossless { plane: Plane, model: Model, canvas: (u32, u32), truncated: bool },
     /// The payload of the chunk.
     Lossy { data: Vec<u8>, size: (u32, u32) },
 }
@@ -142,39 +145,57 @@ fn read_file(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, R
     // Data after the container is ignored.
     let mut chunks = Chunks::of(size.saturating_sub(4));
     let mut container = Container::default();
-    while let Some((name, size)) = chunks.next(source)? {
-        let mut payload = (&mut *source).take(size);
-        match &name {
-            b"VP8X" => {
-                let bytes = bytes::<10>(&mut payload)?;
-                let canvas = (1 + u24(&bytes[4..]), 1 + u24(&bytes[7..]));
-                target.check_size(canvas.0, canvas.1)?;
-                if container.pixels.is_none() {
-                    container.extended = Some((canvas, bytes[0] & EXIF_FLAG != 0));
-                }
-            }
-            b"EXIF" => container.exif = Some(read_exact_vec(&mut payload, size.min(MAX_EXIF))?),
-            b"ICCP" if size <= MAX_PROFILE as u64 => container.profile = Some(read_exact_vec(&mut payload, size)?),
-            b"ANMF" if container.pixels.is_none() => {
-                let bytes = bytes::<16>(&mut payload)?;
-                container.left = 2 * u24(&bytes[0..]);
-                container.top = 2 * u24(&bytes[3..]);
-                let mut frame = Chunks::of(size - 16);
-                while let Some((name, size)) = frame.next(source)? {
-                    let mut payload = (&mut *source).take(size);
-                    read_frame_chunk(&mut container, &name, &mut payload, target)?;
-                    let unread = payload.limit();
-                    frame.finish(source, unread, size)?;
-                }
-                chunks.finish(source, 0, size)?;
-                continue;
-            }
-            name => read_frame_chunk(&mut container, name, &mut payload, target)?,
+    loop {
+        match read_chunk(source, &mut chunks, &mut container, target) {
+            Ok(true) => {}
+            Ok(false) => break,
+            // The image is there: what follows is optional, and may lack its end.
+            Err(Rejection::Truncated | Rejection::TooComplex { .. }) if container.pixels.is_some() => break,
+            Err(rejection) => return Err(rejection),
         }
-        let unread = payload.limit();
-        chunks.finish(source, unread, size)?;
     }
     finish(container, target, source.deadline())
+}
+
+/// Reads the next chunk of the file; returns false at the end.
+fn read_chunk(
+    source: &mut Source<'_>,
+    chunks: &mut Chunks,
+    container: &mut Container,
+    target: DecodeTarget,
+) -> Result<bool, Rejection> {
+    let Some((name, size)) = chunks.next(source)? else { return Ok(false) };
+    let mut payload = (&mut *source).take(size);
+    match &name {
+        b"VP8X" => {
+            let bytes = bytes::<10>(&mut payload)?;
+            let canvas = (1 + u24(&bytes[4..]), 1 + u24(&bytes[7..]));
+            target.check_size(canvas.0, canvas.1)?;
+            if container.pixels.is_none() {
+                container.extended = Some((canvas, bytes[0] & EXIF_FLAG != 0));
+            }
+        }
+        b"EXIF" => container.exif = Some(read_exact_vec(&mut payload, size.min(MAX_EXIF))?),
+        b"ICCP" if size <= MAX_PROFILE as u64 => container.profile = Some(read_exact_vec(&mut payload, size)?),
+        b"ANMF" if container.pixels.is_none() => {
+            let bytes = bytes::<16>(&mut payload)?;
+            container.left = 2 * u24(&bytes[0..]);
+            container.top = 2 * u24(&bytes[3..]);
+            let mut frame = Chunks::of(size - 16);
+            while let Some((name, size)) = frame.next(source)? {
+                let mut payload = (&mut *source).take(size);
+                read_frame_chunk(container, &name, &mut payload, target)?;
+                let unread = payload.limit();
+                frame.finish(source, unread, size)?;
+            }
+            chunks.finish(source, 0, size)?;
+            return Ok(true);
+        }
+        name => read_frame_chunk(container, name, &mut payload, target)?,
+    }
+    let unread = payload.limit();
+    chunks.finish(source, unread, size)?;
+    Ok(true)
 }
 
 /// Reads a chunk of the first frame; ignores others.
@@ -194,7 +215,8 @@ fn read_frame_chunk(
             let mut data = bytes::<10>(payload)?.to_vec();
             let size = lossy_size(&data)?;
             container.check_frame(size, target)?;
-            data.append(&mut read_exact_vec(payload, payload.limit())?);
+            // The decoder finds whether the data is complete.
+            payload.read_to_end(&mut data).map_err(Rejection::corrupt)?;
             container.pixels = Some(FramePixels::Lossy { data, size });
         }
         _ => {}
@@ -224,10 +246,20 @@ fn lossless(
     };
     let model = if alpha { Model::Rgba } else { Model::Rgb };
     let mut compositor = CanvasCompositor::new(container, (width, height), canvas, factor, alpha);
-    while let Some(row) = decoder.next_row().map_err(explain_lossless)? {
-        compositor.push(row);
+    let mut truncated = false;
+    for y in 0..height {
+        match decoder.next_row() {
+            Ok(Some(row)) => compositor.push(row),
+            Ok(None) => break,
+            Err(vp8l_rows::Error::Truncated) if enough_rows(y, height) => {
+                (y..height).for_each(|_| compositor.push(decoder.last_row()));
+                truncated = true;
+                break;
+            }
+            Err(error) => return Err(explain_lossless(error)),
+        }
     }
-    Ok(FramePixels::Lossless { plane: compositor.finish(), model, canvas })
+    Ok(FramePixels::Lossless { plane: compositor.finish(), model, canvas, truncated })
 }
 
 fn orientation(exif: Option<&[u8]>) -> Orientation {
@@ -286,8 +318,8 @@ impl CanvasCompositor {
 fn finish(mut container: Container, target: DecodeTarget, deadline: Option<Instant>) -> Result<Decoded, Rejection> {
     let pixels = container.pixels.take().ok_or(Rejection::Truncated)?;
     let orientation = orientation(container.exif.as_deref());
-    let (canvas, model, planes) = match pixels {
-        FramePixels::Lossless { plane, model, canvas } => (canvas, model, vec![plane]),
+    let (canvas, model, (planes, truncated)) = match pixels {
+        FramePixels::Lossless { plane, model, canvas, truncated } => (canvas, model, (vec![plane], truncated)),
         FramePixels::Lossy { data, size } => {
             let canvas = container.canvas(size);
             if container.alpha.is_none() && size == canvas {
@@ -295,14 +327,16 @@ fn finish(mut container: Container, target: DecodeTarget, deadline: Option<Insta
                 (canvas, Model::LimitedRangeYCbCr, limited_range_planes(&data, canvas, target, deadline)?)
             } else {
                 let factor = factor(target, canvas, orientation);
-                (canvas, Model::Rgba, vec![lossy_with_alpha(&container, &data, size, canvas, factor, deadline)?])
+                let (plane, truncated) = lossy_with_alpha(&container, &data, size, canvas, factor, deadline)?;
+                (canvas, Model::Rgba, (vec![plane], truncated))
             }
         }
     };
-    Ok(Decoded { width: canvas.0, height: canvas.1, orientation, icc_profile: container.profile, model, planes })
+    let (width, height) = canvas;
+    Ok(Decoded { width, height, orientation, icc_profile: container.profile, model, planes, truncated })
 }
 
-/// Decodes and reduces a lossy image with alpha, or one smaller than its canvas.
+/// Decodes and reduces a lossy image with alpha, or one smaller than its canvas. The flag is [`Decoded::truncated`].
 fn lossy_with_alpha(
     container: &Container,
     chunk: &[u8],
@@ -310,7 +344,7 @@ fn lossy_with_alpha(
     canvas: (u32, u32),
     factor: Factor,
     deadline: Option<Instant>,
-) -> Result<Plane, Rejection> {
+) -> Result<(Plane, bool), Rejection> {
     let mut decoder = vp8_rows::Decoder::new(chunk).map_err(explain_lossy)?;
     let limits = vp8l_rows::Limits { max_memory: MAX_MEMORY, deadline };
     let alpha = container.alpha.as_deref().map(|alpha| vp8l_rows::Alpha::new(alpha, size, limits));
@@ -318,6 +352,7 @@ fn lossy_with_alpha(
     let mut compositor = CanvasCompositor::new(container, size, canvas, factor, true);
     let width = size.0 as usize;
     let mut pixels = vec![255; width * 4];
+    let mut rows = 0;
     let mut emit = |y: &[u8], near: &Chroma, far: &Chroma| {
         if let Some(alpha) = &mut alpha {
             let samples = alpha.next_row().map_err(explain_lossless)?.ok_or(Rejection::Truncated)?;
@@ -327,11 +362,21 @@ fn lossy_with_alpha(
         }
         Arch::new().dispatch(ToRgb { y, near, far, pixels: &mut pixels });
         compositor.push(&pixels);
+        rows += 1;
         Ok::<(), Rejection>(())
     };
     // A row of chroma covers two rows of Y; each is interpolated with the next nearest row of chroma.
     let (mut above, mut lower): (Option<Chroma>, Vec<u8>) = (None, Vec::new());
-    while let Some(band) = decoder.next_band().map_err(explain_lossy)? {
+    let mut end = None;
+    loop {
+        let band = match decoder.next_band() {
+            Ok(Some(band)) => band,
+            Ok(None) => break,
+            Err(error) => {
+                end = Some(error);
+                break;
+            }
+        };
         let mut y = band.y.rows();
         for (u, v) in band.u.rows().zip(band.v.rows()) {
             let here = Chroma::new(u, v);
@@ -350,7 +395,20 @@ fn lossy_with_alpha(
     if let Some(last) = above.filter(|_| !lower.is_empty()) {
         emit(&lower, &last, &last)?;
     }
-    Ok(compositor.finish())
+    let truncated = end.is_some();
+    if let Some(error) = end {
+        check_missing_rows(error, rows, size.1)?;
+        (rows..size.1).for_each(|_| compositor.push(&pixels));
+    }
+    Ok((compositor.finish(), truncated))
+}
+
+/// Returns the error of the decoder, unless it is the end of the data and enough rows are there.
+fn check_missing_rows(error: vp8_rows::Error, rows: u32, height: u32) -> Result<(), Rejection> {
+    match error {
+        vp8_rows::Error::Truncated if enough_rows(rows, height) => Ok(()),
+        error => Err(explain_lossy(error)),
+    }
 }
 
 /// A row of chroma.
@@ -412,13 +470,13 @@ fn spread(near: &[u8], far: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Decodes and reduces a lossy image in its own planes.
+/// Decodes and reduces a lossy image in its own planes. The flag is [`Decoded::truncated`].
 fn limited_range_planes(
     chunk: &[u8],
     (width, height): (u32, u32),
     target: (u32, u32),
     deadline: Option<Instant>,
-) -> Result<Vec<Plane>, Rejection> {
+) -> Result<(Vec<Plane>, bool), Rejection> {
     let mut decoder = vp8_rows::Decoder::new(chunk).map_err(explain_lossy)?;
     let half = (width.div_ceil(2), height.div_ceil(2));
     let factors =
@@ -428,10 +486,32 @@ fn limited_range_planes(
         Reducer::new(1, half.0, half.1, factors[1]),
         Reducer::new(1, half.0, half.1, factors[1]),
     ];
-    while let Some(band) = decoder.next_band().map_err(explain_lossy)? {
+    let mut rows = 0;
+    // The last row of each plane, kept where the rows may end.
+    let mut last = [const { Vec::new() }; 3];
+    let mut truncated = false;
+    while rows < height {
+        let band = match decoder.next_band() {
+            Ok(Some(band)) => band,
+            Ok(None) => break,
+            Err(error) => {
+                check_missing_rows(error, rows, height)?;
+                (rows..height).for_each(|_| y.push(&last[0]));
+                (rows.div_ceil(2)..half.1).for_each(|_| {
+                    u.push(&last[1]);
+                    v.push(&last[2]);
+                });
+                truncated = true;
+                break;
+            }
+        };
         band.y.rows().for_each(|row| y.push(row));
         band.u.rows().for_each(|row| u.push(row));
         band.v.rows().for_each(|row| v.push(row));
+        rows = band.first_row + band.y.rows().len() as u32;
+        if enough_rows(rows, height) {
+            last = [band.y, band.u, band.v].map(|plane| plane.rows().last().unwrap_or_default().to_vec());
+        }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Rejection::DeadlineExceeded);
         }
@@ -445,7 +525,7 @@ fn limited_range_planes(
             ..reducer.finish()
         }
     };
-    Ok(vec![y.finish(), colour(u), colour(v)])
+    Ok((vec![y.finish(), colour(u), colour(v)], truncated))
 }
 
 fn explain_lossy(error: vp8_rows::Error) -> Rejection {
@@ -487,7 +567,7 @@ mod tests {
         let config = webpx::EncoderConfig::new();
         let file = config.encode_rgb(&[90; 40 * 50 * 3], 40, 50, webpx::Unstoppable).expect("libwebp encodes it");
         let planes = |deadline| limited_range_planes(&file[20..], (40, 50), (10, 12), deadline);
-        assert_eq!(planes(None).expect("a picture").len(), 3);
+        assert_eq!(planes(None).expect("a picture").0.len(), 3);
         assert!(matches!(planes(Some(Instant::now())), Err(Rejection::DeadlineExceeded)));
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use tintype_imaging::{DEFAULT_MAX_PIXELS, Error, Format, ThumbnailRequest, Thumbnails, process};
 
 pub fn request(declared: Format, heights: &[u32]) -> ThumbnailRequest<'_> {
-    ThumbnailRequest { declared, heights, max_pixels: DEFAULT_MAX_PIXELS, deadline: None }
+    ThumbnailRequest { declared, heights, max_pixels: DEFAULT_MAX_PIXELS, every_scan: false, deadline: None }
 }
 
 pub fn thumbnails(file: &[u8], declared: Format, heights: &[u32]) -> Result<Thumbnails, Error> {
