@@ -77,6 +77,7 @@ fn put(out: Output, image: &Image, owner: bool) {
         if let Some(reason) = &image.reject_reason {
             notes.push(escape_control(reason));
         }
+        notes.extend(image.warnings.iter().flatten().map(|warning| escape_control(warning)));
         let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
         format!("{}  {:>10}  {}{notes}", image.id, HumanBytes(image.size).to_string(), escape_control(&image.title))
     });
@@ -135,6 +136,9 @@ pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()>
         ];
         let mut more = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
         more("Reason", image.reject_reason.as_deref().map(escape_control));
+        more("Code", image.reject_code.as_deref().map(escape_control));
+        let warnings = image.warnings.as_deref().unwrap_or_default();
+        more("Warnings", Some(escape_control(&warnings.join(", "))).filter(|text| !text.is_empty()));
         more("Description", Some(escape_control(&image.description)).filter(|text| !text.is_empty()));
         more("Visibility", Some(image.visibility.clone()));
         more("Type", Some(image.content_type.clone()));

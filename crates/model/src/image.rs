@@ -44,6 +44,8 @@ pub enum ImageState {
     Ready(Ready),
     /// The upload is not a valid image of the declared type. Has no title claim and no blob.
     Rejected {
+        /// `None` if it was rejected before codes were recorded.
+        code: Option<RejectCode>,
         reason: String,
     },
 }
@@ -59,6 +61,30 @@ pub struct Ready {
     /// Ascending by height.
     pub thumbnails: Vec<Thumbnail>,
     pub built_for: ThumbnailSetId,
+    pub warnings: Vec<Warning>,
+}
+
+/// A defect of an image that is shown all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Warning {
+    /// The last rows are missing, at most 5 %.
+    Truncated,
+}
+
+/// Why an image was rejected, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectCode {
+    NotAnImage,
+    TypeMismatch,
+    Truncated,
+    Corrupt,
+    TooManyPixels,
+    SideTooLong,
+    Unsupported,
+    TooComplex,
+    TookTooLong,
+    /// The upload arrived after its deadline, and another image had its title.
+    TitleLost,
 }
 
 /// Identifies a set of thumbnails by the plan that it was built for. It is part of their keys: sets for different plans
@@ -190,6 +216,54 @@ impl Status {
     }
 }
 
+impl RejectCode {
+    pub const ALL: [Self; 10] = [
+        Self::NotAnImage,
+        Self::TypeMismatch,
+        Self::Truncated,
+        Self::Corrupt,
+        Self::TooManyPixels,
+        Self::SideTooLong,
+        Self::Unsupported,
+        Self::TooComplex,
+        Self::TookTooLong,
+        Self::TitleLost,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAnImage => "not_an_image",
+            Self::TypeMismatch => "type_mismatch",
+            Self::Truncated => "truncated",
+            Self::Corrupt => "corrupt",
+            Self::TooManyPixels => "too_many_pixels",
+            Self::SideTooLong => "side_too_long",
+            Self::Unsupported => "unsupported",
+            Self::TooComplex => "too_complex",
+            Self::TookTooLong => "took_too_long",
+            Self::TitleLost => "title_lost",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+}
+
+impl Warning {
+    pub const ALL: [Self; 1] = [Self::Truncated];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|warning| warning.as_str() == text)
+    }
+}
+
 impl Visibility {
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -276,16 +350,30 @@ macro_rules! serialize_as_str {
         }
     )+};
 }
-serialize_as_str!(Status, Visibility, ContentType);
+serialize_as_str!(Status, Visibility, ContentType, RejectCode, Warning);
 
 impl Ready {
     /// Returns true if its thumbnails have the heights of the plan.
     pub fn has_heights(&self, heights: &[u32]) -> bool {
-        let mut wanted: Vec<u32> = heights.iter().map(|height| *height.min(&self.height)).collect();
+        let image = (self.width, self.height);
+        let mut wanted: Vec<u32> = heights.iter().map(|&height| thumbnail_height(image, height)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         self.thumbnails.iter().map(|thumbnail| thumbnail.height).eq(wanted)
     }
+}
+
+/// The height of the thumbnail that a plan's `height` gives an image of this size: at most the image's, and less if the
+/// thumbnail would be wider than four times `height`. `tintype_imaging::thumbnail_size` has the same rule.
+pub fn thumbnail_height((image_width, image_height): (u32, u32), height: u32) -> u32 {
+    let (width, most) = (u64::from(image_width), u64::from(height) * 4);
+    if width <= 4 * u64::from(image_height) {
+        return height.min(image_height);
+    }
+    if most >= width {
+        return image_height;
+    }
+    ((2 * u64::from(image_height) * most + width) / (2 * width)).max(1) as u32
 }
 
 #[cfg(test)]
@@ -300,6 +388,7 @@ mod tests {
             placeholder: Vec::new(),
             thumbnails: heights.iter().map(|&height| Thumbnail { height, width: 1, size: 1 }).collect(),
             built_for: ThumbnailSetId::plan(None, 0),
+            warnings: Vec::new(),
         };
         assert!(ready(&[200, 300]).has_heights(&[200, 400]));
         assert!(ready(&[200, 300]).has_heights(&[800, 200, 400]));
@@ -322,6 +411,12 @@ mod tests {
     fn types_and_states_read_back() {
         for kind in ContentType::ALL {
             assert_eq!(ContentType::parse(kind.as_str()), Ok(kind));
+        }
+        for code in RejectCode::ALL {
+            assert_eq!(RejectCode::parse(code.as_str()), Some(code));
+        }
+        for warning in Warning::ALL {
+            assert_eq!(Warning::parse(warning.as_str()), Some(warning));
         }
         for status in Status::ALL {
             assert_eq!(Status::parse(status.as_str()), Some(status));

@@ -20,8 +20,8 @@ pub use cursor::{BadCursor, Cursor};
 pub use idempotency::{Idempotency, IdempotencyRecord};
 pub use ids::{BadId, ImageId, ImageKey, UserId};
 pub use image::{
-    Blob, ContentType, Image, ImageState, MAX_IMAGE_BYTES, Ready, Sha256, Status, Thumbnail, ThumbnailSetId,
-    UnknownContentType, Visibility,
+    Blob, ContentType, Image, ImageState, MAX_IMAGE_BYTES, Ready, RejectCode, Sha256, Status, Thumbnail,
+    ThumbnailSetId, UnknownContentType, Visibility, Warning, thumbnail_height,
 };
 pub use job::{Job, JobCursor, JobId, JobKind, JobStatus, Work};
 pub use link::{Lifetime, Link, LinkId, LinkKey, LinkToken};

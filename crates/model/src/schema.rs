@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     ContentType, Description, Email, Heights, ImageId, ImageKey, JobId, JobKind, JobStatus, Lifetime, LinkId,
-    PersonName, PlanName, Sha256, Status, Timestamp, Title, UserId, Visibility,
+    PersonName, PlanName, RejectCode, Sha256, Status, Timestamp, Title, UserId, Visibility, Warning,
 };
 
 macro_rules! schemas {
@@ -88,5 +88,13 @@ schemas! {
         "description": "The registered media type. A request may use an alias (image/jpg, image/pjpeg), any case and parameters."
     };
     Status => { "type": "string", "enum": (Status::ALL.map(Status::as_str)), "examples": ["ready"] };
+    RejectCode => {
+        "type": "string", "enum": (RejectCode::ALL.map(RejectCode::as_str)), "examples": ["truncated"],
+        "description": "Why an image was rejected."
+    };
+    Warning => {
+        "type": "string", "enum": (Warning::ALL.map(Warning::as_str)), "examples": ["truncated"],
+        "description": "A defect of the file. truncated: some of the last rows, at most 5 %, are missing and were filled."
+    };
     Visibility => { "type": "string", "enum": ["public", "private"], "examples": ["public"] };
 }

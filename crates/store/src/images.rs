@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use tintype_model::{
-    Cursor, Description, Idempotency, IdempotencyRecord, Image, ImageId, ImageState, Ready, Status, Timestamp, Title,
-    UserId, Visibility,
+    Cursor, Description, Idempotency, IdempotencyRecord, Image, ImageId, ImageState, Ready, RejectCode, Status,
+    Timestamp, Title, UserId, Visibility,
 };
 
 use crate::dynamo::{Dynamo, ItemPage, Query, TransactOutcome, Write, n, s};
@@ -183,13 +183,15 @@ impl Images {
     }
 
     /// Rejects an image that is not ready, and frees its title. Returns false if it has changed since it was read.
-    pub async fn reject(&self, image: &Image, reason: String, now: Timestamp) -> Result<bool, StoreError> {
-        let next = Image {
-            state: ImageState::Rejected { reason },
-            updated_at: now,
-            version: image.version + 1,
-            ..image.clone()
-        };
+    pub async fn reject(
+        &self,
+        image: &Image,
+        code: RejectCode,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let state = ImageState::Rejected { code: Some(code), reason };
+        let next = Image { state, updated_at: now, version: image.version + 1, ..image.clone() };
         Ok(self.apply_one(image, Some(&next), now).await?.is_none())
     }
 

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::primitives::Blob as Bytes;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tintype_model::{
     Blob, ContentType, Description, Email, IdempotencyRecord, Image, ImageId, ImageKey, ImageState, Job, JobId,
-    JobKind, JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, Sha256, Status,
-    Thumbnail, ThumbnailSetId, Timestamp, Title, Usage, UserId, Visibility, Work,
+    JobKind, JobStatus, Lifetime, Link, LinkId, LinkKey, PersonName, Plan, PlanName, Profile, Ready, RejectCode,
+    Sha256, Status, Thumbnail, ThumbnailSetId, Timestamp, Title, Usage, UserId, Visibility, Warning, Work,
 };
 
 use crate::StoreError;
@@ -93,13 +93,21 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
         ImageState::Pending { expires_at } | ImageState::Processing { expires_at } => {
             set("expires_at", n(expires_at.secs()))
         }
-        ImageState::Rejected { reason } => set("reason", s(reason)),
+        ImageState::Rejected { code, reason } => {
+            if let Some(code) = code {
+                set("reject_code", s(code.as_str()));
+            }
+            set("reason", s(reason));
+        }
         ImageState::Ready(ready) => {
             set("width", n(ready.width));
             set("height", n(ready.height));
             set("placeholder", AttributeValue::B(Bytes::new(ready.placeholder.clone())));
             set("thumbnails", AttributeValue::L(ready.thumbnails.iter().map(from_thumbnail).collect()));
             set("built_for", s(ready.built_for.as_str()));
+            if !ready.warnings.is_empty() {
+                set("warnings", AttributeValue::L(ready.warnings.iter().map(|warning| s(warning.as_str())).collect()));
+            }
         }
     }
     if image.is_published() {
@@ -126,6 +134,12 @@ fn thumbnail(value: &AttributeValue) -> Option<Thumbnail> {
     })
 }
 
+/// Images that have none, and those from before warnings were recorded, lack the attribute.
+fn warnings(item: &Item) -> Vec<Warning> {
+    let list = item.get("warnings").and_then(|list| list.as_l().ok());
+    list.into_iter().flatten().filter_map(|warning| Warning::parse(warning.as_s().ok()?)).collect()
+}
+
 pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     let fields = Fields(item);
     let id: ImageId = Key::of(item)?.as_image().ok_or_else(|| fields.invalid("sk"))?;
@@ -133,7 +147,10 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     let state = match fields.parsed("state", Status::parse)? {
         Status::Pending => ImageState::Pending { expires_at: expires_at()? },
         Status::Processing => ImageState::Processing { expires_at: expires_at()? },
-        Status::Rejected => ImageState::Rejected { reason: fields.text("reason")?.to_owned() },
+        Status::Rejected => ImageState::Rejected {
+            code: fields.opt_text("reject_code").and_then(RejectCode::parse),
+            reason: fields.text("reason")?.to_owned(),
+        },
         Status::Ready => ImageState::Ready(Ready {
             width: fields.number("width")?,
             height: fields.number("height")?,
@@ -145,6 +162,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
                 .collect::<Option<_>>()
                 .ok_or_else(|| fields.invalid("thumbnails"))?,
             built_for: ThumbnailSetId::from_stored(fields.text("built_for")?.to_owned()),
+            warnings: warnings(item),
         }),
     };
     Ok(Image {

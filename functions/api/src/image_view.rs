@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_gateway::thumbnail_url;
 use tintype_model::{
-    ContentType, Description, Image, ImageId, ImageState, PersonName, Plan, Profile, Ready, Status, Timestamp, Title,
-    UserId, Visibility,
+    ContentType, Description, Image, ImageId, ImageState, PersonName, Plan, Profile, Ready, RejectCode, Status,
+    Timestamp, Title, UserId, Visibility, Warning,
 };
 use tintype_store::{ReadKind, ThumbnailKey};
 
@@ -44,8 +44,13 @@ pub(crate) struct ImageView<'a> {
     sha256: Option<String>,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reject_code: Option<RejectCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     /// Why the image was rejected.
     reject_reason: Option<&'a str>,
+    /// Defects of the file of a ready image, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<&'a [Warning]>,
     /// A thumbhash in base64; set when the image is ready.
     #[schemars(example = &"1QcSHQRnh493V4dIh4eXh1h4kJUI")]
     placeholder: Option<String>,
@@ -99,7 +104,9 @@ impl<'a> ImageView<'a> {
             height: None,
             sha256: image.blob.sha256.map(|hash| hash.to_string()),
             status: image.status(),
+            reject_code: None,
             reject_reason: None,
+            warnings: None,
             placeholder: None,
             image_url: None,
             thumbnails: Vec::new(),
@@ -109,10 +116,14 @@ impl<'a> ImageView<'a> {
         };
         match &image.state {
             ImageState::Pending { .. } | ImageState::Processing { .. } => {}
-            ImageState::Rejected { reason } => view.reject_reason = Some(reason),
+            ImageState::Rejected { code, reason } => {
+                view.reject_code = *code;
+                view.reject_reason = Some(reason);
+            }
             ImageState::Ready(ready) => {
                 view.width = Some(ready.width);
                 view.height = Some(ready.height);
+                view.warnings = Some(&ready.warnings[..]).filter(|warnings| !warnings.is_empty());
                 view.placeholder = Some(STANDARD.encode(&ready.placeholder));
                 let original = plan.is_some_and(|plan| plan.original_link);
                 match image.visibility {

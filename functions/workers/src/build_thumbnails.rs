@@ -21,8 +21,10 @@ use std::time::{Duration, Instant};
 use aws_lambda_events::event::s3::S3Event;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Context, Error, LambdaEvent};
-use tintype_imaging::{Format, Thumbnails};
-use tintype_model::{ContentType, Image, ImageId, ImageState, Plan, Ready, Thumbnail, ThumbnailSetId, Timestamp};
+use tintype_imaging::{Format, Rejection, Thumbnails};
+use tintype_model::{
+    ContentType, Image, ImageId, ImageState, Plan, Ready, RejectCode, Thumbnail, ThumbnailSetId, Timestamp, Warning,
+};
 use tintype_store::{Key, PublishOutcome, StoreError, ThumbnailKey, image_id_of_key};
 use tintype_telemetry::Counter;
 use tokio_util::io::SyncIoBridge;
@@ -223,11 +225,12 @@ pub(crate) async fn build(
                     AttemptOutcome::Stored(image, set) => (image, set),
                     AttemptOutcome::VersionChanged => continue,
                     AttemptOutcome::NoOriginal => return Ok(BuildOutcome::NoOriginal),
-                    AttemptOutcome::Invalid(image, reason) if image.is_ready() => {
-                        return Ok(BuildOutcome::Undecodable(reason));
+                    AttemptOutcome::Invalid(image, rejection) if image.is_ready() => {
+                        return Ok(BuildOutcome::Undecodable(rejection.to_string()));
                     }
-                    AttemptOutcome::Invalid(image, reason) => {
-                        if worker.store.images.reject(&image, reason, Timestamp::now()).await? {
+                    AttemptOutcome::Invalid(image, rejection) => {
+                        let (code, reason) = (reject_code(&rejection), rejection.to_string());
+                        if worker.store.images.reject(&image, code, reason, Timestamp::now()).await? {
                             worker.blobs.delete_all(id).await?;
                             return Ok(BuildOutcome::Rejected);
                         }
@@ -242,7 +245,8 @@ pub(crate) async fn build(
             PublishOutcome::Published | PublishOutcome::Stale => {}
             PublishOutcome::TitleLost => {
                 let reason = "The upload arrived after its deadline, and the title now belongs to another image.";
-                worker.store.images.reject(&image, reason.to_owned(), Timestamp::now()).await?;
+                let images = &worker.store.images;
+                images.reject(&image, RejectCode::TitleLost, reason.to_owned(), Timestamp::now()).await?;
             }
         }
         // The next read finds the image deleted, rejected, ready, or with another plan.
@@ -256,7 +260,7 @@ enum AttemptOutcome {
     /// With the image as it is now.
     Stored(Image, StoredSet),
     /// The original is not a valid image, for this reason.
-    Invalid(Image, String),
+    Invalid(Image, Rejection),
     /// The image has changed since it was read.
     VersionChanged,
     NoOriginal,
@@ -269,16 +273,22 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
     let Some(image) = worker.store.images.begin_processing(&inputs.image, Timestamp::now()).await? else {
         return Ok(AttemptOutcome::VersionChanged);
     };
-    let heights = inputs.heights().to_vec();
-    let (declared, max_pixels) = (format(image.blob.content_type), worker.max_pixels);
-    let bridge = SyncIoBridge::new(original);
-    let decoding = tokio::task::spawn_blocking(move || process(bridge, declared, &heights, max_pixels, deadline));
-    let thumbnails = match decoding.await? {
+    let attempt = Attempt {
+        declared: format(image.blob.content_type),
+        heights: inputs.heights().to_vec(),
+        max_pixels: worker.max_pixels,
+        every_scan: false,
+        deadline,
+    };
+    let mut built = attempt.clone().process(SyncIoBridge::new(original)).await?;
+    if attempt.declared == Format::Jpeg && matches!(built, Err(Rejection::Truncated)) {
+        // Only every scan of a progressive file shows whether it is complete.
+        let Some(original) = worker.blobs.open_original(id).await? else { return Ok(AttemptOutcome::NoOriginal) };
+        built = Attempt { every_scan: true, ..attempt }.process(SyncIoBridge::new(original)).await?;
+    }
+    let thumbnails = match built {
         Ok(thumbnails) => thumbnails,
-        Err(tintype_imaging::Error::Source(error)) => return Err(error.into()),
-        Err(tintype_imaging::Error::Rejected(rejection)) => {
-            return Ok(AttemptOutcome::Invalid(image, rejection.to_string()));
-        }
+        Err(rejection) => return Ok(AttemptOutcome::Invalid(image, rejection)),
     };
     let set = inputs.set_id();
     for thumbnail in &thumbnails.thumbnails {
@@ -288,15 +298,50 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
     Ok(AttemptOutcome::Stored(image, StoredSet { id: set, thumbnails }))
 }
 
-fn process(
-    source: impl Read,
+/// The parameters of [`tintype_imaging::process`], owned.
+#[derive(Clone)]
+struct Attempt {
     declared: Format,
-    heights: &[u32],
+    heights: Vec<u32>,
     max_pixels: u64,
+    every_scan: bool,
     deadline: Instant,
-) -> Result<Thumbnails, tintype_imaging::Error> {
-    let request = tintype_imaging::ThumbnailRequest { declared, heights, max_pixels, deadline: Some(deadline) };
-    tintype_imaging::process(source, &request)
+}
+
+impl Attempt {
+    /// The error is that of reading the source, which may be retried.
+    async fn process(self, source: impl Read + Send + 'static) -> Result<Result<Thumbnails, Rejection>, Error> {
+        let decoding = tokio::task::spawn_blocking(move || {
+            let Self { declared, heights, max_pixels, every_scan, deadline } = &self;
+            let request = tintype_imaging::ThumbnailRequest {
+                declared: *declared,
+                heights,
+                max_pixels: *max_pixels,
+                every_scan: *every_scan,
+                deadline: Some(*deadline),
+            };
+            tintype_imaging::process(source, &request)
+        });
+        match decoding.await? {
+            Ok(thumbnails) => Ok(Ok(thumbnails)),
+            Err(tintype_imaging::Error::Source(error)) => Err(error.into()),
+            Err(tintype_imaging::Error::Rejected(rejection)) => Ok(Err(rejection)),
+        }
+    }
+}
+
+fn reject_code(rejection: &Rejection) -> RejectCode {
+    match rejection {
+        Rejection::NotAnImage => RejectCode::NotAnImage,
+        Rejection::TypeMismatch { .. } => RejectCode::TypeMismatch,
+        Rejection::Truncated => RejectCode::Truncated,
+        Rejection::Corrupt { .. } => RejectCode::Corrupt,
+        Rejection::TooManyPixels { .. } => RejectCode::TooManyPixels,
+        Rejection::SideTooLong { .. } => RejectCode::SideTooLong,
+        Rejection::Unsupported { .. } => RejectCode::Unsupported,
+        Rejection::TooComplex { .. } => RejectCode::TooComplex,
+        Rejection::DeadlineExceeded => RejectCode::TookTooLong,
+    }
 }
 
 fn ready(built: &Thumbnails, built_for: ThumbnailSetId) -> Ready {
@@ -307,7 +352,14 @@ fn ready(built: &Thumbnails, built_for: ThumbnailSetId) -> Ready {
     };
     let mut thumbnails: Vec<Thumbnail> = built.thumbnails.iter().map(thumbnail).collect();
     thumbnails.sort_unstable_by_key(|thumbnail| thumbnail.height);
-    Ready { width: built.width, height: built.height, placeholder: built.placeholder.clone(), thumbnails, built_for }
+    Ready {
+        width: built.width,
+        height: built.height,
+        placeholder: built.placeholder.clone(),
+        thumbnails,
+        built_for,
+        warnings: if built.truncated { vec![Warning::Truncated] } else { Vec::new() },
+    }
 }
 
 fn format(kind: ContentType) -> Format {
@@ -362,18 +414,20 @@ mod tests {
             placeholder: Vec::new(),
             thumbnails: heights.iter().map(|&height| Thumbnail { height, width: height, size: 1 }).collect(),
             built_for: ThumbnailSetId::plan(Some(&plan(heights)), 7),
+            warnings: Vec::new(),
         })
     }
 
     fn stored(id: ThumbnailSetId) -> StoredSet {
-        let thumbnails = Thumbnails { width: 1000, height: 1000, placeholder: Vec::new(), thumbnails: Vec::new() };
+        let thumbnails =
+            Thumbnails { width: 1000, height: 1000, placeholder: Vec::new(), thumbnails: Vec::new(), truncated: false };
         StoredSet { id, thumbnails }
     }
 
     #[test]
     fn next_step_by_state_and_stored_set() {
         let processing = ImageState::Processing { expires_at: Timestamp::now() };
-        let rejected = ImageState::Rejected { reason: String::new() };
+        let rejected = ImageState::Rejected { code: None, reason: String::new() };
         let mine = || stored(inputs(processing.clone(), &[200]).set_id());
         let other = || stored(ThumbnailSetId::plan(None, 3));
         for (state, set, existing, step) in [
@@ -393,5 +447,17 @@ mod tests {
             assert_eq!(next_step(Some(&inputs(state, &[200])), set.as_ref(), existing), step);
         }
         assert_eq!(next_step(None, Some(&mine()), Existing::Trust), BuildStep::DeleteOfDeleted);
+    }
+
+    #[test]
+    fn thumbnails_have_the_heights_that_the_model_expects() {
+        for width in [1, 3, 40, 399, 400, 401, 1999, 4097, 65_535] {
+            for height in [1, 9, 100, 101, 1500, 65_535] {
+                for wanted in [16, 37, 200, 400, 4096] {
+                    let size = tintype_imaging::thumbnail_size((width, height), wanted);
+                    assert_eq!(tintype_model::thumbnail_height((width, height), wanted), size.1);
+                }
+            }
+        }
     }
 }

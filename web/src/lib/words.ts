@@ -82,6 +82,7 @@ export const words = {
     ],
   },
   viewer: {
+    truncated: "The file is incomplete: its last rows are missing and were filled.",
     zoom: "Zoom",
     previous: "Previous image",
     next: "Next image",
