@@ -192,6 +192,34 @@ test("20: a deletion that is waiting is sent before a logout, which the other ta
   await page.clock.resume();
 });
 
+test("7: a deletion that is waiting is not sent once another user logs in in another tab @narrow", async ({
+  page,
+  context,
+}) => {
+  const second = await TestUser.create();
+  await page.clock.install();
+  await register(["a"]);
+  await reload(page);
+  await select(page, "a");
+  await page.clock.pauseAt(Date.now() + 60_000);
+  await page.getByRole("button", { name: "Delete" }).click();
+  await expect(page.getByText("1 image deleted.")).toBeVisible();
+  const sent: string[] = [];
+  context.on("request", (request) => {
+    if (request.url().endsWith("/api/images/delete")) sent.push(request.url());
+  });
+  const other = await context.newPage();
+  await openAs(other, second);
+  await expect(page.getByText("You have no images yet.")).toBeVisible();
+  await expect(page.getByRole("button", { name: "Undo" })).toHaveCount(0);
+  await page.clock.runFor(20_000);
+  await page.close({ runBeforeUnload: true });
+  await other.reload();
+  await expect(other.getByText("You have no images yet.")).toBeVisible();
+  expect(sent).toEqual([]);
+  expect((await listed()).map(({ title }) => title)).toEqual(["a"]);
+});
+
 test("an image is renamed and described in place; a change made meanwhile is not overwritten @narrow", async ({
   page,
   problems,

@@ -1,5 +1,5 @@
 import type { BrowserContext, Page } from "@playwright/test";
-import { expect, navigate, openAs, test, tiles, TestUser } from "./fixtures";
+import { expect, navigate, openAs, PASSWORD, test, tiles, TestUser } from "./fixtures";
 
 const email = (page: Page) => page.getByLabel("Email", { exact: true });
 
@@ -244,4 +244,60 @@ test("20: “Log out everywhere” reaches the other tabs before the service ans
   answer();
   await expect(page.getByText("You are logged out on all devices.")).toBeVisible();
   await expect(other.getByText(user.email)).toHaveCount(0);
+});
+
+/** Answers a tab's next list of images as one whose token has expired. */
+async function refuseToken(page: Page): Promise<void> {
+  await page.route(
+    "**/api/images?*",
+    (route) => route.fulfill({ status: 401, contentType: "application/json", body: '{"message":"Unauthorized"}' }),
+    { times: 1 },
+  );
+}
+
+test("7: a renewal that is under way when another user logs in in another tab does not hold the tab up @wide", async ({
+  page,
+  context,
+}) => {
+  const [first, second] = [await TestUser.create(), await TestUser.create()];
+  await openAs(page, first, "/account");
+  await expect(email(page)).toHaveValue(first.email);
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route(
+    "**/api/auth/refresh",
+    async (route) => {
+      await released;
+      await route.continue();
+    },
+    { times: 1 },
+  );
+  await refuseToken(page);
+  const held = page.waitForRequest("**/api/auth/refresh");
+  await navigate(page, "My images");
+  const renewal = await held;
+  await openAs(await context.newPage(), second);
+  await expect(page.getByText("You have no images yet.")).toBeVisible();
+  release();
+  await renewal.response();
+  await navigate(page, "Account");
+  await expect(email(page)).toHaveValue(second.email);
+});
+
+test("7: a tab that renews with another user's cookie shows that user, before it hears of the login @narrow", async ({
+  page,
+}) => {
+  const [first, second] = [await TestUser.create(), await TestUser.create()];
+  await openAs(page, first, "/account");
+  await expect(email(page)).toHaveValue(first.email);
+  // The answer to a login in another tab sets the cookie, and no message has come yet.
+  const data = { email: second.email, password: PASSWORD, cookie: true };
+  expect((await page.request.post("/api/auth/login", { data })).status()).toBe(200);
+  await refuseToken(page);
+  await navigate(page, "My images");
+  await expect(page.getByText("You have no images yet.")).toBeVisible();
+  // Usage is part of what the page knows of its user, without which nothing can be uploaded.
+  await expect(page.getByText(/^0 images, /)).toBeVisible();
+  await navigate(page, "Account");
+  await expect(email(page)).toHaveValue(second.email);
 });

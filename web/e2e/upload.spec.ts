@@ -1,4 +1,15 @@
-import { expect, expectAccessible, logIn, openAs, PASSWORD, subjectOf, test, TestUser } from "./fixtures";
+import {
+  expect,
+  expectAccessible,
+  logIn,
+  navigate,
+  openAs,
+  PASSWORD,
+  subjectOf,
+  test,
+  tiles,
+  TestUser,
+} from "./fixtures";
 import { folderOf, photo, photos } from "./photos";
 import { longestTask, traced } from "./trace";
 import { choose, heading, holdPuts, panel, recordPanel, row, watchPuts } from "./uploads";
@@ -207,6 +218,58 @@ test("7: logging out ends the queue, and no request carries another user's token
   expect((await second.call<{ results: unknown[] }>("/api/images")).results.length).toBe(1);
   const { results } = await user.call<{ results: { status: string }[] }>("/api/images").catch(() => ({ results: [] }));
   expect(results.filter(({ status }) => status !== "pending")).toEqual([]);
+});
+
+test("7: another user who logs in in another tab ends the queue, and no tab shows or sends anything of the first @narrow", async ({
+  page,
+  context,
+}) => {
+  const second = await TestUser.create();
+  await user.upload("picture-0.jpg", { title: "Diary", visibility: "private" });
+  await page.reload();
+  await expect(tiles(page)).toHaveCount(1);
+  const [account, other] = [await context.newPage(), await context.newPage()];
+  for (const tab of [account, other]) {
+    await tab.goto("/account");
+    await expect(tab.getByLabel("Email", { exact: true })).toHaveValue(user.email);
+  }
+  const release = await holdPuts(page);
+  await choose(page, await photos(30));
+  await expect(row(page, "photo-0.jpg")).toContainText("Uploading");
+
+  // The third tab's session cannot be renewed, so it asks to log in, which another user does.
+  await other.route(/\/api\/(auth\/refresh|images\?.*)$/, (route) =>
+    route.fulfill({ status: 401, contentType: "application/json", body: '{"message":"Unauthorized"}' }),
+  );
+  await navigate(other, "My images");
+  await other.getByRole("main").getByRole("link", { name: "Log in" }).click();
+  await other.unroute(/\/api\/(auth\/refresh|images\?.*)$/);
+  await other.getByLabel("Email", { exact: true }).fill(second.email);
+  await other.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await other.getByRole("main").getByRole("button", { name: "Log in" }).click();
+
+  for (const tab of [page, other]) await expect(tab.getByText("You have no images yet.")).toBeVisible();
+  await expect(account.getByLabel("Email", { exact: true })).toHaveValue(second.email);
+  for (const tab of [page, account, other]) {
+    await expect(tab.getByText(user.email)).toHaveCount(0);
+    await expect(tab.getByText("Diary")).toHaveCount(0);
+    await expect(panel(tab)).toHaveCount(0);
+  }
+  const subjects = new Set<string>();
+  context.on("request", (request) => {
+    const token = request.headers()["authorization"];
+    if (token) subjects.add(subjectOf(token));
+  });
+  release();
+  await navigate(account, "My images");
+  await expect(account.getByText("You have no images yet.")).toBeVisible();
+  await choose(page, await photos(1));
+  await expect(heading(page)).toHaveText("Upload complete");
+  expect([...subjects]).toEqual([subjectOf(second.token)]);
+  expect((await second.call<{ results: unknown[] }>("/api/images")).results.length).toBe(1);
+  // What was held back never reached the bucket.
+  const { results } = await user.call<{ results: { title: string; status: string }[] }>("/api/images");
+  expect(results.filter(({ status }) => status !== "pending").map(({ title }) => title)).toEqual(["Diary"]);
 });
 
 test("8: an expired session is refreshed once; if it cannot be, the queue waits for the login @wide", async ({

@@ -97,11 +97,14 @@ class Session {
    */
   async logOut(everywhere = false): Promise<void> {
     const user = this.#user;
+    const { generation } = this;
     this.#tell({ kind: "logout" });
     const tasks = Promise.allSettled([...this.#logOutTasks].map((task) => task()));
     await Promise.race([tasks, new Promise((resolve) => setTimeout(resolve, LOGOUT_WAIT))]);
     // A token that has expired ends no session.
     await this.renewIfShort(TOKEN_REST).catch(() => undefined);
+    // Another user may have logged in in another tab meanwhile: the token and the cookie are that user's.
+    if (generation !== this.generation) return;
     const token = this.token;
     const body = { everywhere, ...asCookie };
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -113,6 +116,7 @@ class Session {
         if (user !== null) this.#tell({ kind: "login", user });
         throw error;
       }
+      if (generation !== this.generation) return;
     }
     this.end();
     await answer.catch(() => undefined);
@@ -142,8 +146,12 @@ class Session {
    */
   renew(refused: string | null): Promise<boolean> {
     if (this.token !== null && this.token !== refused) return Promise.resolve(true);
-    this.#renewal ??= this.#renewNow().finally(() => (this.#renewal = null));
-    return this.#renewal;
+    if (this.#renewal) return this.#renewal;
+    const renewal = this.#renewNow().finally(() => {
+      if (this.#renewal === renewal) this.#renewal = null;
+    });
+    this.#renewal = renewal;
+    return renewal;
   }
 
   /** Renews a token that ends within some seconds. */
@@ -160,6 +168,11 @@ class Session {
       const tokens = await ask(anonymousApi.POST("/api/auth/refresh", { body }));
       if (generation !== this.generation) return false;
       this.#accept(tokens.access_token);
+      // The cookie is another user's already: this tab is ahead of the message about that login.
+      if (generation !== this.generation) {
+        this.status = "starting";
+        void this.#adopt();
+      }
       return true;
     } catch (error) {
       // Without the cookie the request is invalid.
@@ -196,6 +209,8 @@ class Session {
     this.#user = null;
     this.me = null;
     this.generation++;
+    // One that is under way belongs to the old generation, and ends without a token.
+    this.#renewal = null;
     this.#abort.abort();
     this.#abort = new AbortController();
     for (const cleanup of this.#cleanups) cleanup();
