@@ -102,6 +102,78 @@ test("15: Shift selects exactly the range, both ways, also across what is not sh
   expect(await page.evaluate(() => scrollY)).toBeGreaterThan(0);
 });
 
+test("15: Shift selects a range that ends among images which were not loaded where it began @wide", async ({
+  page,
+  problems,
+}) => {
+  problems.allow(/Failed to load resource/);
+  const titles = numbered(150);
+  await register(titles.slice(0, 75));
+  await register(titles.slice(75));
+  const first = await user.call<{ results: Image[]; next_cursor: string }>("/api/images?limit=100");
+  const cursor = encodeURIComponent(first.next_cursor);
+  const rest = await user.call<{ results: Image[] }>(`/api/images?limit=100&cursor=${cursor}`);
+  const order = [...first.results, ...rest.results].map(({ title }) => title);
+  const shown = (count: number) => page.getByText(`${count} selected`, { exact: true });
+  let answer: "hold" | "fail" | "pass" = "hold";
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route(/\/api\/images\?.*cursor=/, async (route) => {
+    if (answer === "hold") await released;
+    return answer === "fail" ? route.abort() : route.continue();
+  });
+  await reload(page);
+  // The second page is not there, so that no image after the hundredth is.
+  await select(page, order[3] ?? "");
+  await expect(shown(1)).toBeVisible();
+  // If the rest cannot be read, nothing is selected that is not known, and the user is told.
+  await tile(page, order[3] ?? "").press("Shift+End");
+  answer = "fail";
+  release();
+  await expect(page.getByRole("main").getByRole("alert")).toContainText("More images could not be loaded.");
+  await expect(shown(1)).toBeVisible();
+  await page.getByRole("button", { name: "Select all" }).click();
+  await expect(page.getByText("Not all images could be read, so they are not selected.")).toBeVisible();
+  await expect(shown(1)).toBeVisible();
+
+  answer = "pass";
+  await page.locator("[data-id]:focus, [data-id][tabindex='0']").first().press("Shift+End");
+  await expect(shown(147)).toBeVisible();
+  await expect(tile(page, order[149] ?? "")).toBeFocused();
+  // Back to an image of the second page by a click.
+  await scrollTo(page, order[120] ?? "", -1);
+  await tile(page, order[120] ?? "").click({ modifiers: ["Shift"] });
+  await expect(shown(118)).toBeVisible();
+  await page.getByRole("button", { name: "Select all" }).click();
+  await expect(shown(150)).toBeVisible();
+});
+
+test("11: a click is answered by the next frame, before the service answers anything @narrow", async ({ page }) => {
+  await register(numbered(75));
+  await reload(page);
+  await page.route("**/api/**", () => new Promise(() => undefined));
+  /** Clicks on an element, and tells in the next frame whether another one is there. */
+  const answers = (clicked: string, shown: string, ctrlKey = false) =>
+    page.evaluate(
+      async ([clicked, shown, ctrlKey]) => {
+        const click = new MouseEvent("click", { bubbles: true, cancelable: true, ctrlKey });
+        const before = document.querySelector(shown) !== null;
+        document.querySelector(clicked)?.dispatchEvent(click);
+        await new Promise(requestAnimationFrame);
+        return [before, document.querySelector(shown) !== null];
+      },
+      [clicked, shown, ctrlKey] as const,
+    );
+  const id = (await tiles(page).first().getAttribute("data-id")) ?? "";
+  expect(await answers(`[data-id="${id}"]`, `[data-id="${id}"][aria-pressed=true]`, true)).toEqual([false, true]);
+  const makePrivate = page.getByRole("toolbar").getByRole("button", { name: "Make private" });
+  await makePrivate.evaluate((button) => (button.id = "clicked"));
+  expect(await answers("#clicked", "[role=toolbar] progress, [role=toolbar] [role=progressbar]")).toEqual([
+    false,
+    true,
+  ]);
+});
+
 /** Scrolls down (1) or up (-1) until the tile of an image is there. */
 async function scrollTo(page: Page, title: string, direction: 1 | -1): Promise<void> {
   await expect(async () => {

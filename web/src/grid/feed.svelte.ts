@@ -45,9 +45,10 @@ export class Feed {
     return this.more();
   }
 
-  /** Reads all that is left. Returns false if that failed. */
+  /** Reads all that is left, also after an error. Returns false if that failed. */
   async all(): Promise<boolean> {
     const { signal } = this.#abort;
+    if (this.status === "error") this.status = "idle";
     while (!signal.aborted && (this.status === "idle" || this.status === "loading")) await this.more();
     return !signal.aborted && this.status === "end";
   }

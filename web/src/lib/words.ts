@@ -76,6 +76,7 @@ export const words = {
       { keys: "Enter", does: "Open an image" },
       { keys: "Space", does: "Select an image" },
       { keys: "Shift with an arrow key", does: "Select a range of images" },
+      { keys: "Shift with End", does: "Select to the end of the list" },
       { keys: "Ctrl+A", does: "Select all images" },
       { keys: "Z", does: "Zoom in the large view" },
       { keys: "Escape", does: "Close the large view, a dialog or the menu" },
@@ -138,6 +139,8 @@ export const words = {
     madePrivate: (count: string) => `Made private: ${count}`,
     madePublic: (count: string) => `Made public: ${count}`,
     failed: (count: string, reason: string) => `Not changed: ${count}. ${reason}`,
+    notAll: (reason: string) =>
+      `Not all images could be read, so they are not selected. ${reason} Then select all again.`,
   },
   edit: {
     title: "Edit image",
