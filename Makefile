@@ -222,14 +222,18 @@ screenshots: node-tools chromium ## Beside `make run`: make README's screenshots
 openapi: ## Write docs/openapi.json anew from the code
 	UPDATE_GOLDEN=1 cargo test --locked --workspace --test openapi the_document_is
 
+# Prose is wrapped alike.
+DOCUMENTS := web/node_modules/.bin/prettier --no-config --prose-wrap always --print-width 120 *.md docs/*.md
+
 .PHONY: format
-format: lint-tools ## Format Rust and Python
+format: lint-tools node-tools ## Format Rust, Python and documents
 	cargo fmt --all
 	ruff format $(PYTHON_FILES)
 	ruff check --fix $(PYTHON_FILES)
+	$(DOCUMENTS) --write
 
 .PHONY: lint
-lint: lint-code lint-web lint-openapi lint-deploy lint-secrets ## Run every linter
+lint: lint-code lint-web lint-docs lint-openapi lint-deploy lint-secrets ## Run every linter
 
 .PHONY: lint-code
 lint-code: tools lint-tools
@@ -250,6 +254,10 @@ lint-deploy: stack-tools lint-tools
 .PHONY: lint-web
 lint-web: node-tools
 	$(stage) "svelte-check, eslint and prettier" npm run --silent --prefix web check
+
+.PHONY: lint-docs
+lint-docs: node-tools
+	$(stage) "prettier of the documents" $(DOCUMENTS) --check
 
 .PHONY: lint-openapi
 lint-openapi: node-tools
