@@ -290,16 +290,20 @@ def let_invocations_end(runtime, functions) -> None:
     invalidate, kill, release = functions.invalidate_worker, runtime.kill_workers, functions.release_worker
     invalidating = threading.local()
 
+    def kill_apart(workers) -> None:
+        """In a thread: a process takes up to half a second to end, and the emulator answers nobody meanwhile."""
+        threading.Thread(target=kill, args=(workers,), daemon=True).start()
+
     def is_running(worker) -> bool:
         return worker.in_use and worker._proc is not None and worker._proc.poll() is None
 
     def kill_idle(workers) -> None:
         workers = [worker for worker in workers if worker is not None]
-        if getattr(invalidating, "now", False):
-            for worker in workers:
-                worker.ends_when_idle = is_running(worker)
-            workers = [worker for worker in workers if not worker.ends_when_idle]
-        kill(workers)
+        if not getattr(invalidating, "now", False):
+            return kill(workers)
+        for worker in workers:
+            worker.ends_when_idle = is_running(worker)
+        return kill_apart([worker for worker in workers if not worker.ends_when_idle])
 
     def invalidate_idle(*arguments, **named) -> None:
         invalidating.now = True
@@ -311,7 +315,7 @@ def let_invocations_end(runtime, functions) -> None:
     def release_or_kill(worker) -> None:
         release(worker)
         if getattr(worker, "ends_when_idle", False):
-            kill([worker])
+            kill_apart([worker])
 
     runtime.kill_workers = kill_idle
     functions.invalidate_worker, functions.release_worker = invalidate_idle, release_or_kill

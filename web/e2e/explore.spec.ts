@@ -43,3 +43,10 @@ test("a path that the page does not have shows so, with status 404 @narrow", asy
   await page.getByRole("main").getByRole("link", { name: "Go to Explore" }).click();
   await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeVisible();
 });
+
+test("an image whose last rows are missing says so @narrow", async ({ page, artist }) => {
+  const image = await artist.upload("picture-0.jpg", { missing: 40 });
+  expect(image.warnings).toEqual(["truncated"]);
+  await page.goto(`/i/${image.id}`);
+  await expect(page.getByText("The file is incomplete: its last rows are missing and were filled.")).toBeVisible();
+});

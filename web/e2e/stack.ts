@@ -122,9 +122,13 @@ export class TestUser {
     return call<T>(path, { ...options, token: this.token });
   }
 
-  /** Uploads a file, and waits until the image is ready. */
-  async upload(file: string, item: { title?: string; visibility?: "public" | "private" } = {}): Promise<Image> {
-    const bytes = await readFile(PICTURES + file);
+  /** Uploads a file, without its last `missing` bytes, and waits until the image is ready. */
+  async upload(
+    file: string,
+    item: { title?: string; visibility?: "public" | "private"; missing?: number } = {},
+  ): Promise<Image> {
+    const whole = await readFile(PICTURES + file);
+    const bytes = whole.subarray(0, whole.length - (item.missing ?? 0));
     const { image, upload } = await this.call<{ image: Image; upload: Upload }>("/api/images", {
       body: {
         title: item.title ?? `${file} ${randomUUID()}`,

@@ -53,6 +53,24 @@ fn an_image_is_shown_by_id_or_title_in_either_form_of_unicode() {
 }
 
 #[test]
+fn warnings_and_reject_codes_are_shown_and_listed() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let mut cut = Picture::jpeg(400, 800);
+        cut.bytes.truncate(cut.bytes.len() - 40);
+        user.publish("Cut", &cut).await;
+        tool.run(["show", "Cut"]).await.assert_status(0).says("Warnings     truncated");
+        let fake = Picture::text_as_jpeg();
+        let created = user.create("Fake", &fake).await;
+        created.put(stack, &fake.bytes).await.assert_status(200);
+        user.rejected(&created.id).await;
+        tool.run(["show", &created.id]).await.assert_status(0).says("Code         not_an_image");
+        tool.run(["list"]).await.assert_status(0).says("Cut  (truncated)").says("Fake  (");
+    });
+}
+
+#[test]
 fn originals_are_downloaded_unchanged_if_the_plan_includes_them() {
     on_stack(async |stack| {
         let user = stack.user_on("Enterprise").await;
