@@ -10,17 +10,19 @@ stage() { python infra/stage.py "$@"; }
 http() { stage "$1" cargo test --locked --workspace --test http "${@:2}"; }
 
 # More threads than processors: many tests wait for retries.
-beside_each_other() { RUST_TEST_THREADS=6 http "Tests beside each other"; }
+beside_each_other() { RUST_TEST_THREADS=8 http "Tests beside each other"; }
 
 one_by_one() {
   set -e
-  # Waits for up to a minute for the emulator's clock to start the audit.
+  # Beside others, because these two wait: for the emulator's clock to start the audit, and for the end of a deleted account.
   stage "Schedule of the audit" python tests/schedule.py &
   local schedule=$!
+  stage "Shell blocks of the documents" python tests/documents.py README.md docs/walkthrough.md &
+  local documents=$!
   stage "OpenAPI contract" python tests/contract.py
   stage "Generated clients" python tests/clients/run.py
   wait $schedule
-  stage "Shell blocks of the documents" python tests/documents.py README.md docs/walkthrough.md
+  wait $documents
   stage "Plan file" python -m tests.plan_file
   stage "Log lines" python -m tests.log_lines
   stage "Second emulator" python tests/second_opinion.py
