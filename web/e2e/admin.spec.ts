@@ -73,6 +73,25 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
   await expect(planRow(page, name)).toHaveCount(0);
 });
 
+test("a search aborts the reading of the whole list, whose late answer would replace its own @wide", async ({
+  page,
+}) => {
+  const admin = await anAdmin();
+  const user = await TestUser.create();
+  await page.route(/\/api\/users$/, () => {});
+  await openAs(page, admin);
+  const asked = page.waitForRequest(/\/api\/users$/);
+  await navigate(page, "Admin");
+  await asked;
+  const aborted = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/api/users"));
+  await page.getByLabel("Search", { exact: true }).fill(user.email);
+  await page.getByLabel("Search", { exact: true }).press("Enter");
+  await aborted;
+  const row = page.getByRole("list", { name: "Users" }).getByRole("listitem");
+  await expect(row).toHaveCount(1);
+  await expect(row).toContainText(user.email);
+});
+
 test("an admin finds a user by e-mail, and puts the user on a plan or on none @narrow", async ({ page }) => {
   const admin = await anAdmin();
   const user = await TestUser.create({ plan: "Basic" });
