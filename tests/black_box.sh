@@ -31,6 +31,8 @@ one_by_one() {
   # The CDN changes no other function's role.
   http "Roles of links on a stack with the CDN" budget::each_route_of_links
   stage "Update under constant requests" python -m tests.update
+  # With stacks of its own.
+  stage "Restart at another port" python -m tests.restart
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
   # Before the upload, whose images each audit would check.

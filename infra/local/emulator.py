@@ -324,7 +324,7 @@ def let_invocations_end(runtime, functions) -> None:
 def adjust(api: str, port: int) -> None:
     from ministack import app
     from ministack.core import iam_evaluator, lambda_runtime
-    from ministack.services import apigateway, cloudfront, cognito, dynamodb, lambda_svc
+    from ministack.services import apigateway, cloudfront, cognito, dynamodb, lambda_svc, sqs
     from ministack.services.cloudformation import stacks
 
     # Nagle's algorithm costs every invocation 40 ms.
@@ -366,6 +366,9 @@ def adjust(api: str, port: int) -> None:
             return handle(handler, action, data)
 
     cognito._run_idp_handler = handle_alone
+    # A queue's URL has the port that it was created at; with another port its messages would reach no function.
+    new_url = sqs._queue_url
+    sqs._queue_url = lambda name: sqs._queue_name_to_url.get(name) or new_url(name)
     # The emulator restores positions in a stream but not its records, so the event source would deliver nothing.
     lambda_svc._restore_esm_positions = lambda store, positions: None
 
