@@ -327,7 +327,7 @@ export const words = {
     },
   },
   links: {
-    intro: "Anyone who has the URL of a link can download the original of its image until the link expires.",
+    intro: "The URL of a link lets anyone download the original of its image until the link expires.",
     forbidden: (plan: string) =>
       `Your plan, ${plan}, has no expiring links. Ask the operator for a plan that has them.`,
     noPlan: "Your account has no plan, which links require. Ask the operator for one.",

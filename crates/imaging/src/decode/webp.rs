@@ -215,7 +215,7 @@ fn read_frame_chunk(
             let mut data = bytes::<10>(payload)?.to_vec();
             let size = lossy_size(&data)?;
             container.check_frame(size, target)?;
-            // The decoder finds whether the data is complete.
+            // The decoder reports missing data.
             payload.read_to_end(&mut data).map_err(Rejection::corrupt)?;
             container.pixels = Some(FramePixels::Lossy { data, size });
         }
