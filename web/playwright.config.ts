@@ -35,7 +35,7 @@ export default defineConfig({
     // A trace, which costs as much time as the tests, is made by `--trace retain-on-failure`.
     screenshot: "only-on-failure",
     launchOptions: {
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      executablePath: process.env.HEADLESS_SHELL || (process.env.CHROMIUM ?? "/usr/bin/chromium"),
       // Drawing by the processor alone is quicker than emulating a graphics card on it.
       args: ["--disable-dev-shm-usage", "--disable-gpu"],
     },

@@ -9,6 +9,10 @@ export default {
   fullyParallel: false,
   workers: 1,
   timeout: 20 * 60_000,
-  use: { ...config.use, trace: "off" as const },
+  // The browser that people use.
+  use: {
+    ...config.use,
+    launchOptions: { ...config.use?.launchOptions, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" },
+  },
   projects: [{ name: "1280", use: { viewport: { width: 1280, height: 800 } } }],
 };

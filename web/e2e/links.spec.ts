@@ -1,6 +1,6 @@
 import { request, type Page } from "@playwright/test";
 import type { Image, Link } from "../src/lib/http";
-import { BUCKETS, call, expect, expectAccessible, navigate, openAs, test as base, TestUser } from "./fixtures";
+import { BUCKETS, call, drawn, expect, expectAccessible, navigate, openAs, test as base, TestUser } from "./fixtures";
 
 const test = base.extend<object, { owner: { user: TestUser; image: Image } }>({
   owner: [
@@ -184,6 +184,36 @@ test("Links lists all links a page at a time, and those of one image @wide", asy
   await expect(rows(page)).toHaveCount(1);
   await main(page).getByRole("link", { name: "Show the links of all images" }).click();
   await expect(rows(page)).toHaveCount(20);
+});
+
+test("a link that is revoked while the list is read anew stays away @wide", async ({
+  page,
+  owner: { user, image },
+}) => {
+  await create(user, image);
+  await openAs(page, user, "/links");
+  await expect(rows(page).first()).toBeVisible();
+  const count = await rows(page).count();
+  // The answer is older than the revocation.
+  let answer = () => {};
+  await page.route(
+    "**/api/expiring-links?*",
+    async (route) => {
+      const response = await route.fetch();
+      await new Promise<void>((resolve) => (answer = resolve));
+      await route.fulfill({ response }).catch(() => undefined);
+    },
+    { times: 1 },
+  );
+  const read = page.waitForRequest("**/api/expiring-links?*");
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await read;
+  await rows(page).first().getByRole("button", { name: "Revoke" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+  await expect(rows(page)).toHaveCount(count - 1);
+  answer();
+  await drawn(page);
+  await expect(rows(page)).toHaveCount(count - 1);
 });
 
 test("19: opening a link's page uses no download, nor does a robot's preview @wide", async ({

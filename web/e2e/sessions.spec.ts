@@ -1,4 +1,4 @@
-import type { BrowserContext, Page } from "@playwright/test";
+import type { BrowserContext, Page, Route } from "@playwright/test";
 import { expect, navigate, openAs, PASSWORD, test, tiles, TestUser } from "./fixtures";
 
 const email = (page: Page) => page.getByLabel("Email", { exact: true });
@@ -156,7 +156,9 @@ test("20: after a logout Back shows nothing private that the browser kept @wide"
   await user.upload("picture-0.jpg", { title: "Diary", visibility: "private" });
   // Playwright turns the cache of whole pages off.
   const ignoreDefaultArgs = ["--disable-back-forward-cache"];
-  const browser = await playwright.chromium.launch({ ...launchOptions, ignoreDefaultArgs });
+  // The headless shell has none.
+  const executablePath = process.env.CHROMIUM ?? launchOptions.executablePath;
+  const browser = await playwright.chromium.launch({ ...launchOptions, executablePath, ignoreDefaultArgs });
   const context = await browser.newContext({ baseURL });
   await context.addInitScript(tellOfReturns);
   const observer = await context.newPage();
@@ -300,4 +302,35 @@ test("7: a tab that renews with another user's cookie shows that user, before it
   await expect(page.getByText(/^0 images, /)).toBeVisible();
   await navigate(page, "Account");
   await expect(email(page)).toHaveValue(second.email);
+});
+
+test("a page that is loaded without a connection says so, and shows the user once there is one @narrow", async ({
+  page,
+  context,
+}) => {
+  const user = await TestUser.create();
+  await openAs(page, user, "/account");
+  await expect(email(page)).toHaveValue(user.email);
+  const offline = (route: Route) => route.abort();
+  await context.route("**/api/**", offline);
+  await page.reload();
+  const failure = page.getByText("The service cannot be reached.");
+  await expect(failure).toBeVisible();
+  // Who is logged in is not asked to log in.
+  await expect(page.getByRole("link", { name: "Log in", includeHidden: true })).toHaveCount(0);
+  await page.getByRole("button", { name: "Retry" }).click();
+  await expect(failure).toBeVisible();
+
+  await context.unroute("**/api/**", offline);
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await expect(email(page)).toHaveValue(user.email);
+
+  // A page that visitors see too is shown as the user's.
+  const image = await user.upload("picture-1.jpg", { visibility: "private" });
+  await context.route("**/api/**", offline);
+  await page.goto(`/i/${image.id}`);
+  await expect(failure).toBeVisible();
+  await context.unroute("**/api/**", offline);
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await expect(page.getByRole("heading", { level: 1, name: image.title })).toBeVisible();
 });

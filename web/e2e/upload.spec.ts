@@ -73,6 +73,25 @@ test("2: a dropped folder of 250 files comes whole @wide", async ({ page }) => {
   expect(results[0]?.title).toMatch(/^(day-\d\/)?\d+\.jpg$/);
 });
 
+test("2: a drop that cannot be read is an error that the user sees @narrow", async ({ page }) => {
+  await page.evaluate(() => {
+    DataTransferItem.prototype.webkitGetAsEntry = () => {
+      const entry = {
+        fullPath: "/trip",
+        get isDirectory(): boolean {
+          throw new Error("The disk is gone.");
+        },
+      };
+      return entry as unknown as FileSystemEntry;
+    };
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["x"], "a.jpg"));
+    dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+  });
+  await expect(page.getByRole("alert")).toContainText("Something went wrong.");
+  await expect(panel(page)).toHaveCount(0);
+});
+
 test("3: an upload URL that expires before its turn is renewed @narrow", async ({ page }) => {
   await page.route("**/api/images/batch", async (route) => {
     const response = await route.fetch();

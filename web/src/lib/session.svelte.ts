@@ -7,18 +7,21 @@ import { ApiError, anonymousApi, ask, formApi, isAborted, type Me } from "./http
  * logged in asks for no renewal.
  *
  * - `starting`: the page was just loaded, and the session is being renewed.
+ * - `unreachable`: as `starting`, but the service gave no answer. It is asked again.
  * - `anonymous`: nobody is logged in.
  * - `active`: `me` is logged in.
  * - `expired`: the service refuses to renew the session. Private pages ask to log in; what is in memory is kept until
  *   another user logs in.
  */
-export type SessionStatus = "starting" | "anonymous" | "active" | "expired";
+export type SessionStatus = "starting" | "unreachable" | "anonymous" | "active" | "expired";
 
 const STORED_USER = "tintype.user";
 /** Milliseconds that a logout waits for what must reach the service before it. */
 const LOGOUT_WAIT = 3000;
 /** Seconds that a token must still be valid to be sent. */
 const TOKEN_REST = 10;
+/** Milliseconds until a service that gave no answer is asked again. */
+const RETRY = 10_000;
 
 type Message = { kind: "login"; user: string } | { kind: "logout" };
 
@@ -41,6 +44,7 @@ class Session {
   #cleanups = new Set<() => void>();
   #logOutTasks = new Set<() => Promise<void>>();
   #settle: () => void = () => undefined;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #channel = new BroadcastChannel("tintype.session");
 
   constructor() {
@@ -78,6 +82,7 @@ class Session {
       const user = stored();
       if (persisted) this.#hear(user ? { kind: "login", user } : { kind: "logout" });
     });
+    window.addEventListener("online", () => this.#askAgain());
     if (stored() === null) this.status = "anonymous";
     else await this.#adopt();
     this.#settle();
@@ -179,20 +184,41 @@ class Session {
       if (!(error instanceof ApiError) || (error.status !== 401 && error.status !== 422)) throw error;
       if (generation === this.generation) {
         this.token = null;
-        this.status = this.status === "starting" ? "anonymous" : "expired";
+        this.status = this.#isUnknown ? "anonymous" : "expired";
         if (this.status === "anonymous") this.#tell({ kind: "logout" });
       }
       return false;
     }
   }
 
+  /** Asks a service again that gave no answer, as the user wishes. */
+  retry(): void {
+    this.status = "starting";
+    void this.#adopt();
+  }
+
+  #askAgain(): void {
+    if (this.status === "unreachable") void this.#adopt();
+  }
+
+  /** True until the service has said whether somebody is logged in. */
+  get #isUnknown(): boolean {
+    return this.status === "starting" || this.status === "unreachable";
+  }
+
   /** Takes over the session that another tab began, or an earlier page. */
   async #adopt(): Promise<void> {
+    clearTimeout(this.#retryTimer);
+    const wasShown = this.status === "unreachable";
     try {
-      if (await this.renew(this.token)) await this.reloadMe();
+      if (!(await this.renew(this.token))) return;
+      await this.reloadMe();
+      // What was loaded without the session is loaded anew.
+      if (wasShown) this.generation++;
     } catch (error) {
-      // Without an answer nobody knows: the next load asks again.
-      if (!isAborted(error) && this.status === "starting") this.status = "anonymous";
+      if (isAborted(error) || !this.#isUnknown) return;
+      this.status = "unreachable";
+      this.#retryTimer = setTimeout(() => this.#askAgain(), RETRY);
     }
   }
 

@@ -1,6 +1,8 @@
 /** The uploads of the user who is logged in, for the page. */
 
 import { holdPage } from "../lib/busy";
+import { errorText, type Visibility } from "../lib/http";
+import { notices } from "../lib/notices.svelte";
 import { session } from "../lib/session.svelte";
 import { service } from "./client";
 import { type Drop, type Part, readDrop, readInput } from "./files";
@@ -9,7 +11,6 @@ import { createHasher } from "./hasher";
 import { openJournal } from "./journal";
 import { put } from "./put";
 import { type QueuedFile, type FileState, UploadQueue } from "./queue";
-import type { Visibility } from "../lib/http";
 
 /** Milliseconds between two drawings of the queue. */
 const DRAW = 100;
@@ -88,6 +89,8 @@ class Uploads {
         if (!queue || queue.ended) break;
         queue.add(part, this.visibility);
       }
+    } catch (error) {
+      notices.error(errorText(error));
     } finally {
       this.reading -= 1;
     }
