@@ -9,6 +9,7 @@ use http::StatusCode;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tintype_model::ContentType;
 
 use crate::api::{self, Image};
 use crate::args;
@@ -204,11 +205,10 @@ fn path_of(image: &Image, flat: bool) -> PathBuf {
         .collect();
     let name = name_of(last);
     let name = if name.is_empty() { image.id.clone() } else { name };
-    let known = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif"];
     let (stem, extension) = match name.rsplit_once('.') {
-        Some((stem, extension)) if known.contains(&extension.to_lowercase().as_str()) => (stem, extension),
+        Some((stem, extension)) if ContentType::of_extension(extension).is_some() => (stem, extension),
         _ => {
-            let kind = tintype_model::ContentType::parse(&image.content_type).map_or("bin", |kind| kind.extension());
+            let kind = ContentType::parse(&image.content_type).map_or("bin", |kind| kind.extension());
             (name.as_str(), kind)
         }
     };

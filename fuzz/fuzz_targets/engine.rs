@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use tintype_imaging::{Format, ThumbnailRequest, process};
+use tintype_imaging::{ContentType, ThumbnailRequest, process};
 
 fuzz_target!(|data: &[u8]| {
-    let Some(declared) = Format::sniff(data) else {
+    let Some(declared) = ContentType::sniff(data) else {
         return;
     };
     let request = ThumbnailRequest {
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(!outcome.thumbnails.is_empty());
         for thumbnail in &outcome.thumbnails {
             assert!(thumbnail.height <= 40 && thumbnail.height <= outcome.height);
-            assert_eq!(Format::sniff(&thumbnail.bytes), Some(declared));
+            assert_eq!(ContentType::sniff(&thumbnail.bytes), Some(declared));
         }
     }
 });

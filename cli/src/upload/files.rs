@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use sha2::{Digest, Sha256};
-use tintype_model::{ContentType, Title};
+use tintype_model::{ContentType, SNIFFED_BYTES, Title, other_format};
 use unicode_normalization::UnicodeNormalization;
 use walkdir::{DirEntry, WalkDir};
 
@@ -28,13 +28,11 @@ const YOUNG: Duration = Duration::from_secs(2);
 const SYSTEM_FOLDERS: [&str; 7] =
     ["@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"];
 
-/// Extensions of images. A file with one of these that cannot be uploaded is a failure, also in a folder.
-const IMAGE_EXTENSIONS: [&str; 27] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "heic", "heif", "hif", "avif", "jxl", "jp2", "tif", "tiff",
-    "bmp", "dng", "cr2", "cr3", "nef", "nrw", "arw", "orf", "rw2", "raf", "pef", "srw",
+/// Extensions of images of other types than [`ContentType`]s.
+const OTHER_IMAGES: [&str; 20] = [
+    "heic", "heif", "hif", "avif", "jxl", "jp2", "tif", "tiff", "bmp", "dng", "cr2", "cr3", "nef", "nrw", "arw", "orf",
+    "rw2", "raf", "pef", "srw",
 ];
-
-const NOT_AN_IMAGE: &str = "not an image of a type that the service takes (JPEG, PNG, WebP or GIF)";
 
 /// A path to search. Titles are paths below the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -154,9 +152,18 @@ impl FileFailure {
     }
 }
 
+/// A file with such a name that cannot be uploaded is a failure, also in a folder.
 fn has_image_extension(path: &Path) -> bool {
-    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
-    IMAGE_EXTENSIONS.contains(&extension.as_str())
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    ContentType::of_extension(extension).is_some() || OTHER_IMAGES.contains(&&*extension.to_ascii_lowercase())
+}
+
+/// The reason for which a file that begins so is not uploaded.
+fn not_an_image(start: &[u8]) -> String {
+    let names = ContentType::ALL.map(ContentType::name);
+    let (last, names) = names.split_last().expect("there are types");
+    let found = other_format(start).map(|name| format!("{name}, ")).unwrap_or_default();
+    format!("{found}not an image of a type that the service takes ({} or {last})", names.join(", "))
 }
 
 /// Files and folders of such a name are left out, unless the user names them.
@@ -250,10 +257,10 @@ fn look(root: &Path, selection: &Selection, entry: &DirEntry) -> Result<Found, F
 
 /// True if a file can be read and does not begin as an image does.
 fn is_no_image(path: &Path) -> bool {
-    let mut start = [0; 16];
+    let mut start = [0; SNIFFED_BYTES];
     File::open(path)
         .and_then(|mut file| fill(&mut file, &mut start))
-        .is_ok_and(|count| sniff(&start[..count]).is_none())
+        .is_ok_and(|count| ContentType::sniff(&start[..count]).is_none())
 }
 
 /// Returns the stamp of a file.
@@ -283,9 +290,10 @@ pub(crate) fn read(found: Found, most: u64) -> Result<ImageFile, FileFailure> {
             break;
         }
         if length == 0 {
-            kind = sniff(&buffer[..count]);
+            kind = ContentType::sniff(&buffer[..count]);
             if kind.is_none() {
-                return Err(FileFailure::no_image(path, found.named, "not_an_image", NOT_AN_IMAGE));
+                let reason = not_an_image(&buffer[..count]);
+                return Err(FileFailure::no_image(path, found.named, "not_an_image", &reason));
             }
             if size > most {
                 let most = indicatif::HumanBytes(most);
@@ -316,21 +324,6 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// Detects the type from the first bytes. The service checks the whole file.
-fn sniff(start: &[u8]) -> Option<ContentType> {
-    if start.starts_with(&[0xff, 0xd8, 0xff]) {
-        Some(ContentType::Jpeg)
-    } else if start.starts_with(b"\x89PNG\r\n\x1a\n") {
-        Some(ContentType::Png)
-    } else if start.starts_with(b"GIF87a") || start.starts_with(b"GIF89a") {
-        Some(ContentType::Gif)
-    } else if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
-        Some(ContentType::WebP)
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use http::header::HOST;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
-use tintype_model::Image;
+use tintype_model::{ImageId, Thumbnail};
 
 /// The paths of the web page, with `{parameters}` as in `template.yaml`. The page's router decides what each one shows.
 pub const PAGES: &[&str] = &[
@@ -58,9 +58,8 @@ pub fn base_url(public_url: Option<&str>, request: &Request) -> String {
 }
 
 /// Returns the URL of a public image's thumbnail.
-pub fn thumbnail_url(base: &str, image: &Image, height: u32) -> String {
-    let (id, extension) = (image.id, image.blob.content_type.extension());
-    format!("{base}/media/thumbnail/{}/{}/{height}.{extension}", id.owner, id.key)
+pub fn thumbnail_url(base: &str, image: ImageId, thumbnail: &Thumbnail) -> String {
+    format!("{base}/media/thumbnail/{}/{}/{}", image.owner, image.key, thumbnail.file_name())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufRead, Write};
 
-use tintype_imaging::{DEFAULT_MAX_PIXELS, Format, ThumbnailRequest, process, render};
+use tintype_imaging::{ContentType, DEFAULT_MAX_PIXELS, ThumbnailRequest, process, render};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             return Err("four fields are needed".into());
         };
         let request = ThumbnailRequest {
-            declared: Format::from_content_type(&format!("image/{format}")).ok_or("format")?,
+            declared: ContentType::parse(&format!("image/{format}"))?,
             heights: &[400, 200],
             max_pixels: DEFAULT_MAX_PIXELS,
             every_scan: false,

@@ -6,17 +6,17 @@ mod jpeg;
 
 use crate::colour::{rgb_to_ycbcr, ycbcr_to_rgb};
 use crate::picture::{Model, Picture};
-use crate::{Format, Rejection};
+use crate::{ContentType, Rejection};
 
 /// JPEG and WebP quality, 0 to 100.
 const QUALITY: u8 = 80;
 
-pub(crate) fn encode(picture: &Picture, format: Format) -> Result<Vec<u8>, Rejection> {
+pub(crate) fn encode(picture: &Picture, format: ContentType) -> Result<Vec<u8>, Rejection> {
     match format {
-        Format::Jpeg => jpeg(picture),
-        Format::Png => png(picture),
-        Format::WebP => webp(picture),
-        Format::Gif => gif(picture),
+        ContentType::Jpeg => jpeg(picture),
+        ContentType::Png => png(picture),
+        ContentType::WebP => webp(picture),
+        ContentType::Gif => gif(picture),
     }
     // The encoders fail on sizes that the format does not allow, such as a WebP side over 16,383 pixels.
     .map_err(|detail| Rejection::Unsupported {

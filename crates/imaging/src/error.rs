@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::Format;
+use crate::ContentType;
 
 /// Why an image was not processed.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum Rejection {
     NotAnImage,
     /// The format of the file is not the declared one.
     #[error("The file was sent as {declared}, but it is {found}.", declared = .declared.name())]
-    TypeMismatch { declared: Format, found: &'static str },
+    TypeMismatch { declared: ContentType, found: &'static str },
     #[error("The file ends before the image does.")]
     Truncated,
     /// `detail` is the decoder's message, for the log only.

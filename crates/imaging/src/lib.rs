@@ -11,7 +11,6 @@ mod decode;
 mod encode;
 mod error;
 mod exif;
-mod format;
 mod picture;
 mod reduce;
 mod resize;
@@ -22,7 +21,8 @@ use std::io::Read;
 use std::time::Instant;
 
 pub use error::{Error, Rejection};
-pub use format::Format;
+pub use tintype_model::{ContentType, MAX_ASPECT_RATIO, thumbnail_size};
+use tintype_model::{SNIFFED_BYTES, other_format};
 
 use decode::DecodeTarget;
 use picture::Picture;
@@ -33,9 +33,6 @@ pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
 
 /// The longest side of an image, in pixels; the maximum of JPEG and GIF.
 pub const MAX_SIDE: u32 = 65_535;
-
-/// The largest width of a thumbnail relative to its requested height. Panoramas that are wider have lower thumbnails.
-pub const MAX_ASPECT_RATIO: u32 = 4;
 
 /// The reduced size of an image before the resize, relative to the largest thumbnail.
 const OVERSAMPLE: f64 = 3.0;
@@ -48,8 +45,8 @@ const PLACEHOLDER_SIDE: u32 = 32;
 /// Parameters of [`process`].
 #[derive(Clone, Copy, Debug)]
 pub struct ThumbnailRequest<'a> {
-    /// The declared format; an image of another format is rejected.
-    pub declared: Format,
+    /// The declared type; an image of another type is rejected.
+    pub declared: ContentType,
     /// Heights in pixels, in any order; zeros are ignored.
     pub heights: &'a [u32],
     /// The largest number of pixels, by the image's header; see [`DEFAULT_MAX_PIXELS`].
@@ -75,13 +72,14 @@ pub struct Thumbnails {
     pub truncated: bool,
 }
 
-/// A thumbnail in the format of its source: upright, in sRGB, without metadata. Of an animation it shows
-/// the first frame.
+/// A thumbnail: upright, in sRGB, without metadata. Of an animation it shows the first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedThumbnail {
     /// In pixels; see [`thumbnail_size`].
     pub height: u32,
     pub width: u32,
+    /// The source's type.
+    pub content_type: ContentType,
     pub bytes: Vec<u8>,
 }
 
@@ -110,6 +108,7 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
             thumbnails.push(EncodedThumbnail {
                 height: picture.height,
                 width: picture.width,
+                content_type: request.declared,
                 bytes: encode::encode(picture, request.declared)?,
             });
         }
@@ -151,10 +150,10 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         every_scan: request.every_scan,
     };
     let decoded = match request.declared {
-        Format::Jpeg => decode::jpeg::decode(source, target),
-        Format::Png => decode::png::decode(source, target),
-        Format::WebP => decode::webp::decode(source, target),
-        Format::Gif => decode::gif::decode(source, target),
+        ContentType::Jpeg => decode::jpeg::decode(source, target),
+        ContentType::Png => decode::png::decode(source, target),
+        ContentType::WebP => decode::webp::decode(source, target),
+        ContentType::Gif => decode::gif::decode(source, target),
     }?;
     source.check_deadline()?;
     let orientation = decoded.orientation;
@@ -175,12 +174,12 @@ fn tallest(heights: &[u32]) -> Option<u32> {
     heights.iter().copied().max().filter(|&height| height > 0)
 }
 
-fn check_format(source: &mut Source<'_>, declared: Format) -> Result<(), Error> {
-    let start = source.peek(16)?;
-    let found = match Format::sniff(start) {
+fn check_format(source: &mut Source<'_>, declared: ContentType) -> Result<(), Error> {
+    let start = source.peek(SNIFFED_BYTES)?;
+    let found = match ContentType::sniff(start) {
         Some(found) if found == declared => return Ok(()),
         Some(found) => Some(found.name()),
-        None => format::sniff_foreign(start),
+        None => other_format(start),
     };
     Err(match found {
         Some(found) => Rejection::TypeMismatch { declared, found },
@@ -196,22 +195,6 @@ fn distinct(heights: &[u32], image: (u32, u32)) -> Vec<(u32, u32)> {
     sizes.sort_unstable_by_key(|&(width, height)| std::cmp::Reverse((height, width)));
     sizes.dedup_by_key(|&mut (_, height)| height);
     sizes
-}
-
-/// The size of the thumbnail of a `height`: the image's aspect ratio to the nearest pixel, within a box of that height
-/// and [`MAX_ASPECT_RATIO`] times that width, and not larger than the image.
-#[must_use]
-pub fn thumbnail_size(image: (u32, u32), height: u32) -> (u32, u32) {
-    // `part` of `side` is to `whole` what the other side of the thumbnail is to that of the image.
-    let scaled = |side: u32, part: u32, whole: u32| {
-        let scaled = u64::from(side) * u64::from(part) * 2 + u64::from(whole);
-        ((scaled / (2 * u64::from(whole))) as u32).max(1)
-    };
-    let most_width = height.saturating_mul(MAX_ASPECT_RATIO);
-    if u64::from(image.0) > u64::from(image.1) * u64::from(MAX_ASPECT_RATIO) {
-        return if most_width >= image.0 { image } else { (most_width, scaled(image.1, most_width, image.0)) };
-    }
-    if height >= image.1 { image } else { (scaled(image.0, height, image.1), height) }
 }
 
 fn placeholder(picture: &Picture) -> Vec<u8> {

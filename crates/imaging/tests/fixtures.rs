@@ -6,19 +6,20 @@ use std::fs;
 use std::path::PathBuf;
 
 use support::*;
-use tintype_imaging::Format;
+use tintype_imaging::ContentType;
 
 const COLOURS: [[u8; 4]; 4] = [[200, 60, 40, 255], [60, 180, 80, 255], [50, 70, 190, 255], [220, 210, 200, 255]];
 const GREYS: [[u8; 4]; 4] = [[40, 40, 40, 255], [100, 100, 100, 255], [160, 160, 160, 255], [220, 220, 220, 255]];
 
-fn fixtures() -> Vec<(String, Format, Vec<u8>)> {
+fn fixtures() -> Vec<(String, ContentType, Vec<u8>)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut found: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter_map(|path| {
             let name = path.file_name()?.to_str()?.to_owned();
-            let format = Format::ALL.into_iter().find(|format| name.ends_with(&format!(".{}", format.extension())))?;
+            let format =
+                ContentType::ALL.into_iter().find(|format| name.ends_with(&format!(".{}", format.extension())))?;
             Some((name, format, fs::read(path).unwrap()))
         })
         .collect();
@@ -54,7 +55,7 @@ fn fixtures_have_expected_colors_at_every_size() {
             for (colour, expected) in colours.iter().zip(expected(&name)) {
                 // Quality 80 with subsampled chroma, or 256 colors, at a height of nine pixels.
                 let tolerance = match (format, height) {
-                    (Format::Png, _) => 8,
+                    (ContentType::Png, _) => 8,
                     (_, 9) => 60,
                     _ => 30,
                 };
@@ -151,9 +152,9 @@ fn gif_frame_beyond_the_screen_enlarges_it() {
         let frame = file.windows(9).position(|bytes| bytes == [0x2C, 0, 0, 0, 0, 48, 0, 32, 0]).unwrap();
         file[frame + 1] = 48;
         file[frame + 3] = 32;
-        let outcome = thumbnails(&file, Format::Gif, &[64]).unwrap();
+        let outcome = thumbnails(&file, ContentType::Gif, &[64]).unwrap();
         assert_eq!((outcome.width, outcome.height), (96, 64));
-        let picture = look(Format::Gif, &outcome.thumbnails[0].bytes);
+        let picture = look(ContentType::Gif, &outcome.thumbnails[0].bytes);
         assert_eq!(quadrant_colours(&picture).map(|colour| colour[3]), [0, 0, 0, 255], "{name}");
     }
 }
@@ -164,16 +165,16 @@ fn adobe_rgb_and_ycck_are_converted_to_srgb() {
     let profile = moxcms::ColorProfile::new_adobe_rgb().encode().unwrap();
     let rgb = [60_u8, 180, 80].repeat(48 * 32);
     let file = jpeg_with(&rgb, 48, 32, |encoder| encoder.add_icc_profile(&profile).unwrap());
-    let outcome = thumbnails(&file, Format::Jpeg, &[16]).unwrap();
-    let [colour, ..] = quadrant_colours(&look(Format::Jpeg, &outcome.thumbnails[0].bytes));
+    let outcome = thumbnails(&file, ContentType::Jpeg, &[16]).unwrap();
+    let [colour, ..] = quadrant_colours(&look(ContentType::Jpeg, &outcome.thumbnails[0].bytes));
     // Computed from the two spaces' primaries and curves: red is out of gamut.
     assert_close(&colour, &[0, 181, 75, 255], 8);
 
     let inks = [40_u8, 200, 120, 30].repeat(48 * 32);
     let mut file = Vec::new();
     jpeg_encoder::Encoder::new(&mut file, 95).encode(&inks, 48, 32, jpeg_encoder::ColorType::CmykAsYcck).unwrap();
-    let outcome = thumbnails(&file, Format::Jpeg, &[16]).unwrap();
-    let [colour, ..] = quadrant_colours(&look(Format::Jpeg, &outcome.thumbnails[0].bytes));
+    let outcome = thumbnails(&file, ContentType::Jpeg, &[16]).unwrap();
+    let [colour, ..] = quadrant_colours(&look(ContentType::Jpeg, &outcome.thumbnails[0].bytes));
     let light = |ink: u32| ((255 - ink) * (255 - 30) / 255) as u8;
     assert_close(&colour, &[light(40), light(200), light(120), 255], 8);
 }
@@ -186,5 +187,5 @@ fn palette_with_incomplete_color_is_rejected() {
         \x80\x00\xff\xa1\xa1\x94f\x00\x00\x00\x22IDATx\x9c\xdd\xcf\xb1\x01\x00\x00\x04\xc0\xb0\xf0\xa3']\
         i\xf5\x02\xdd26\x01\x00\x00\x00\x80\x023\x88\xdf\x01\x93w\xfe\xff\xff\xff\xffICC_PROF\x94\x04ILE\
         \x00\xffND\xaeB`\x82";
-    assert_eq!(code(thumbnails(file, Format::Png, &[16])), "corrupt");
+    assert_eq!(code(thumbnails(file, ContentType::Png, &[16])), "corrupt");
 }

@@ -7,12 +7,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use support::*;
-use tintype_imaging::{Format, MAX_ASPECT_RATIO, Thumbnails, process, render, thumbnail_size};
+use tintype_imaging::{ContentType, MAX_ASPECT_RATIO, Thumbnails, process, render, thumbnail_size};
 
-fn case(name: &str) -> (Format, Vec<u8>) {
+fn case(name: &str) -> (ContentType, Vec<u8>) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
     let file = fs::read(path).unwrap();
-    (Format::sniff(&file).unwrap(), file)
+    (ContentType::sniff(&file).unwrap(), file)
 }
 
 /// The mean colors of the photographs in nine fields of equal size, by rows, as Pillow decodes them.
@@ -81,14 +81,14 @@ fn fields((width, height, rgba): &(usize, usize, Vec<u8>)) -> [[u8; 3]; 9] {
 
 /// Checks that a file is accepted and shows the photograph.
 #[track_caller]
-fn check(outcome: &Thumbnails, format: Format, size: (u32, u32), photograph: &[[u8; 3]; 9]) {
+fn check(outcome: &Thumbnails, format: ContentType, size: (u32, u32), photograph: &[[u8; 3]; 9]) {
     assert_eq!((outcome.width, outcome.height), size);
     let found = fields(&look(format, &outcome.thumbnails[0].bytes));
     for (field, (found, wanted)) in found.iter().zip(photograph).enumerate() {
         let close = found
             .iter()
             .zip(wanted)
-            .all(|(found, &wanted)| found.abs_diff(wanted) <= if format == Format::Gif { 8 } else { 3 });
+            .all(|(found, &wanted)| found.abs_diff(wanted) <= if format == ContentType::Gif { 8 } else { 3 });
         assert!(close, "field {field}: {found:?} for {wanted:?}");
     }
 }
@@ -139,7 +139,7 @@ fn cases_are_accepted_with_the_look_that_others_give_them() {
 }
 
 /// The nine mean colors of a thumbnail of the whole image.
-fn shown(file: &[u8], format: Format) -> [[u8; 3]; 9] {
+fn shown(file: &[u8], format: ContentType) -> [[u8; 3]; 9] {
     let outcome = thumbnails(file, format, &[1000]).unwrap();
     fields(&look(format, &outcome.thumbnails[0].bytes))
 }
@@ -155,17 +155,17 @@ fn four_components_are_inverted_cmyk_or_ycck_by_the_adobe_transform() {
     let mut file = Vec::new();
     let inks = [40_u8, 200, 120, 30].repeat(48 * 32);
     jpeg_encoder::Encoder::new(&mut file, 95).encode(&inks, 48, 32, jpeg_encoder::ColorType::CmykAsYcck).unwrap();
-    let ycck = shown(&file, Format::Jpeg);
+    let ycck = shown(&file, ContentType::Jpeg);
     let at = file.windows(5).position(|bytes| bytes == b"Adobe").unwrap() + 11;
     assert_eq!(file[at], 2);
     file[at] = 1;
-    assert_eq!(shown(&file, Format::Jpeg), ycck);
+    assert_eq!(shown(&file, ContentType::Jpeg), ycck);
 
     let mut file = Vec::new();
     jpeg_encoder::Encoder::new(&mut file, 95).encode(&inks, 48, 32, jpeg_encoder::ColorType::Cmyk).unwrap();
-    let cmyk = shown(&file, Format::Jpeg);
+    let cmyk = shown(&file, ContentType::Jpeg);
     assert_close(&cmyk[4], &ycck[4], 4);
-    assert_eq!(shown(&without_segment(&file, 0xEE), Format::Jpeg), cmyk);
+    assert_eq!(shown(&without_segment(&file, 0xEE), ContentType::Jpeg), cmyk);
 }
 
 #[test]
@@ -175,12 +175,12 @@ fn rgb_needs_adobe_or_names_and_no_jfif() {
     let bare = without_segment(&file, 0xE0);
     let adobe = |transform: u8| [&b"\xFF\xEE\0\x0EAdobe\0\x64\0\0\0\0"[..], &[transform]].concat();
     let with = |file: &[u8], segment: &[u8]| [&file[..2], segment, &file[2..]].concat();
-    let red = shown(&file, Format::Jpeg)[4];
+    let red = shown(&file, ContentType::Jpeg)[4];
     assert_close(&red, &[255, 0, 0], 4);
     for same in [&bare, &with(&bare, &adobe(1)), &with(&file, &adobe(0)), &with(&file, &adobe(1))] {
-        assert_eq!(shown(same, Format::Jpeg)[4], red);
+        assert_eq!(shown(same, ContentType::Jpeg)[4], red);
     }
-    let rgb = shown(&with(&bare, &adobe(0)), Format::Jpeg)[4];
+    let rgb = shown(&with(&bare, &adobe(0)), ContentType::Jpeg)[4];
     assert!(rgb[1] > 60, "{rgb:?}");
 }
 
@@ -194,10 +194,13 @@ fn jpegs_without_huffman_tables_use_the_typical_ones() {
             bare = without_segment(&bare, 0xC4);
         }
         assert!(bare.len() < file.len());
-        assert_eq!(thumbnails(&bare, Format::Jpeg, &[16]).unwrap(), thumbnails(&file, Format::Jpeg, &[16]).unwrap());
+        assert_eq!(
+            thumbnails(&bare, ContentType::Jpeg, &[16]).unwrap(),
+            thumbnails(&file, ContentType::Jpeg, &[16]).unwrap()
+        );
     }
     let progressive = jpeg_with(&quadrants(96, 64), 96, 64, |encoder| encoder.set_progressive(true));
-    assert_eq!(code(thumbnails(&without_segment(&progressive, 0xC4), Format::Jpeg, &[16])), "corrupt");
+    assert_eq!(code(thumbnails(&without_segment(&progressive, 0xC4), ContentType::Jpeg, &[16])), "corrupt");
 }
 
 /// A photograph-like picture that does not compress well.
@@ -213,7 +216,7 @@ fn noise(width: usize, height: usize) -> Vec<u8> {
 /// Cuts a file of 400 rows at every part, and checks that it is accepted if and only if 95 % of the rows are there, with
 /// the word that says so.
 #[track_caller]
-fn check_cuts(file: &[u8], format: Format) {
+fn check_cuts(file: &[u8], format: ContentType) {
     assert!(!thumbnails(file, format, &[400]).unwrap().truncated);
     let pixels = |file: &[u8]| render(file, &request(format, &[400])).unwrap().remove(0).pixels;
     let whole = pixels(file);
@@ -243,37 +246,37 @@ fn check_cuts(file: &[u8], format: Format) {
 fn files_that_lack_a_twentieth_of_their_rows_are_accepted_with_a_word() {
     let (width, height) = (64, 400);
     let rgb = noise(width, height);
-    check_cuts(&jpeg(&rgb, width, height), Format::Jpeg);
-    check_cuts(&jpeg_with(&rgb, width, height, |encoder| encoder.set_restart_interval(7)), Format::Jpeg);
-    check_cuts(&png(&rgb, width, height), Format::Png);
+    check_cuts(&jpeg(&rgb, width, height), ContentType::Jpeg);
+    check_cuts(&jpeg_with(&rgb, width, height, |encoder| encoder.set_restart_interval(7)), ContentType::Jpeg);
+    check_cuts(&png(&rgb, width, height), ContentType::Png);
     check_cuts(
         &webpx::Encoder::new_rgb(&rgb, 64, 400).lossless(true).encode(webpx::Unstoppable).unwrap(),
-        Format::WebP,
+        ContentType::WebP,
     );
-    check_cuts(&gif(&rgb, width, height), Format::Gif);
+    check_cuts(&gif(&rgb, width, height), ContentType::Gif);
 }
 
 #[test]
 fn data_after_the_last_pixel_of_a_png_does_not_matter() {
     let file = png(&quadrants(96, 64), 96, 64);
-    let whole = thumbnails(&file, Format::Png, &[16]).unwrap();
+    let whole = thumbnails(&file, ContentType::Png, &[16]).unwrap();
     let end = file.len() - 12;
     // The checksum of the last IDAT chunk, four bytes, may be missing too.
     for cut in end - 4..file.len() {
-        assert_eq!(thumbnails(&file[..cut], Format::Png, &[16]).unwrap(), whole, "at {cut}");
+        assert_eq!(thumbnails(&file[..cut], ContentType::Png, &[16]).unwrap(), whole, "at {cut}");
     }
     for tail in [&b"\0\0\0\x04ABCD1234\0\0\0\0"[..], b"\xFF\xFF\xFF\xFFtEXt", b"\0\0\0\x02fcTLxx\0\0\0\0", &[0; 40]] {
-        assert_eq!(thumbnails(&[&file[..end], tail].concat(), Format::Png, &[16]).unwrap(), whole);
+        assert_eq!(thumbnails(&[&file[..end], tail].concat(), ContentType::Png, &[16]).unwrap(), whole);
     }
 }
 
 #[test]
 fn broken_ancillary_chunks_do_not_matter() {
     let file = png(&quadrants(96, 64), 96, 64);
-    let whole = thumbnails(&file, Format::Png, &[16]).unwrap();
+    let whole = thumbnails(&file, ContentType::Png, &[16]).unwrap();
     for chunk in [&b"\0\0\0\x01gAMA\0\0\0\0\0"[..], b"\0\0\0\x03acTLabc\0\0\0\0", b"\0\0\0\x04eXIfMM\0*\0\0\0\0"] {
         let changed = [&file[..33], chunk, chunk, &file[33..]].concat();
-        assert_eq!(thumbnails(&changed, Format::Png, &[16]).unwrap(), whole);
+        assert_eq!(thumbnails(&changed, ContentType::Png, &[16]).unwrap(), whole);
     }
 }
 
@@ -284,7 +287,10 @@ fn malformed_suggested_palette_is_ignored() {
             info.palette = Some(palette.into());
         });
         let plain = png(&quadrants(96, 64), 96, 64);
-        assert_eq!(thumbnails(&file, Format::Png, &[16]).unwrap(), thumbnails(&plain, Format::Png, &[16]).unwrap());
+        assert_eq!(
+            thumbnails(&file, ContentType::Png, &[16]).unwrap(),
+            thumbnails(&plain, ContentType::Png, &[16]).unwrap()
+        );
     }
 }
 
@@ -294,8 +300,8 @@ fn palette_keeps_its_alpha_if_trns_is_too_long() {
         info.palette = Some((&[200, 10, 10, 10, 10, 200]).into());
         info.trns = Some((&[0, 255, 9]).into());
     });
-    let outcome = thumbnails(&file, Format::Png, &[16]).unwrap();
-    let (_, _, pixels) = look(Format::Png, &outcome.thumbnails[0].bytes);
+    let outcome = thumbnails(&file, ContentType::Png, &[16]).unwrap();
+    let (_, _, pixels) = look(ContentType::Png, &outcome.thumbnails[0].bytes);
     assert_eq!((pixels[3], &pixels[4..]), (0, &[10, 10, 200, 255][..]));
 }
 
@@ -303,12 +309,12 @@ fn palette_keeps_its_alpha_if_trns_is_too_long() {
 fn riff_size_may_be_too_large_and_the_frames_many() {
     let rgb = quadrants(96, 64);
     let file = webp(&rgb, 96, 64);
-    let whole = thumbnails(&file, Format::WebP, &[16]).unwrap();
+    let whole = thumbnails(&file, ContentType::WebP, &[16]).unwrap();
     for more in [1, 2, 8, 500] {
         let mut larger = file.clone();
         let size = u32::from_le_bytes(larger[4..8].try_into().unwrap()) + more;
         larger[4..8].copy_from_slice(&size.to_le_bytes());
-        assert_eq!(thumbnails(&larger, Format::WebP, &[16]).unwrap(), whole);
+        assert_eq!(thumbnails(&larger, ContentType::WebP, &[16]).unwrap(), whole);
     }
     let chunk = |name: &[u8], data: &[u8]| [name, &(data.len() as u32).to_le_bytes(), data].concat();
     let frame = [&[0; 6][..], &[95, 0, 0, 63, 0, 0, 9, 0, 0, 0], &file[12..]].concat();
@@ -316,13 +322,13 @@ fn riff_size_may_be_too_large_and_the_frames_many() {
     parts.extend(chunk(b"ANIM", &[0; 6]));
     parts.extend(chunk(b"ANMF", &frame).repeat(5000));
     let animation = [&b"RIFF"[..], &(parts.len() as u32 + 4).to_le_bytes(), b"WEBP", &parts].concat();
-    assert_eq!(thumbnails(&animation, Format::WebP, &[16]).unwrap().thumbnails, whole.thumbnails);
+    assert_eq!(thumbnails(&animation, ContentType::WebP, &[16]).unwrap().thumbnails, whole.thumbnails);
 }
 
 #[test]
 fn zero_bytes_and_empty_frames_of_gifs_are_skipped() {
     let file = gif(&quadrants(96, 64), 96, 64);
-    let whole = thumbnails(&file, Format::Gif, &[16]).unwrap();
+    let whole = thumbnails(&file, ContentType::Gif, &[16]).unwrap();
     let table = if file[10] & 0x80 == 0 { 0 } else { 3 << ((file[10] & 7) + 1) };
     let (head, rest) = file.split_at(13 + table);
     let empty = b"\x2C\0\0\0\0\x05\0\0\0\x80abcdef\x02\x02\x4C\x01\0";
@@ -336,7 +342,7 @@ fn zero_bytes_and_empty_frames_of_gifs_are_skipped() {
         &[&empty[..], &[0], empty].concat(),
     ] {
         let changed = [head, between, rest].concat();
-        assert_eq!(thumbnails(&changed, Format::Gif, &[16]).unwrap(), whole);
+        assert_eq!(thumbnails(&changed, ContentType::Gif, &[16]).unwrap(), whole);
     }
 }
 
@@ -356,11 +362,11 @@ fn panoramas_fit_into_a_box() {
         assert!(wanted.0 <= height * MAX_ASPECT_RATIO && wanted.1 <= height);
     }
     let file = png(&quadrants(3000, 60), 3000, 60);
-    let outcome = thumbnails(&file, Format::Png, &[100, 50, 1]).unwrap();
+    let outcome = thumbnails(&file, ContentType::Png, &[100, 50, 1]).unwrap();
     let sizes: Vec<_> = outcome.thumbnails.iter().map(|thumbnail| (thumbnail.width, thumbnail.height)).collect();
     assert_eq!(sizes, [(400, 8), (200, 4), (4, 1)]);
     // Turned by its Exif data, the image is narrow.
     let turned = jpeg_with(&quadrants(3000, 60), 3000, 60, |encoder| encoder.add_exif_metadata(&exif(6)).unwrap());
-    let outcome = thumbnails(&turned, Format::Jpeg, &[100]).unwrap();
+    let outcome = thumbnails(&turned, ContentType::Jpeg, &[100]).unwrap();
     assert_eq!((outcome.thumbnails[0].width, outcome.thumbnails[0].height), (2, 100));
 }

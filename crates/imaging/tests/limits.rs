@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use support::*;
-use tintype_imaging::{Error, Format, Rejection, process};
+use tintype_imaging::{ContentType, Error, Rejection, process};
 
 /// An endless source that counts the bytes read from it.
 struct Endless<'a> {
@@ -45,7 +45,7 @@ fn rejection(result: Result<tintype_imaging::Thumbnails, Error>) -> Rejection {
 }
 
 /// The first bytes of files with 30,000 x 30,000 pixels by their headers, or 16,000 if the size has 14 bits.
-fn bombs() -> Vec<(Format, Vec<u8>)> {
+fn bombs() -> Vec<(ContentType, Vec<u8>)> {
     let side = 30_000_u16;
     let jpeg = |progressive| {
         let mut file = jpeg_with(&quadrants(16, 16), 16, 16, |encoder| encoder.set_progressive(progressive));
@@ -69,13 +69,13 @@ fn bombs() -> Vec<(Format, Vec<u8>)> {
     let canvas = &(u32::from(side) - 1).to_le_bytes()[..3];
     let extended = webp(&[&b"VP8X\x0A\0\0\0\0\0\0\0"[..], canvas, canvas].concat());
     vec![
-        (Format::Jpeg, jpeg(false)),
-        (Format::Jpeg, jpeg(true)),
-        (Format::Png, png),
-        (Format::Gif, gif),
-        (Format::WebP, lossy),
-        (Format::WebP, lossless),
-        (Format::WebP, extended),
+        (ContentType::Jpeg, jpeg(false)),
+        (ContentType::Jpeg, jpeg(true)),
+        (ContentType::Png, png),
+        (ContentType::Gif, gif),
+        (ContentType::WebP, lossy),
+        (ContentType::WebP, lossless),
+        (ContentType::WebP, extended),
     ]
 }
 
@@ -105,10 +105,10 @@ fn with_segments(segments: &[u8]) -> Vec<u8> {
 #[test]
 fn jpeg_limits_are_named_in_rejections() {
     let comment = b"\xFF\xFE\x00\x04ab";
-    assert_too_complex(thumbnails(&with_segments(&comment.repeat(1000)), Format::Jpeg, &[8]), "segments");
+    assert_too_complex(thumbnails(&with_segments(&comment.repeat(1000)), ContentType::Jpeg, &[8]), "segments");
 
     let part = [&b"\xFF\xE2\xFF\xFFICC_PROFILE\0\x01\x01"[..], &vec![0; 65_535 - 2 - 14]].concat();
-    assert_too_complex(thumbnails(&with_segments(&part.repeat(130)), Format::Jpeg, &[8]), "color profile");
+    assert_too_complex(thumbnails(&with_segments(&part.repeat(130)), ContentType::Jpeg, &[8]), "color profile");
 
     let mut file = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut file, 90);
@@ -118,7 +118,7 @@ fn jpeg_limits_are_named_in_rejections() {
     let scans: Vec<usize> = (0..file.len() - 1).filter(|&at| file[at..at + 2] == [0xFF, 0xDA]).collect();
     let scan = file[scans[0]..scans[1]].repeat(101);
     let many = [&file[..scans[0]], &scan, &file[scans[0]..]].concat();
-    assert_too_complex(thumbnails(&many, Format::Jpeg, &[8]), "scans");
+    assert_too_complex(thumbnails(&many, ContentType::Jpeg, &[8]), "scans");
 }
 
 fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
@@ -137,7 +137,7 @@ fn oversized_png_chunk_is_rejected() {
     let file = png(&quadrants(16, 16), 16, 16);
     let large = chunk(b"eXIf", &vec![0; 33 << 20]);
     let many = [&file[..33], &large, &file[33..]].concat();
-    assert_too_complex(thumbnails(&many, Format::Png, &[8]), "a chunk beside the pixels");
+    assert_too_complex(thumbnails(&many, ContentType::Png, &[8]), "a chunk beside the pixels");
 }
 
 #[test]
@@ -146,12 +146,12 @@ fn webp_limits_are_named_in_rejections() {
     let mut many = [&file[..12], &b"ABCD\0\0\0\0".repeat(4096), &file[12..]].concat();
     let size = many.len() as u32 - 8;
     many[4..8].copy_from_slice(&size.to_le_bytes());
-    assert_too_complex(thumbnails(&many, Format::WebP, &[8]), "chunks");
+    assert_too_complex(thumbnails(&many, ContentType::WebP, &[8]), "chunks");
 
     let mut long = file;
     long[4..8].copy_from_slice(&(500_u32 << 20).to_le_bytes());
     let mut source = Endless::new(&long, &[0]);
-    assert_too_complex(process(&mut source, &request(Format::WebP, &[8])), "the file itself");
+    assert_too_complex(process(&mut source, &request(ContentType::WebP, &[8])), "the file itself");
     assert!(source.taken <= 64 * 1024);
 }
 
@@ -159,10 +159,10 @@ fn webp_limits_are_named_in_rejections() {
 fn deadline_stops_endless_sources() {
     let png = png(&quadrants(16, 16), 16, 16);
     let text = chunk(b"tEXt", b"a\0b");
-    let sources: [(Format, &[u8], &[u8]); 3] = [
-        (Format::Gif, b"GIF89a\x10\0\x10\0\0\0\0", b"\x21\xFE\x04text\0"),
-        (Format::Png, &png[..33], &text),
-        (Format::Jpeg, b"\xFF\xD8\xFF\xE0\x00\x04ab", &[0]),
+    let sources: [(ContentType, &[u8], &[u8]); 3] = [
+        (ContentType::Gif, b"GIF89a\x10\0\x10\0\0\0\0", b"\x21\xFE\x04text\0"),
+        (ContentType::Png, &png[..33], &text),
+        (ContentType::Jpeg, b"\xFF\xD8\xFF\xE0\x00\x04ab", &[0]),
     ];
     for (format, start, then) in sources {
         let mut request = request(format, &[8]);

@@ -5,18 +5,18 @@ mod support;
 use std::time::Instant;
 
 use support::*;
-use tintype_imaging::{Error, Format, Rejection, process};
+use tintype_imaging::{ContentType, Error, Rejection, process};
 
 #[test]
 fn thumbnails_have_requested_heights_and_aspect_ratio() {
-    for format in Format::ALL {
+    for format in ContentType::ALL {
         let file = make(format, &quadrants(300, 200), 300, 200);
         let outcome = thumbnails(&file, format, &[40, 100]).unwrap();
         assert_eq!((outcome.width, outcome.height), (300, 200));
         let sizes: Vec<_> = outcome.thumbnails.iter().map(|thumbnail| (thumbnail.width, thumbnail.height)).collect();
         assert_eq!(sizes, [(150, 100), (60, 40)]);
         for thumbnail in &outcome.thumbnails {
-            assert_eq!(Format::sniff(&thumbnail.bytes), Some(format));
+            assert_eq!(ContentType::sniff(&thumbnail.bytes), Some(format));
             let picture = look(format, &thumbnail.bytes);
             assert_eq!((picture.0 as u32, picture.1 as u32), (thumbnail.width, thumbnail.height));
             let colours = quadrant_colours(&picture);
@@ -29,7 +29,7 @@ fn thumbnails_have_requested_heights_and_aspect_ratio() {
 
 #[test]
 fn small_images_are_not_enlarged_and_heights_are_deduplicated() {
-    for format in Format::ALL {
+    for format in ContentType::ALL {
         let file = make(format, &quadrants(60, 50), 60, 50);
         let outcome = thumbnails(&file, format, &[400, 200, 50, 20]).unwrap();
         let sizes: Vec<_> = outcome.thumbnails.iter().map(|thumbnail| (thumbnail.width, thumbnail.height)).collect();
@@ -40,7 +40,7 @@ fn small_images_are_not_enlarged_and_heights_are_deduplicated() {
 #[test]
 fn placeholder_is_made_without_heights() {
     let file = png(&quadrants(300, 200), 300, 200);
-    let outcome = thumbnails(&file, Format::Png, &[]).unwrap();
+    let outcome = thumbnails(&file, ContentType::Png, &[]).unwrap();
     assert!(outcome.thumbnails.is_empty());
     let (width, height, _) = thumbhash::thumb_hash_to_rgba(&outcome.placeholder).unwrap();
     assert!(width > height);
@@ -48,7 +48,7 @@ fn placeholder_is_made_without_heights() {
 
 #[test]
 fn placeholder_shows_colors_of_quadrants() {
-    for format in Format::ALL {
+    for format in ContentType::ALL {
         let file = make(format, &quadrants(120, 120), 120, 120);
         let outcome = thumbnails(&file, format, &[80]).unwrap();
         let blurred = thumbhash::thumb_hash_to_rgba(&outcome.placeholder).unwrap();
@@ -62,9 +62,9 @@ fn placeholder_shows_colors_of_quadrants() {
 
 #[test]
 fn type_mismatch_names_real_type() {
-    for real in Format::ALL {
+    for real in ContentType::ALL {
         let file = make(real, &quadrants(16, 16), 16, 16);
-        for declared in Format::ALL.into_iter().filter(|&format| format != real) {
+        for declared in ContentType::ALL.into_iter().filter(|&format| format != real) {
             let error = thumbnails(&file, declared, &[8]).unwrap_err();
             let Error::Rejected(rejection) = error else {
                 panic!("{error}");
@@ -79,15 +79,15 @@ fn type_mismatch_names_real_type() {
 #[test]
 fn non_images_are_rejected_and_known_types_named() {
     for file in [&b""[..], b"\xFF", b"hello, this is text", &[0; 100]] {
-        assert_eq!(code(thumbnails(file, Format::Jpeg, &[8])), "not_an_image");
+        assert_eq!(code(thumbnails(file, ContentType::Jpeg, &[8])), "not_an_image");
     }
-    let error = thumbnails(b"%PDF-1.7 and so on", Format::Jpeg, &[8]).unwrap_err();
+    let error = thumbnails(b"%PDF-1.7 and so on", ContentType::Jpeg, &[8]).unwrap_err();
     assert_eq!(error.to_string(), "The file was sent as JPEG, but it is PDF.");
 }
 
 #[test]
 fn too_many_pixels_are_rejected_by_header() {
-    for format in Format::ALL {
+    for format in ContentType::ALL {
         let file = make(format, &quadrants(40, 30), 40, 30);
         let mut request = request(format, &[8]);
         request.max_pixels = 40 * 30;
@@ -110,7 +110,7 @@ fn too_many_pixels_are_rejected_by_header() {
 
 #[test]
 fn source_errors_are_not_rejections() {
-    for format in Format::ALL {
+    for format in ContentType::ALL {
         let file = make(format, &quadrants(64, 64), 64, 64);
         for cut in [0, 5, file.len() / 2, file.len() - 3] {
             let error = process(Failing(&file[..cut]), &request(format, &[8])).unwrap_err();
@@ -124,7 +124,7 @@ fn source_errors_are_not_rejections() {
 
 #[test]
 fn past_deadline_stops_at_once() {
-    for format in Format::ALL {
+    for format in ContentType::ALL {
         let file = make(format, &quadrants(64, 64), 64, 64);
         let mut request = request(format, &[8]);
         request.deadline = Some(Instant::now());
@@ -152,7 +152,7 @@ fn jpeg_orientation_is_applied() {
         let file = jpeg_with(&quadrants(width, height), width, height, |encoder| {
             encoder.add_exif_metadata(&exif(orientation)).unwrap();
         });
-        let outcome = thumbnails(&file, Format::Jpeg, &[40]).unwrap();
+        let outcome = thumbnails(&file, ContentType::Jpeg, &[40]).unwrap();
         let turned = orientation >= 5;
         let size = if turned { (80, 120) } else { (120, 80) };
         assert_eq!((outcome.width, outcome.height), size);
@@ -160,7 +160,7 @@ fn jpeg_orientation_is_applied() {
         assert_eq!(thumbnail.height, 40);
         assert_eq!(thumbnail.width, if turned { 27 } else { 60 });
         assert!(!thumbnail.bytes.windows(4).any(|bytes| bytes == b"Exif"));
-        let colours = quadrant_colours(&look(Format::Jpeg, &thumbnail.bytes));
+        let colours = quadrant_colours(&look(ContentType::Jpeg, &thumbnail.bytes));
         for (colour, &place) in colours.iter().zip(places) {
             assert_close(colour, &upright[place], 30);
         }

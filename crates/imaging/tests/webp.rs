@@ -3,7 +3,7 @@
 mod support;
 
 use support::*;
-use tintype_imaging::{Format, render};
+use tintype_imaging::{ContentType, render};
 use webpx::EncoderConfig;
 
 type Chunk = (&'static [u8; 4], Vec<u8>);
@@ -75,7 +75,7 @@ fn exact() -> EncoderConfig {
 
 /// The image at its own size.
 fn whole(file: &[u8], height: u32) -> Vec<u8> {
-    render(file, &request(Format::WebP, &[height])).unwrap().remove(0).pixels
+    render(file, &request(ContentType::WebP, &[height])).unwrap().remove(0).pixels
 }
 
 /// Clears the colors of transparent pixels.
@@ -134,7 +134,7 @@ fn frames_are_placed_on_canvas() {
     }
     let small = chunks(&encode(&picture(width, height, true), width, height, &exact()));
     let outside = riff(&[extended(2, 31, 22), frame(12, 2, width, height, &small)]);
-    assert_eq!(code(thumbnails(&outside, Format::WebP, &[8])), "corrupt");
+    assert_eq!(code(thumbnails(&outside, ContentType::WebP, &[8])), "corrupt");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn frame_position_is_kept_when_reduced() {
     let white = vec![255; 100 * 100 * 4];
     let still = chunks(&encode(&white, 100, 100, &exact()));
     let file = riff(&[extended(2, width, height), frame(50, 100, 100, 100, &still)]);
-    let [small] = &render(&file[..], &request(Format::WebP, &[30])).unwrap()[..] else { panic!("one picture") };
+    let [small] = &render(&file[..], &request(ContentType::WebP, &[30])).unwrap()[..] else { panic!("one picture") };
     let alpha = |x: usize, y: usize| small.pixels[(y * 30 + x) * 4 + 3];
     assert!(alpha(10, 15) >= 253, "the middle of the frame shows");
     assert!([(2, 15), (17, 15), (10, 5), (10, 22)].iter().all(|&(x, y)| alpha(x, y) <= 2), "nothing else does");
@@ -166,10 +166,10 @@ fn metadata_is_read_before_and_after_pixels() {
         for (flags, exif_first) in [(8, true), (8, false), (0, true), (0, false)] {
             let mut parts = vec![extended(flags, width, height), picture.clone()];
             parts.insert(if exif_first { 1 } else { 2 }, turned.clone());
-            let outcome = thumbnails(&riff(&parts), Format::WebP, &[40]).unwrap();
+            let outcome = thumbnails(&riff(&parts), ContentType::WebP, &[40]).unwrap();
             assert_eq!((outcome.width, outcome.height), (height, width));
             assert_eq!((outcome.thumbnails[0].width, outcome.thumbnails[0].height), (20, 40));
-            let colours = quadrant_colours(&look(Format::WebP, &outcome.thumbnails[0].bytes));
+            let colours = quadrant_colours(&look(ContentType::WebP, &outcome.thumbnails[0].bytes));
             for (colour, expected) in colours.iter().zip([BLUE, RED, WHITE, GREEN]) {
                 assert_close(colour, &expected, 30);
             }
@@ -206,19 +206,19 @@ fn data_after_the_picture_may_be_missing_or_unknown() {
             parts.push((b"EXIF", exif(3)));
             parts.push((b"abcd", vec![7; 40_000]));
             let file = riff(&parts);
-            let outcome = thumbnails(&file, Format::WebP, &[9]).unwrap();
+            let outcome = thumbnails(&file, ContentType::WebP, &[9]).unwrap();
             // The picture ends before the Exif data, and its last bytes may be padding.
             let exif = file.windows(4).position(|name| name == b"EXIF").unwrap();
             for end in 12..exif - 4 {
-                assert_eq!(code(thumbnails(&file[..end], Format::WebP, &[9])), "truncated", "at {end}");
+                assert_eq!(code(thumbnails(&file[..end], ContentType::WebP, &[9])), "truncated", "at {end}");
             }
             for end in (exif..2000.min(file.len())).chain([file.len() - 20_000, file.len() - 1]) {
-                let cut = thumbnails(&file[..end], Format::WebP, &[9]).unwrap();
+                let cut = thumbnails(&file[..end], ContentType::WebP, &[9]).unwrap();
                 // Without its Exif data the picture is not turned.
                 assert!(!cut.truncated && (end < exif + 8 + 26 || cut == outcome), "at {end}");
             }
             let longer = [&file[..], b"RIFF and more"].concat();
-            assert_eq!(thumbnails(&longer, Format::WebP, &[9]).unwrap(), outcome);
+            assert_eq!(thumbnails(&longer, ContentType::WebP, &[9]).unwrap(), outcome);
         }
     }
 }
@@ -240,10 +240,10 @@ fn final_padding_may_be_missing() {
 
 #[test]
 fn file_without_image_or_pixels_is_rejected() {
-    assert_eq!(code(thumbnails(&riff(&[extended(0, 20, 20)]), Format::WebP, &[8])), "truncated");
+    assert_eq!(code(thumbnails(&riff(&[extended(0, 20, 20)]), ContentType::WebP, &[8])), "truncated");
     let mut lossy = chunks(&encode(&picture(20, 20, true), 20, 20, &EncoderConfig::new())).pop().unwrap();
     lossy.1[6..8].fill(0);
-    assert_eq!(code(thumbnails(&riff(&[lossy]), Format::WebP, &[8])), "corrupt");
+    assert_eq!(code(thumbnails(&riff(&[lossy]), ContentType::WebP, &[8])), "corrupt");
     let wrong: Chunk = (b"VP8L", vec![0x2E; 30]);
-    assert_eq!(code(thumbnails(&riff(&[wrong]), Format::WebP, &[8])), "corrupt");
+    assert_eq!(code(thumbnails(&riff(&[wrong]), ContentType::WebP, &[8])), "corrupt");
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Description, ImageId, Plan, Timestamp, Title};
+use crate::{ContentType, Description, ImageId, Plan, Timestamp, Title};
 
 /// The largest upload of any plan, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
@@ -98,6 +98,7 @@ pub struct Thumbnail {
     pub width: u32,
     /// Bytes.
     pub size: u64,
+    pub content_type: ContentType,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,19 +114,6 @@ pub enum Visibility {
     Public,
     Private,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContentType {
-    Jpeg,
-    Png,
-    WebP,
-    Gif,
-}
-
-/// The media type is not supported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of image/jpeg, image/png, image/webp, image/gif")]
-pub struct UnknownContentType;
 
 /// SHA-256 of an original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +184,13 @@ impl ThumbnailSetId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Thumbnail {
+    /// The last part of its URL and of its key.
+    pub fn file_name(&self) -> String {
+        format!("{}.{}", self.height, self.content_type.extension())
     }
 }
 
@@ -277,44 +272,6 @@ impl Visibility {
     }
 }
 
-impl ContentType {
-    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::WebP => "image/webp",
-            Self::Gif => "image/gif",
-        }
-    }
-
-    /// Without the dot. URLs have only this spelling.
-    pub const fn extension(self) -> &'static str {
-        match self {
-            Self::Jpeg => "jpg",
-            Self::Png => "png",
-            Self::WebP => "webp",
-            Self::Gif => "gif",
-        }
-    }
-
-    /// The registered media type.
-    pub fn parse(text: &str) -> Result<Self, UnknownContentType> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownContentType)
-    }
-
-    /// Parses the media type of a client: in any case, with parameters, or an alias that programs use.
-    pub fn parse_declared(text: &str) -> Result<Self, UnknownContentType> {
-        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "image/jpg" | "image/pjpeg" => Ok(Self::Jpeg),
-            "image/x-png" => Ok(Self::Png),
-            registered => Self::parse(registered),
-        }
-    }
-}
-
 impl Sha256 {
     /// 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
@@ -350,30 +307,36 @@ macro_rules! serialize_as_str {
         }
     )+};
 }
-serialize_as_str!(Status, Visibility, ContentType, RejectCode, Warning);
+serialize_as_str!(Status, Visibility, RejectCode, Warning);
 
 impl Ready {
     /// Returns true if its thumbnails have the heights of the plan.
     pub fn has_heights(&self, heights: &[u32]) -> bool {
         let image = (self.width, self.height);
-        let mut wanted: Vec<u32> = heights.iter().map(|&height| thumbnail_height(image, height)).collect();
+        let mut wanted: Vec<u32> = heights.iter().map(|&height| thumbnail_size(image, height).1).collect();
         wanted.sort_unstable();
         wanted.dedup();
         self.thumbnails.iter().map(|thumbnail| thumbnail.height).eq(wanted)
     }
 }
 
-/// The height of the thumbnail that a plan's `height` gives an image of this size: at most the image's, and less if the
-/// thumbnail would be wider than four times `height`. `tintype_imaging::thumbnail_size` has the same rule.
-pub fn thumbnail_height((image_width, image_height): (u32, u32), height: u32) -> u32 {
-    let (width, most) = (u64::from(image_width), u64::from(height) * 4);
-    if width <= 4 * u64::from(image_height) {
-        return height.min(image_height);
+/// The largest width of a thumbnail relative to the height that the plan asks for. Panoramas that are wider have lower
+/// thumbnails.
+pub const MAX_ASPECT_RATIO: u32 = 4;
+
+/// The size of the thumbnail of a `height`: the image's aspect ratio to the nearest pixel, within a box of that height
+/// and [`MAX_ASPECT_RATIO`] times that width, and not larger than the image.
+pub fn thumbnail_size(image: (u32, u32), height: u32) -> (u32, u32) {
+    // `part` of `side` is to `whole` what the other side of the thumbnail is to that of the image.
+    let scaled = |side: u32, part: u32, whole: u32| {
+        let scaled = u64::from(side) * u64::from(part) * 2 + u64::from(whole);
+        ((scaled / (2 * u64::from(whole))) as u32).max(1)
+    };
+    let most_width = height.saturating_mul(MAX_ASPECT_RATIO);
+    if u64::from(image.0) > u64::from(image.1) * u64::from(MAX_ASPECT_RATIO) {
+        return if most_width >= image.0 { image } else { (most_width, scaled(image.1, most_width, image.0)) };
     }
-    if most >= width {
-        return image_height;
-    }
-    ((2 * u64::from(image_height) * most + width) / (2 * width)).max(1) as u32
+    if height >= image.1 { image } else { (scaled(image.0, height, image.1), height) }
 }
 
 #[cfg(test)]
@@ -386,7 +349,10 @@ mod tests {
             width: 400,
             height: 300,
             placeholder: Vec::new(),
-            thumbnails: heights.iter().map(|&height| Thumbnail { height, width: 1, size: 1 }).collect(),
+            thumbnails: heights
+                .iter()
+                .map(|&height| Thumbnail { height, width: 1, size: 1, content_type: ContentType::Jpeg })
+                .collect(),
             built_for: ThumbnailSetId::plan(None, 0),
             warnings: Vec::new(),
         };
@@ -408,10 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn types_and_states_read_back() {
-        for kind in ContentType::ALL {
-            assert_eq!(ContentType::parse(kind.as_str()), Ok(kind));
-        }
+    fn states_and_codes_read_back() {
         for code in RejectCode::ALL {
             assert_eq!(RejectCode::parse(code.as_str()), Some(code));
         }
@@ -421,6 +384,5 @@ mod tests {
         for status in Status::ALL {
             assert_eq!(Status::parse(status.as_str()), Some(status));
         }
-        assert_eq!(ContentType::parse("image/jpg"), Err(UnknownContentType));
     }
 }

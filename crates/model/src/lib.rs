@@ -1,6 +1,7 @@
 //! The domain: images, titles, owners, plans, links and jobs, and their rules. Nothing here depends on AWS or HTTP, or
 //! reads a clock: times are parameters.
 
+mod content_type;
 mod cursor;
 pub mod encoding;
 mod idempotency;
@@ -16,12 +17,13 @@ mod signing;
 mod text;
 mod time;
 
+pub use content_type::{ContentType, SNIFFED_BYTES, UnknownContentType, other_format};
 pub use cursor::{BadCursor, Cursor};
 pub use idempotency::{Idempotency, IdempotencyRecord};
 pub use ids::{BadId, ImageId, ImageKey, UserId};
 pub use image::{
-    Blob, ContentType, Image, ImageState, MAX_IMAGE_BYTES, Ready, RejectCode, Sha256, Status, Thumbnail,
-    ThumbnailSetId, UnknownContentType, Visibility, Warning, thumbnail_height,
+    Blob, Image, ImageState, MAX_ASPECT_RATIO, MAX_IMAGE_BYTES, Ready, RejectCode, Sha256, Status, Thumbnail,
+    ThumbnailSetId, Visibility, Warning, thumbnail_size,
 };
 pub use job::{Job, JobCursor, JobId, JobKind, JobStatus, Work};
 pub use link::{Lifetime, Link, LinkId, LinkKey, LinkToken};

@@ -11,7 +11,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tintype_model::{Blob, ContentType, Image, ImageId, ImageKey, Ready, ThumbnailSetId, Timestamp, UserId};
+use tintype_model::{Blob, ContentType, Image, ImageId, ImageKey, Ready, Thumbnail, ThumbnailSetId, Timestamp, UserId};
 use tokio::io::AsyncBufRead;
 
 use crate::StoreError;
@@ -87,22 +87,17 @@ fn thumbnails_prefix(id: ImageId, set: &ThumbnailSetId) -> String {
     format!("thumbnails/{}{}/", prefix(id), set.as_str())
 }
 
-/// The key of a thumbnail: its image, its set and its height.
+/// Identifies a thumbnail by its image, its set, its height and its type.
 #[derive(Debug, Clone, Copy)]
 pub struct ThumbnailKey<'a> {
     pub image: ImageId,
     pub set: &'a ThumbnailSetId,
-    pub height: u32,
-    pub kind: ContentType,
+    pub thumbnail: &'a Thumbnail,
 }
 
 impl ThumbnailKey<'_> {
-    fn file(&self) -> String {
-        format!("{}.{}", self.height, self.kind.extension())
-    }
-
     fn key(&self) -> String {
-        format!("{}{}", thumbnails_prefix(self.image, self.set), self.file())
+        format!("{}{}", thumbnails_prefix(self.image, self.set), self.thumbnail.file_name())
     }
 }
 
@@ -159,13 +154,13 @@ impl BlobStore {
     /// Signs a URL for reading a thumbnail; see [`Self::sign_original`].
     pub async fn sign_thumbnail(
         &self,
-        thumbnail: ThumbnailKey<'_>,
+        key: ThumbnailKey<'_>,
         method: ReadKind,
         start: Timestamp,
         lasting: Duration,
     ) -> Result<PresignedGet, StoreError> {
-        let (key, name) = (thumbnail.key(), thumbnail.file());
-        self.sign_read(&self.thumbnails, key, method, thumbnail.kind, &name, start, lasting).await
+        let (kind, name) = (key.thumbnail.content_type, key.thumbnail.file_name());
+        self.sign_read(&self.thumbnails, key.key(), method, kind, &name, start, lasting).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the one place where both kinds of blob are signed")]
@@ -211,11 +206,10 @@ impl BlobStore {
     /// Reads a thumbnail. `if_none_match`: the value of that header, the ETags of the caller's copies.
     pub async fn fetch_thumbnail(
         &self,
-        thumbnail: ThumbnailKey<'_>,
+        key: ThumbnailKey<'_>,
         if_none_match: Option<String>,
     ) -> Result<Fetched, StoreError> {
-        let get =
-            self.client.get_object().bucket(&self.thumbnails).key(thumbnail.key()).set_if_none_match(if_none_match);
+        let get = self.client.get_object().bucket(&self.thumbnails).key(key.key()).set_if_none_match(if_none_match);
         match get.send().await {
             Ok(object) => {
                 let etag = object.e_tag().unwrap_or_default().to_owned();
@@ -228,13 +222,13 @@ impl BlobStore {
         }
     }
 
-    pub async fn put_thumbnail(&self, thumbnail: ThumbnailKey<'_>, bytes: Vec<u8>) -> Result<(), StoreError> {
+    pub async fn put_thumbnail(&self, key: ThumbnailKey<'_>, bytes: Vec<u8>) -> Result<(), StoreError> {
         let put = self
             .client
             .put_object()
             .bucket(&self.thumbnails)
-            .key(thumbnail.key())
-            .content_type(thumbnail.kind.as_str())
+            .key(key.key())
+            .content_type(key.thumbnail.content_type.as_str())
             .body(ByteStream::from(bytes));
         put.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("PutObject", e))
     }
@@ -260,10 +254,8 @@ impl BlobStore {
 
     /// The keys of the thumbnails of a ready image.
     pub(crate) fn thumbnail_keys(image: &Image, ready: &Ready) -> impl Iterator<Item = String> {
-        let (id, kind) = (image.id, image.blob.content_type);
-        ready.thumbnails.iter().map(move |thumbnail| {
-            ThumbnailKey { image: id, set: &ready.built_for, height: thumbnail.height, kind }.key()
-        })
+        let (image, set) = (image.id, &ready.built_for);
+        ready.thumbnails.iter().map(move |thumbnail| ThumbnailKey { image, set, thumbnail }.key())
     }
 
     fn place(&self, bucket: Bucket) -> (&str, &'static str) {
@@ -406,9 +398,10 @@ mod tests {
     fn a_blob_names_its_image() {
         let id = ImageId { owner: OWNER.parse().unwrap(), key: tintype_model::ImageKey::generate() };
         assert_eq!(image_id_of_key(&original_key(id)), Some(id));
-        let thumbnail =
-            ThumbnailKey { image: id, set: &ThumbnailSetId::plan(None, 0), height: 200, kind: ContentType::Jpeg };
-        assert_eq!(image_id_of_key(&thumbnail.key()), Some(id));
+        let thumbnail = Thumbnail { height: 200, width: 300, size: 1, content_type: ContentType::Jpeg };
+        let key = ThumbnailKey { image: id, set: &ThumbnailSetId::plan(None, 0), thumbnail: &thumbnail }.key();
+        assert!(key.ends_with("/200.jpg"), "{key}");
+        assert_eq!(image_id_of_key(&key), Some(id));
         for stranger in ["", "originals/x/y", "other/a/b", "originals"] {
             assert_eq!(image_id_of_key(stranger), None);
         }

@@ -102,8 +102,10 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
         ImageState::Ready(ready) => {
             set("width", n(ready.width));
             set("height", n(ready.height));
+            let thumbnails =
+                ready.thumbnails.iter().map(|thumbnail| from_thumbnail(thumbnail, image.blob.content_type));
             set("placeholder", AttributeValue::B(Bytes::new(ready.placeholder.clone())));
-            set("thumbnails", AttributeValue::L(ready.thumbnails.iter().map(from_thumbnail).collect()));
+            set("thumbnails", AttributeValue::L(thumbnails.collect()));
             set("built_for", s(ready.built_for.as_str()));
             if !ready.warnings.is_empty() {
                 set("warnings", AttributeValue::L(ready.warnings.iter().map(|warning| s(warning.as_str())).collect()));
@@ -117,20 +119,30 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
     item
 }
 
-fn from_thumbnail(thumbnail: &Thumbnail) -> AttributeValue {
-    AttributeValue::M(HashMap::from([
+/// The content type is stored if it is not the original's.
+fn from_thumbnail(thumbnail: &Thumbnail, original: ContentType) -> AttributeValue {
+    let mut item = HashMap::from([
         ("height".to_owned(), n(thumbnail.height)),
         ("width".to_owned(), n(thumbnail.width)),
         ("size".to_owned(), n(thumbnail.size)),
-    ]))
+    ]);
+    if thumbnail.content_type != original {
+        item.insert("content_type".to_owned(), s(thumbnail.content_type.as_str()));
+    }
+    AttributeValue::M(item)
 }
 
-fn thumbnail(value: &AttributeValue) -> Option<Thumbnail> {
+fn thumbnail(value: &AttributeValue, original: ContentType) -> Option<Thumbnail> {
     let fields = Fields(value.as_m().ok()?);
+    let content_type = match fields.opt_text("content_type") {
+        Some(kind) => ContentType::parse(kind).ok()?,
+        None => original,
+    };
     Some(Thumbnail {
         height: fields.number("height").ok()?,
         width: fields.number("width").ok()?,
         size: fields.number("size").ok()?,
+        content_type,
     })
 }
 
@@ -144,6 +156,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
     let fields = Fields(item);
     let id: ImageId = Key::of(item)?.as_image().ok_or_else(|| fields.invalid("sk"))?;
     let expires_at = || fields.number("expires_at").map(Timestamp::from_secs);
+    let content_type = fields.parsed("content_type", |text| ContentType::parse(text).ok())?;
     let state = match fields.parsed("state", Status::parse)? {
         Status::Pending => ImageState::Pending { expires_at: expires_at()? },
         Status::Processing => ImageState::Processing { expires_at: expires_at()? },
@@ -158,7 +171,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
             thumbnails: fields
                 .list("thumbnails")?
                 .iter()
-                .map(thumbnail)
+                .map(|value| thumbnail(value, content_type))
                 .collect::<Option<_>>()
                 .ok_or_else(|| fields.invalid("thumbnails"))?,
             built_for: ThumbnailSetId::from_stored(fields.text("built_for")?.to_owned()),
@@ -171,7 +184,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
         description: Description::from_stored(fields.text("description")?.to_owned()),
         visibility: fields.parsed("visibility", Visibility::parse)?,
         blob: Blob {
-            content_type: fields.parsed("content_type", |text| ContentType::parse(text).ok())?,
+            content_type,
             size: fields.number("size")?,
             sha256: fields.opt_text("sha256").and_then(Sha256::parse),
         },
@@ -413,5 +426,40 @@ impl ReadSet {
 
     pub fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
         self.get(&Key::link(id)).map(link).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbnails_have_the_type_of_the_original_unless_they_name_another() {
+        let key = ImageKey::generate();
+        let thumbnail = |height, content_type| Thumbnail { height, width: 1, size: 1, content_type };
+        let stored = Image {
+            id: ImageId { owner: "7d444840-9dc0-11d1-b245-5ffdce74fad2".parse().unwrap(), key },
+            title: Title::from_stored("a".to_owned()),
+            description: Description::default(),
+            visibility: Visibility::Private,
+            blob: Blob { content_type: ContentType::Gif, size: 1, sha256: None },
+            state: ImageState::Ready(Ready {
+                width: 1,
+                height: 1,
+                placeholder: vec![1],
+                thumbnails: vec![thumbnail(200, ContentType::Gif), thumbnail(400, ContentType::Jpeg)],
+                built_for: ThumbnailSetId::plan(None, 0),
+                warnings: Vec::new(),
+            }),
+            deletion_epoch: 0,
+            created_at: key.created_at(),
+            updated_at: key.created_at(),
+            version: 1,
+        };
+        let item = from_image(&stored, 1);
+        let named =
+            |place: usize| item["thumbnails"].as_l().unwrap()[place].as_m().unwrap().contains_key("content_type");
+        assert_eq!((named(0), named(1)), (false, true));
+        assert_eq!(image(&item).unwrap(), stored);
     }
 }

@@ -136,14 +136,13 @@ impl<'a> ImageView<'a> {
     }
 
     fn link_public(&mut self, request: &Request<'_>, image: &Image, ready: &Ready, original: bool) {
-        let (base, id, kind) = (request.base_url(), image.id, image.blob.content_type);
-        let extension = kind.extension();
+        let (base, id, extension) = (request.base_url(), image.id, image.blob.content_type.extension());
         self.image_url = original.then(|| format!("{base}/media/imageupload/{}/{}.{extension}", id.owner, id.key));
         self.thumbnails.extend(ready.thumbnails.iter().map(|thumbnail| ThumbnailView {
             height: thumbnail.height,
             width: thumbnail.width,
-            content_type: kind,
-            url: thumbnail_url(&base, image, thumbnail.height),
+            content_type: thumbnail.content_type,
+            url: thumbnail_url(&base, id, thumbnail),
         }));
     }
 
@@ -154,19 +153,19 @@ impl<'a> ImageView<'a> {
         ready: &Ready,
         original: bool,
     ) -> Result<(), Problem> {
-        let (blobs, kind, start) = (&request.app.blobs, image.blob.content_type, request.now.floor_to(SIGNING_WINDOW));
+        let (blobs, start) = (&request.app.blobs, request.now.floor_to(SIGNING_WINDOW));
         if original {
-            let name = file_name(image);
+            let (kind, name) = (image.blob.content_type, file_name(image));
             let signed = blobs.sign_original(image.id, ReadKind::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
             self.image_url = Some(signed.url);
         }
         for thumbnail in &ready.thumbnails {
-            let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
+            let key = ThumbnailKey { image: image.id, set: &ready.built_for, thumbnail };
             let signed = blobs.sign_thumbnail(key, ReadKind::Get, start, PRIVATE_LIFETIME).await?;
             self.thumbnails.push(ThumbnailView {
                 height: thumbnail.height,
                 width: thumbnail.width,
-                content_type: kind,
+                content_type: thumbnail.content_type,
                 url: signed.url,
             });
         }

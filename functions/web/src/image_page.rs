@@ -64,9 +64,9 @@ fn tags(base: &str, image: &Image) -> String {
     }
     let ImageState::Ready(ready) = &image.state else { return tags };
     if let Some(largest) = ready.thumbnails.iter().max_by_key(|thumbnail| thumbnail.height) {
-        let url = thumbnail_url(base, image, largest.height);
+        let url = thumbnail_url(base, image.id, largest);
         add("property", "og:image", &url);
-        add("property", "og:image:type", image.blob.content_type.as_str());
+        add("property", "og:image:type", largest.content_type.as_str());
         add("property", "og:image:width", &largest.width.to_string());
         add("property", "og:image:height", &largest.height.to_string());
         add("property", "og:image:alt", title);

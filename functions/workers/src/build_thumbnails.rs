@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use aws_lambda_events::event::s3::S3Event;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Context, Error, LambdaEvent};
-use tintype_imaging::{Format, Rejection, Thumbnails};
+use tintype_imaging::{Rejection, Thumbnails};
 use tintype_model::{
     ContentType, Image, ImageId, ImageState, Plan, Ready, RejectCode, Thumbnail, ThumbnailSetId, Timestamp, Warning,
 };
@@ -158,11 +158,8 @@ impl BuildOutcome {
     }
 }
 
-/// The thumbnails of a set, whose blobs are stored.
-struct StoredSet {
-    id: ThumbnailSetId,
-    thumbnails: Thumbnails,
-}
+/// The properties of the image, with a set of thumbnails whose blobs are stored.
+struct StoredSet(Ready);
 
 /// The next step of a build.
 #[derive(Debug, PartialEq, Eq)]
@@ -190,7 +187,7 @@ fn next_step(inputs: Option<&BuildInputs>, stored: Option<&StoredSet>, existing:
         {
             BuildStep::Finish
         }
-        (_, Some(stored)) if stored.id == inputs.set_id() => BuildStep::Publish,
+        (_, Some(StoredSet(ready))) if ready.built_for == inputs.set_id() => BuildStep::Publish,
         _ => BuildStep::Build,
     }
 }
@@ -215,8 +212,8 @@ pub(crate) async fn build(
             (BuildStep::Publish, Some(set)) => (inputs.image, set),
             (step, unused) => {
                 // The set of another plan, or of a build that lost a race. If the image had it before, `sweep` deletes it.
-                if let Some(set) = unused.filter(|set| !inputs.image.has_set(&set.id)) {
-                    worker.blobs.delete_thumbnails(id, &set.id).await?;
+                if let Some(StoredSet(unused)) = unused.filter(|set| !inputs.image.has_set(&set.0.built_for)) {
+                    worker.blobs.delete_thumbnails(id, &unused.built_for).await?;
                 }
                 if step == BuildStep::Finish {
                     return Ok(BuildOutcome::Ready);
@@ -239,8 +236,7 @@ pub(crate) async fn build(
                 }
             }
         };
-        let ready = ready(&set.thumbnails, set.id.clone());
-        match worker.store.images.publish(&image, ready, Timestamp::now()).await? {
+        match worker.store.images.publish(&image, set.0.clone(), Timestamp::now()).await? {
             // If it replaced another set, `sweep` deletes that one.
             PublishOutcome::Published | PublishOutcome::Stale => {}
             PublishOutcome::TitleLost => {
@@ -274,34 +270,46 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
         return Ok(AttemptOutcome::VersionChanged);
     };
     let attempt = Attempt {
-        declared: format(image.blob.content_type),
+        declared: image.blob.content_type,
         heights: inputs.heights().to_vec(),
         max_pixels: worker.max_pixels,
         every_scan: false,
         deadline,
     };
     let mut built = attempt.clone().process(SyncIoBridge::new(original)).await?;
-    if attempt.declared == Format::Jpeg && matches!(built, Err(Rejection::Truncated)) {
+    if attempt.declared == ContentType::Jpeg && matches!(built, Err(Rejection::Truncated)) {
         // Only every scan of a progressive file shows whether it is complete.
         let Some(original) = worker.blobs.open_original(id).await? else { return Ok(AttemptOutcome::NoOriginal) };
         built = Attempt { every_scan: true, ..attempt }.process(SyncIoBridge::new(original)).await?;
     }
-    let thumbnails = match built {
-        Ok(thumbnails) => thumbnails,
+    let built = match built {
+        Ok(built) => built,
         Err(rejection) => return Ok(AttemptOutcome::Invalid(image, rejection)),
     };
     let set = inputs.set_id();
-    for thumbnail in &thumbnails.thumbnails {
-        let key = ThumbnailKey { image: id, set: &set, height: thumbnail.height, kind: image.blob.content_type };
-        worker.blobs.put_thumbnail(key, thumbnail.bytes.clone()).await?;
+    let mut thumbnails = Vec::new();
+    for built in built.thumbnails {
+        let (height, width, size) = (built.height, built.width, built.bytes.len() as u64);
+        let thumbnail = Thumbnail { height, width, size, content_type: built.content_type };
+        worker.blobs.put_thumbnail(ThumbnailKey { image: id, set: &set, thumbnail: &thumbnail }, built.bytes).await?;
+        thumbnails.push(thumbnail);
     }
-    Ok(AttemptOutcome::Stored(image, StoredSet { id: set, thumbnails }))
+    thumbnails.sort_unstable_by_key(|thumbnail| thumbnail.height);
+    let ready = Ready {
+        width: built.width,
+        height: built.height,
+        placeholder: built.placeholder,
+        thumbnails,
+        built_for: set,
+        warnings: if built.truncated { vec![Warning::Truncated] } else { Vec::new() },
+    };
+    Ok(AttemptOutcome::Stored(image, StoredSet(ready)))
 }
 
 /// The parameters of [`tintype_imaging::process`], owned.
 #[derive(Clone)]
 struct Attempt {
-    declared: Format,
+    declared: ContentType,
     heights: Vec<u32>,
     max_pixels: u64,
     every_scan: bool,
@@ -344,33 +352,6 @@ fn reject_code(rejection: &Rejection) -> RejectCode {
     }
 }
 
-fn ready(built: &Thumbnails, built_for: ThumbnailSetId) -> Ready {
-    let thumbnail = |built: &tintype_imaging::EncodedThumbnail| Thumbnail {
-        height: built.height,
-        width: built.width,
-        size: built.bytes.len() as u64,
-    };
-    let mut thumbnails: Vec<Thumbnail> = built.thumbnails.iter().map(thumbnail).collect();
-    thumbnails.sort_unstable_by_key(|thumbnail| thumbnail.height);
-    Ready {
-        width: built.width,
-        height: built.height,
-        placeholder: built.placeholder.clone(),
-        thumbnails,
-        built_for,
-        warnings: if built.truncated { vec![Warning::Truncated] } else { Vec::new() },
-    }
-}
-
-fn format(kind: ContentType) -> Format {
-    match kind {
-        ContentType::Jpeg => Format::Jpeg,
-        ContentType::Png => Format::Png,
-        ContentType::WebP => Format::WebP,
-        ContentType::Gif => Format::Gif,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tintype_model::{Blob, Description, ImageKey, PlanName, Title, UserId, Visibility};
@@ -407,57 +388,36 @@ mod tests {
         BuildInputs { image, plan: Some(plan(heights)), plan_revision: 0 }
     }
 
-    fn ready(heights: &[u32]) -> ImageState {
-        ImageState::Ready(Ready {
-            width: 1000,
-            height: 1000,
-            placeholder: Vec::new(),
-            thumbnails: heights.iter().map(|&height| Thumbnail { height, width: height, size: 1 }).collect(),
-            built_for: ThumbnailSetId::plan(Some(&plan(heights)), 7),
-            warnings: Vec::new(),
-        })
-    }
-
-    fn stored(id: ThumbnailSetId) -> StoredSet {
-        let thumbnails =
-            Thumbnails { width: 1000, height: 1000, placeholder: Vec::new(), thumbnails: Vec::new(), truncated: false };
-        StoredSet { id, thumbnails }
+    fn ready(heights: &[u32], built_for: ThumbnailSetId) -> Ready {
+        let thumbnail = |&height| Thumbnail { height, width: height, size: 1, content_type: ContentType::Jpeg };
+        let thumbnails = heights.iter().map(thumbnail).collect();
+        Ready { width: 1000, height: 1000, placeholder: Vec::new(), thumbnails, built_for, warnings: Vec::new() }
     }
 
     #[test]
     fn next_step_by_state_and_stored_set() {
         let processing = ImageState::Processing { expires_at: Timestamp::now() };
         let rejected = ImageState::Rejected { code: None, reason: String::new() };
-        let mine = || stored(inputs(processing.clone(), &[200]).set_id());
-        let other = || stored(ThumbnailSetId::plan(None, 3));
+        let ready_with =
+            |heights: &[u32]| ImageState::Ready(ready(heights, ThumbnailSetId::plan(Some(&plan(heights)), 7)));
+        let mine = || StoredSet(ready(&[], inputs(processing.clone(), &[200]).set_id()));
+        let other = || StoredSet(ready(&[], ThumbnailSetId::plan(None, 3)));
         for (state, set, existing, step) in [
             (rejected.clone(), None, Existing::Trust, BuildStep::DeleteOfRejected),
             (rejected.clone(), Some(mine()), Existing::Rebuild, BuildStep::DeleteOfRejected),
             (processing.clone(), None, Existing::Trust, BuildStep::Build),
             (processing.clone(), Some(mine()), Existing::Trust, BuildStep::Publish),
             (processing.clone(), Some(other()), Existing::Trust, BuildStep::Build),
-            (ready(&[200]), None, Existing::Trust, BuildStep::Finish),
-            (ready(&[200]), None, Existing::Rebuild, BuildStep::Build),
-            (ready(&[200]), Some(mine()), Existing::Rebuild, BuildStep::Finish),
-            (ready(&[200]), Some(other()), Existing::Trust, BuildStep::Finish),
-            (ready(&[100]), None, Existing::Trust, BuildStep::Build),
-            (ready(&[100]), Some(mine()), Existing::Trust, BuildStep::Publish),
-            (ready(&[100]), Some(other()), Existing::Trust, BuildStep::Build),
+            (ready_with(&[200]), None, Existing::Trust, BuildStep::Finish),
+            (ready_with(&[200]), None, Existing::Rebuild, BuildStep::Build),
+            (ready_with(&[200]), Some(mine()), Existing::Rebuild, BuildStep::Finish),
+            (ready_with(&[200]), Some(other()), Existing::Trust, BuildStep::Finish),
+            (ready_with(&[100]), None, Existing::Trust, BuildStep::Build),
+            (ready_with(&[100]), Some(mine()), Existing::Trust, BuildStep::Publish),
+            (ready_with(&[100]), Some(other()), Existing::Trust, BuildStep::Build),
         ] {
             assert_eq!(next_step(Some(&inputs(state, &[200])), set.as_ref(), existing), step);
         }
         assert_eq!(next_step(None, Some(&mine()), Existing::Trust), BuildStep::DeleteOfDeleted);
-    }
-
-    #[test]
-    fn thumbnails_have_the_heights_that_the_model_expects() {
-        for width in [1, 3, 40, 399, 400, 401, 1999, 4097, 65_535] {
-            for height in [1, 9, 100, 101, 1500, 65_535] {
-                for wanted in [16, 37, 200, 400, 4096] {
-                    let size = tintype_imaging::thumbnail_size((width, height), wanted);
-                    assert_eq!(tintype_model::thumbnail_height((width, height), wanted), size.1);
-                }
-            }
-        }
     }
 }

@@ -82,7 +82,7 @@ fn non_image_is_skipped_in_folder_and_fails_if_named() {
 
         // Files with the extension of an image, and files given as arguments, fail.
         write(&at("2024/photo.HEIC"), b"....ftypheic");
-        tool.run(upload).await.assert_status(4).says("photo.HEIC: not an image of a type that the service takes");
+        tool.run(upload).await.assert_status(4).says("photo.HEIC: HEIC, not an image of a type that the service takes");
         for name in ["2024/0.xmp", "2024/video.mp4", "2024/Thumbs.db", "2024/.DS_Store", "2024/film.mov"] {
             tool.run([Path::new("upload"), &at(name)]).await.assert_status(4).says("not an image");
         }

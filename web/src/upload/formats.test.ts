@@ -1,30 +1,17 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
+import signatures from "../../../tests/signatures.json";
 import { formatOfName, sniff } from "./formats";
 
-const bytes = (...parts: (string | number[])[]): Uint8Array =>
-  new Uint8Array(parts.flatMap((part) => (typeof part === "string" ? [...part].map((c) => c.charCodeAt(0)) : part)));
+// `crates/model/src/content_type.rs` is tested with the same file, in which each character is a byte.
+test.each(signatures.map(({ name, start }) => [name || "nothing", start]))("%s is recognised: %j", (name, start) => {
+  const format = sniff(Uint8Array.from(start, (letter) => letter.charCodeAt(0)));
+  expect(format?.name.toLowerCase() ?? "nothing").toBe(name.toLowerCase());
+});
 
-describe("the first bytes show the format", () => {
-  test.each<[string, Uint8Array]>([
-    ["JPEG", bytes([0xff, 0xd8, 0xff, 0xe1])],
-    ["PNG", bytes([0x89], "PNG\r\n\x1a\n")],
-    ["GIF", bytes("GIF89a")],
-    ["WebP", bytes("RIFF\0\0\0\0WEBPVP8 ")],
-    ["HEIC", bytes([0, 0, 0, 24], "ftypheic\0\0\0\0mif1heic")],
-    ["HEIC", bytes([0, 0, 0, 24], "ftypmif1\0\0\0\0mif1heic")],
-    ["AVIF", bytes([0, 0, 0, 24], "ftypavif\0\0\0\0avifmif1")],
-    ["AVIF", bytes([0, 0, 0, 24], "ftypmif1\0\0\0\0mif1avif")],
-    ["JPEG XL", bytes([0xff, 0x0a])],
-    ["TIFF", bytes("II*\0")],
-    ["Video", bytes([0, 0, 0, 24], "ftypqt  ")],
-    ["SVG", bytes('<?xml version="1.0"?><svg xmlns="')],
-    ["PDF", bytes("%PDF-1.7")],
-  ])("%s", (name, head) => expect(sniff(head)?.name).toBe(name));
-
-  test.each([bytes(), bytes("hello"), bytes("RIFF"), bytes([0xff, 0xd8])])("or that there is none: %s", (head) =>
-    expect(sniff(head)).toBeNull(),
-  );
+test("SVG is recognised", () => {
+  const text = '<?xml version="1.0"?><svg xmlns="';
+  expect(sniff(new TextEncoder().encode(text))?.name).toBe("SVG");
 });
 
 test.each([

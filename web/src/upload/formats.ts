@@ -1,7 +1,6 @@
 /** Detects a file's format by its name or by its first bytes. */
 
-/** Content types the service accepts. */
-export const ACCEPTED_TYPES: readonly string[] = ["image/jpeg", "image/png", "image/webp", "image/gif"];
+import type { Image } from "../lib/http";
 
 /** Bytes that `sniff` needs at most. */
 export const HEAD_BYTES = 64;
@@ -29,6 +28,17 @@ const TIFF = image("TIFF", "image/tiff");
 const BMP = image("BMP", "image/bmp");
 const SVG = image("SVG", "image/svg+xml");
 const JP2 = image("JPEG 2000", "image/jp2");
+/** The formats of the types that the service accepts, in the order of the API's document. */
+const ACCEPTED: Record<Image["content_type"], Format> = {
+  "image/jpeg": JPEG,
+  "image/png": PNG,
+  "image/webp": WEBP,
+  "image/gif": GIF,
+};
+export const ACCEPTED_TYPES: readonly string[] = Object.keys(ACCEPTED);
+/** Their names, for a sentence. */
+export const ACCEPTED_NAMES: readonly string[] = Object.values(ACCEPTED).map(({ name }) => name);
+
 const PSD: Format = { name: "Photoshop", kind: "other" };
 const PDF: Format = { name: "PDF", kind: "other" };
 
@@ -72,9 +82,10 @@ export function sniff(head: Uint8Array): Format | null {
   if (text(0, 4) === "RIFF" && text(8, 12) === "WEBP") return WEBP;
   if (text(4, 8) === "ftyp") return ofBrands(text(8, HEAD_BYTES));
   if (starts(0xff, 0x0a) || starts(0, 0, 0, 0x0c, 0x4a, 0x58, 0x4c, 0x20)) return JXL;
-  if (text(4, 8) === "jP  ") return JP2;
+  if (starts(0, 0, 0, 0x0c) && text(4, 8) === "jP  ") return JP2;
   if (text(0, 4) === "II*\0" || text(0, 4) === "MM\0*") return TIFF;
-  if (text(0, 2) === "BM") return BMP;
+  // Two letters are weak evidence: the reserved words of the header must be zero too.
+  if (text(0, 2) === "BM" && text(6, 10) === "\0\0\0\0") return BMP;
   if (text(0, 4) === "8BPS") return PSD;
   if (text(0, 5) === "%PDF-") return PDF;
   if (/^\s*(<\?xml[^>]*>\s*)?<svg/i.test(text(0, HEAD_BYTES))) return SVG;

@@ -2,6 +2,7 @@
 
 import { formatBytes, formatNumber } from "../lib/format";
 import { words } from "../lib/words";
+import { ACCEPTED_NAMES } from "./formats";
 import type { Failure, QueuedFile } from "./queue";
 
 const { upload } = words;
@@ -44,6 +45,8 @@ export function stateText(item: QueuedFile): string {
   return upload.states[item.state];
 }
 
+const acceptedNames = new Intl.ListFormat(words.date.locale, { type: "disjunction" }).format(ACCEPTED_NAMES);
+
 function failureText(failure: Failure | undefined): string {
   const { failures } = upload;
   if (!failure) return failures.refused;
@@ -56,7 +59,9 @@ function failureText(failure: Failure | undefined): string {
     case "foreign_format":
       if (format === "HEIC") return failures.heic;
       if (format === "RAW") return failures.raw;
-      return format === "Video" ? failures.video : failures.foreign_format(format);
+      return format === "Video" ? failures.video : failures.foreign_format(format, acceptedNames);
+    case "not_an_image":
+      return failures.not_an_image(acceptedNames);
     case "rejected":
     case "refused":
     case "plan_required":

@@ -3,13 +3,13 @@
 
 use std::io::{self, Read};
 
-use tintype_imaging::{DEFAULT_MAX_PIXELS, Error, Format, ThumbnailRequest, Thumbnails, process};
+use tintype_imaging::{ContentType, DEFAULT_MAX_PIXELS, Error, ThumbnailRequest, Thumbnails, process};
 
-pub fn request(declared: Format, heights: &[u32]) -> ThumbnailRequest<'_> {
+pub fn request(declared: ContentType, heights: &[u32]) -> ThumbnailRequest<'_> {
     ThumbnailRequest { declared, heights, max_pixels: DEFAULT_MAX_PIXELS, every_scan: false, deadline: None }
 }
 
-pub fn thumbnails(file: &[u8], declared: Format, heights: &[u32]) -> Result<Thumbnails, Error> {
+pub fn thumbnails(file: &[u8], declared: ContentType, heights: &[u32]) -> Result<Thumbnails, Error> {
     process(file, &request(declared, heights))
 }
 
@@ -98,19 +98,19 @@ pub fn gif(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     out
 }
 
-pub fn make(format: Format, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub fn make(format: ContentType, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     match format {
-        Format::Jpeg => jpeg(rgb, width, height),
-        Format::Png => png(rgb, width, height),
-        Format::WebP => webp(rgb, width, height),
-        Format::Gif => gif(rgb, width, height),
+        ContentType::Jpeg => jpeg(rgb, width, height),
+        ContentType::Png => png(rgb, width, height),
+        ContentType::WebP => webp(rgb, width, height),
+        ContentType::Gif => gif(rgb, width, height),
     }
 }
 
 /// Decodes a thumbnail to straight RGBA, with decoders that the engine does not use if possible.
-pub fn look(format: Format, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
+pub fn look(format: ContentType, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
     match format {
-        Format::Jpeg => {
+        ContentType::Jpeg => {
             let mut decoder = jpeg_decoder::Decoder::new(bytes);
             let data = decoder.decode().unwrap();
             let info = decoder.info().unwrap();
@@ -118,7 +118,7 @@ pub fn look(format: Format, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
             let rgba = expand(&data, channels);
             (usize::from(info.width), usize::from(info.height), rgba)
         }
-        Format::Png => {
+        ContentType::Png => {
             let mut reader = png::Decoder::new(io::Cursor::new(bytes)).read_info().unwrap();
             let mut data = vec![0; reader.output_buffer_size().unwrap()];
             let info = reader.next_frame(&mut data).unwrap();
@@ -127,11 +127,11 @@ pub fn look(format: Format, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
             let rgba = expand(&data, info.color_type.samples());
             (width, height, rgba)
         }
-        Format::WebP => {
+        ContentType::WebP => {
             let (data, width, height) = webpx::decode_rgba(bytes).unwrap();
             (width as usize, height as usize, data)
         }
-        Format::Gif => {
+        ContentType::Gif => {
             let mut options = gif::DecodeOptions::new();
             options.set_color_output(gif::ColorOutput::RGBA);
             let mut decoder = options.read_info(bytes).unwrap();

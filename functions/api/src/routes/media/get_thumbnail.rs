@@ -35,12 +35,12 @@ pub(crate) const DOCUMENT: Operation = Operation {
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let (image, _) = super::load_published(request, request.param("owner"), request.param("image")).await?;
     let ImageState::Ready(ready) = &image.state else { return Err(Problem::not_found()) };
-    let stem = super::stem(request.param("file"), &image);
-    let thumbnail = ready.thumbnails.iter().find(|thumbnail| stem == Some(&thumbnail.height.to_string()));
+    let file = request.param("file");
+    let thumbnail = ready.thumbnails.iter().find(|thumbnail| thumbnail.file_name() == file);
     let thumbnail = thumbnail.ok_or_else(Problem::not_found)?;
 
-    let (blobs, kind) = (&request.app.blobs, image.blob.content_type);
-    let key = ThumbnailKey { image: image.id, set: &ready.built_for, height: thumbnail.height, kind };
+    let blobs = &request.app.blobs;
+    let key = ThumbnailKey { image: image.id, set: &ready.built_for, thumbnail };
     if thumbnail.size > MAX_INLINE {
         let method = if *request.http.method() == Method::HEAD {
             tintype_store::ReadKind::Head
@@ -53,7 +53,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     }
     let known = request.header("if-none-match").map(str::to_owned);
     match blobs.fetch_thumbnail(key, known).await? {
-        Fetched::Bytes { bytes, etag } => Ok(response::content(StatusCode::OK, kind.as_str(), bytes)
+        Fetched::Bytes { bytes, etag } => Ok(response::content(StatusCode::OK, thumbnail.content_type.as_str(), bytes)
             .with_header("etag", etag)
             .with_header("cache-control", CACHE)),
         Fetched::NotModified => Ok(response::empty(StatusCode::NOT_MODIFIED).with_header("cache-control", CACHE)),
