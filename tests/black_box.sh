@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the black-box tests and those of the web page, or the black-box tests whose name contains the argument.
 #
-# Two parts at the same time, on separate stacks: concurrent tests; and, one after another, tests that read everything in a
-# stack or keep its workers busy. The tests of the web page follow, on a third stack, when either part has ended.
+# Three parts at the same time, on separate stacks: concurrent tests; one after another, tests that read everything in a
+# stack or keep its workers busy; and the tests of the web page.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,10 +60,8 @@ trap 'exit 130' INT TERM HUP
 
 status=0
 on_stack --logs $logs/one-by-one --parameter Cdn=true bash -c one_by_one > $logs/one-by-one/output 2>&1 &
+stage "Browser tests" tests/browser.sh > $logs/web/output 2>&1 &
 on_stack bash -c beside_each_other &
-wait -n || status=1
-python infra/stage.py "Browser tests" tests/browser.sh > $logs/web/output 2>&1 &
-wait -n || status=1
-wait -n || status=1
+for _ in 1 2 3; do wait -n || status=1; done
 cat $logs/one-by-one/output $logs/web/output
 exit $status

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import type { Page } from "@playwright/test";
 import { drawn, expect, openAs, test, tiles, TestUser } from "../e2e/fixtures";
 import { longFeed } from "../e2e/feeds";
 import { photo } from "../e2e/photos";
@@ -123,49 +124,83 @@ test("10,000 images", async ({ page, artist }) => {
     "10,000 images: JavaScript heap, and with 100 images",
     `${megabytes(await heapSize(page))}, ${megabytes(before)}`,
   );
+});
 
+/** Works through a list of 10,000 images, half of it scrolled past. Returns each interaction's milliseconds to the next paint. */
+async function useLongList(page: Page): Promise<{ type: string; duration: number }[]> {
+  await page.getByRole("button", { name: "Select", exact: true }).click();
+  await page.getByRole("button", { name: "Select all" }).click();
+  await expect(page.getByText("10,000 selected", { exact: true })).toBeVisible({ timeout: 60_000 });
   await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight / 2));
   await drawn(page);
-  await slowDown(page, SLOWER);
-  const events = await traced(page, async () => {
-    const pause = () => page.waitForTimeout(400);
-    // Tiles in view: nothing has to be scrolled, as for a person.
-    const inView = await tiles(page).evaluateAll((all) =>
+  // Tiles in view: nothing has to be scrolled, as for a person, who sees what to click.
+  const seen = () =>
+    tiles(page).evaluateAll((all) =>
       all
         .filter((tile) => {
           const { top, bottom } = tile.getBoundingClientRect();
           return top > 150 && bottom < innerHeight;
         })
-        .map((tile) => tile.getAttribute("data-id")),
+        .map((tile) => ({ id: tile.getAttribute("data-id"), loaded: tile.querySelector("img")?.complete ?? false })),
     );
-    expect(inView.length).toBeGreaterThan(8);
-    const tile = (at: number) => page.locator(`[data-id="${inView[at]}"]`);
-    for (let at = 1; at < 6; at++) {
-      await tile(at).click();
+  await expect.poll(async () => (await seen()).every(({ loaded }) => loaded)).toBe(true);
+  const inView = await seen();
+  expect(inView.length).toBeGreaterThan(8);
+  await slowDown(page, SLOWER);
+  return interactions(
+    await traced(page, async () => {
+      const pause = () => page.waitForTimeout(400);
+      const tile = (at: number) => page.locator(`[data-id="${inView[at]?.id}"]`);
+      for (let at = 1; at < 6; at++) {
+        await tile(at).click();
+        await pause();
+      }
+      await tile(7).click({ modifiers: ["Shift"] });
       await pause();
-    }
-    await tile(7).click({ modifiers: ["Shift"] });
-    await pause();
-    await page.getByRole("button", { name: "Done" }).click();
-    await pause();
-    await tile(6).click();
-    await expect(page.getByRole("dialog")).toBeVisible();
-    await pause();
-    for (const key of ["ArrowRight", "ArrowRight", "ArrowLeft", "Escape", "ArrowDown", "ArrowUp", "PageDown", "Home"]) {
-      await page.keyboard.press(key);
+      await page.getByRole("button", { name: "Done" }).click();
       await pause();
-    }
-    await page.getByLabel("Search").pressSequentially("Image 99", { delay: 150 });
-    await pause();
-  });
-  const seen = interactions(events).sort((a, b) => b.duration - a.duration);
-  const list = seen.slice(0, 5).map(({ type, duration }) => `${type} ${duration}`);
+      await tile(6).click();
+      await expect(page.getByRole("dialog")).toBeVisible();
+      await pause();
+      for (const key of [
+        "ArrowRight",
+        "ArrowRight",
+        "ArrowLeft",
+        "Escape",
+        "ArrowDown",
+        "ArrowUp",
+        "PageDown",
+        "Home",
+      ]) {
+        await page.keyboard.press(key);
+        await pause();
+      }
+      await page.getByLabel("Search").pressSequentially("Image 99", { delay: 150 });
+      await pause();
+    }),
+  );
+}
+
+test("interactions with 10,000 images", async ({ context, artist }) => {
+  const longest: { type: string; duration: number }[] = [];
+  for (let time = 0; time < LOADS; time++) {
+    const page = await context.newPage();
+    await longFeed(page, artist, MANY, { list: "images" });
+    await openAs(page, artist);
+    await expect(tiles(page).first()).toBeVisible();
+    const [first] = (await useLongList(page)).sort((a, b) => b.duration - a.duration);
+    if (!first) throw new Error("The trace has no interaction.");
+    longest.push(first);
+    await page.close();
+  }
+  const inp = median(longest.map(({ duration }) => duration));
+  const list = longest.map(({ type, duration }) => `${type} ${Math.round(duration)}`);
   report(
     `INP with 10,000 images, ${SLOWER} times slower processor`,
-    `${seen[0]?.duration} ms (the longest of ${seen.length} interactions: ${list.join(", ")})`,
+    `${Math.round(inp)} ms (the longest of 25 interactions each time: ${list.join(", ")})`,
     "100 ms",
   );
-  expect.soft(seen[0]?.duration).toBeLessThanOrEqual(100);
+  expect.soft(inp).toBeLessThanOrEqual(100);
 });
 
 test("500 files of 8 MB", async ({ page, browser }) => {
