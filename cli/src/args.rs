@@ -33,8 +33,8 @@ Exit status:
   4    some files or images failed, the others are done
   5    the service cannot be reached, or is overloaded
   6    uploaded, but not ready before the wait ended (upload)
-  7    another upload of this account is running (upload)
-  130  interrupted; run the same `upload` again to resume
+  7    another upload of this account, or export to this folder, is running
+  130  interrupted; run the same `upload` or `export` again to resume
 
 Files, in $XDG_CONFIG_HOME/tintype or ~/.config/tintype (TINTYPE_CONFIG_DIR puts them elsewhere):
   config.toml  url = \"https://…\", concurrency = 8, keyring = true
@@ -121,6 +121,20 @@ Examples:
   tintype get \"2024/harbour.jpg\" --flat
   tintype get fn24gg4xr10x3cj5bzywwx7tt80shg6yf9dqrfcekw0j6hb7h6ng --output - | display")]
     Get(Get),
+
+    /// Download all your originals and records; resumes an interrupted export
+    #[command(after_help = "\
+Each original is written to the path that its title is, below the folder, and checked. Titles that would have the same path, \
+on systems that tell no upper case too, get a part of the image's id. `records.jsonl` has a JSON object for the account, each \
+image, with its file, and each link. Your plan need not include originals.
+
+The same command again downloads only what is missing. Files of images that were deleted since stay.
+
+Examples:
+  tintype export ~/Tintype
+  tintype export ~/Tintype --concurrency 16
+  jq -r 'select(.image.status == \"rejected\") | .image.title' ~/Tintype/records.jsonl")]
+    Export(Export),
 
     /// Permanently delete images
     #[command(after_help = "Examples:
@@ -292,6 +306,17 @@ pub(crate) struct Get {
     /// Replace files that are there
     #[arg(long, short)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The folder to write to; it is made if it does not exist
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+
+    /// Files that are downloaded at the same time [default: 8]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) concurrency: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ pub(crate) enum Error {
     /// All retries failed.
     #[error("{0}")]
     Unreachable(String),
-    /// Another upload is in progress.
+    /// Another upload or export is in progress.
     #[error("{0}")]
     AlreadyRunning(String),
     #[error("{what}: {}", reason(source))]

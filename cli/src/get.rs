@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::StatusCode;
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tintype_model::ContentType;
@@ -82,7 +82,7 @@ async fn one(client: &Client, out: Output, force: bool, target: &Target, name: &
     let image = find(client, name).await?;
     let (root, path) = match target {
         Target::Stdout => {
-            return fetch(client, image, &mut io::stdout(), 0, &ProgressBar::hidden()).await;
+            return fetch(client, image, &mut io::stdout(), 0, &mut |_| {}, &renewed(client)).await;
         }
         Target::File(path) => (path.parent(), path.clone()),
         Target::Folder { root, flat } => (Some(root.as_path()), root.join(path_of(&image, *flat))),
@@ -101,18 +101,21 @@ async fn one(client: &Client, out: Output, force: bool, target: &Target, name: &
     url_of(&image)?;
     let root = root.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut made = Vec::new();
-    let part = part_of(&path, &image);
+    let part = part_of(&path, &image.id);
     let result = match make_folders(root, path.parent().unwrap_or(root), &mut made) {
-        Ok(()) => download(client, out, &image, &part, &path).await,
+        Ok(()) => {
+            let bar = bar(client, out, &image);
+            let moved = &mut |have| bar.set_position(have);
+            let result = download(client, &image, &part, &path, moved, &renewed(client)).await;
+            bar.finish_and_clear();
+            result
+        }
         Err(error) => Err(error),
     };
     match result {
         Ok(()) => print_download(out, &image, &path, "downloaded"),
         Err(error) => {
-            let resumable = matches!(error, Error::Unreachable(_));
-            if !resumable || part.metadata().is_ok_and(|part| part.len() == 0) {
-                fs::remove_file(&part).ok();
-            }
+            drop_part(&part, &error);
             // Fails for folders that are not empty.
             made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
             return Err(error);
@@ -121,8 +124,41 @@ async fn one(client: &Client, out: Output, force: bool, target: &Target, name: &
     Ok(())
 }
 
+/// Returns the bar of a download.
+fn bar(client: &Client, out: Output, image: &Image) -> ProgressBar {
+    if out.quiet || out.json {
+        return ProgressBar::hidden();
+    }
+    let bars = MultiProgress::new();
+    let bar = bars.add(ProgressBar::new(image.size));
+    bar.set_style(
+        ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}")
+            .expect("a template known to be right")
+            .progress_chars("=> "),
+    );
+    bar.set_message(escape_control(&image.title));
+    client.waiting.print_above(&bars);
+    bar
+}
+
+/// Reads an image again, for a new URL.
+fn renewed(client: &Client) -> impl AsyncFn(&Image) -> Result<Image> {
+    async |image| {
+        let id = &image.id;
+        client.request(api::GET_IMAGE).path_param(id).send().await.map_err(|error| missing(error, id))
+    }
+}
+
+/// Deletes a partial download that failed, unless the next run can resume it.
+pub(crate) fn drop_part(part: &Path, error: &Error) {
+    let resumable = matches!(error, Error::Unreachable(_));
+    if !resumable || part.metadata().is_ok_and(|part| part.len() == 0) {
+        fs::remove_file(part).ok();
+    }
+}
+
 /// Creates a root and a folder below it, unless the folder leads out of the root. Adds what it created to `made`.
-fn make_folders(root: &Path, folder: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+pub(crate) fn make_folders(root: &Path, folder: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
     let mut make = |path: &Path| match fs::create_dir(path) {
         Ok(()) => {
             made.push(path.to_owned());
@@ -150,15 +186,16 @@ fn make_folders(root: &Path, folder: &Path, made: &mut Vec<PathBuf>) -> Result<(
     Ok(())
 }
 
-/// Downloads an original to `part`, continuing where `part` ends, and renames it to `path`.
-async fn download(client: &Client, out: Output, image: &Image, part: &Path, path: &Path) -> Result<()> {
-    let bar = if out.quiet || out.json { ProgressBar::hidden() } else { ProgressBar::new(image.size) };
-    bar.set_style(
-        ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}")
-            .expect("a template known to be right")
-            .progress_chars("=> "),
-    );
-    bar.set_message(escape_control(&image.title));
+/// Downloads an original to `part`, continuing where `part` ends, and renames it to `path`. Calls `moved` with the number of
+/// bytes that are there. `renew` gives the image a new URL.
+pub(crate) async fn download(
+    client: &Client,
+    image: &Image,
+    part: &Path,
+    path: &Path,
+    moved: &mut impl FnMut(u64),
+    renew: &impl AsyncFn(&Image) -> Result<Image>,
+) -> Result<()> {
     let wrong = |error| Error::file(part.display(), error);
     let mut file = OpenOptions::new().append(true).create(true).open(part).map_err(wrong)?;
     let mut have = file.metadata().map_err(wrong)?.len();
@@ -167,13 +204,13 @@ async fn download(client: &Client, out: Output, image: &Image, part: &Path, path
         have = 0;
     }
     let resumed = have > 0;
-    fetch(client, image.clone(), &mut file, have, &bar).await?;
+    fetch(client, image.clone(), &mut file, have, moved, renew).await?;
     file.sync_all().map_err(wrong)?;
     if !is_right(part, image) {
         // The bytes of an earlier run may be wrong: download it again from the beginning.
         file.set_len(0).map_err(wrong)?;
         if resumed {
-            fetch(client, image.clone(), &mut file, 0, &bar).await?;
+            fetch(client, image.clone(), &mut file, 0, moved, renew).await?;
             file.sync_all().map_err(wrong)?;
         }
         if !is_right(part, image) {
@@ -181,7 +218,6 @@ async fn download(client: &Client, out: Output, image: &Image, part: &Path, path
             return Err(Error::Other(format!("The download of {title} does not match its checksum: try again.")));
         }
     }
-    bar.finish_and_clear();
     fs::rename(part, path).map_err(|error| Error::file(path.display(), error))
 }
 
@@ -194,7 +230,7 @@ fn print_download(out: Output, image: &Image, target: &Path, what: &str) {
 
 /// Makes a relative path of an image's title, or with `flat` of the last part of the title. No part of the path leads out of
 /// its folder. Adds the extension of the image's type unless the title ends with that of an image.
-fn path_of(image: &Image, flat: bool) -> PathBuf {
+pub(crate) fn path_of(image: &Image, flat: bool) -> PathBuf {
     let (folders, last) = image.title.rsplit_once('/').unwrap_or(("", &image.title));
     let folders = if flat { "" } else { folders };
     let mut path: PathBuf = folders
@@ -235,13 +271,14 @@ fn shortened(name: &str, end: &str, image: &Image) -> String {
 
 /// Returns the path of the partial download, beside the target. The name is a hash of target and image, so that no download
 /// continues another one. `upload` skips files of this name.
-fn part_of(target: &Path, image: &Image) -> PathBuf {
-    let mut hash = Sha256::new_with_prefix(&image.id);
+pub(crate) fn part_of(target: &Path, id: &str) -> PathBuf {
+    let mut hash = Sha256::new_with_prefix(id);
     hash.update(target.file_name().unwrap_or_default().as_encoded_bytes());
     target.with_file_name(format!(".tintype-{}.part", hex(&first_16(&hash.finalize()))))
 }
 
-fn is_right(path: &Path, image: &Image) -> bool {
+/// Returns true if a file has the image's size and, if declared, its hash.
+pub(crate) fn is_right(path: &Path, image: &Image) -> bool {
     let check = || -> io::Result<bool> {
         let mut file = File::open(path)?;
         if file.metadata()?.len() != image.size {
@@ -260,20 +297,25 @@ fn is_right(path: &Path, image: &Image) -> bool {
 }
 
 /// Downloads an original from byte `have` on, with retries.
-async fn fetch(client: &Client, mut image: Image, to: &mut impl Write, mut have: u64, bar: &ProgressBar) -> Result<()> {
+async fn fetch(
+    client: &Client,
+    mut image: Image,
+    to: &mut impl Write,
+    mut have: u64,
+    moved: &mut impl FnMut(u64),
+    renew: &impl AsyncFn(&Image) -> Result<Image>,
+) -> Result<()> {
     let mut backoff = Backoff::new(PATIENCE);
     let mut renewed = 0;
     while have < image.size {
-        bar.set_position(have);
+        moved(have);
         let url = url_of(&image)?;
         let before = have;
-        let (asked, why) = match piece(client, url, to, &mut have, bar).await? {
+        let (asked, why) = match piece(client, url, to, &mut have, moved).await? {
             ChunkEnd::End => continue,
             ChunkEnd::Stale if renewed < 3 => {
                 renewed += 1;
-                let id = image.id.clone();
-                image =
-                    client.request(api::GET_IMAGE).path_param(&id).send().await.map_err(|error| missing(error, &id))?;
+                image = renew(&image).await?;
                 continue;
             }
             ChunkEnd::Stale => return Err(Error::Other("Could not get a valid download URL: try again later.".into())),
@@ -285,7 +327,7 @@ async fn fetch(client: &Client, mut image: Image, to: &mut impl Write, mut have:
         let wait = backoff.next(asked).ok_or_else(|| {
             Error::Unreachable(format!("The download was cut off: {why} Run the same command again to resume."))
         })?;
-        bar.suspend(|| client.waiting.retrying(&why, &backoff, asked));
+        client.waiting.retrying(&why, &backoff, asked);
         tokio::time::sleep(wait).await;
     }
     client.waiting.over();
@@ -312,7 +354,13 @@ enum ChunkEnd {
 }
 
 /// Downloads over one connection.
-async fn piece(client: &Client, url: &str, to: &mut impl Write, have: &mut u64, bar: &ProgressBar) -> Result<ChunkEnd> {
+async fn piece(
+    client: &Client,
+    url: &str,
+    to: &mut impl Write,
+    have: &mut u64,
+    moved: &mut impl FnMut(u64),
+) -> Result<ChunkEnd> {
     let mut request = client.http.get(url);
     if *have > 0 {
         request = request.header("range", format!("bytes={have}-"));
@@ -347,7 +395,7 @@ async fn piece(client: &Client, url: &str, to: &mut impl Write, have: &mut u64, 
         let rest = &bytes[usize::try_from(passed).unwrap_or(bytes.len())..];
         to.write_all(rest).map_err(|error| Error::file("the file", error))?;
         *have += rest.len() as u64;
-        bar.set_position(*have);
+        moved(*have);
     }
 }
 
@@ -384,7 +432,7 @@ mod tests {
                     assert!(part.len() <= 255 && part.to_str().unwrap().contains("~98765432"), "{part:?}");
                 }
             }
-            let part = part_of(Path::new(&named(&title)), &image(&title));
+            let part = part_of(Path::new(&named(&title)), "0123456789");
             assert!(part.file_name().unwrap().len() < 64);
         }
     }

@@ -6,12 +6,14 @@ mod args;
 mod client;
 mod config;
 mod error;
+mod export;
 mod get;
 mod images;
 mod jobs;
 mod journal;
 mod links;
 mod output;
+mod progress;
 mod retry;
 mod session;
 mod upload;
@@ -31,7 +33,7 @@ use config::{Config, ConfigDir, parse_url};
 use error::{Error, Result, exit};
 use output::{Output, line};
 
-/// For how long failed requests are retried by commands other than `upload`.
+/// For how long failed requests are retried by commands other than `upload` and `export`.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -71,7 +73,8 @@ async fn run(cli: Cli, out: Output) -> Result<u8> {
     let url = cli.url.as_deref().or(config.url.as_deref());
     let url =
         url.ok_or_else(|| Error::Usage("No service URL. Set --url, TINTYPE_URL or `url` in config.toml.".into()))?;
-    let patience = if matches!(cli.command, Command::Upload(_)) { upload::PATIENCE } else { PATIENCE };
+    let is_long = matches!(cli.command, Command::Upload(_) | Command::Export(_));
+    let patience = if is_long { upload::PATIENCE } else { PATIENCE };
     let client = Client::new(parse_url(url)?, folder.clone(), config.keyring.unwrap_or(true), patience, out)?;
     dispatch(cli.command, &client, &folder, &config, out).await
 }
@@ -85,6 +88,7 @@ async fn dispatch(command: Command, client: &Client, folder: &ConfigDir, config:
         Command::List(arguments) => images::list(client, out, &arguments).await?,
         Command::Show { image } => images::show(client, out, &image).await?,
         Command::Get(arguments) => return get::run(client, out, &arguments).await,
+        Command::Export(arguments) => return export::run(client, config, out, &arguments).await,
         Command::Rm(arguments) => return images::rm(client, folder, out, arguments).await,
         Command::Link { command } => return links::run(client, out, command).await,
         Command::Explore(pages) => images::explore(client, out, &pages).await?,

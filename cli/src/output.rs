@@ -96,9 +96,18 @@ impl Waiting {
     }
 
     fn print(&self, text: &str) {
+        self.above_bars(|| self.out.note(text));
+    }
+
+    /// Prints a failure above the bars.
+    pub(crate) fn print_failure(&self, text: &str) {
+        self.above_bars(|| eprintln!("{text}"));
+    }
+
+    fn above_bars(&self, print: impl FnOnce()) {
         match &*self.bars.lock().expect("no panic while it is held") {
-            Some(bars) => bars.suspend(|| self.out.note(text)),
-            None => self.out.note(text),
+            Some(bars) => bars.suspend(print),
+            None => print(),
         }
     }
 }

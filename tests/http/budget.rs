@@ -31,8 +31,10 @@ const OF_IMAGES: &[&str] = &[
     "update_image",
 ];
 const OF_ACCOUNTS: &[&str] = &[
+    "begin_export",
     "confirm",
     "forgot_password",
+    "get_export",
     "get_me",
     "login",
     "logout",
@@ -371,6 +373,21 @@ fn each_route_of_accounts_stays_in_budget() {
         let function = ledger.function("update_me").await;
         let rename = ask(Some(&user), "PATCH", "/api/me", Some(json!({"name": "Augusta"})));
         ledger.costs(&function, rename, 200, &[READ, WRITE]).await;
+        let exporting = stack.user_on("Enterprise").await;
+        let image = exporting.publish("Harbour", Picture::small()).await;
+        exporting.link(&image, json!({})).await;
+        let function = ledger.function("begin_export").await;
+        let begin = || post(Some(&exporting), "/api/me/export", json!({}));
+        ledger.costs(&function, begin(), 202, &[READ, "PutItem"]).await;
+        ledger.costs(&function, begin(), 202, &[READ]).await;
+        let function = ledger.function("get_export").await;
+        // The last page of images has the first links.
+        ledger.costs(&function, get(Some(&exporting), "/api/me/export"), 200, &[READ, "Query", "Query"]).await;
+        exporting.pending("Quay").await;
+        let first = get(Some(&exporting), "/api/me/export?limit=1");
+        let first = ledger.costs(&function, first, 200, &[READ, "Query"]).await.json();
+        let next = format!("/api/me/export?cursor={}", first.str("next_cursor"));
+        ledger.costs(&function, get(Some(&exporting), next), 200, &[READ, "Query", "Query"]).await;
         let function = ledger.function("logout").await;
         let another = user.another_session().await;
         let logout = post(Some(&another), "/api/auth/logout", json!({}));

@@ -100,6 +100,8 @@ fn each_route_says_for_how_long_its_answers_may_be_kept() {
             ("list_links", by, "GET", "/api/expiring-links".into(), no.clone(), 200, NEVER),
             ("get_link", by, "GET", link_at.clone(), no.clone(), 200, NEVER),
             ("get_me", by, "GET", "/api/me".into(), no.clone(), 200, NEVER),
+            ("begin_export", by, "POST", "/api/me/export".into(), json!({}), 202, NEVER),
+            ("get_export", by, "GET", "/api/me/export".into(), no.clone(), 200, NEVER),
             ("get_job", by, "GET", format!("/api/jobs/{}", assigned["job"].str("id")), no.clone(), 200, NEVER),
             ("list_plans", None, "GET", "/api/plans".into(), no.clone(), 200, NEVER),
             ("get_plan", None, "GET", format!("/api/plans/{plan}"), no.clone(), 200, NEVER),

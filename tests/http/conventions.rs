@@ -403,8 +403,10 @@ fn head_works_wherever_get_does() {
         .await;
         let other = user.publish("Quay", Picture::small()).await;
         let link = user.link(&other, json!({})).await;
+        user.post("/api/me/export", json!({})).await.assert_status(202);
         for target in [
             "/api/me".to_owned(),
+            "/api/me/export".to_owned(),
             "/api/images".to_owned(),
             format!("/api/images/{}", other.str("id")),
             "/api/expiring-links".to_owned(),

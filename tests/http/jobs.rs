@@ -220,12 +220,14 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
         let theirs = other.publish("Harbour", Picture::small()).await;
         let mine = user.publish("Harbour", &Picture::jpeg(640, 480)).await;
         let pending = register(&user, 60, "Photo").await;
+        user.post("/api/me/export", json!({})).await.assert_status(202);
         let late =
             Created { id: pending[0].str("id").to_owned(), image: Value::Null, upload: pending[0]["upload"].clone() };
         let job = leave(&user).await;
 
         user.get("/api/me").await.assert_status(401);
         session.get("/api/images").await.assert_status(401);
+        session.get("/api/me/export").await.assert_status(401);
         user.post("/api/images", Picture::small().draft("Later")).await.assert_status(401);
         stack.login(&user.email, PASSWORD).await.assert_problem(401, "bad_credentials");
         stack.post("/api/auth/refresh", json!({"refresh_token": user.refresh_token})).await.assert_status(401);

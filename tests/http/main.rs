@@ -17,6 +17,7 @@ mod cookies;
 mod deletion;
 mod events;
 mod explore;
+mod export;
 mod faults;
 mod growth;
 mod histories;

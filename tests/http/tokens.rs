@@ -77,6 +77,8 @@ fn routes() -> Vec<TestedRoute> {
             [200, 404, 403],
         ),
         route(Method::DELETE, "/api/expiring-links/{link}", None, Needed, [204, 404, 204]),
+        route(Method::POST, "/api/me/export", Some(json!({})), Needed, [202, 202, 202]),
+        route(Method::GET, "/api/me/export", None, Needed, [200, 200, 200]),
         route(Method::POST, "/api/plans", Some(plan), Needed, [403, 403, 403]),
         route(Method::PUT, "/api/plans/Basic", Some(rules(&[100])), Needed, [403, 403, 403]),
         route(Method::DELETE, "/api/plans/Basic", None, Needed, [403, 403, 403]),

@@ -7,7 +7,6 @@
 //! ```
 
 mod files;
-mod progress;
 mod register;
 mod settle;
 mod upload_file;
@@ -32,12 +31,12 @@ use crate::error::{Error, Result, exit};
 use crate::images::each;
 use crate::journal::{Content, FileState, Journal};
 use crate::output::{Output, escape_control, line};
+use crate::progress::Progress;
 use crate::retry::RetryGate;
 
 use files::{FileFailure, Found, ImageFile, SearchPath, Selection, read, walk};
-use progress::Progress;
 
-const CONCURRENCY: usize = 8;
+pub(crate) const CONCURRENCY: usize = 8;
 /// Files that are hashed concurrently.
 const READERS: usize = 4;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -158,7 +157,8 @@ pub(crate) async fn run(
     }
 }
 
-async fn interrupted() {
+/// Waits for a signal that ends the program.
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let waits = async |kind| match signal(kind) {
         Ok(mut signal) => {
@@ -223,7 +223,7 @@ impl Run<'_> {
             walk(&places, &selection, &mut |found| send.blocking_send(found.map_or(0, |found| found.size)).is_ok());
         });
         while let Some(size) = sizes.recv().await {
-            self.progress.count(size);
+            self.progress.count(1, size);
         }
         self.progress.counting(false);
         walking.await.map_err(|error| Error::Other(error.to_string()))

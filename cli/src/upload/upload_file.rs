@@ -15,13 +15,13 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
 use super::files::{CHUNK, FileFailure, Found, read, stamp};
-use super::progress::OneFile;
 use super::register::Outcome;
 use super::{FileUpload, PATIENCE, Run};
 use crate::api::{self, Upload};
 use crate::client::SLOW;
 use crate::error::{Error, Result};
 use crate::journal::FileState;
+use crate::progress::OneFile;
 use crate::retry::{Backoff, retry_after};
 
 /// A connection without progress for this long is closed.

@@ -17,6 +17,11 @@ pub struct JobId {
 }
 
 impl JobId {
+    /// The id of a user's export. A user has one export at a time.
+    pub const fn export(owner: UserId) -> Self {
+        Self { owner, key: Uuid::nil() }
+    }
+
     /// Generates an id that cannot be guessed: anyone with the id of an account deletion can read that job.
     pub fn generate(owner: UserId) -> Self {
         Self { owner, key: Uuid::new_v4() }
@@ -29,7 +34,7 @@ pub struct Job {
     pub work: Work,
     pub status: JobStatus,
     pub cursor: JobCursor,
-    /// Images that were deleted, or whose thumbnails were checked or built.
+    /// Images that were deleted, exported, or whose thumbnails were checked or built.
     pub done: u64,
     pub started_at: Timestamp,
     /// The time of its start, or of its last page.
@@ -48,6 +53,8 @@ pub enum Work {
     AssignPlan(UserId),
     /// Rebuilds the thumbnails of all users of a plan.
     ChangePlan(PlanName),
+    /// Allows its owner to read their records and originals until [`Job::export_end`]. It is done when it begins.
+    Export,
 }
 
 /// A job's cursor: the pass, the user (if not the owner) and the last image that was processed.
@@ -64,6 +71,7 @@ pub enum JobKind {
     DeleteAccount,
     AssignPlan,
     ChangePlan,
+    Export,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +98,18 @@ impl Job {
         }
     }
 
+    /// Creates the export of a user with `images` images.
+    pub fn export(owner: UserId, images: u64, now: Timestamp) -> Self {
+        let job = Self::new(JobId::export(owner), Work::Export, now);
+        Self { status: JobStatus::Done, done: images, finished_at: Some(now), ..job }
+    }
+
+    /// The end of an export.
+    pub fn export_end(&self) -> Timestamp {
+        const LASTING: Duration = Duration::from_secs(7 * 86_400);
+        self.started_at + LASTING
+    }
+
     /// Returns true if its message must be lost: a running job saves its cursor every few minutes, a failed message is
     /// redelivered within half an hour, and one that failed for good makes the job [`JobStatus::Failed`].
     pub fn is_stalled(&self, now: Timestamp) -> bool {
@@ -105,12 +125,14 @@ impl Work {
             Self::DeleteAccount => JobKind::DeleteAccount,
             Self::AssignPlan(_) => JobKind::AssignPlan,
             Self::ChangePlan(_) => JobKind::ChangePlan,
+            Self::Export => JobKind::Export,
         }
     }
 }
 
 impl JobKind {
-    pub const ALL: [Self; 4] = [Self::DeleteImages, Self::DeleteAccount, Self::AssignPlan, Self::ChangePlan];
+    pub const ALL: [Self; 5] =
+        [Self::DeleteImages, Self::DeleteAccount, Self::AssignPlan, Self::ChangePlan, Self::Export];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -118,6 +140,7 @@ impl JobKind {
             Self::DeleteAccount => "delete_account",
             Self::AssignPlan => "assign_plan",
             Self::ChangePlan => "change_plan",
+            Self::Export => "export",
         }
     }
 

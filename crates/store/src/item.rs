@@ -309,6 +309,7 @@ pub(crate) fn from_job(job: &Job) -> Item {
     match &job.work {
         Work::DeleteImages { below_epoch } => set("below_epoch", n(below_epoch)),
         Work::DeleteAccount => {}
+        Work::Export => set("expires_at", n(job.export_end().secs())),
         Work::AssignPlan(user) => set("user", s(user)),
         Work::ChangePlan(plan) => set("plan", s(plan)),
     }
@@ -330,6 +331,7 @@ pub(crate) fn job(item: &Item) -> Result<Job, StoreError> {
         work: match fields.parsed("kind", JobKind::parse)? {
             JobKind::DeleteImages => Work::DeleteImages { below_epoch: fields.number("below_epoch")? },
             JobKind::DeleteAccount => Work::DeleteAccount,
+            JobKind::Export => Work::Export,
             JobKind::AssignPlan => Work::AssignPlan(fields.parsed("user", |text| text.parse().ok())?),
             JobKind::ChangePlan => Work::ChangePlan(PlanName::from_stored(fields.text("plan")?)),
         },

@@ -68,6 +68,14 @@ impl Jobs {
         self.begin(vec![end, Write::create(mark)], &Job::new(id, Work::DeleteAccount, now)).await
     }
 
+    /// Begins the export of a user. Returns false if one has not ended.
+    pub async fn begin_export(&self, export: &Job, now: Timestamp) -> Result<bool, StoreError> {
+        let begin = Write::put(item::from_job(export))
+            .only_if("attribute_not_exists(pk) OR expires_at <= :now")
+            .value(":now", n(now.secs()));
+        self.dynamo.write(begin).await
+    }
+
     /// Assigns a plan to a user, or none, and begins the job that rebuilds the thumbnails of their images. Returns
     /// false if the profile has changed since it was read, or the plan was deleted.
     pub async fn assign_plan(

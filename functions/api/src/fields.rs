@@ -267,6 +267,7 @@ pub(crate) struct AsCookie(pub(crate) bool);
 pub(crate) struct DeleteCookie(pub(crate) bool);
 
 /// Text in a query: a cursor, or a prefix.
+#[derive(Clone)]
 pub(crate) struct QueryText(pub(crate) String);
 
 impl QueryText {

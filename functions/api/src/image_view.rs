@@ -92,6 +92,28 @@ impl<'a> ImageView<'a> {
         owner: &'a Profile,
         plan: Option<&Plan>,
     ) -> Result<Self, Problem> {
+        let mut view = Self::without_urls(image, owner);
+        if let ImageState::Ready(ready) = &image.state {
+            let original = plan.is_some_and(|plan| plan.original_link);
+            match image.visibility {
+                Visibility::Public => view.link_public(request, image, ready, original),
+                Visibility::Private => view.sign_private(request, image, ready, original).await?,
+            }
+        }
+        Ok(view)
+    }
+
+    /// Represents an image in its owner's export: with a presigned URL of the original, whatever the plan, and without
+    /// thumbnails.
+    pub(crate) async fn exported(request: &Request<'_>, image: &'a Image, owner: &'a Profile) -> Result<Self, Problem> {
+        let mut view = Self::without_urls(image, owner);
+        if image.is_ready() {
+            view.sign_original(request, image).await?;
+        }
+        Ok(view)
+    }
+
+    fn without_urls(image: &'a Image, owner: &'a Profile) -> Self {
         let mut view = Self {
             id: image.id,
             owner: OwnerView { id: owner.id, name: &owner.name },
@@ -125,14 +147,9 @@ impl<'a> ImageView<'a> {
                 view.height = Some(ready.height);
                 view.warnings = Some(&ready.warnings[..]).filter(|warnings| !warnings.is_empty());
                 view.placeholder = Some(STANDARD.encode(&ready.placeholder));
-                let original = plan.is_some_and(|plan| plan.original_link);
-                match image.visibility {
-                    Visibility::Public => view.link_public(request, image, ready, original),
-                    Visibility::Private => view.sign_private(request, image, ready, original).await?,
-                }
             }
         }
-        Ok(view)
+        view
     }
 
     fn link_public(&mut self, request: &Request<'_>, image: &Image, ready: &Ready, original: bool) {
@@ -155,9 +172,7 @@ impl<'a> ImageView<'a> {
     ) -> Result<(), Problem> {
         let (blobs, start) = (&request.app.blobs, request.now.floor_to(SIGNING_WINDOW));
         if original {
-            let (kind, name) = (image.blob.content_type, file_name(image));
-            let signed = blobs.sign_original(image.id, ReadKind::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
-            self.image_url = Some(signed.url);
+            self.sign_original(request, image).await?;
         }
         for thumbnail in &ready.thumbnails {
             let key = ThumbnailKey { image: image.id, set: &ready.built_for, thumbnail };
@@ -170,6 +185,15 @@ impl<'a> ImageView<'a> {
             });
         }
         self.url_expires_at = Some(start + PRIVATE_LIFETIME);
+        Ok(())
+    }
+
+    async fn sign_original(&mut self, request: &Request<'_>, image: &Image) -> Result<(), Problem> {
+        let (blobs, kind, start) = (&request.app.blobs, image.blob.content_type, request.now.floor_to(SIGNING_WINDOW));
+        let name = file_name(image);
+        let signed = blobs.sign_original(image.id, ReadKind::Get, kind, &name, start, PRIVATE_LIFETIME).await?;
+        self.image_url = Some(signed.url);
+        self.url_expires_at = Some(signed.expires_at);
         Ok(())
     }
 }

@@ -192,10 +192,15 @@ impl<'a> Request<'a> {
     /// A page with the encoded cursor of the next one.
     pub(crate) fn sealed_page_response(&self, results: &[impl Serialize], next: Option<String>) -> Response {
         let response = response::ok(&Page { results, next_cursor: next.as_deref() });
+        self.with_next_link(response, next.as_deref())
+    }
+
+    /// Adds the `Link` to the next page, if there is one.
+    pub(crate) fn with_next_link(&self, response: Response, next: Option<&str>) -> Response {
         let Some(cursor) = next else { return response };
         let kept = form_urlencoded::parse(self.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
         let query =
-            form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).append_pair("cursor", &cursor).finish();
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).append_pair("cursor", cursor).finish();
         response.with_header("link", format!("<{}{}?{query}>; rel=\"next\"", self.base_url(), self.path()))
     }
 

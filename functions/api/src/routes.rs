@@ -70,6 +70,8 @@ routes! {
     GET "/api/me" me::get_me;
     PATCH "/api/me" me::update_me;
     DELETE "/api/me" me::delete_me;
+    POST "/api/me/export" me::begin_export;
+    GET "/api/me/export" me::get_export;
     POST "/api/images" images::create_image;
     GET "/api/images" images::list_images;
     POST "/api/images/batch" images::create_batch;

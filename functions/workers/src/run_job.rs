@@ -102,6 +102,8 @@ async fn run(worker: &Worker, message: JobMessage, context: &Context) -> Result<
             Work::ChangePlan(_) if job.cursor.user.is_none() && now < job.progressed_at + INDEX_LAG => {
                 return Ok(continue_at(job.progressed_at + INDEX_LAG, now));
             }
+            // It has no message.
+            Work::Export => return Ok(PageStep::Nothing("nothing to do")),
             Work::ChangePlan(plan) => backfill::rebuild_page_of_plan(worker, &job, plan, remaining(context)).await?,
         };
         match page {

@@ -20,7 +20,7 @@ pub(crate) struct JobView {
     id: JobId,
     kind: JobKind,
     status: JobStatus,
-    /// The number of images that are processed.
+    /// The number of images that are processed, or that an export gives.
     #[schemars(example = 120)]
     done: u64,
     /// The total number of images; set when the job has finished.

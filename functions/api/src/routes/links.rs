@@ -20,7 +20,7 @@ use crate::response::{self, Response, WithHeader, etag};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Link")]
-struct LinkView<'a> {
+pub(super) struct LinkView<'a> {
     id: LinkId,
     base_image: ImageId,
     description: &'a Description,
@@ -55,7 +55,7 @@ const CHANGE: Operation = Operation {
 };
 
 impl<'a> LinkView<'a> {
-    fn new(request: &Request<'_>, link: &'a Link) -> Self {
+    pub(super) fn new(request: &Request<'_>, link: &'a Link) -> Self {
         let (base, token) = (request.base_url(), link.token(request.signing()));
         Self {
             id: link.id,

@@ -1,4 +1,6 @@
+pub(super) mod begin_export;
 pub(super) mod delete_me;
+pub(super) mod get_export;
 pub(super) mod get_me;
 pub(super) mod update_me;
 
@@ -23,16 +25,22 @@ struct Me<'a> {
     created_at: Timestamp,
 }
 
+impl<'a> Me<'a> {
+    fn new(caller: &Caller, profile: &'a Profile, usage: Usage) -> Self {
+        Self {
+            id: profile.id,
+            email: &profile.email,
+            name: &profile.name,
+            plan: profile.plan.as_ref(),
+            is_admin: caller.claims.is_admin(),
+            usage,
+            created_at: profile.created_at,
+        }
+    }
+}
+
 fn account_response(caller: &Caller, profile: &Profile, usage: Usage) -> Response {
-    let me = Me {
-        id: profile.id,
-        email: &profile.email,
-        name: &profile.name,
-        plan: profile.plan.as_ref(),
-        is_admin: caller.claims.is_admin(),
-        usage,
-        created_at: profile.created_at,
-    };
+    let me = Me::new(caller, profile, usage);
     let rest = [usage.images, usage.bytes, u64::from(me.is_admin)];
     response::ok(&me).with_header("etag", etag(profile.version, &rest))
 }

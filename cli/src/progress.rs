@@ -1,4 +1,4 @@
-//! The progress of an upload: bars on a terminal, otherwise a line every few seconds.
+//! The progress of an upload or an export: bars on a terminal, otherwise a line every few seconds.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ pub(crate) struct Progress {
     bytes: AtomicU64,
     done: AtomicU64,
     done_bytes: AtomicU64,
-    /// Of `done_bytes`, those that were sent.
+    /// Of `done_bytes`, those that were sent or received.
     sent: AtomicU64,
     failed: AtomicU64,
     note: Mutex<String>,
@@ -33,7 +33,7 @@ struct Bars {
     style: ProgressStyle,
 }
 
-/// A file that is being uploaded.
+/// A file that is being uploaded or downloaded.
 pub(crate) struct OneFile<'a> {
     progress: &'a Progress,
     bar: Option<ProgressBar>,
@@ -81,9 +81,9 @@ impl Progress {
         self.files.load(Ordering::Relaxed).saturating_sub(self.done.load(Ordering::Relaxed))
     }
 
-    /// Adds a file to the total.
-    pub(crate) fn count(&self, bytes: u64) {
-        self.files.fetch_add(1, Ordering::Relaxed);
+    /// Adds files to the total.
+    pub(crate) fn count(&self, files: u64, bytes: u64) {
+        self.files.fetch_add(files, Ordering::Relaxed);
         let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(bars) = &self.bars {
             bars.whole.set_length(all);
