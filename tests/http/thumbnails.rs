@@ -114,6 +114,37 @@ fn transparency_is_kept() {
 }
 
 #[test]
+fn thumbnails_of_a_type_that_browsers_do_not_show_are_jpeg_or_webp() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Premium").await;
+        for (file, content_type, shown) in [
+            ("tiff-rgb-lzw.tiff", "image/tiff", "image/jpeg"),
+            ("tiff-rgba.tiff", "image/tiff", "image/webp"),
+            ("bmp-rgb.bmp", "image/bmp", "image/jpeg"),
+        ] {
+            let picture = Picture::fixture(file, content_type);
+            let image = user.publish(file, &picture).await;
+            assert_eq!((&image["status"], &image["content_type"]), (&"ready".into(), &content_type.into()));
+            let [thumbnail] = image.list("thumbnails") else { panic!("{file}: one thumbnail") };
+            assert_eq!(thumbnail["content_type"], shown, "{file}");
+            let extension = shown.replace("image/", ".").replace("jpeg", "jpg");
+            assert!(thumbnail.str("url").ends_with(&extension), "{thumbnail}");
+            let answer = stack.get(thumbnail.str("url")).await.assert_status(200);
+            assert_eq!(answer.must_header("content-type"), shown);
+            let seen = image::load_from_memory(&answer.body).expect("an image").to_rgb8();
+            let [red, green, blue] = seen.get_pixel(12, 8).0;
+            assert!(red.abs_diff(200) < 16 && green.abs_diff(60) < 16 && blue.abs_diff(40) < 16, "{file}");
+            let original = stack.get(image.str("image_url")).await.assert_status(302);
+            let original = stack.get(original.must_header("location")).await.assert_status(200);
+            assert_eq!(original.must_header("content-type"), content_type);
+            let private = user.hide(&format!("Private {file}"), &picture).await;
+            let answer = stack.get(private.list("thumbnails")[0].str("url")).await.assert_status(200);
+            assert_eq!(answer.must_header("content-type"), shown);
+        }
+    });
+}
+
+#[test]
 fn the_original_is_kept_byte_for_byte() {
     on_stack(async |stack| {
         let user = stack.user_on("Premium").await;

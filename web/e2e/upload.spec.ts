@@ -334,7 +334,7 @@ test("9: type, size and plan are told before hashing @narrow", async ({ page }) 
     { ...big, name: "IMG_0001.HEIC" },
     { ...big, name: "film.mov" },
     { ...big, name: "photo.NEF" },
-    { ...big, name: "scan.tiff" },
+    { ...big, name: "scan.psd" },
     { ...big, name: "empty.jpg", buffer: Buffer.of() },
     big,
   ]);

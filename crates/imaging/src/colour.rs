@@ -118,16 +118,17 @@ pub(crate) fn ycbcr_to_rgb(picture: Picture) -> Picture {
     let [y, cb, cr] = [0, 1, 2].map(|plane| &picture.planes[plane].data);
     let mut data = Vec::with_capacity(y.len() * 3);
     for ((&y, &cb), &cr) in y.iter().zip(cb).zip(cr) {
-        let y = (i32::from(y) << 16) + (1 << 15);
-        let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
-        let clamp = |value: i32| (value >> 16).clamp(0, 255) as u8;
-        data.extend_from_slice(&[
-            clamp(y + 91_881 * cr),
-            clamp(y - 22_554 * cb - 46_802 * cr),
-            clamp(y + 116_130 * cb),
-        ]);
+        data.extend_from_slice(&ycbcr_pixel_to_rgb([y, cb, cr]));
     }
     Picture { model: Model::Rgb, planes: vec![Samples { channels: 3, data }], ..picture }
+}
+
+/// See [`ycbcr_to_rgb`].
+#[inline]
+pub(crate) fn ycbcr_pixel_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    let y = (i32::from(y) << 16) + (1 << 15);
+    let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
+    [y + 91_881 * cr, y - 22_554 * cb - 46_802 * cr, y + 116_130 * cb].map(|level| (level >> 16).clamp(0, 255) as u8)
 }
 
 /// The inverse of [`ycbcr_to_rgb`].

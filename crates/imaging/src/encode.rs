@@ -1,4 +1,4 @@
-//! Encodes a thumbnail in the format of its source, without metadata.
+//! Encodes a thumbnail, without metadata.
 
 use std::borrow::Cow;
 
@@ -17,6 +17,7 @@ pub(crate) fn encode(picture: &Picture, format: ContentType) -> Result<Vec<u8>, 
         ContentType::Png => png(picture),
         ContentType::WebP => webp(picture),
         ContentType::Gif => gif(picture),
+        ContentType::Tiff | ContentType::Bmp => unreachable!("not a type of thumbnails"),
     }
     // The encoders fail on sizes that the format does not allow, such as a WebP side over 16,383 pixels.
     .map_err(|detail| Rejection::Unsupported {

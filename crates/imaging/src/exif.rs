@@ -17,7 +17,8 @@ pub(crate) enum Orientation {
 }
 
 impl Orientation {
-    fn from_tag(value: u16) -> Option<Self> {
+    /// The orientation of a value of the tag.
+    pub(crate) fn from_tag(value: u16) -> Option<Self> {
         Some(match value {
             1 => Self::Upright,
             2 => Self::MirroredHorizontally,
@@ -45,35 +46,65 @@ impl Orientation {
     /// means upright.
     pub(crate) fn from_exif(exif: &[u8]) -> Self {
         let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
-        find_tag(tiff, 0x0112).and_then(Self::from_tag).unwrap_or_default()
+        TiffTags::new(tiff).and_then(|tags| tags.find(0x0112)).and_then(Self::from_tag).unwrap_or_default()
     }
 }
 
-/// The value of a tag in the first directory of a TIFF file: a SHORT, or a BYTE or LONG as some programs write.
-fn find_tag(tiff: &[u8], wanted: u16) -> Option<u16> {
-    let little = match tiff.get(..4)? {
-        b"II*\0" => true,
-        b"MM\0*" => false,
-        _ => return None,
-    };
-    let u16_at = |at: usize| -> Option<u16> {
-        let bytes = tiff.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
-    };
-    let u32_at = |at: usize| -> Option<u32> {
-        let bytes = tiff.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
-    };
-    let directory = u32_at(4)? as usize;
-    let count = usize::from(u16_at(directory)?);
-    (0..count).map(|index| directory + 2 + index * 12).find(|&entry| u16_at(entry) == Some(wanted)).and_then(|entry| {
-        match u16_at(entry + 2)? {
-            1 => tiff.get(entry + 8).copied().map(u16::from),
-            3 => u16_at(entry + 8),
-            4 => u32_at(entry + 8)?.try_into().ok(),
+/// The first directory of a TIFF file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TiffTags<'a> {
+    tiff: &'a [u8],
+    is_little: bool,
+    directory: usize,
+}
+
+impl<'a> TiffTags<'a> {
+    /// Returns `None` if there is none.
+    pub(crate) fn new(tiff: &'a [u8]) -> Option<Self> {
+        let is_little = match tiff.get(..4)? {
+            b"II*\0" => true,
+            b"MM\0*" => false,
+            _ => return None,
+        };
+        let tags = Self { tiff, is_little, directory: 0 };
+        Some(Self { directory: tags.long(4)? as usize, ..tags })
+    }
+
+    fn short(&self, at: usize) -> Option<u16> {
+        let bytes = self.tiff.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(if self.is_little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
+    }
+
+    fn long(&self, at: usize) -> Option<u32> {
+        let bytes = self.tiff.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if self.is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+    }
+
+    /// The position of a tag's entry.
+    fn entry(&self, tag: u16) -> Option<usize> {
+        let count = usize::from(self.short(self.directory)?);
+        (0..count).map(|index| self.directory + 2 + index * 12).find(|&entry| self.short(entry) == Some(tag))
+    }
+
+    /// The value of a tag: a SHORT, or a BYTE or LONG as some programs write.
+    pub(crate) fn find(&self, tag: u16) -> Option<u16> {
+        let entry = self.entry(tag)?;
+        match self.short(entry + 2)? {
+            1 => self.tiff.get(entry + 8).copied().map(u16::from),
+            3 => self.short(entry + 8),
+            4 => self.long(entry + 8)?.try_into().ok(),
             _ => None,
         }
-    })
+    }
+
+    /// The position and the bytes of a tag's entry with another value, a SHORT.
+    pub(crate) fn with_value(&self, tag: u16, value: u16) -> Option<(usize, [u8; 12])> {
+        let entry = self.entry(tag)?;
+        let short = |value: u16| if self.is_little { value.to_le_bytes() } else { value.to_be_bytes() };
+        let long = |value: u32| if self.is_little { value.to_le_bytes() } else { value.to_be_bytes() };
+        let bytes = [&short(tag)[..], &short(3), &long(1), &short(value), &[0; 2]].concat();
+        Some((entry, bytes.try_into().ok()?))
+    }
 }
 
 #[cfg(test)]

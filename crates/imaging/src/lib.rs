@@ -78,7 +78,7 @@ pub struct EncodedThumbnail {
     /// In pixels; see [`thumbnail_size`].
     pub height: u32,
     pub width: u32,
-    /// The source's type.
+    /// The source's type if every browser shows it; otherwise JPEG, or WebP if parts are transparent.
     pub content_type: ContentType,
     pub bytes: Vec<u8>,
 }
@@ -103,13 +103,14 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
     let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
     let mut thumbnails = Vec::new();
     if tallest(request.heights).is_some() {
+        let content_type = thumbnail_type(request.declared, &pictures[0]);
         for picture in &pictures {
             source.check_deadline()?;
             thumbnails.push(EncodedThumbnail {
                 height: picture.height,
                 width: picture.width,
-                content_type: request.declared,
-                bytes: encode::encode(picture, request.declared)?,
+                content_type,
+                bytes: encode::encode(picture, content_type)?,
             });
         }
     }
@@ -154,6 +155,8 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         ContentType::Png => decode::png::decode(source, target),
         ContentType::WebP => decode::webp::decode(source, target),
         ContentType::Gif => decode::gif::decode(source, target),
+        ContentType::Tiff => decode::tiff::decode(source, target),
+        ContentType::Bmp => decode::bmp::decode(source, target),
     }?;
     source.check_deadline()?;
     let orientation = decoded.orientation;
@@ -168,6 +171,14 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         colour::to_srgb(resized, decoded.icc_profile.as_deref()).orient(orientation)
     };
     Ok(Pictures { size, truncated: decoded.truncated, pictures: sizes.into_iter().map(picture).collect() })
+}
+
+fn thumbnail_type(original: ContentType, picture: &Picture) -> ContentType {
+    match original {
+        ContentType::Jpeg | ContentType::Png | ContentType::WebP | ContentType::Gif => original,
+        ContentType::Tiff | ContentType::Bmp if picture.is_opaque() => ContentType::Jpeg,
+        ContentType::Tiff | ContentType::Bmp => ContentType::WebP,
+    }
 }
 
 fn tallest(heights: &[u32]) -> Option<u32> {

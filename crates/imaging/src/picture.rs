@@ -147,6 +147,15 @@ impl Picture {
         Self { width, height, model: self.model, planes }
     }
 
+    pub(crate) fn is_opaque(&self) -> bool {
+        let channels = match self.model {
+            Model::GreyAlpha => 2,
+            Model::Rgba => 4,
+            _ => return true,
+        };
+        self.planes[0].data.iter().skip(channels - 1).step_by(channels).all(|&alpha| alpha == 255)
+    }
+
     /// Straight (not premultiplied) RGBA.
     pub(crate) fn to_rgba(&self) -> Vec<u8> {
         let straight = self.clone().unpremultiply();

@@ -8,6 +8,9 @@ use crate::{Error, Rejection};
 
 const BUFFER: usize = 32 * 1024;
 
+/// Bytes of a file that must be in memory; larger than the largest upload of any plan.
+const MAX_WHOLE: u64 = 64 << 20;
+
 pub(crate) struct Source<'a> {
     inner: &'a mut dyn Read,
     buffer: Vec<u8>,
@@ -66,6 +69,18 @@ impl<'a> Source<'a> {
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => Err(Rejection::DeadlineExceeded),
             _ => Ok(()),
+        }
+    }
+
+    /// Reads the rest of the file.
+    pub(crate) fn read_whole(&mut self) -> Result<Vec<u8>, Error> {
+        let mut file = Vec::new();
+        match self.by_ref().take(MAX_WHOLE + 1).read_to_end(&mut file) {
+            Ok(length) if length as u64 > MAX_WHOLE => {
+                Err(Rejection::TooComplex { part: format!("a file of more than {} MiB", MAX_WHOLE >> 20) }.into())
+            }
+            Ok(_) => Ok(file),
+            Err(error) => Err(self.or_io_error(Rejection::corrupt(error))),
         }
     }
 

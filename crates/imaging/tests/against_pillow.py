@@ -21,6 +21,7 @@ KINDS = {
     "jpeg": ({"format": "jpeg", "quality": 97, "subsampling": 0}, 3, 4),
     "jpeg progressive": ({"format": "jpeg", "quality": 97, "subsampling": 0, "progressive": True}, 3, 4),
     "png": ({"format": "png"}, 0, 2),
+    "tiff": ({"format": "tiff", "compression": "tiff_lzw"}, 0, 2),
     "webp": ({"format": "webp", "quality": 97}, 8, 6),
     "webp lossless": ({"format": "webp", "lossless": True}, 0, 2),
 }

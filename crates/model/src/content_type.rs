@@ -7,6 +7,8 @@ pub enum ContentType {
     Png,
     WebP,
     Gif,
+    Tiff,
+    Bmp,
 }
 
 /// The media type is not supported.
@@ -27,7 +29,7 @@ struct Facts {
 }
 
 impl ContentType {
-    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif];
+    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Tiff, Self::Bmp];
 
     const fn facts(self) -> Facts {
         match self {
@@ -42,6 +44,18 @@ impl ContentType {
             }
             Self::WebP => Facts { name: "WebP", media_type: "image/webp", aliases: &[], extensions: &["webp"] },
             Self::Gif => Facts { name: "GIF", media_type: "image/gif", aliases: &[], extensions: &["gif"] },
+            Self::Tiff => Facts {
+                name: "TIFF",
+                media_type: "image/tiff",
+                aliases: &["image/tif", "image/x-tiff"],
+                extensions: &["tiff", "tif"],
+            },
+            Self::Bmp => Facts {
+                name: "BMP",
+                media_type: "image/bmp",
+                aliases: &["image/x-bmp", "image/x-ms-bmp"],
+                extensions: &["bmp", "dib"],
+            },
         }
     }
 
@@ -120,8 +134,8 @@ fn format_of(start: &[u8]) -> Option<Format> {
         (b"GIF89a", Format::Supported(ContentType::Gif)),
         (b"\xFF\x0A", Format::Other("JPEG XL")),
         (b"\0\0\0\x0CJXL ", Format::Other("JPEG XL")),
-        (b"II*\0", Format::Other("TIFF")),
-        (b"MM\0*", Format::Other("TIFF")),
+        (b"II*\0", Format::Supported(ContentType::Tiff)),
+        (b"MM\0*", Format::Supported(ContentType::Tiff)),
         (b"\0\0\0\x0CjP  ", Format::Other("JPEG 2000")),
         (b"%PDF-", Format::Other("PDF")),
         (b"8BPS", Format::Other("Photoshop")),
@@ -134,7 +148,7 @@ fn format_of(start: &[u8]) -> Option<Format> {
         (Some(b"RIFF"), Some(b"WEBP")) => Some(Format::Supported(ContentType::WebP)),
         (Some(b"RIFF"), Some(b"AVI ")) => Some(Format::Other("video")),
         // Two letters are weak evidence: the reserved words of the header must be zero too.
-        _ if start.starts_with(b"BM") && start.get(6..10) == Some(&[0; 4]) => Some(Format::Other("BMP")),
+        _ if start.starts_with(b"BM") && start.get(6..10) == Some(&[0; 4]) => Some(Format::Supported(ContentType::Bmp)),
         _ => None,
     }
 }

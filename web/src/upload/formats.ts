@@ -34,6 +34,8 @@ const ACCEPTED: Record<Image["content_type"], Format> = {
   "image/png": PNG,
   "image/webp": WEBP,
   "image/gif": GIF,
+  "image/tiff": TIFF,
+  "image/bmp": BMP,
 };
 export const ACCEPTED_TYPES: readonly string[] = Object.keys(ACCEPTED);
 /** Their names, for a sentence. */

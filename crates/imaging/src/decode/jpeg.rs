@@ -121,7 +121,7 @@ fn model(header: &Header, mut planes: Vec<Plane>) -> (Model, Vec<Plane>) {
     (model, planes)
 }
 
-fn explain(error: jpeg_scaled::Error) -> Rejection {
+pub(crate) fn explain(error: jpeg_scaled::Error) -> Rejection {
     match error {
         jpeg_scaled::Error::Truncated => Rejection::Truncated,
         jpeg_scaled::Error::Unsupported(feature) => Rejection::Unsupported { feature: feature.to_owned() },

@@ -1,8 +1,12 @@
 //! Decoders of each format, which return the image at a few times the thumbnail's size.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub(crate) mod bmp;
 pub(crate) mod gif;
 pub(crate) mod jpeg;
 pub(crate) mod png;
+pub(crate) mod tiff;
 pub(crate) mod webp;
 
 use crate::exif::Orientation;
@@ -10,6 +14,11 @@ use crate::{MAX_SIDE, Rejection, thumbnail_size};
 
 /// The largest color profile in bytes; the largest in use (CMYK tables) have 2 to 3 MB.
 pub(crate) const MAX_PROFILE: usize = 8 << 20;
+
+/// Calls a decoder of another project, whose panics reject the image.
+pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejection> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(Rejection::corrupt("the decoder panicked")))
+}
 
 /// Returns true if an image is accepted of whose `height` rows only the first `complete` are in the file: 95 %.
 pub(crate) fn enough_rows(complete: u32, height: u32) -> bool {

@@ -104,7 +104,30 @@ pub fn make(format: ContentType, rgb: &[u8], width: usize, height: usize) -> Vec
         ContentType::Png => png(rgb, width, height),
         ContentType::WebP => webp(rgb, width, height),
         ContentType::Gif => gif(rgb, width, height),
+        ContentType::Tiff => tiff(rgb, width, height),
+        ContentType::Bmp => bmp(rgb, width, height),
     }
+}
+
+pub fn tiff(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let mut out = io::Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut out).unwrap();
+    encoder.write_image::<tiff::encoder::colortype::RGB8>(width as u32, height as u32, rgb).unwrap();
+    out.into_inner()
+}
+
+/// The oldest header, with rows from the bottom up.
+pub fn bmp(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let stride = (width * 3).next_multiple_of(4);
+    let length = 26 + stride * height;
+    let mut file = [&b"BM"[..], &(length as u32).to_le_bytes(), &[0; 4], &26_u32.to_le_bytes()].concat();
+    file.extend([&12_u32.to_le_bytes()[..], &(width as u16).to_le_bytes(), &(height as u16).to_le_bytes()].concat());
+    file.extend([1, 0, 24, 0]);
+    for row in rgb.chunks_exact(width * 3).rev() {
+        file.extend(row.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [b, g, r]));
+        file.resize(file.len() + stride - width * 3, 0);
+    }
+    file
 }
 
 /// Decodes a thumbnail to straight RGBA, with decoders that the engine does not use if possible.
@@ -139,6 +162,7 @@ pub fn look(format: ContentType, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
             let size = (usize::from(frame.width), usize::from(frame.height));
             (size.0, size.1, frame.buffer.to_vec())
         }
+        other => panic!("{other:?} is not a type of thumbnails"),
     }
 }
 
