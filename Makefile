@@ -146,10 +146,9 @@ trace: stack-tools ## Show all that is logged of a request, an image, a job or a
 	@$(logs) --id "$(ID)" $(if $(SINCE),--since $(SINCE))
 
 .PHONY: deploy
-deploy: ARCH := $(or $(ARCH),arm64)
-deploy: need-stack build stack-tools ## Deploy to AWS [STACK=... PARAMETERS='Name=value ...' ARCH=arm64]
-	@$(PYTHON) -m infra.deploy --stack $(STACK) Architecture=$(ARCH) $(PARAMETERS) $(if $(ADOPT),--adopt $(ADOPT))
-	@$(operate) plans --add-only
+deploy: stack-tools ## Deploy to AWS; asks at the first time [STACK=... PARAMETERS='Name=value ...' ARCH=arm64 YES=1]
+	@$(PYTHON) -m infra.deploy $(if $(STACK),--stack $(STACK)) $(if $(filter-out 0,$(YES)),--yes) \
+		$(if $(ARCH),Architecture=$(ARCH)) $(PARAMETERS) $(if $(ADOPT),--adopt $(ADOPT))
 
 # ---- Building and checking ---------------------------------------------------------------------------
 
@@ -284,10 +283,6 @@ clean: ## Delete what was built and installed, not the local stack's data
 # ---- Tools ------------------------------------------------------------------------------------------
 
 need = [ -n "$($(1))" ] || { echo "Say which: $(1)=..."; exit 1; }
-
-.PHONY: need-stack
-need-stack:
-	@$(call need,STACK)
 
 .PHONY: tools
 tools:

@@ -16,7 +16,8 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.operate import outputs
+from infra.operate import LOCAL_STACK, outputs
+from infra.settings import use_region_of
 
 GROUPS = ("AccessLogGroup", "ApiLogGroup", "WorkerLogGroup")
 # Of an event's own fields, those that stand in columns or are not for reading.
@@ -138,7 +139,7 @@ def show(events: list[dict]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stack", default="tintype", help="name of the CloudFormation stack")
+    parser.add_argument("--stack", help="name of the CloudFormation stack; without it the local one")
     parser.add_argument("--since", type=float, help="minutes; 10, or a day for one id")
     parser.add_argument("--route", help="only lines of this function, such as create_image or sweep")
     parser.add_argument("--text", help="only lines with this text")
@@ -146,8 +147,10 @@ def main() -> int:
     arguments = parser.parse_args()
     minutes = arguments.since or (24 * 60 if arguments.id else 10)
     since, text, local = time.time() - 60 * minutes, arguments.id or arguments.text, os.environ.get("TINTYPE_LOG")
+    if arguments.stack and not local:
+        use_region_of(arguments.stack)
     try:
-        found = local_events(Path(local), since) if local else cloud_events(arguments.stack, since, text)
+        found = local_events(Path(local), since) if local else cloud_events(arguments.stack or LOCAL_STACK, since, text)
         events = [event for event in found if is_about(event, text, arguments.route)]
         status = show(events)
         traces = trace_ids(events)[:MOST_TRACES] if arguments.id and not local else []

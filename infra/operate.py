@@ -14,6 +14,9 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from infra.settings import use_region_of
+
+LOCAL_STACK = "tintype"
 KEEP_ALIVE_SECONDS = 60
 # Twice as long as functions keep what they read (`crates/store/src/signing.rs`).
 ROTATION_LEAD_SECONDS = 600
@@ -110,8 +113,12 @@ def audit(function: str, mend: bool, grace_seconds: int) -> dict:
 
 
 def main() -> None:
+    run(sys.argv[1:])
+
+
+def run(given: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stack", default="tintype", help="name of the CloudFormation stack")
+    parser.add_argument("--stack", help="name of the CloudFormation stack; without it the local one")
     commands = parser.add_subparsers(dest="command", required=True)
     plans = commands.add_parser("plans", help="load or update the default plans")
     plans.add_argument("--add-only", action="store_true", help="leave plans that are there as they are")
@@ -127,12 +134,15 @@ def main() -> None:
     )
     check.add_argument("--mend", action="store_true", help="mend what can be mended")
     check.add_argument("--grace", type=int, default=3600, help="leave alone what changed in the last seconds")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
 
+    stack = arguments.stack or LOCAL_STACK
+    if arguments.stack:
+        use_region_of(stack)
     try:
-        names = outputs(arguments.stack)
+        names = outputs(stack)
         if arguments.command == "rotate-keys":
-            days = int(parameter(arguments.stack, "RefreshTokenDays"))
+            days = int(parameter(stack, "RefreshTokenDays"))
             count = rotate_keys(names["SigningKeysSecret"], days, arguments.compromised)
             when = "at once" if arguments.compromised else f"in {ROTATION_LEAD_SECONDS // 60} minutes"
             print(f"A new key signs {when}; keys that are accepted: {count}.")

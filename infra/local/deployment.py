@@ -151,13 +151,7 @@ def apply(template: Path, chosen: dict[str, str]) -> None:
     """Creates the stack, or updates it. `sam deploy` does the same in twice the time: it hashes its zip for each function."""
     cloudformation, uploads = boto3.client("cloudformation"), boto3.resource("s3").Bucket(UPLOADS)
     uploads.create()
-    older, text = list(uploads.objects.all()), template.read_text()
-    for name in FUNCTIONS:
-        file = template.parent / ZIP.format(name)
-        # By its content, so that CloudFormation sees which functions changed.
-        key = f"{hashlib.sha256(file.read_bytes()).hexdigest()}.zip"
-        uploads.upload_file(str(file), key)
-        text = text.replace(f"CodeUri: {ZIP.format(name)}", f"CodeUri: s3://{UPLOADS}/{key}")
+    older, text = list(uploads.objects.all()), with_uploads(template)
     uploads.put_object(Key=template.name, Body=text.encode())
     request = {
         "StackName": STACK,
@@ -186,6 +180,18 @@ def apply(template: Path, chosen: dict[str, str]) -> None:
     for upload in older:
         if upload.key not in text and upload.key != template.name:
             upload.delete()
+
+
+def with_uploads(template: Path) -> str:
+    """Uploads the zips beside the template, and returns the template with their places."""
+    uploads, text = boto3.resource("s3").Bucket(UPLOADS), template.read_text()
+    for name in FUNCTIONS:
+        file = template.parent / ZIP.format(name)
+        # By its content, so that CloudFormation sees which functions changed.
+        key = f"{hashlib.sha256(file.read_bytes()).hexdigest()}.zip"
+        uploads.upload_file(str(file), key)
+        text = text.replace(f"CodeUri: {ZIP.format(name)}", f"CodeUri: s3://{UPLOADS}/{key}")
+    return text
 
 
 def stack_status(cloudformation) -> str:
