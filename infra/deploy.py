@@ -7,6 +7,7 @@ in another one: the distribution depends on the API, and the API on its function
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from samtranslator.yaml_helper import yaml_parse
 
-from infra import operate
+from infra import gradual, operate
 from infra.adopt import IDENTIFIERS, adopt
 from infra.settings import FILE, ROOT, Settings, quoted, use_region_of
 
@@ -62,6 +63,7 @@ class Deployment:
         self.stack, self.template, self.chosen, self.settings = stack, template, chosen, settings
         self.held, self.asks = held, asks
         self.cloudformation = boto3.client("cloudformation")
+        self.declared = yaml_parse(template.read_text())["Parameters"]
 
     def run(self) -> None:
         before = described(self.stack)
@@ -86,7 +88,7 @@ class Deployment:
         if self.held:
             print("Adopting " + ", ".join(self.held.values()) + ".", flush=True)
             adopt(self.stack, self.template, chosen, self.held)
-        self.apply(chosen)
+        self.apply(chosen, self.asks)
         after = described(self.stack)
         # Also where an earlier deployment was interrupted before this.
         if PROTECTION not in self.chosen and parameter(after, PROTECTION) == "later":
@@ -100,10 +102,15 @@ class Deployment:
             print(f"Updating the functions: the service's URLs begin with {origin}.", flush=True)
             self.update({"PublicUrl": url})
 
-    def apply(self, chosen: dict[str, str]) -> None:
+    def apply(self, chosen: dict[str, str], asks: bool) -> None:
         """Brings the stack to the template, by a change set that `sam deploy` makes and shows."""
-        earlier = self.change_sets()
-        command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(self.template)]
+        earlier, template = self.change_sets(), self.template
+        if how := self.value(gradual.PARAMETER, chosen):
+            template = ROOT / ".aws-sam" / f"{self.stack}.json"
+            template.parent.mkdir(exist_ok=True)
+            parameters = {name: self.value(name, chosen) for name in self.declared}
+            template.write_text(json.dumps(gradual.with_aliases(self.template, how, parameters)))
+        command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)]
         command += ["--config-file", str(self.settings.file), "--config-env", self.stack]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-execute-changeset", "--no-fail-on-empty-changeset"]
         if chosen:
@@ -111,7 +118,7 @@ class Deployment:
         if code := subprocess.run(command, check=False).returncode:
             raise DeploymentError(f"`sam deploy` ended with exit status {code}.")
         new = self.change_sets() - earlier
-        if new and self.asks and not is_yes(f"Make these changes to the stack {self.stack}?"):
+        if new and asks and not is_yes(f"Make these changes to the stack {self.stack}?"):
             self.cloudformation.delete_change_set(StackName=self.stack, ChangeSetName=new.pop())
             found = described(self.stack)
             if found and found["StackStatus"] == "REVIEW_IN_PROGRESS":
@@ -123,6 +130,13 @@ class Deployment:
             known = {event["EventId"] for event in self.events()}
             self.cloudformation.execute_change_set(StackName=self.stack, ChangeSetName=new.pop())
             self.follow(known)
+        if how:
+            gradual.drop_old_versions(self.stack)
+
+    def value(self, name: str, chosen: dict[str, str]) -> str:
+        """The value that a parameter has after the deployment."""
+        held = parameter(described(self.stack), name) if name not in chosen else None
+        return chosen[name] if name in chosen else held or str(self.declared[name].get("Default", ""))
 
     def change_sets(self) -> set[str]:
         """The names of the change sets that can be executed."""
@@ -137,6 +151,9 @@ class Deployment:
 
     def update(self, changed: dict[str, str]) -> None:
         """Changes parameters of the stack, and nothing else."""
+        if self.value(gradual.PARAMETER, {}):
+            # The aliases need new versions.
+            return self.apply(changed, asks=False)
         names = {item["ParameterKey"] for item in described(self.stack)["Parameters"]}
         known = {event["EventId"] for event in self.events()}
         self.cloudformation.update_stack(

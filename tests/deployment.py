@@ -220,6 +220,25 @@ def check_updates(template: Path) -> None:
     assert deploy.described(STACK)["LastUpdatedTime"] == found["LastUpdatedTime"]
 
 
+def check_aliases(template: Path) -> None:
+    """With an alias, event sources call the version that it names, each change publishes one, and two are kept."""
+    functions = boto3.client("lambda")
+    for number, level in enumerate(("INFO", "WARN", "ERROR"), 1):
+        deployed = run(template, "GradualDeployment=AllAtOnce", f"LogLevel={level}")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        for name in (resource(logical) for logical in FUNCTIONS):
+            live = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+            pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=name)
+            versions = {item["Version"]: item for page in pages for item in page["Versions"]}
+            assert versions.keys() == {"$LATEST", live, str(max(1, number - 1))} and live == str(number), versions
+            assert versions[live]["LoggingConfig"]["ApplicationLogLevel"] == level, versions[live]
+    [mapping] = functions.list_event_source_mappings(FunctionName=f"{resource('Sweep')}:live")["EventSourceMappings"]
+    assert mapping["FunctionArn"].endswith(":live"), mapping
+    event = (Path(__file__).parent / "events" / "http-api.json").read_bytes()
+    response = functions.invoke(FunctionName=resource("Health"), Qualifier="live", Payload=event)
+    assert json.loads(response["Payload"].read())["statusCode"] == 200
+
+
 def check_cdn(template: Path) -> None:
     """The CDN's URL becomes the service's, until the CDN is gone."""
 
@@ -229,8 +248,10 @@ def check_cdn(template: Path) -> None:
 
     # The emulator sees no change in a condition alone.
     days = itertools.cycle(["14", "30"])
-    deployed = run(template, "Cdn=true", f"LogRetentionDays={next(days)}")
+    deployed = run(template, "GradualDeployment=", "Cdn=true", f"LogRetentionDays={next(days)}")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    aliases = boto3.client("lambda").list_aliases(FunctionName=resource("Health"))["Aliases"]
+    assert not aliases, aliases
     public, cdn = urls()
     assert public == cdn and cdn.startswith("https://"), (public, cdn)
     secret = boto3.client("secretsmanager").get_secret_value
@@ -373,6 +394,7 @@ def main() -> None:
         check_failed_creation(with_a_fault(template))
         check_questions(template)
         check_updates(template)
+        check_aliases(template)
         check_cdn(template)
         check_adoption(template)
     finally:

@@ -1,13 +1,22 @@
 """Checks template.yaml for behaviour of CloudFormation and the services that the emulator lacks."""
 
 import json
+import logging
+import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from infra import gradual
+
 TEXT = (ROOT / "template.yaml").read_text()
 TEMPLATE = yaml_parse(TEXT)
 RESOURCES = TEMPLATE["Resources"]
@@ -74,7 +83,14 @@ def alarms_fit_what_they_watch() -> None:
         if alarm.get("Namespace") == "AWS/Lambda"
         for dimension in alarm.get("Dimensions", [{}])
     }
-    assert watched == {("Errors", "Audit"), ("Errors", "Sweep"), ("IteratorAge", "Sweep"), ("Throttles", None)}, watched
+    expected = {
+        ("Errors", "Audit"),
+        ("Errors", "Sweep"),
+        ("Errors", None),
+        ("IteratorAge", "Sweep"),
+        ("Throttles", None),
+    }
+    assert watched == expected, watched
 
 
 def the_dashboard_shows_metrics_that_the_functions_write() -> None:
@@ -156,7 +172,77 @@ def the_cdn_is_left_out_by_default() -> None:
     assert len(made) == 5 and conditions == {"HasCdn", "HasCdnLogs"}, (made, conditions)
 
 
+def gradually(how: str, **parameters: str) -> tuple[dict, dict]:
+    """The template with aliases, before and after SAM's transformation."""
+    with tempfile.TemporaryDirectory() as folder:
+        template = Path(shutil.copy(ROOT / "template.yaml", folder))
+        for uri in set(re.findall(r"CodeUri: (\S+)", TEXT)):
+            (template.parent / uri).parent.mkdir(parents=True, exist_ok=True)
+            (template.parent / uri).write_text(uri)
+        values = {name: str(declared["Default"]) for name, declared in TEMPLATE["Parameters"].items()}
+        values |= parameters | {gradual.PARAMETER: how}
+        parsed = gradual.with_aliases(template, how, values)
+    for properties in [parsed["Globals"]["Function"], *(item["Properties"] for item in parsed["Resources"].values())]:
+        if "CodeUri" in properties:
+            properties["CodeUri"] = "s3://deployments/" + Path(properties["CodeUri"]).parent.name
+
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    logging.disable(logging.WARNING)
+
+    class Policies:
+        def load(self) -> dict:
+            return {}
+
+    return parsed, transform(json.loads(json.dumps(parsed)), values, Policies())
+
+
+def a_gradual_deployment_moves_every_caller_of_a_function() -> None:
+    written, processed = gradually("Canary10Percent5Minutes")
+    resources = processed["Resources"]
+    of_type = lambda kind: {name: item for name, item in resources.items() if item["Type"] == kind}
+    functions, aliases = of_type("AWS::Lambda::Function"), of_type("AWS::Lambda::Alias")
+    groups = of_type("AWS::CodeDeploy::DeploymentGroup")
+    assert len(functions) == len(aliases) == len(groups) == len(of_type("AWS::Lambda::Version")) > 40
+    for name, alias in aliases.items():
+        update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        assert update["DeploymentGroupName"]["Ref"] in groups, name
+    for group in groups.values():
+        properties = group["Properties"]
+        assert [alarm["Name"]["Ref"] for alarm in properties["AlarmConfiguration"]["Alarms"]] == list(gradual.ALARMS)
+        assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
+    assert all(RESOURCES[alarm]["Condition"] == "IsGradual" for alarm in gradual.ALARMS)
+    # API, event sources, schedule, and their permissions name aliases, and no function itself.
+    callers = of_type("AWS::Lambda::EventSourceMapping") | of_type("AWS::Lambda::Permission")
+    assert len(callers) > 60
+    for name, caller in callers.items():
+        assert caller["Properties"]["FunctionName"]["Ref"] in aliases, name
+    body = json.dumps(resources["HttpApi"]["Properties"]["Body"])
+    called = set(re.findall(r"functions/\$\{(\w+)", body))
+    assert len(called) > 40 and called <= aliases.keys(), called - aliases.keys()
+    [rule] = of_type("AWS::Events::Rule").values() or of_type("AWS::Scheduler::Schedule").values()
+    assert "Aliaslive" in json.dumps(rule["Properties"]), rule
+    # CloudFormation's quotas.
+    assert len(resources) <= 500 and len(json.dumps(processed)) < 1_000_000, len(resources)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(written, file)
+        file.flush()
+        # Among other things for circular dependencies.
+        linted = subprocess.run(["cfn-lint", file.name], capture_output=True, text=True, check=False)
+        assert linted.returncode == 0, linted.stdout
+
+
+def a_version_is_published_when_code_or_a_parameter_changes() -> None:
+    versions = []
+    for parameters in ({}, {}, {"PublicUrl": "https://images.example.org"}):
+        resources = gradually(gradual.AT_ONCE, **parameters)[1]["Resources"]
+        versions.append({name for name, item in resources.items() if item["Type"] == "AWS::Lambda::Version"})
+        assert not any(item["Type"].startswith("AWS::CodeDeploy") for item in resources.values())
+    assert versions[0] == versions[1] and not versions[0] & versions[2]
+
+
 CHECKS = (
+    a_gradual_deployment_moves_every_caller_of_a_function,
+    a_version_is_published_when_code_or_a_parameter_changes,
     route_limits_are_numbers,
     messages_stay_hidden_for_six_times_the_timeout,
     any_origin_may_read_and_one_may_upload,
