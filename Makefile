@@ -150,6 +150,21 @@ deploy: stack-tools ## Deploy to AWS; asks at the first time [STACK=... PARAMETE
 	@$(PYTHON) -m infra.deploy $(if $(STACK),--stack $(STACK)) $(if $(filter-out 0,$(YES)),--yes) \
 		$(if $(ARCH),Architecture=$(ARCH)) $(PARAMETERS) $(if $(ADOPT),--adopt $(ADOPT))
 
+.PHONY: backup
+backup: stack-tools ## Back a stack up into a bucket [STACK=... BUCKET=... KEEP=7 PRUNE=1]
+	@$(call need,STACK)
+	@$(call need,BUCKET)
+	@$(PYTHON) -m infra.backup --stack "$(STACK)" --bucket "$(BUCKET)" backup $(if $(KEEP),--keep $(KEEP)) \
+		$(if $(filter-out 0,$(PRUNE)),--prune)
+
+.PHONY: restore
+restore: stack-tools ## Make table and buckets of a backup for a new stack [STACK=... BUCKET=... OF=... BACKUP=...]
+	@$(call need,STACK)
+	@$(call need,BUCKET)
+	@$(call need,OF)
+	@$(PYTHON) -m infra.backup --stack "$(STACK)" --bucket "$(BUCKET)" restore --of "$(OF)" \
+		$(if $(BACKUP),--backup "$(BACKUP)")
+
 # ---- Building and checking ---------------------------------------------------------------------------
 
 # cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) lengthen the build and replace the

@@ -33,6 +33,7 @@ one_by_one() {
   stage "Update under constant requests" python -m tests.update
   # With stacks of its own.
   stage "Restart at another port" python -m tests.restart
+  stage "Backup and restore" python -m tests.restore
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
   # Before the upload, whose images each audit would check.

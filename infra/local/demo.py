@@ -8,7 +8,7 @@ import urllib.request
 from infra.local.pictures import PICTURES, draw
 
 
-def call(method: str, url: str, headers: dict[str, str], body: bytes) -> bytes:
+def call(method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> bytes:
     request = urllib.request.Request(url, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read()
