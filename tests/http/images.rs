@@ -132,7 +132,7 @@ fn limits_are_inclusive() {
 fn other_types_than_those_of_images_are_refused() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        for kind in ["image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/bmp"] {
+        for kind in ["image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/bmp", "image/heic"] {
             user.post("/api/images", json!({"title": kind, "content_type": kind, "size": 9})).await.assert_status(201);
         }
         for kind in ["image/svg+xml", "text/html", "IMAGE/X", "", "jpeg", "; image/png", "image/png image/gif"] {
@@ -153,6 +153,7 @@ fn an_alias_of_a_type_is_stored_as_the_registered_type() {
             ("IMAGE/JPEG", "image/jpeg"),
             ("image/jpeg; charset=binary", "image/jpeg"),
             (" Image/X-PNG;q=1", "image/png"),
+            ("image/heif", "image/heic"),
         ] {
             let draft = json!({"title": declared, "content_type": declared, "size": 9});
             let created = user.post("/api/images", draft).await.assert_json(201);

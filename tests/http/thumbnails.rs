@@ -121,6 +121,8 @@ fn thumbnails_of_a_type_that_browsers_do_not_show_are_jpeg_or_webp() {
             ("tiff-rgb-lzw.tiff", "image/tiff", "image/jpeg"),
             ("tiff-rgba.tiff", "image/tiff", "image/webp"),
             ("bmp-rgb.bmp", "image/bmp", "image/jpeg"),
+            ("heic-420.heic", "image/heic", "image/jpeg"),
+            ("heic-rgba.heic", "image/heic", "image/webp"),
         ] {
             let picture = Picture::fixture(file, content_type);
             let image = user.publish(file, &picture).await;

@@ -339,7 +339,7 @@ test("9: type, size and plan are told before hashing @narrow", async ({ page }) 
     big,
   ]);
   await expect(heading(page)).toHaveText("Upload finished, 6 failed");
-  await expect(row(page, "IMG_0001.HEIC")).toContainText("Export them as JPEG");
+  await expect(row(page, "photo.NEF")).toContainText("Export them as JPEG");
   await expect(row(page, "film.mov")).toContainText("Videos are not supported");
   await expect(row(page, "empty.jpg")).toContainText("empty");
   await panel(page)

@@ -29,10 +29,8 @@ const SYSTEM_FOLDERS: [&str; 7] =
     ["@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"];
 
 /// Extensions of images of other types than [`ContentType`]s.
-const OTHER_IMAGES: [&str; 17] = [
-    "heic", "heif", "hif", "avif", "jxl", "jp2", "dng", "cr2", "cr3", "nef", "nrw", "arw", "orf", "rw2", "raf", "pef",
-    "srw",
-];
+const OTHER_IMAGES: [&str; 14] =
+    ["avif", "jxl", "jp2", "dng", "cr2", "cr3", "nef", "nrw", "arw", "orf", "rw2", "raf", "pef", "srw"];
 
 /// A path to search. Titles are paths below the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

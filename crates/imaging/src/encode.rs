@@ -17,7 +17,7 @@ pub(crate) fn encode(picture: &Picture, format: ContentType) -> Result<Vec<u8>, 
         ContentType::Png => png(picture),
         ContentType::WebP => webp(picture),
         ContentType::Gif => gif(picture),
-        ContentType::Tiff | ContentType::Bmp => unreachable!("not a type of thumbnails"),
+        _ => unreachable!("not a type of thumbnails"),
     }
     // The encoders fail on sizes that the format does not allow, such as a WebP side over 16,383 pixels.
     .map_err(|detail| Rejection::Unsupported {

@@ -32,6 +32,28 @@ impl Orientation {
         })
     }
 
+    /// This orientation, followed by another one.
+    pub(crate) fn then(self, next: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (next.matrix(), self.matrix());
+        let product = [a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h];
+        let all = (1..=8).filter_map(Self::from_tag);
+        all.into_iter().find(|orientation| orientation.matrix() == product).unwrap_or_default()
+    }
+
+    /// Where the axes to the right and downwards go, by rows.
+    fn matrix(self) -> [i8; 4] {
+        match self {
+            Self::Upright => [1, 0, 0, 1],
+            Self::MirroredHorizontally => [-1, 0, 0, 1],
+            Self::Rotated180 => [-1, 0, 0, -1],
+            Self::MirroredVertically => [1, 0, 0, -1],
+            Self::Transposed => [0, 1, 1, 0],
+            Self::RotatedClockwise => [0, -1, 1, 0],
+            Self::Transversed => [0, -1, -1, 0],
+            Self::RotatedCounterclockwise => [0, 1, -1, 0],
+        }
+    }
+
     /// Returns true if width and height are swapped.
     pub(crate) fn swaps_sides(self) -> bool {
         self as u8 >= Self::Transposed as u8
@@ -130,6 +152,20 @@ mod tests {
             assert_eq!(value(little, 5, &long), Orientation::Upright);
             assert_eq!(value(little, 4, &[6, 0, 0, 1]), Orientation::Upright);
         }
+    }
+
+    #[test]
+    fn orientations_combine() {
+        let all: Vec<Orientation> = (1..=8).filter_map(Orientation::from_tag).collect();
+        for &one in &all {
+            let turned = (0..4).fold(one, |turned, _| turned.then(Orientation::RotatedClockwise));
+            assert_eq!(turned, one);
+            assert_eq!(one.then(Orientation::RotatedClockwise).then(Orientation::RotatedCounterclockwise), one);
+            assert_eq!(Orientation::Upright.then(one), one);
+        }
+        let mirror = Orientation::MirroredHorizontally;
+        assert_eq!(Orientation::RotatedClockwise.then(mirror), Orientation::Transposed);
+        assert_eq!(mirror.then(Orientation::RotatedClockwise), Orientation::Transversed);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub const MAX_SIDE: u32 = 65_535;
 /// The reduced size of an image before the resize, relative to the largest thumbnail.
 const OVERSAMPLE: f64 = 3.0;
 
+/// The same for chroma of half the size; the encoder halves chroma again.
+const CHROMA_OVERSAMPLE: f64 = 1.4;
+
 /// Height of the image that the placeholder is computed from if no thumbnails are requested.
 const PLACEHOLDER_HEIGHT: u32 = 64;
 /// Longest side of ThumbHash's input; its maximum is 100.
@@ -157,6 +160,7 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         ContentType::Gif => decode::gif::decode(source, target),
         ContentType::Tiff => decode::tiff::decode(source, target),
         ContentType::Bmp => decode::bmp::decode(source, target),
+        ContentType::Heic => decode::heic::decode(source, target),
     }?;
     source.check_deadline()?;
     let orientation = decoded.orientation;
@@ -176,8 +180,8 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
 fn thumbnail_type(original: ContentType, picture: &Picture) -> ContentType {
     match original {
         ContentType::Jpeg | ContentType::Png | ContentType::WebP | ContentType::Gif => original,
-        ContentType::Tiff | ContentType::Bmp if picture.is_opaque() => ContentType::Jpeg,
-        ContentType::Tiff | ContentType::Bmp => ContentType::WebP,
+        _ if picture.is_opaque() => ContentType::Jpeg,
+        _ => ContentType::WebP,
     }
 }
 

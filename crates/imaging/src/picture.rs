@@ -14,14 +14,44 @@ pub(crate) enum Model {
     Rgba,
     /// Full-range BT.601, as in JFIF.
     YCbCr,
-    /// Limited-range BT.601 (16 to 235 and 16 to 240); only before the resize.
-    LimitedRangeYCbCr,
+    /// YCbCr of video; only before the resize.
+    Coded(Matrix),
     /// Three planes.
     PlanarRgb,
     /// Four planes of ink; 255 is full coverage.
     Cmyk,
     /// CMYK with the first three planes as YCbCr.
     Ycck,
+}
+
+/// A matrix and a range of YCbCr: the limited range is 16 to 235 and 16 to 240 (ITU-R BT.601, BT.709 and BT.2020).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matrix {
+    Bt601,
+    Bt601Limited,
+    Bt709,
+    Bt709Limited,
+    Bt2020,
+    Bt2020Limited,
+}
+
+impl Matrix {
+    /// Converts a pixel, rounding once.
+    #[inline]
+    pub(crate) fn to_rgb(self, [y, cb, cr]: [f32; 3]) -> [u8; 3] {
+        let is_limited = matches!(self, Self::Bt601Limited | Self::Bt709Limited | Self::Bt2020Limited);
+        let (zero, luma, chroma) = if is_limited { (16.0, 255.0 / 219.0, 255.0 / 224.0) } else { (0.0, 1.0, 1.0) };
+        // What Cr adds to red, Cb and Cr take from green, and Cb adds to blue.
+        let [red, green_cb, green_cr, blue] = match self {
+            Self::Bt601 | Self::Bt601Limited => [1.402, 0.344_136, 0.714_136, 1.772],
+            Self::Bt709 | Self::Bt709Limited => [1.5748, 0.187_324, 0.468_124, 1.8556],
+            Self::Bt2020 | Self::Bt2020Limited => [1.4746, 0.164_553, 0.571_353, 1.8814],
+        };
+        let y = (y - zero) * luma;
+        let (cb, cr) = ((cb - 128.0) * chroma, (cr - 128.0) * chroma);
+        let rgb: [f32; 3] = [y + red * cr, y - green_cb * cb - green_cr * cr, y + blue * cb];
+        rgb.map(|level| rounded(level) as u8)
+    }
 }
 
 /// Interleaved 8-bit samples.
@@ -91,28 +121,16 @@ impl Decoded {
     pub(crate) fn resize(&self, size: (u32, u32)) -> Picture {
         let (width, height) = size;
         let mut filters = FilterCache::default();
-        if self.model == Model::LimitedRangeYCbCr {
+        if let Model::Coded(matrix) = self.model {
             let [y, cb, cr] = [0, 1, 2].map(|plane: usize| self.planes[plane].resize::<f32>(size, &mut filters));
-            let data = limited_range_to_rgb(&y, &cb, &cr);
+            let pixels = y.iter().zip(&cb).zip(&cr);
+            let data = pixels.flat_map(|((&y, &cb), &cr)| matrix.to_rgb([y, cb, cr])).collect();
             return Picture { width, height, model: Model::Rgb, planes: vec![Samples { channels: 3, data }] };
         }
         let resize =
             |plane: &Plane| Samples { channels: plane.samples.channels, data: plane.resize(size, &mut filters) };
         Picture { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
-}
-
-/// Converts limited-range ITU-R BT.601, the color space of lossy WebP (RFC 9649, section 2.5, and RFC
-/// 6386, section 9.2), rounding once.
-fn limited_range_to_rgb(y: &[f32], cb: &[f32], cr: &[f32]) -> Vec<u8> {
-    let mut data = Vec::with_capacity(y.len() * 3);
-    for ((&y, &cb), &cr) in y.iter().zip(cb).zip(cr) {
-        let y = (y - 16.0) * (255.0 / 219.0);
-        let (cb, cr) = ((cb - 128.0) * (255.0 / 224.0), (cr - 128.0) * (255.0 / 224.0));
-        let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
-        data.extend_from_slice(&rgb.map(|level| rounded(level) as u8));
-    }
-    data
 }
 
 impl Picture {
@@ -162,7 +180,7 @@ impl Picture {
         let pixels = straight.width as usize * straight.height as usize;
         let mut out = Vec::with_capacity(pixels * 4);
         match straight.model {
-            Model::YCbCr | Model::LimitedRangeYCbCr | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
+            Model::YCbCr | Model::Coded(_) | Model::PlanarRgb | Model::Cmyk | Model::Ycck => {
                 unreachable!("converted to RGB by the color step")
             }
             Model::Grey => {

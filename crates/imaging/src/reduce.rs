@@ -110,6 +110,10 @@ impl Reducer {
         self.rows_summed = 0;
     }
 
+    pub(crate) fn factor(&self) -> Factor {
+        self.factor
+    }
+
     /// Must be called before the first [`scatter`](Self::scatter). Missing pixels stay zero.
     pub(crate) fn expect_scattered(&mut self) {
         let height = self.height.div_ceil(self.factor.y) as usize;

@@ -24,7 +24,7 @@ fn fixtures() -> Vec<(String, ContentType, Vec<u8>)> {
         })
         .collect();
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    assert!(found.len() > 68, "the fixtures are there");
+    assert!(found.len() > 79, "the fixtures are there");
     found
 }
 
@@ -48,7 +48,9 @@ fn fixtures_have_expected_colors_at_every_size() {
     for (name, format, file) in fixtures() {
         for height in [32, 16, 9] {
             let outcome = thumbnails(&file, format, &[height]).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!((outcome.width, outcome.height), (48, 32), "{name}");
+            // Encoders do not take tiles as small as the other fixtures.
+            let scale = if name.contains("grid") { 4 } else { 1 };
+            assert_eq!((outcome.width, outcome.height), (48 * scale, 32 * scale), "{name}");
             let [thumbnail] = &outcome.thumbnails[..] else {
                 panic!("{name}: one thumbnail");
             };

@@ -9,6 +9,7 @@ pub enum ContentType {
     Gif,
     Tiff,
     Bmp,
+    Heic,
 }
 
 /// The media type is not supported.
@@ -29,7 +30,7 @@ struct Facts {
 }
 
 impl ContentType {
-    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Tiff, Self::Bmp];
+    pub const ALL: [Self; 7] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Tiff, Self::Bmp, Self::Heic];
 
     const fn facts(self) -> Facts {
         match self {
@@ -55,6 +56,12 @@ impl ContentType {
                 media_type: "image/bmp",
                 aliases: &["image/x-bmp", "image/x-ms-bmp"],
                 extensions: &["bmp", "dib"],
+            },
+            Self::Heic => Facts {
+                name: "HEIC",
+                media_type: "image/heic",
+                aliases: &["image/heif", "image/heic-sequence", "image/heif-sequence"],
+                extensions: &["heic", "heif", "hif", "heics", "heifs"],
             },
         }
     }
@@ -156,13 +163,15 @@ fn format_of(start: &[u8]) -> Option<Format> {
 /// ISO/IEC 14496-12, section 4.3: the major brand, a version, then compatible brands.
 fn format_of_brands(start: &[u8]) -> Format {
     let compatible = || start.get(16..).unwrap_or_default().as_chunks::<4>().0.iter();
-    Format::Other(match start.get(8..12).unwrap_or_default() {
-        b"avif" | b"avis" => "AVIF",
-        b"mif1" | b"msf1" if compatible().any(|brand| matches!(brand, b"avif" | b"avis")) => "AVIF",
-        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => "HEIC",
-        b"crx " => "RAW",
-        _ => "video",
-    })
+    match start.get(8..12).unwrap_or_default() {
+        b"avif" | b"avis" => Format::Other("AVIF"),
+        b"mif1" | b"msf1" if compatible().any(|brand| matches!(brand, b"avif" | b"avis")) => Format::Other("AVIF"),
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => {
+            Format::Supported(ContentType::Heic)
+        }
+        b"crx " => Format::Other("RAW"),
+        _ => Format::Other("video"),
+    }
 }
 
 impl serde::Serialize for ContentType {

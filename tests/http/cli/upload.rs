@@ -81,8 +81,11 @@ fn non_image_is_skipped_in_folder_and_fails_if_named() {
         tool.run(upload).await.assert_status(0).says("1 there already, 8 skipped");
 
         // Files with the extension of an image, and files given as arguments, fail.
-        write(&at("2024/photo.HEIC"), b"....ftypheic");
-        tool.run(upload).await.assert_status(4).says("photo.HEIC: HEIC, not an image of a type that the service takes");
+        write(&at("2024/photo.jp2"), b"\0\0\0\x0cjP  \r\n\x87\n");
+        tool.run(upload)
+            .await
+            .assert_status(4)
+            .says("photo.jp2: JPEG 2000, not an image of a type that the service takes");
         for name in ["2024/0.xmp", "2024/video.mp4", "2024/Thumbs.db", "2024/.DS_Store", "2024/film.mov"] {
             tool.run([Path::new("upload"), &at(name)]).await.assert_status(4).says("not an image");
         }

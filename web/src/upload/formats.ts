@@ -36,6 +36,7 @@ const ACCEPTED: Record<Image["content_type"], Format> = {
   "image/gif": GIF,
   "image/tiff": TIFF,
   "image/bmp": BMP,
+  "image/heic": HEIC,
 };
 export const ACCEPTED_TYPES: readonly string[] = Object.keys(ACCEPTED);
 /** Their names, for a sentence. */

@@ -4,10 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) mod bmp;
 pub(crate) mod gif;
+pub(crate) mod heic;
+pub(crate) mod heif;
 pub(crate) mod jpeg;
 pub(crate) mod png;
 pub(crate) mod tiff;
 pub(crate) mod webp;
+pub(crate) mod yuv;
 
 use crate::exif::Orientation;
 use crate::{MAX_SIDE, Rejection, thumbnail_size};

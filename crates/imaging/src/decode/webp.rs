@@ -8,13 +8,13 @@ use pulp::{Arch, NullaryFnOnce};
 
 use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
-use crate::picture::{Decoded, Model, Plane, premultiply};
+use crate::picture::{Decoded, Matrix, Model, Plane, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
-use crate::{Error, OVERSAMPLE, Rejection};
+use crate::{CHROMA_OVERSAMPLE, Error, OVERSAMPLE, Rejection};
 
-/// The reduced size of chroma relative to the largest thumbnail; the encoder halves chroma again.
-const CHROMA_OVERSAMPLE: f64 = 1.4;
+/// The color space of lossy WebP (RFC 9649, section 2.5, and RFC 6386, section 9.2).
+const LOSSY_COLOURS: Model = Model::Coded(Matrix::Bt601Limited);
 
 /// The largest file in bytes; more than the largest lossless image within the pixel limit needs.
 const MAX_FILE: u64 = 400 << 20;
@@ -324,7 +324,7 @@ fn finish(mut container: Container, target: DecodeTarget, deadline: Option<Insta
             let canvas = container.canvas(size);
             if container.alpha.is_none() && size == canvas {
                 let target = target.stored_target(canvas, orientation);
-                (canvas, Model::LimitedRangeYCbCr, limited_range_planes(&data, canvas, target, deadline)?)
+                (canvas, LOSSY_COLOURS, limited_range_planes(&data, canvas, target, deadline)?)
             } else {
                 let factor = factor(target, canvas, orientation);
                 let (plane, truncated) = lossy_with_alpha(&container, &data, size, canvas, factor, deadline)?;

@@ -106,8 +106,13 @@ pub fn make(format: ContentType, rgb: &[u8], width: usize, height: usize) -> Vec
         ContentType::Gif => gif(rgb, width, height),
         ContentType::Tiff => tiff(rgb, width, height),
         ContentType::Bmp => bmp(rgb, width, height),
+        other => panic!("there is no encoder for {other:?}"),
     }
 }
+
+/// The types that [`make`] can encode.
+pub const ENCODED: [ContentType; 6] =
+    [ContentType::Jpeg, ContentType::Png, ContentType::WebP, ContentType::Gif, ContentType::Tiff, ContentType::Bmp];
 
 pub fn tiff(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     let mut out = io::Cursor::new(Vec::new());
