@@ -34,9 +34,11 @@ export SAM_CLI_TELEMETRY := 0
 ifeq ($(STACK),)
 operate = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.operate
 logs = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.logs
+sam_local = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.sam_local
 else
 operate = $(PYTHON) -m infra.operate --stack $(STACK)
 logs = $(PYTHON) -m infra.logs --stack $(STACK)
+sam_local = $(PYTHON) -m infra.sam_local --stack $(STACK)
 endif
 
 stage = @python3 infra/stage.py
@@ -144,6 +146,10 @@ logs: stack-tools ## Show the latest log lines [SINCE=10 ROUTE=create_image TEXT
 trace: stack-tools ## Show all that is logged of a request, an image, a job or a message [ID=... SINCE=1440 STACK=...]
 	@$(call need,ID)
 	@$(logs) --id "$(ID)" $(if $(SINCE),--since $(SINCE))
+
+.PHONY: sam-local
+sam-local: stack-tools ## Write template and environment for `sam local`, and say its commands [STACK=...]
+	@$(sam_local)
 
 .PHONY: deploy
 deploy: stack-tools ## Deploy to AWS; asks at the first time [STACK=... PARAMETERS='Name=value ...' ARCH=arm64 YES=1]

@@ -26,6 +26,7 @@ one_by_one() {
   stage "Plan file" python -m tests.plan_file
   stage "Log lines" python -m tests.log_lines
   stage "Second emulator" python tests/second_opinion.py
+  stage "Files for sam local" python -m tests.sam_local
   stage "Rotation of the signing keys" python -m tests.rotation
   stage "CDN" python -m tests.cdn
   # The CDN changes no other function's role.
