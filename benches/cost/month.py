@@ -29,7 +29,7 @@ from infra import operate
 from infra.local import stack
 
 TABLE = json.loads(Path(__file__).with_name("prices.json").read_text())
-PRICES = {name: price for name, (price, _) in TABLE["dollars"].items()}
+PRICES = {name: price for name, (price, _, _) in TABLE["dollars"].items()}
 # Megabytes of memory with which a function has one vCPU ("Configure Lambda function memory").
 ONE_VCPU = 1769
 MEMORY = defaultdict(lambda: 256, {"build_thumbnails": 512, "run_job": 512, "audit": 512})
@@ -336,7 +336,8 @@ def idle() -> None:
     print(f"| Secrets Manager: the signing keys | {PRICES['secret']:.2f} |")
     print(f"| in all | {free * PRICES['sqs'] + PRICES['secret']:.2f} |")
     print(f"| `Cdn=true` adds: its secret | {PRICES['secret']:.2f} |")
-    alarms = len(re.findall(r"Type: AWS::CloudWatch::Alarm", (Path(__file__).parents[2] / "template.yaml").read_text()))
+    template = (Path(__file__).parents[2] / "template.yaml").read_text()
+    alarms = len(re.findall(r"Type: AWS::CloudWatch::Alarm\n    Condition: HasAlarms", template))
     print(f"| `AlarmEmail` adds: {alarms} alarms, of which 10 are free | {max(0, alarms - 10) * PRICES['alarm']:.2f} |")
     print(f"| `Dashboard=true` adds: a dashboard, of which 3 are free | 0.00 or {PRICES['dashboard']:.2f} |")
 
