@@ -110,6 +110,15 @@ def the_dashboard_shows_metrics_that_the_functions_write() -> None:
     assert used and used <= written, used
 
 
+def image_formats_are_the_types_of_the_api() -> None:
+    schemas = json.loads((ROOT / "docs/openapi.json").read_text())["components"]["schemas"]
+    types = schemas["CreateImage"]["properties"]["content_type"]["enum"]
+    parameter = TEMPLATE["Parameters"]["ImageFormats"]
+    assert parameter["Default"].split(",") == [kind.removeprefix("image/") for kind in types]
+    assert re.fullmatch(parameter["AllowedPattern"], parameter["Default"])
+    assert not re.fullmatch(parameter["AllowedPattern"], "jpeg,svg")
+
+
 def the_user_pool_is_of_the_plan_that_suffices() -> None:
     assert properties("UserPool")["UserPoolTier"] == "LITE"
 
@@ -249,6 +258,7 @@ CHECKS = (
     no_host_name_is_of_one_partition,
     alarms_fit_what_they_watch,
     the_dashboard_shows_metrics_that_the_functions_write,
+    image_formats_are_the_types_of_the_api,
     the_user_pool_is_of_the_plan_that_suffices,
     the_domain_answers_over_ipv6,
     the_cdn_caches_what_may_be_cached,

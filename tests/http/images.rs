@@ -144,6 +144,27 @@ fn other_types_than_those_of_images_are_refused() {
 }
 
 #[test]
+fn a_type_that_is_switched_off_is_refused_by_name() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let formats = [("IMAGE_FORMATS", "jpeg,png")];
+        let draft = |kind: &str| json!({"title": kind, "content_type": kind, "size": 9});
+        let create = stack.function_with("create_image", &formats).await;
+        let answer = create.call(Some(&user), "POST", "/api/images", Some(draft("image/heif"))).await;
+        let message = "HEIC is switched off in this service: must be one of image/jpeg, image/png";
+        assert_eq!(answer.problem(422)["errors"][0]["message"], message);
+        create.call(Some(&user), "POST", "/api/images", Some(draft("image/jpg"))).await.assert_status(201);
+        let batch = stack.function_with("create_batch", &formats).await;
+        let body = json!({"images": [draft("image/gif"), draft("image/png")]});
+        let answer = batch.call(Some(&user), "POST", "/api/images/batch", Some(body)).await.assert_json(207);
+        assert_eq!((&answer["results"][0]["status"], &answer["results"][1]["status"]), (&json!(422), &json!(201)));
+        let plans = stack.function_with("list_plans", &formats).await;
+        let answer = plans.call(None, "GET", "/api/plans", None).await.assert_json(200);
+        assert_eq!(answer["content_types"], json!(["image/jpeg", "image/png"]));
+    });
+}
+
+#[test]
 fn an_alias_of_a_type_is_stored_as_the_registered_type() {
     on_stack(async |stack| {
         let user = stack.user().await;

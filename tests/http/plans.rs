@@ -15,6 +15,7 @@ fn heights(image: &Value) -> Vec<u64> {
 fn the_default_plans_are_there() {
     on_stack(async |stack| {
         let answer = stack.get("/api/plans").await.assert_json(200);
+        assert_eq!(answer["content_types"][0], "image/jpeg");
         let plans = answer.list("results");
         for (name, heights, original, links) in [
             ("Basic", json!([200]), false, false),

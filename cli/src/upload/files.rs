@@ -29,8 +29,10 @@ const SYSTEM_FOLDERS: [&str; 7] =
     ["@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"];
 
 /// Extensions of images of other types than [`ContentType`]s.
-const OTHER_IMAGES: [&str; 14] =
-    ["avif", "jxl", "jp2", "dng", "cr2", "cr3", "nef", "nrw", "arw", "orf", "rw2", "raf", "pef", "srw"];
+const OTHER_IMAGES: [&str; 3] = ["avif", "jxl", "jp2"];
+
+/// Extensions of the RAW files of cameras.
+const RAW_IMAGES: [&str; 12] = ["dng", "cr2", "cr3", "nef", "nrw", "arw", "orf", "rw2", "raf", "pef", "srw", "3fr"];
 
 /// A path to search. Titles are paths below the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -153,14 +155,24 @@ impl FileFailure {
 /// A file with such a name that cannot be uploaded is a failure, also in a folder.
 fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-    ContentType::of_extension(extension).is_some() || OTHER_IMAGES.contains(&&*extension.to_ascii_lowercase())
+    ContentType::of_extension(extension).is_some()
+        || OTHER_IMAGES.contains(&&*extension.to_ascii_lowercase())
+        || is_raw(path)
+}
+
+/// The RAW files of cameras, most of which begin like TIFF.
+fn is_raw(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    RAW_IMAGES.contains(&&*extension.to_ascii_lowercase())
 }
 
 /// The reason for which a file that begins so is not uploaded.
-fn not_an_image(start: &[u8]) -> String {
-    let names = ContentType::ALL.map(ContentType::name);
-    let (last, names) = names.split_last().expect("there are types");
-    let found = other_format(start).map(|name| format!("{name}, ")).unwrap_or_default();
+fn not_an_image(path: &Path, start: &[u8], kinds: &[ContentType]) -> String {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    let Some((last, names)) = names.split_last() else { return "the service takes no images".to_owned() };
+    let found = ContentType::sniff(start).map(ContentType::name).filter(|_| !is_raw(path));
+    let found = found.or_else(|| is_raw(path).then_some("RAW")).or_else(|| other_format(start));
+    let found = found.map(|name| format!("{name}, ")).unwrap_or_default();
     format!("{found}not an image of a type that the service takes ({} or {last})", names.join(", "))
 }
 
@@ -273,8 +285,16 @@ pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     first_16(&hash.finalize())
 }
 
-/// Reads and hashes a file. `most`: the plan's limit in bytes.
-pub(crate) fn read(found: Found, most: u64) -> Result<ImageFile, FileFailure> {
+/// What the service takes.
+#[derive(Debug, Clone)]
+pub(crate) struct FileLimits {
+    /// The plan's limit for a file, in bytes.
+    pub(crate) most: u64,
+    pub(crate) kinds: Vec<ContentType>,
+}
+
+/// Reads and hashes a file.
+pub(crate) fn read(found: Found, limits: &FileLimits) -> Result<ImageFile, FileFailure> {
     let (path, size) = (&found.path, found.size);
     let unreadable = |error: io::Error| FileFailure::unreadable(path, &error);
     let changed = || FileFailure::new(path, "changed", "changed while it was read: run the same command again");
@@ -288,13 +308,13 @@ pub(crate) fn read(found: Found, most: u64) -> Result<ImageFile, FileFailure> {
             break;
         }
         if length == 0 {
-            kind = ContentType::sniff(&buffer[..count]);
-            if kind.is_none() {
-                let reason = not_an_image(&buffer[..count]);
+            kind = ContentType::sniff(&buffer[..count]).filter(|kind| limits.kinds.contains(kind));
+            if kind.is_none() || is_raw(path) {
+                let reason = not_an_image(path, &buffer[..count], &limits.kinds);
                 return Err(FileFailure::no_image(path, found.named, "not_an_image", &reason));
             }
-            if size > most {
-                let most = indicatif::HumanBytes(most);
+            if size > limits.most {
+                let most = indicatif::HumanBytes(limits.most);
                 return Err(FileFailure::new(path, "too_large", format!("larger than your plan's limit of {most}")));
             }
         }
@@ -399,13 +419,19 @@ mod tests {
             let path = folder.path().join("file.jpg");
             fs::write(&path, bytes).unwrap();
             let found = found(std::slice::from_ref(&path)).remove(0).unwrap();
-            read(found, 1000).map(|item| (item.kind, item.content)).map_err(|failure| failure.code)
+            let limits = FileLimits {
+                most: 1000,
+                kinds: vec![ContentType::Png, ContentType::WebP, ContentType::Gif, ContentType::Jpeg],
+            };
+            read(found, &limits).map(|item| (item.kind, item.content)).map_err(|failure| failure.code)
         };
         let png = b"\x89PNG\r\n\x1a\nrest";
         assert_eq!(read_of(png), Ok((ContentType::Png, Sha256::digest(png).into())));
         assert_eq!(read_of(b"RIFF????WEBPVP8 ").map(|read| read.0), Ok(ContentType::WebP));
         assert_eq!(read_of(b"GIF89a...").map(|read| read.0), Ok(ContentType::Gif));
         assert_eq!(read_of(b"%PDF-1.7"), Err("not_an_image"));
+        // Switched off.
+        assert_eq!(read_of(b"II*\0"), Err("not_an_image"));
         assert_eq!(read_of(b""), Err("empty"));
         assert_eq!(read_of(&[&[0xff, 0xd8][..], &[0xff; 999]].concat()), Err("too_large"));
         assert_eq!(read_of(&[7; 1001]), Err("not_an_image"));

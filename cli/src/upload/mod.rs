@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use serde_json::json;
-use tintype_model::{ImageId, MAX_IMAGE_BYTES};
+use tintype_model::{ContentType, ImageId, MAX_IMAGE_BYTES};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::api::{self, Upload};
@@ -34,7 +34,7 @@ use crate::output::{Output, escape_control, line};
 use crate::progress::Progress;
 use crate::retry::RetryGate;
 
-use files::{FileFailure, Found, ImageFile, SearchPath, Selection, read, walk};
+use files::{FileFailure, FileLimits, Found, ImageFile, SearchPath, Selection, read, walk};
 
 pub(crate) const CONCURRENCY: usize = 8;
 /// Files that are hashed concurrently.
@@ -68,8 +68,7 @@ struct Run<'a> {
     arguments: &'a args::Upload,
     selection: Selection,
     concurrency: usize,
-    /// The plan's limit for a file, in bytes.
-    most: u64,
+    limits: FileLimits,
     /// `None` in a dry run without a login.
     journal: Option<Mutex<Journal>>,
     progress: Progress,
@@ -113,17 +112,18 @@ pub(crate) async fn run(
     if !known && !arguments.dry_run {
         return Err(Error::NotLoggedIn("You are not logged in. Log in with `tintype login`.".into()));
     }
-    let (mut most, mut journal) = (MAX_IMAGE_BYTES, None);
+    let (mut limits, mut journal) = (FileLimits { most: MAX_IMAGE_BYTES, kinds: ContentType::ALL.to_vec() }, None);
     if known {
         let me = client.request(api::GET_ME).send().await?;
-        let plans = client.request(api::LIST_PLANS).send().await?.results;
-        let plan = plans.into_iter().find(|plan| Some(&plan.name) == me.plan.as_ref());
+        let plans = client.request(api::LIST_PLANS).send().await?;
+        limits.kinds.retain(|kind| plans.content_types.iter().any(|taken| taken == kind.as_str()));
+        let plan = plans.results.into_iter().find(|plan| Some(&plan.name) == me.plan.as_ref());
         let plan = plan.ok_or_else(|| {
             Error::Other(
                 "Uploading requires a plan, and your account has no plan: ask who runs the service for one.".into(),
             )
         })?;
-        most = plan.max_image_bytes;
+        limits.most = plan.max_image_bytes;
         journal = Some(Mutex::new(Journal::open(folder, &client.url, &me.id, arguments.copies)?));
     }
     let run = Run {
@@ -132,7 +132,7 @@ pub(crate) async fn run(
         arguments,
         selection,
         concurrency: arguments.concurrency.map(usize::from).or(config.concurrency).unwrap_or(CONCURRENCY).clamp(1, 64),
-        most,
+        limits,
         journal,
         progress: Progress::new(out.quiet || arguments.dry_run, &client.waiting),
         report: Mutex::default(),
@@ -262,8 +262,8 @@ impl Run<'_> {
         {
             return Ok(Looked::Recognised(found, content));
         }
-        let (most, path) = (self.most, found.path.clone());
-        let read = tokio::task::spawn_blocking(move || read(found, most)).await;
+        let (limits, path) = (self.limits.clone(), found.path.clone());
+        let read = tokio::task::spawn_blocking(move || read(found, &limits)).await;
         read.unwrap_or_else(|error| Err(FileFailure::new(&path, "failed", error.to_string()))).map(Looked::Read)
     }
 

@@ -142,8 +142,8 @@ impl Run<'_> {
         gone: ImageId,
     ) -> Result<std::result::Result<(ImageId, Upload), FileFailure>> {
         self.journal().became(gone, FileState::Gone, None)?;
-        let (most, found) = (self.most, file.clone());
-        let read = tokio::task::spawn_blocking(move || read(found, most)).await;
+        let (limits, found) = (self.limits.clone(), file.clone());
+        let read = tokio::task::spawn_blocking(move || read(found, &limits)).await;
         let item = match read.map_err(|error| Error::Other(error.to_string()))? {
             Ok(item) => item,
             Err(failure) => return Ok(Err(failure)),

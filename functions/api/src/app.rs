@@ -1,7 +1,7 @@
 use std::env;
 use std::time::Duration;
 
-use tintype_model::PlanName;
+use tintype_model::{ContentType, PlanName};
 use tintype_store::{Accounts, BlobStore, CdnSecret, JobQueue, Jwks, KeyRing, Store};
 
 /// The clients and settings of a function, from the environment that `template.yaml` defines.
@@ -17,6 +17,8 @@ pub(crate) struct App {
     pub(crate) cdn: Option<CdnSecret>,
     /// The plan of a new user, if any.
     pub(crate) default_plan: Option<PlanName>,
+    /// The types that can be uploaded.
+    pub(crate) content_types: Vec<ContentType>,
     /// The origin of URLs of this API; without one, the origin that the request was sent to.
     pub(crate) public_url: Option<String>,
     /// The origin whose pages may call the API, `*` for any; none where the function answers no preflights.
@@ -41,6 +43,16 @@ fn number<T: std::str::FromStr>(name: &str, default: T) -> Result<T, InitError> 
     optional(name).map_or(Ok(default), |text| text.parse().map_err(|_| format!("{name} is no number").into()))
 }
 
+/// `formats`: subtypes, such as `jpeg,png`. All without it.
+fn content_types(formats: Option<String>) -> Result<Vec<ContentType>, InitError> {
+    let Some(formats) = formats else { return Ok(ContentType::ALL.to_vec()) };
+    let parse = |name: &str| ContentType::parse(&format!("image/{name}"));
+    formats
+        .split(',')
+        .map(|name| parse(name).map_err(|error| format!("IMAGE_FORMATS: {name} {error}").into()))
+        .collect()
+}
+
 impl App {
     pub(crate) async fn from_env() -> Result<Self, InitError> {
         let config = tintype_store::aws_config().await;
@@ -55,6 +67,7 @@ impl App {
             cdn: optional("CDN_SECRET").map(|secret| CdnSecret::new(&config, secret)),
             accounts: Accounts::new(&config, pool, client_id),
             default_plan: optional("DEFAULT_PLAN").map(PlanName::from_stored),
+            content_types: content_types(optional("IMAGE_FORMATS"))?,
             public_url: optional("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
             allowed_origin: optional("ALLOWED_ORIGIN"),
             pending: Duration::from_secs(3600 * number("PENDING_HOURS", 24)?),

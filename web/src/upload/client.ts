@@ -55,6 +55,7 @@ export const service: Service = {
       plan: me.plan,
       maxBytes: plan?.max_image_bytes ?? Infinity,
       maxImages: plan?.max_images ?? Infinity,
+      accepted: plans.content_types,
       images: me.usage.images,
     };
   },

@@ -39,8 +39,11 @@ const ACCEPTED: Record<Image["content_type"], Format> = {
   "image/heic": HEIC,
 };
 export const ACCEPTED_TYPES: readonly string[] = Object.keys(ACCEPTED);
-/** Their names, for a sentence. */
-export const ACCEPTED_NAMES: readonly string[] = Object.values(ACCEPTED).map(({ name }) => name);
+
+/** The names of content types: of all that the service accepts, unless they are given. */
+export function namesOf(types: readonly string[] = ACCEPTED_TYPES): string[] {
+  return types.flatMap((type) => Object.values(ACCEPTED).find((format) => format.type === type)?.name ?? []);
+}
 
 const PSD: Format = { name: "Photoshop", kind: "other" };
 const PDF: Format = { name: "PDF", kind: "other" };

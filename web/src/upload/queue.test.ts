@@ -7,6 +7,7 @@ import { sniff } from "./formats";
 import { MemoryJournal } from "./journal";
 import type { Put, PutResult } from "./put";
 import { type QueuedFile, UploadQueue } from "./queue";
+import { stateText } from "./texts";
 import { type Draft, type Limits, type Registration, type Remote, type Service, ServiceError } from "./service";
 
 const LIFETIME = 15 * 60_000;
@@ -15,7 +16,7 @@ const JPEG = [0xff, 0xd8, 0xff, 0xe0];
 /** A service and its bucket, in memory. */
 class Model implements Service {
   images_: (Remote & { size: number })[] = [];
-  plan: Limits = { plan: "Basic", maxBytes: 50_000_000, maxImages: 100_000, images: 0 };
+  plan: Limits = { plan: "Basic", maxBytes: 50_000_000, maxImages: 100_000, images: 0, accepted: ["image/jpeg"] };
   batches: { key: string; drafts: Draft[] }[] = [];
   calls: Record<string, number> = {};
   /** Errors that the next calls meet, by call. */
@@ -286,6 +287,16 @@ describe("files that are refused before they are read", () => {
       "foreign_format",
     ]);
     expect(queue.items[0]?.failure?.format).toBe("HEIC");
+    expect(model.calls["register"]).toBeUndefined();
+  });
+
+  test("are of a type that the service does not accept", async () => {
+    model.plan.accepted = ["image/png"];
+    const queue = start();
+    queue.add(part(file("a.jpg")), "public");
+    await until(settled(queue));
+    expect(queue.items[0]?.failure).toEqual({ code: "foreign_format", format: "JPEG", accepted: ["image/png"] });
+    expect(stateText(queue.items[0] as QueuedFile)).toBe("JPEG files are not supported. Use PNG.");
     expect(model.calls["register"]).toBeUndefined();
   });
 

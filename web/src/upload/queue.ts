@@ -56,6 +56,8 @@ export interface Failure {
   detail?: string;
   /** A format's name, where it is not accepted. */
   format?: string;
+  /** The content types that are accepted. */
+  accepted?: readonly string[];
   /** Bytes or images that the plan allows. */
   limit?: number;
   /** A title that may be free. */
@@ -393,13 +395,13 @@ export class UploadQueue {
     if (limits && limits.images + this.#madeSinceLimits >= limits.maxImages) {
       return this.#fail(item, { code: "image_limit", limit: limits.maxImages });
     }
-    const digest = await this.#options.hash(item.file, this.#options.accepted);
+    const digest = await this.#options.hash(item.file, this.#accepted);
     if (this.ended) throw new Ended();
     if (item.state !== "hashing") return;
     if (!digest) return this.#fail(item, { code: "unreadable" });
     if (!digest.sha256 || !digest.format?.type) {
       const format = digest.format?.name;
-      return this.#fail(item, format ? { code: "foreign_format", format } : { code: "not_an_image" });
+      return this.#fail(item, this.#foreign(format));
     }
     item.content = digest.sha256;
     item.type = digest.format.type;
@@ -684,14 +686,22 @@ export class UploadQueue {
   #refusal(item: QueuedFile): Failure | null {
     const { file, title } = item;
     const format = formatOfName(file.name);
-    if (format && !(format.type && this.#options.accepted.includes(format.type))) {
-      return format.name ? { code: "foreign_format", format: format.name } : { code: "not_an_image" };
-    }
+    if (format && !(format.type && this.#accepted.includes(format.type))) return this.#foreign(format.name);
     if (file.size === 0) return { code: "empty" };
     if (titleProblem(title)) return { code: "bad_title" };
     if (!this.#limits) return null;
     if (this.#limits.plan === null) return { code: "plan_required" };
     return file.size > this.#limits.maxBytes ? { code: "too_large", limit: this.#limits.maxBytes } : null;
+  }
+
+  /** The types that the service accepts: before it says so, all that it can. */
+  get #accepted(): readonly string[] {
+    return this.#limits?.accepted ?? this.#options.accepted;
+  }
+
+  #foreign(format: string | undefined): Failure {
+    const accepted = this.#accepted;
+    return format ? { code: "foreign_format", format, accepted } : { code: "not_an_image", accepted };
   }
 
   #renewLimits(): void {

@@ -37,6 +37,8 @@ export interface Limits {
   maxImages: number;
   /** Ready images. */
   images: number;
+  /** Content types. */
+  accepted: readonly string[];
 }
 
 export interface Service {

@@ -2,7 +2,7 @@
 
 import { formatBytes, formatNumber } from "../lib/format";
 import { words } from "../lib/words";
-import { ACCEPTED_NAMES } from "./formats";
+import { namesOf } from "./formats";
 import type { Failure, QueuedFile } from "./queue";
 
 const { upload } = words;
@@ -45,12 +45,11 @@ export function stateText(item: QueuedFile): string {
   return upload.states[item.state];
 }
 
-const acceptedNames = new Intl.ListFormat(words.date.locale, { type: "disjunction" }).format(ACCEPTED_NAMES);
-
 function failureText(failure: Failure | undefined): string {
   const { failures } = upload;
   if (!failure) return failures.refused;
-  const { code, detail, limit = 0, format = "" } = failure;
+  const { code, detail, limit = 0, format = "", accepted } = failure;
+  const acceptedNames = new Intl.ListFormat(words.date.locale, { type: "disjunction" }).format(namesOf(accepted));
   switch (code) {
     case "too_large":
       return failures.too_large(formatBytes(limit));

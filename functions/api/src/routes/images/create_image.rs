@@ -70,6 +70,12 @@ pub(super) fn draft(
     plan: &Plan,
     key: ImageKey,
 ) -> Result<Image, Problem> {
+    let (kind, taken) = (body.content_type, &request.app.content_types);
+    if !taken.contains(&kind) {
+        let taken: Vec<&str> = taken.iter().map(|kind| kind.as_str()).collect();
+        let message = format!("{} is switched off in this service: must be one of {}", kind.name(), taken.join(", "));
+        return Err(Problem::invalid_field("content_type", "unsupported", message));
+    }
     if body.size.0 > plan.max_image_bytes {
         let message = format!("your plan takes images of up to {} bytes", plan.max_image_bytes);
         return Err(Problem::invalid_field("size", "out_of_range", message));
