@@ -88,6 +88,7 @@ fn kind(schema: &Value) -> (String, bool) {
     let named = |name: &str| match name {
         "string" => "String".to_owned(),
         "boolean" => "bool".to_owned(),
+        "number" => "f64".to_owned(),
         "integer" => match schema["format"].as_str() {
             Some("uint16") => "u16".to_owned(),
             Some("uint32") => "u32".to_owned(),

@@ -4,7 +4,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde_json::json;
 use tintype_model::{ImageId, Title};
 
-use crate::api::{self, Image, Paged};
+use crate::api::{self, Image, Paged, Photo};
 use crate::args::{self, Pages};
 use crate::client::Client;
 use crate::config::ConfigDir;
@@ -126,7 +126,11 @@ pub(crate) fn missing(error: Error, name: &str) -> Error {
 }
 
 pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()> {
-    let image = find(client, name).await?;
+    let mut image = find(client, name).await?;
+    if image.id != name {
+        // Lists leave out how an image was taken.
+        image = client.request(api::GET_IMAGE).path_param(&image.id).send().await?;
+    }
     out.print_result(&image, || {
         let mut rows: Vec<(&str, String)> = vec![
             ("Id", image.id.clone()),
@@ -144,6 +148,17 @@ pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()>
         more("Type", Some(image.content_type.clone()));
         more("Size", Some(format!("{} ({} bytes)", HumanBytes(image.size), HumanCount(image.size))));
         more("Pixels", image.width.zip(image.height).map(|(width, height)| format!("{width} × {height}")));
+        if let Some(photo) = &image.photo {
+            more("Taken", photo.taken_at.as_deref().map(escape_control));
+            let camera = [&photo.make, &photo.model].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+            more("Camera", Some(escape_control(&camera)).filter(|text| !text.is_empty()));
+            more("Lens", photo.lens.as_deref().map(escape_control));
+            more("Exposure", exposure(photo));
+            more("Place", photo.place.as_ref().map(|place| format!("{}, {}", place.latitude, place.longitude)));
+            if image.photo_public {
+                more("Shown", Some("to all who see the image, without the place".to_owned()));
+            }
+        }
         more("SHA-256", image.sha256.clone());
         more("Created", Some(image.created_at.clone()));
         more("Changed", Some(image.updated_at.clone()));
@@ -155,6 +170,22 @@ pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()>
         rows.iter().map(|(name, value)| format!("{name:<12} {value}")).collect::<Vec<_>>().join("\n")
     });
     Ok(())
+}
+
+/// As photographers write it: `1/250 s  f/2.8  ISO 400  23 mm`.
+fn exposure(photo: &Photo) -> Option<String> {
+    let time = photo.exposure_time.map(|seconds| match seconds {
+        short if short < 0.3 => format!("1/{:.0} s", 1.0 / short),
+        long => format!("{long} s"),
+    });
+    let parts = [
+        time,
+        photo.f_number.map(|number| format!("f/{number}")),
+        photo.iso.map(|iso| format!("ISO {iso}")),
+        photo.focal_length.map(|length| format!("{length} mm")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    Some(parts.join("  ")).filter(|text| !text.is_empty())
 }
 
 /// Deletes images and returns the exit status.

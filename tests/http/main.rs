@@ -35,6 +35,7 @@ mod me;
 mod media;
 mod operate;
 mod page;
+mod photo;
 mod plan_admin;
 mod plan_changes;
 mod plans;

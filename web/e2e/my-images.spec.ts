@@ -393,3 +393,42 @@ test("My images can be used by keyboard alone, and is accessible", async ({ page
   await page.keyboard.press("Enter");
   await expect(tiles(page)).toHaveCount(3);
 });
+
+test("how an image was taken is shown, to others only if the owner lets them, and never where @wide", async ({
+  page,
+  browser,
+}) => {
+  const image = await user.upload("camera.jpg");
+  await reload(page);
+  await tile(page, image.title).click();
+  const view = page.getByRole("dialog", { name: image.title });
+  await view.getByRole("button", { name: "Details" }).click();
+  const details = view.getByLabel("Details", { exact: true });
+  for (const text of [
+    "image/jpeg · 600 × 400",
+    "9 Jul 2026, 18:23",
+    "FUJIFILM X-T5",
+    "1/250 s · f/2.8 · ISO 400 · 23 mm",
+  ])
+    await expect(details).toContainText(text);
+  await expect(details.getByRole("link", { name: "48.208167, 16.374" })).toBeVisible();
+  await expectAccessible(page);
+
+  const visitor = await (await browser.newContext()).newPage();
+  const visit = async () => {
+    await visitor.goto(new URL(`/i/${image.id}`, page.url()).href);
+    await visitor.getByRole("button", { name: "Details" }).click();
+    await expect(visitor.getByLabel("Details", { exact: true })).toContainText("600 × 400");
+    return visitor.getByLabel("Details", { exact: true }).innerText();
+  };
+  expect(await visit()).not.toContain("FUJIFILM");
+  await view.getByRole("button", { name: "Edit" }).click();
+  await page.getByLabel("Let others see when and with what camera it was taken, never where").check();
+  await expectAccessible(page);
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(view.getByRole("button", { name: "Edit" })).toBeVisible();
+  const seen = await visit();
+  expect(seen).toContain("FUJIFILM X-T5");
+  expect(seen).not.toContain("48.2");
+  await visitor.context().close();
+});

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from infra.local.pictures import Picture, draw
 
@@ -28,6 +29,18 @@ def main() -> None:
             exif = Image.Exif()
             exif[ORIENTATION] = orientation
             turned.save(folder / f"orientation-{orientation}.jpg", quality=80, exif=exif)
+    with Image.open(io.BytesIO(picture(0, (600, 400)))) as taken:
+        taken.save(folder / "camera.jpg", quality=80, exif=camera())
+
+
+def camera() -> Image.Exif:
+    """Exif data by the tags of CIPA DC-008."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "FUJIFILM", "X-T5"
+    taken = {0x9003: "2026:07:09 18:23:45", 0x829A: IFDRational(1, 250), 0x829D: IFDRational(28, 10), 0x8827: 400}
+    exif.get_ifd(0x8769).update({**taken, 0x920A: IFDRational(23)})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 29.4), 3: "E", 4: (16.0, 22.0, 26.4)})
+    return exif
 
 
 main()

@@ -34,6 +34,9 @@ pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
 /// The longest side of an image, in pixels; the maximum of JPEG and GIF.
 pub const MAX_SIDE: u32 = 65_535;
 
+/// The most bytes of Exif data that [`process`] returns: what a JPEG can have.
+pub const MAX_EXIF: usize = 64 << 10;
+
 /// The reduced size of an image before the resize, relative to the largest thumbnail.
 const OVERSAMPLE: f64 = 3.0;
 
@@ -73,6 +76,8 @@ pub struct Thumbnails {
     pub thumbnails: Vec<EncodedThumbnail>,
     /// The file lacks some of the last rows, at most 5 %. They are filled from the last row that is there.
     pub truncated: bool,
+    /// The Exif data of the file, a TIFF file without pixels, of at most [`MAX_EXIF`] bytes.
+    pub exif: Option<Vec<u8>>,
 }
 
 /// A thumbnail: upright, in sRGB, without metadata. Of an animation it shows the first frame.
@@ -102,7 +107,7 @@ pub struct Rgba {
 /// invalid, which is final. A file that lacks more than 5 % of the rows is rejected.
 pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result<Thumbnails, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let Pictures { size: (width, height), truncated, pictures } = pictures(&mut source, request)?;
+    let Pictures { size: (width, height), truncated, exif, pictures } = pictures(&mut source, request)?;
     let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
     let mut thumbnails = Vec::new();
     if tallest(request.heights).is_some() {
@@ -117,7 +122,7 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
             });
         }
     }
-    Ok(Thumbnails { width, height, placeholder, thumbnails, truncated })
+    Ok(Thumbnails { width, height, placeholder, thumbnails, truncated, exif })
 }
 
 /// Returns the pixels of the thumbnails that [`process`] would encode, for measurements and tests.
@@ -142,6 +147,7 @@ struct Pictures {
     /// The oriented size of the image.
     size: (u32, u32),
     truncated: bool,
+    exif: Option<Vec<u8>>,
     /// Tallest first; one of [`PLACEHOLDER_HEIGHT`] if none is requested.
     pictures: Vec<Picture>,
 }
@@ -174,7 +180,11 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         let resized = decoded.resize(orientation.oriented_size(size));
         colour::to_srgb(resized, decoded.icc_profile.as_deref()).orient(orientation)
     };
-    Ok(Pictures { size, truncated: decoded.truncated, pictures: sizes.into_iter().map(picture).collect() })
+    let pictures = sizes.into_iter().map(picture).collect();
+    // Some programs write the identifier of JPEG's segment in other formats too.
+    let exif = decoded.exif.as_deref().map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
+    let exif = exif.filter(|exif| exif.len() <= MAX_EXIF).map(<[u8]>::to_vec);
+    Ok(Pictures { size, truncated: decoded.truncated, exif, pictures })
 }
 
 fn thumbnail_type(original: ContentType, picture: &Picture) -> ContentType {

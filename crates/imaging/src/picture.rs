@@ -89,6 +89,8 @@ pub(crate) struct Decoded {
     pub(crate) planes: Vec<Plane>,
     /// The file lacks some of the last rows, which repeat the last one that is there.
     pub(crate) truncated: bool,
+    /// As in the file, which may be anything.
+    pub(crate) exif: Option<Vec<u8>>,
 }
 
 /// An image whose planes all have the same size.

@@ -1,17 +1,19 @@
 use std::fmt;
 
-use crate::{ContentType, Description, ImageId, Plan, Timestamp, Title};
+use crate::{ContentType, Description, ImageId, Photo, Plan, Timestamp, Title};
 
 /// The largest upload of any plan, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 50 * 1024 * 1024;
 
 /// An image as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Image {
     pub id: ImageId,
     pub title: Title,
     pub description: Description,
     pub visibility: Visibility,
+    /// Others than the owner see the [`Photo`], without its place, if they see the image.
+    pub photo_public: bool,
     pub blob: Blob,
     pub state: ImageState,
     /// The owner's deletion epoch at its creation.
@@ -31,7 +33,7 @@ pub struct Blob {
     pub sha256: Option<Sha256>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ImageState {
     /// Waits for its upload; expires at `expires_at`.
     Pending {
@@ -51,7 +53,7 @@ pub enum ImageState {
 }
 
 /// The properties of a decoded image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ready {
     /// Pixels, after orientation.
     pub width: u32,
@@ -62,6 +64,7 @@ pub struct Ready {
     pub thumbnails: Vec<Thumbnail>,
     pub built_for: ThumbnailSetId,
     pub warnings: Vec<Warning>,
+    pub photo: Option<Box<Photo>>,
 }
 
 /// A defect of an image that is shown all the same.
@@ -355,6 +358,7 @@ mod tests {
                 .collect(),
             built_for: ThumbnailSetId::plan(None, 0),
             warnings: Vec::new(),
+            photo: None,
         };
         assert!(ready(&[200, 300]).has_heights(&[200, 400]));
         assert!(ready(&[200, 300]).has_heights(&[800, 200, 400]));

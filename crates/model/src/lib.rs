@@ -9,6 +9,7 @@ mod ids;
 mod image;
 mod job;
 mod link;
+mod photo;
 mod plan;
 mod profile;
 mod schema;
@@ -27,6 +28,7 @@ pub use image::{
 };
 pub use job::{Job, JobCursor, JobId, JobKind, JobStatus, Work};
 pub use link::{Lifetime, Link, LinkId, LinkKey, LinkToken};
+pub use photo::{Photo, Place};
 pub use plan::{Heights, Plan, PlanName};
 pub use profile::{Profile, Usage};
 pub use session::{BadRefreshToken, Claims, RefreshToken};

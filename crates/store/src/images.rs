@@ -29,6 +29,7 @@ pub struct Change {
     pub title: Option<Title>,
     pub description: Option<Description>,
     pub visibility: Option<Visibility>,
+    pub photo_public: Option<bool>,
 }
 
 /// The result of a change.
@@ -121,6 +122,7 @@ impl Images {
         next.title = change.title.unwrap_or(next.title);
         next.description = change.description.unwrap_or(next.description);
         next.visibility = change.visibility.unwrap_or(next.visibility);
+        next.photo_public = change.photo_public.unwrap_or(next.photo_public);
         if next == *image {
             return Ok(UpdateOutcome::Updated(Box::new(next)));
         }

@@ -79,6 +79,9 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
     set("title", s(&image.title));
     set("description", s(&image.description));
     set("visibility", s(image.visibility.as_str()));
+    if image.photo_public {
+        set("photo_public", AttributeValue::Bool(true));
+    }
     set("content_type", s(image.blob.content_type.as_str()));
     set("size", n(image.blob.size));
     if let Some(sha256) = image.blob.sha256 {
@@ -109,6 +112,9 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
             set("built_for", s(ready.built_for.as_str()));
             if !ready.warnings.is_empty() {
                 set("warnings", AttributeValue::L(ready.warnings.iter().map(|warning| s(warning.as_str())).collect()));
+            }
+            if let Some(photo) = ready.photo.as_ref().and_then(|photo| serde_json::to_string(photo).ok()) {
+                set("photo", s(photo));
             }
         }
     }
@@ -176,6 +182,8 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
                 .ok_or_else(|| fields.invalid("thumbnails"))?,
             built_for: ThumbnailSetId::from_stored(fields.text("built_for")?.to_owned()),
             warnings: warnings(item),
+            // Images from before it was recorded lack it.
+            photo: fields.opt_text("photo").and_then(|json| serde_json::from_str(json).ok()),
         }),
     };
     Ok(Image {
@@ -183,6 +191,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
         title: Title::from_stored(fields.text("title")?.to_owned()),
         description: Description::from_stored(fields.text("description")?.to_owned()),
         visibility: fields.parsed("visibility", Visibility::parse)?,
+        photo_public: item.get("photo_public").is_some_and(|value| value.as_bool() == Ok(&true)),
         blob: Blob {
             content_type,
             size: fields.number("size")?,
@@ -444,6 +453,7 @@ mod tests {
             title: Title::from_stored("a".to_owned()),
             description: Description::default(),
             visibility: Visibility::Private,
+            photo_public: false,
             blob: Blob { content_type: ContentType::Gif, size: 1, sha256: None },
             state: ImageState::Ready(Ready {
                 width: 1,
@@ -452,6 +462,7 @@ mod tests {
                 thumbnails: vec![thumbnail(200, ContentType::Gif), thumbnail(400, ContentType::Jpeg)],
                 built_for: ThumbnailSetId::plan(None, 0),
                 warnings: Vec::new(),
+                photo: None,
             }),
             deletion_epoch: 0,
             created_at: key.created_at(),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tintype_gateway::thumbnail_url;
 use tintype_model::{
-    ContentType, Description, Image, ImageId, ImageState, PersonName, Plan, Profile, Ready, RejectCode, Status,
+    ContentType, Description, Image, ImageId, ImageState, PersonName, Photo, Plan, Profile, Ready, RejectCode, Status,
     Timestamp, Title, UserId, Visibility, Warning,
 };
 use tintype_store::{ReadKind, ThumbnailKey};
@@ -31,6 +31,8 @@ pub(crate) struct ImageView<'a> {
     title: &'a Title,
     description: &'a Description,
     visibility: Visibility,
+    /// Others see `photo`, without its place, if they see the image.
+    photo_public: bool,
     content_type: ContentType,
     /// Bytes.
     #[schemars(example = 768_936)]
@@ -58,6 +60,9 @@ pub(crate) struct ImageView<'a> {
     #[schemars(example = &"https://images.example.org/media/imageupload/.../0198c0de-7a5b.jpg")]
     image_url: Option<String>,
     thumbnails: Vec<ThumbnailView>,
+    /// How it was taken, if its file says so. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    photo: Option<Photo>,
     /// The time when the URLs of a private image expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     url_expires_at: Option<Timestamp>,
@@ -110,7 +115,7 @@ impl<'a> ImageView<'a> {
         if image.is_ready() {
             view.sign_original(request, image).await?;
         }
-        Ok(view)
+        Ok(view.with_photo(image, true))
     }
 
     fn without_urls(image: &'a Image, owner: &'a Profile) -> Self {
@@ -120,6 +125,7 @@ impl<'a> ImageView<'a> {
             title: &image.title,
             description: &image.description,
             visibility: image.visibility,
+            photo_public: image.photo_public,
             content_type: image.blob.content_type,
             size: image.blob.size,
             width: None,
@@ -132,6 +138,7 @@ impl<'a> ImageView<'a> {
             placeholder: None,
             image_url: None,
             thumbnails: Vec::new(),
+            photo: None,
             url_expires_at: None,
             created_at: image.created_at,
             updated_at: image.updated_at,
@@ -150,6 +157,16 @@ impl<'a> ImageView<'a> {
             }
         }
         view
+    }
+
+    /// Adds how the image was taken: all of it for the owner, for others what the owner lets them see.
+    pub(crate) fn with_photo(mut self, image: &Image, own: bool) -> Self {
+        self.photo = match &image.state {
+            ImageState::Ready(Ready { photo: Some(photo), .. }) if own => Some((**photo).clone()),
+            ImageState::Ready(Ready { photo: Some(photo), .. }) if image.photo_public => Some(photo.without_place()),
+            _ => None,
+        };
+        self
     }
 
     fn link_public(&mut self, request: &Request<'_>, image: &Image, ready: &Ready, original: bool) {
@@ -210,10 +227,10 @@ pub(crate) fn file_name(image: &Image) -> String {
     }
 }
 
-/// Changes exactly when the [`ImageView`] does.
-pub(crate) fn etag(request: &Request<'_>, image: &Image, owner: &Profile, plan: Option<&Plan>) -> String {
+/// Changes exactly when the [`ImageView`] does, which is another one for the owner than for others.
+pub(crate) fn etag(request: &Request<'_>, image: &Image, owner: &Profile, plan: Option<&Plan>, own: bool) -> String {
     let signed = image.is_ready() && image.visibility == Visibility::Private;
     let window = if signed { request.now.secs().div_euclid(SIGNING_WINDOW).unsigned_abs() } else { 0 };
     // The version of a plan counts with its name; assigning another plan changes the profile.
-    response::etag(image.version, &[owner.version, plan.map_or(0, |plan| plan.version), window])
+    response::etag(image.version, &[owner.version, plan.map_or(0, |plan| plan.version), window, own.into()])
 }

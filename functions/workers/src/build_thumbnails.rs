@@ -31,7 +31,7 @@ use tokio_util::io::SyncIoBridge;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
-use crate::Worker;
+use crate::{Worker, photo};
 
 /// The attempts of a build that conflicts with other changes before the message returns to the queue.
 const ATTEMPTS: u32 = 8;
@@ -302,6 +302,7 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
         thumbnails,
         built_for: set,
         warnings: if built.truncated { vec![Warning::Truncated] } else { Vec::new() },
+        photo: built.exif.and_then(photo::read).map(Box::new),
     };
     Ok(AttemptOutcome::Stored(image, StoredSet(ready)))
 }
@@ -378,6 +379,7 @@ mod tests {
             title: Title::from_stored("a".to_owned()),
             description: Description::default(),
             visibility: Visibility::Public,
+            photo_public: false,
             blob: Blob { content_type: ContentType::Jpeg, size: 1, sha256: None },
             state,
             deletion_epoch: 0,
@@ -391,7 +393,15 @@ mod tests {
     fn ready(heights: &[u32], built_for: ThumbnailSetId) -> Ready {
         let thumbnail = |&height| Thumbnail { height, width: height, size: 1, content_type: ContentType::Jpeg };
         let thumbnails = heights.iter().map(thumbnail).collect();
-        Ready { width: 1000, height: 1000, placeholder: Vec::new(), thumbnails, built_for, warnings: Vec::new() }
+        Ready {
+            width: 1000,
+            height: 1000,
+            placeholder: Vec::new(),
+            thumbnails,
+            built_for,
+            warnings: Vec::new(),
+            photo: None,
+        }
     }
 
     #[test]

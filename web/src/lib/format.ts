@@ -1,3 +1,4 @@
+import type { Photo } from "./http";
 import { words } from "./words";
 
 const DAY: Intl.DateTimeFormatOptions = { day: "numeric", month: "short", year: "numeric", timeZoneName: "short" };
@@ -18,6 +19,24 @@ export const formatMinute = inWords(MINUTE);
 export const formatDate = inWords(DAY);
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
+
+/** A camera's local time, whose zone it may not have known: "9 Jul 2026, 18:23". */
+export function formatCameraTime(taken: string): string {
+  const { timeZoneName, ...minute } = MINUTE;
+  void timeZoneName;
+  const time = new Date(`${taken.slice(0, 19)}Z`);
+  return Number.isNaN(time.getTime()) ? taken : inWords(minute)(time, "UTC");
+}
+
+/** As photographers write it: 1/250 s, f/2.8, ISO 400, 23 mm. */
+export function formatExposure({ exposure_time: seconds, f_number, iso, focal_length }: Photo): string[] {
+  const parts: string[] = [];
+  if (seconds) parts.push(seconds < 0.3 ? `1/${Math.round(1 / seconds)} s` : `${seconds} s`);
+  if (f_number) parts.push(`f/${f_number}`);
+  if (iso) parts.push(`ISO ${iso}`);
+  if (focal_length) parts.push(`${focal_length} mm`);
+  return parts;
+}
 
 /** A size in decimal units, with three significant digits at most: "8.39 MB". */
 export function formatBytes(bytes: number): string {

@@ -5,6 +5,7 @@ import { words } from "./words";
 
 export type Schemas = components["schemas"];
 export type Image = Schemas["Image"];
+export type Photo = Schemas["Photo"];
 export type Upload = Schemas["Upload"];
 export type Visibility = Image["visibility"];
 export type ImageStatus = Image["status"];

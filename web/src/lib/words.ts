@@ -102,6 +102,16 @@ export const words = {
       rejected: "The image was rejected.",
     },
   },
+  details: {
+    show: "Details",
+    title: "Details",
+    file: "File",
+    taken: "Taken",
+    camera: "Camera",
+    exposure: "Exposure",
+    place: "Place",
+    placeIsYours: "(only you see this)",
+  },
   myImages: {
     empty: "You have no images yet.",
     emptyHint: "Drop files or folders anywhere on this page, or choose them with “Upload”.",
@@ -144,6 +154,7 @@ export const words = {
   },
   edit: {
     title: "Edit image",
+    photoPublic: "Let others see when and with what camera it was taken, never where",
     changed: (title: string) =>
       `The image was changed elsewhere while you edited it; its title is now “${title}”. Save again to replace that.`,
   },

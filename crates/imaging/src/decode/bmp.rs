@@ -122,7 +122,16 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
         }
         _ => None,
     };
-    Ok(Decoded { width, height, orientation, icc_profile, model, planes: vec![reducer.finish()], truncated })
+    Ok(Decoded {
+        width,
+        height,
+        orientation,
+        icc_profile,
+        model,
+        planes: vec![reducer.finish()],
+        truncated,
+        exif: None,
+    })
 }
 
 fn read_header(reader: &mut Reader<'_, '_>, target: DecodeTarget) -> Result<Header, Rejection> {

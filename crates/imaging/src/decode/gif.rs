@@ -105,6 +105,7 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
         model: if channels == 3 { Model::Rgb } else { Model::Rgba },
         planes: vec![reducer.finish()],
         truncated,
+        exif: None,
     })
 }
 

@@ -48,7 +48,7 @@ fn decode_file(file: &[u8], target: DecodeTarget, deadline: Option<Instant>) -> 
     let Some((alpha, is_premultiplied)) = alpha else {
         let mut sink = YuvSink::new(window, image.orientation, target, coding);
         pictures.decode(range, deadline, |picture, x, y| sink.put(picture, x, y))?;
-        return Ok(sink.finish(icc_profile));
+        return Ok(Decoded { exif: file.exif(), ..sink.finish(icc_profile) });
     };
     let alpha_pictures = Pictures::of(&file, &alpha)?;
     if alpha.window(alpha_pictures.size, target)? != window || alpha.orientation != image.orientation {
@@ -63,7 +63,7 @@ fn decode_file(file: &[u8], target: DecodeTarget, deadline: Option<Instant>) -> 
         canvas.put_alpha(picture, x, y);
         Ok(())
     })?;
-    Ok(canvas.finish(image.orientation, target, icc_profile))
+    Ok(Decoded { exif: file.exif(), ..canvas.finish(image.orientation, target, icc_profile) })
 }
 
 /// The HEVC pictures of an image.

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::Rejection;
 use crate::decode::{DecodeTarget, MAX_PROFILE};
 use crate::exif::Orientation;
+use crate::{MAX_EXIF, Rejection};
 
 /// The most `iden` items between the primary item and its image.
 const MAX_IDENTITIES: usize = 8;
@@ -384,6 +384,16 @@ impl<'a> HeifFile<'a> {
     pub(crate) fn icc_profile(&self, image: &HeifImage) -> Option<&'a [u8]> {
         let mut profiles = self.colours(image).filter(|body| body.starts_with(b"prof") || body.starts_with(b"rICC"));
         profiles.next().map(|body| &body[4..]).filter(|profile| profile.len() <= MAX_PROFILE)
+    }
+
+    /// The Exif data that describes the primary image, from its TIFF header on (ISO/IEC 23008-12, section A.2.1).
+    pub(crate) fn exif(&self) -> Option<Vec<u8>> {
+        let mut described =
+            self.references.iter().filter(|(kind, _, to)| kind == b"cdsc" && to.contains(&self.primary));
+        let &(_, id, _) = described.find(|&&(_, from, _)| &self.kind(from) == b"Exif")?;
+        let data = self.data(id).ok()?;
+        let start = 4usize.checked_add(u32::from_be_bytes(*data.first_chunk()?) as usize)?;
+        data.get(start..).filter(|exif| exif.len() <= MAX_EXIF).map(<[u8]>::to_vec)
     }
 
     pub(crate) fn nclx(&self, image: &HeifImage) -> Option<Nclx> {

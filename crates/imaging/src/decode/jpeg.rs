@@ -49,8 +49,8 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
     let spreads = spreads(&header, &scales);
     let planes = picture.planes.into_iter().zip(spreads).map(|(plane, spread)| small_plane(plane, spread)).collect();
     let (model, planes) = model(&header, planes);
-    let (width, height) = (header.width, header.height);
-    Ok(Decoded { width, height, orientation, icc_profile: header.profile, model, planes, truncated })
+    let Header { width, height, profile: icc_profile, exif, .. } = header;
+    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, exif })
 }
 
 /// The smallest scale of each component, in eighths, that leaves enough samples for the resize.

@@ -128,10 +128,11 @@ fn decode_inner(
     let _ = reader.finish();
 
     let info = reader.info();
-    let orientation =
-        early_exif.as_deref().or(info.exif_metadata.as_deref()).map(Orientation::from_exif).unwrap_or_default();
+    let exif = early_exif.or_else(|| info.exif_metadata.as_deref().map(<[u8]>::to_vec));
+    let orientation = exif.as_deref().map(Orientation::from_exif).unwrap_or_default();
     let icc_profile = info.icc_profile.as_deref().filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec);
-    Ok(Decoded { width, height, orientation, icc_profile, model, planes: vec![reducer.finish()], truncated })
+    let planes = vec![reducer.finish()];
+    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, exif })
 }
 
 /// Passes to `png` the chunks that matter. Broken ancillary chunks, later frames of an animation and the suggested palette

@@ -92,7 +92,7 @@ fn decode_file(file: &mut [u8], target: DecodeTarget, deadline: Option<Instant>)
         }
     }
     let planes = vec![reducer.finish()];
-    Ok(Decoded { width, height, orientation, icc_profile, model: layout.model, planes, truncated })
+    Ok(Decoded { width, height, orientation, icc_profile, model: layout.model, planes, truncated, exif: None })
 }
 
 /// How samples become the rows of the reducer.

@@ -11,7 +11,7 @@ use crate::exif::Orientation;
 use crate::picture::{Decoded, Matrix, Model, Plane, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
-use crate::{CHROMA_OVERSAMPLE, Error, OVERSAMPLE, Rejection};
+use crate::{CHROMA_OVERSAMPLE, Error, MAX_EXIF, OVERSAMPLE, Rejection};
 
 /// The color space of lossy WebP (RFC 9649, section 2.5, and RFC 6386, section 9.2).
 const LOSSY_COLOURS: Model = Model::Coded(Matrix::Bt601Limited);
@@ -20,8 +20,6 @@ const LOSSY_COLOURS: Model = Model::Coded(Matrix::Bt601Limited);
 const MAX_FILE: u64 = 400 << 20;
 /// The most chunks of a file or a frame; usual files have a dozen, or one for each frame.
 const MAX_CHUNKS: usize = 4096;
-/// Bytes of Exif metadata that are read; the orientation is at the start.
-const MAX_EXIF: u64 = 64 << 10;
 /// The Exif flag of a `VP8X` chunk (RFC 9649, section 2.7).
 const EXIF_FLAG: u8 = 0x08;
 /// Memory limit of lossless decoding; valid images need at most a tenth.
@@ -175,7 +173,7 @@ fn read_chunk(
                 container.extended = Some((canvas, bytes[0] & EXIF_FLAG != 0));
             }
         }
-        b"EXIF" => container.exif = Some(read_exact_vec(&mut payload, size.min(MAX_EXIF))?),
+        b"EXIF" => container.exif = Some(read_exact_vec(&mut payload, size.min(MAX_EXIF as u64))?),
         b"ICCP" if size <= MAX_PROFILE as u64 => container.profile = Some(read_exact_vec(&mut payload, size)?),
         b"ANMF" if container.pixels.is_none() => {
             let bytes = bytes::<16>(&mut payload)?;
@@ -333,7 +331,8 @@ fn finish(mut container: Container, target: DecodeTarget, deadline: Option<Insta
         }
     };
     let (width, height) = canvas;
-    Ok(Decoded { width, height, orientation, icc_profile: container.profile, model, planes, truncated })
+    let Container { profile: icc_profile, exif, .. } = container;
+    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, exif })
 }
 
 /// Decodes and reduces a lossy image with alpha, or one smaller than its canvas. The flag is [`Decoded::truncated`].

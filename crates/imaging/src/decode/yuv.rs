@@ -134,7 +134,7 @@ impl YuvSink {
             planes.rotate_right(1);
         }
         let orientation = self.orientation;
-        Decoded { width, height, orientation, icc_profile, model, planes, truncated: false }
+        Decoded { width, height, orientation, icc_profile, model, planes, truncated: false, exif: None }
     }
 }
 
@@ -236,7 +236,16 @@ impl AlphaCanvas {
             reducer.push(row);
         }
         let planes = vec![reducer.finish()];
-        Decoded { width, height, orientation, icc_profile: icc, model: Model::Rgba, planes, truncated: false }
+        Decoded {
+            width,
+            height,
+            orientation,
+            icc_profile: icc,
+            model: Model::Rgba,
+            planes,
+            truncated: false,
+            exif: None,
+        }
     }
 }
 

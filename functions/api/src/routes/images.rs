@@ -95,8 +95,9 @@ async fn upload_response(
     Ok(response::json(status, &WithUpload { image: shown, upload }).with_header("location", location))
 }
 
-async fn image_response(request: &Request<'_>, image: &Image, owner: &Profile) -> Result<Response, Problem> {
+/// `own`: the caller is the owner.
+async fn image_response(request: &Request<'_>, image: &Image, owner: &Profile, own: bool) -> Result<Response, Problem> {
     let plan = request.plan_of(owner).await?;
-    let view = ImageView::new(request, image, owner, plan.as_ref()).await?;
-    Ok(response::ok(&view).with_header("etag", image_view::etag(request, image, owner, plan.as_ref())))
+    let view = ImageView::new(request, image, owner, plan.as_ref()).await?.with_photo(image, own);
+    Ok(response::ok(&view).with_header("etag", image_view::etag(request, image, owner, plan.as_ref(), own)))
 }

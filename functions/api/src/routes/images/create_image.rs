@@ -85,6 +85,7 @@ pub(super) fn draft(
         title: body.title,
         description: body.description,
         visibility: body.visibility,
+        photo_public: false,
         blob: Blob { content_type: body.content_type, size: body.size.0, sha256: body.sha256 },
         state: ImageState::Pending { expires_at: request.now + request.app.pending },
         deletion_epoch: owner.deletion_epoch,

@@ -24,7 +24,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let own = caller.is_some_and(|caller| caller.profile.id == id.owner);
     let image = items.image(id)?.filter(|image| (own || image.is_published()) && !image.is_expired(request.now));
     match (image, items.profile(id.owner)?) {
-        (Some(image), Some(owner)) => super::image_response(request, &image, &owner).await,
+        (Some(image), Some(owner)) => super::image_response(request, &image, &owner, own).await,
         _ => Err(Problem::not_found()),
     }
 }

@@ -12,12 +12,13 @@ input! {
         title: Option<Title> = None,
         description: Option<Description> = None,
         visibility: Option<Visibility> = None,
+        photo_public: Option<bool> = None,
     }
 }
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Images",
-    summary: "Change the title, the description or the visibility of an image",
+    summary: "Change the title, the description or the visibility of an image, or who sees how it was taken",
     auth: AuthRequirement::Required,
     body: Some(of::<UpdateImage>),
     headers: &[RequestHeader::IfMatch],
@@ -32,13 +33,14 @@ pub(crate) const DOCUMENT: Operation = Operation {
 
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: UpdateImage = request.body()?;
-    let change = Change { title: body.title, description: body.description, visibility: body.visibility };
+    let UpdateImage { title, description, visibility, photo_public } = body;
+    let change = Change { title, description, visibility, photo_public };
     for _ in 0..CHANGE_TRIES {
         let owned = super::load_owned(request).await?;
         request.check_if_match(owned.image.version)?;
         match request.app.store.images.update(&owned.image, change.clone(), request.now).await? {
             UpdateOutcome::Updated(image) => {
-                return super::image_response(request, &image, &owned.caller.profile).await;
+                return super::image_response(request, &image, &owned.caller.profile, true).await;
             }
             UpdateOutcome::TitleTaken => return Err(Problem::title_taken()),
             UpdateOutcome::Stale => {}

@@ -1,0 +1,56 @@
+//! How a photograph was taken: all of it for its owner, for others what the owner lets them see.
+
+use serde_json::{Value, json};
+
+use crate::fixtures::Picture;
+use crate::harness::{Answer, Body, on_stack};
+
+fn photo(answer: Answer) -> Value {
+    answer.assert_json(200)["photo"].clone()
+}
+
+#[test]
+fn the_owner_sees_how_an_image_was_taken_and_others_what_the_owner_lets_them_see() {
+    on_stack(async |stack| {
+        let (owner, other) = (stack.user_on("Premium").await, stack.user_on("Premium").await);
+        let place = json!({"latitude": 52.52, "longitude": 13.404722});
+        for picture in
+            [Picture::turned_jpeg(80, 60, 6), Picture::turned_png(80, 60, 6), Picture::turned_webp(80, 60, 6)]
+        {
+            let image = owner.publish(picture.extension, &picture).await;
+            let path = format!("/api/images/{}", image.str("id"));
+            let whole = json!({"make": "TINTYPE-CAMERA 7", "place": place});
+            let own = owner.get(&path).await.assert_status(200);
+            let foreign = stack.get(&path).await.assert_status(200);
+            assert_ne!(own.must_header("etag"), foreign.must_header("etag"));
+            assert_eq!((photo(own), photo(foreign)), (whole.clone(), Value::Null));
+            assert_eq!(photo(other.get(&path).await), Value::Null);
+
+            other.patch(&path, json!({"photo_public": true})).await.assert_problem(403, "not_owner");
+            let changed = owner.patch(&path, json!({"photo_public": true})).await.assert_json(200);
+            assert_eq!((&changed["photo"], &changed["photo_public"]), (&whole, &json!(true)));
+            let public = json!({"make": "TINTYPE-CAMERA 7"});
+            assert_eq!(photo(stack.get(&path).await), public);
+            assert_eq!(photo(other.get(&path).await), public);
+            assert_eq!(photo(owner.get(&path).await), whole);
+
+            owner.patch(&path, json!({"photo_public": false})).await.assert_status(200);
+            assert_eq!(photo(stack.get(&path).await), Value::Null);
+        }
+        for list in ["/api/images", "/api/explore?limit=100"] {
+            assert!(owner.pages(list).await.iter().all(|image| image["photo"].is_null()), "{list}");
+        }
+        let page = owner.get(format!("/i/{}", owner.pages("/api/images").await[0].str("id"))).await.text();
+        assert!(!page.contains("TINTYPE-CAMERA"));
+    });
+}
+
+#[test]
+fn an_image_without_exif_data_has_no_photo() {
+    on_stack(async |stack| {
+        let owner = stack.user().await;
+        let image = owner.publish("Plain", Picture::small()).await;
+        let answer = owner.get(format!("/api/images/{}", image.str("id"))).await.assert_json(200);
+        assert!(answer.get("photo").is_none());
+    });
+}
