@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import type { Locator, Page } from "@playwright/test";
 import {
   aws,
@@ -215,6 +216,21 @@ test("Account changes the name and the password, and ends all sessions @wide", a
   await other.reload();
   await expect(main(other).getByRole("link", { name: "Log in" })).toBeVisible();
   await elsewhere.close();
+});
+
+test("the records of an account are saved as a file, on a plan without originals too @wide", async ({ page }) => {
+  const user = await TestUser.create({ plan: "Basic" });
+  await user.upload("picture-1.jpg", { title: "Harbour" });
+  await openAs(page, user, "/account");
+  const saved = page.waitForEvent("download");
+  await main(page).getByRole("button", { name: "Save my records" }).click();
+  const download = await saved;
+  expect(download.suggestedFilename()).toBe("tintype-records.jsonl");
+  const lines = (await readFile(await download.path(), "utf8")).trimEnd().split("\n");
+  const records = lines.map((line) => JSON.parse(line) as Record<string, Record<string, unknown>>);
+  expect(records.map((record) => Object.keys(record)[0])).toEqual(["account", "image"]);
+  expect(records[0]?.account).toEqual(await user.call("/api/me"));
+  expect(records[1]?.image).toMatchObject({ title: "Harbour", status: "ready", image_url: null });
 });
 
 test("an account is deleted, and its progress needs no login @narrow", async ({ page, browser }) => {

@@ -323,6 +323,10 @@ export const words = {
       sessionsIntro: "“Log out” ends the session of this browser, “Log out everywhere” those of all your devices.",
       everywhere: "Log out everywhere",
       loggedOutEverywhere: "You are logged out on all devices.",
+      records: "Your data",
+      recordsIntro:
+        "The file has a line of JSON for your account, for each image and for each link. To get all your originals too, whatever your plan, run this in the command-line client:",
+      saveRecords: "Save my records",
       delete: "Delete account",
       deleteIntro: "Your account and everything in it will be deleted. Nobody can undo this.",
       deleteTitle: "Delete your account?",
