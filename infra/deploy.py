@@ -86,7 +86,10 @@ class Deployment:
         if is_new and chosen.get(PROTECTION) != "false":
             chosen = chosen | {PROTECTION: "later"}
         if self.held:
-            print("Adopting " + ", ".join(self.held.values()) + ".", flush=True)
+            names = ", ".join(self.held.values())
+            if self.asks and not is_yes(f"Begin the stack {self.stack} with {names}?"):
+                raise DeploymentError("Nothing was changed.")
+            print(f"Adopting {names}.", flush=True)
             adopt(self.stack, self.template, chosen, self.held)
         self.apply(chosen, self.asks)
         after = described(self.stack)
