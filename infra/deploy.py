@@ -130,9 +130,9 @@ class Deployment:
         # Not before CloudFormation took them; before the change, which goes on if this command is interrupted.
         self.settings.save(self.stack, {}, self.chosen)
         if new:
-            known = {event["EventId"] for event in self.events()}
+            last = self.last_event()
             self.cloudformation.execute_change_set(StackName=self.stack, ChangeSetName=new.pop())
-            self.follow(known)
+            self.follow(last)
         if how:
             gradual.drop_old_versions(self.stack)
 
@@ -158,7 +158,7 @@ class Deployment:
             # The aliases need new versions.
             return self.apply(changed, asks=False)
         names = {item["ParameterKey"] for item in described(self.stack)["Parameters"]}
-        known = {event["EventId"] for event in self.events()}
+        last = self.last_event()
         self.cloudformation.update_stack(
             StackName=self.stack,
             UsePreviousTemplate=True,
@@ -170,23 +170,32 @@ class Deployment:
                 for name in sorted(names)
             ],
         )
-        self.follow(known)
+        self.follow(last)
 
-    def events(self) -> list[dict]:
-        """The latest events of the stack, the oldest first."""
-        return self.cloudformation.describe_stack_events(StackName=self.stack)["StackEvents"][::-1]
+    def last_event(self) -> str:
+        return self.cloudformation.describe_stack_events(StackName=self.stack)["StackEvents"][0]["EventId"]
 
-    def follow(self, known: set[str]) -> None:
-        """Prints what happens until the change is over. `known`: the events before it."""
+    def events_after(self, last: str) -> list[dict]:
+        """The events after one, the oldest first."""
+        found = []
+        for page in self.cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.stack):
+            for event in page["StackEvents"]:
+                if event["EventId"] == last:
+                    return found[::-1]
+                found.append(event)
+        return found[::-1]
+
+    def follow(self, last: str) -> None:
+        """Prints what happens after an event until the change is over."""
         pause = 0.1
         while True:
             status = described(self.stack)["StackStatus"]
-            for event in self.events():
-                if event["EventId"] not in known and not event["ResourceStatus"].endswith("_IN_PROGRESS"):
+            for event in self.events_after(last):
+                last = event["EventId"]
+                if not event["ResourceStatus"].endswith("_IN_PROGRESS"):
                     reason = event.get("ResourceStatusReason", "")
                     line = f"{event['ResourceStatus']:<24} {event['LogicalResourceId']:<40} {reason}"
                     print(line.rstrip(), flush=True)
-                known.add(event["EventId"])
             if not status.endswith("_IN_PROGRESS"):
                 break
             time.sleep(pause)
@@ -360,6 +369,7 @@ def main() -> None:
             raise DeploymentError("There is no terminal to confirm the changes: say YES=1 to make them unseen.")
         stack = arguments.stack or choose_stack(settings, asks)
         chosen = prepare(stack, given, settings, template or TEMPLATE, asks)
+        is_new = described(stack) is None
         if not template:
             declared = yaml_parse(TEMPLATE.read_text())["Parameters"]["Architecture"]["Default"]
             held_architecture = parameter(described(stack), "Architecture")
@@ -371,6 +381,8 @@ def main() -> None:
             operate.run(["--stack", stack, "plans", "--add-only"])
         url = output(described(stack), "CdnUrl") or output(described(stack), "ApiUrl")
         print(f"The stack {stack} is deployed: {url}")
+        if is_new:
+            print(f"Sign up there, then make yourself an admin: make admin EMAIL=... STACK={stack}")
     except DeploymentError as error:
         sys.exit(str(error))
     except (KeyboardInterrupt, EOFError):

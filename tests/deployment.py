@@ -191,6 +191,7 @@ def check_questions(template: Path) -> None:
     settings.save(STACK + "-third", {"region": REGION}, {"MailFrom": 'A "quoted" name <a@example.org>'})
     code, text = at_terminal(command(template, stack=None), answers)
     assert code == 0 and "Protecting its table and its user pool." in text, text
+    assert f"make admin EMAIL=... STACK={STACK}" in text, text
     assert (status(), protection()) == ("UPDATE_COMPLETE", (True, "ACTIVE")), status()
     settings = Settings(settings_file)
     assert settings.parameters(STACK) == {"AlarmEmail": "me@example.org"}, settings.document
