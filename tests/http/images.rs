@@ -132,7 +132,16 @@ fn limits_are_inclusive() {
 fn other_types_than_those_of_images_are_refused() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        for kind in ["image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/bmp", "image/heic"] {
+        for kind in [
+            "image/jpeg",
+            "image/png",
+            "image/webp",
+            "image/gif",
+            "image/tiff",
+            "image/bmp",
+            "image/heic",
+            "image/avif",
+        ] {
             user.post("/api/images", json!({"title": kind, "content_type": kind, "size": 9})).await.assert_status(201);
         }
         for kind in ["image/svg+xml", "text/html", "IMAGE/X", "", "jpeg", "; image/png", "image/png image/gif"] {

@@ -123,6 +123,8 @@ fn thumbnails_of_a_type_that_browsers_do_not_show_are_jpeg_or_webp() {
             ("bmp-rgb.bmp", "image/bmp", "image/jpeg"),
             ("heic-420.heic", "image/heic", "image/jpeg"),
             ("heic-rgba.heic", "image/heic", "image/webp"),
+            ("avif-420.avif", "image/avif", "image/jpeg"),
+            ("avif-rgba.avif", "image/avif", "image/webp"),
         ] {
             let picture = Picture::fixture(file, content_type);
             let image = user.publish(file, &picture).await;

@@ -29,7 +29,7 @@ const SYSTEM_FOLDERS: [&str; 7] =
     ["@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"];
 
 /// Extensions of images of other types than [`ContentType`]s.
-const OTHER_IMAGES: [&str; 3] = ["avif", "jxl", "jp2"];
+const OTHER_IMAGES: [&str; 2] = ["jxl", "jp2"];
 
 /// Extensions of the RAW files of cameras.
 const RAW_IMAGES: [&str; 12] = ["dng", "cr2", "cr3", "nef", "nrw", "arw", "orf", "rw2", "raf", "pef", "srw", "3fr"];

@@ -24,7 +24,7 @@ fn fixtures() -> Vec<(String, ContentType, Vec<u8>)> {
         })
         .collect();
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    assert!(found.len() > 79, "the fixtures are there");
+    assert!(found.len() > 92, "the fixtures are there");
     found
 }
 

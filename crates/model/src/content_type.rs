@@ -10,6 +10,7 @@ pub enum ContentType {
     Tiff,
     Bmp,
     Heic,
+    Avif,
 }
 
 /// The media type is not supported.
@@ -30,7 +31,8 @@ struct Facts {
 }
 
 impl ContentType {
-    pub const ALL: [Self; 7] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Tiff, Self::Bmp, Self::Heic];
+    pub const ALL: [Self; 8] =
+        [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Tiff, Self::Bmp, Self::Heic, Self::Avif];
 
     const fn facts(self) -> Facts {
         match self {
@@ -62,6 +64,12 @@ impl ContentType {
                 media_type: "image/heic",
                 aliases: &["image/heif", "image/heic-sequence", "image/heif-sequence"],
                 extensions: &["heic", "heif", "hif", "heics", "heifs"],
+            },
+            Self::Avif => Facts {
+                name: "AVIF",
+                media_type: "image/avif",
+                aliases: &["image/avif-sequence"],
+                extensions: &["avif", "avifs"],
             },
         }
     }
@@ -164,8 +172,10 @@ fn format_of(start: &[u8]) -> Option<Format> {
 fn format_of_brands(start: &[u8]) -> Format {
     let compatible = || start.get(16..).unwrap_or_default().as_chunks::<4>().0.iter();
     match start.get(8..12).unwrap_or_default() {
-        b"avif" | b"avis" => Format::Other("AVIF"),
-        b"mif1" | b"msf1" if compatible().any(|brand| matches!(brand, b"avif" | b"avis")) => Format::Other("AVIF"),
+        b"avif" | b"avis" => Format::Supported(ContentType::Avif),
+        b"mif1" | b"msf1" if compatible().any(|brand| matches!(brand, b"avif" | b"avis")) => {
+            Format::Supported(ContentType::Avif)
+        }
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => {
             Format::Supported(ContentType::Heic)
         }

@@ -37,6 +37,7 @@ const ACCEPTED: Record<Image["content_type"], Format> = {
   "image/tiff": TIFF,
   "image/bmp": BMP,
   "image/heic": HEIC,
+  "image/avif": AVIF,
 };
 export const ACCEPTED_TYPES: readonly string[] = Object.keys(ACCEPTED);
 

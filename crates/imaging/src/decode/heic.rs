@@ -54,9 +54,9 @@ fn decode_file(file: &[u8], target: DecodeTarget, deadline: Option<Instant>) -> 
     if alpha.window(alpha_pictures.size, target)? != window || alpha.orientation != image.orientation {
         return Err(Rejection::Unsupported { feature: "alpha of another size or orientation".to_owned() });
     }
-    let mut canvas = AlphaCanvas::new(window, coding, is_premultiplied)?;
+    let mut canvas = AlphaCanvas::new(window, is_premultiplied)?;
     pictures.decode(range, deadline, |picture, x, y| {
-        canvas.put_colours(picture, x, y);
+        canvas.put_colours(picture, coding, x, y);
         Ok(())
     })?;
     alpha_pictures.decode(Range::Full, deadline, |picture, x, y| {

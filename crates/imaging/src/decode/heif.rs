@@ -301,6 +301,13 @@ impl<'a> HeifFile<'a> {
         Ok(Cow::Owned(data))
     }
 
+    /// The size of a picture, as its property `ispe` states it.
+    pub(crate) fn size(&self, id: u32) -> Result<(u32, u32), Rejection> {
+        let mut fields = Fields(self.property(id, b"ispe").ok_or_else(broken)?);
+        fields.version()?;
+        Ok((fields.u32()?, fields.u32()?))
+    }
+
     /// The primary image.
     pub(crate) fn primary(&self) -> Result<HeifImage, Rejection> {
         self.image(self.primary)

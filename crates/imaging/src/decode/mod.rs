@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub(crate) mod avif;
 pub(crate) mod bmp;
 pub(crate) mod gif;
 pub(crate) mod heic;

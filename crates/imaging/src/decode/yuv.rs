@@ -149,7 +149,6 @@ fn shares(picture: &YuvPicture<'_>) -> Vec<(u32, u32)> {
 /// Assembles an image with alpha at full size.
 pub(crate) struct AlphaCanvas {
     window: Window,
-    coding: Coding,
     /// Straight RGBA, or premultiplied if the file says so.
     pixels: Vec<u8>,
     is_premultiplied: bool,
@@ -157,14 +156,14 @@ pub(crate) struct AlphaCanvas {
 }
 
 impl AlphaCanvas {
-    pub(crate) fn new(window: Window, coding: Coding, is_premultiplied: bool) -> Result<Self, Rejection> {
+    pub(crate) fn new(window: Window, is_premultiplied: bool) -> Result<Self, Rejection> {
         let Window { width, height, .. } = window;
         if u64::from(width) * u64::from(height) > MAX_ALPHA_PIXELS {
             let part = format!("{width} x {height} pixels with alpha, of which at most {MAX_ALPHA_PIXELS} are decoded");
             return Err(Rejection::TooComplex { part });
         }
         let pixels = vec![255; width as usize * height as usize * 4];
-        Ok(Self { window, coding, pixels, is_premultiplied, lines: [const { Vec::new() }; 3] })
+        Ok(Self { window, pixels, is_premultiplied, lines: [const { Vec::new() }; 3] })
     }
 
     /// Calls `write` with each row of the picture: its pixels, and its number and first column in the picture.
@@ -180,9 +179,8 @@ impl AlphaCanvas {
         }
     }
 
-    pub(crate) fn put_colours(&mut self, picture: &YuvPicture<'_>, x: u32, y: u32) {
+    pub(crate) fn put_colours(&mut self, picture: &YuvPicture<'_>, coding: Coding, x: u32, y: u32) {
         let shares = shares(picture);
-        let coding = self.coding;
         let mut lines = std::mem::take(&mut self.lines);
         let first = &picture.planes[0];
         self.rows((first.width, first.height), (x, y), |pixels, row, column| {
