@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 WIDTH, HEIGHT = 12_247, 8_165
-# In bytes. Sequential JPEG, PNG and WebP are reduced while reading; interlaced PNG and progressive JPEG have several passes.
+# In bytes. Sequential JPEG, PNG, WebP, TIFF and BMP are reduced while reading; interlaced PNG and progressive JPEG have several passes.
 LOW, HIGH = 64 << 20, 512 << 20
 # First column and row, and distances, of the passes of an interlaced PNG (PNG specification, section 8.2).
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -65,6 +65,8 @@ def main():
         ("png", "interlaced PNG", HIGH, lambda path: png(path, True)),
         ("webp", "WebP", LOW, lambda path: noise().save(path, "webp", quality=30, method=0)),
         ("webp", "lossless WebP", LOW, lambda path: noise().save(path, "webp", lossless=True, quality=0, method=0)),
+        ("tiff", "TIFF", LOW, lambda path: noise().save(path, "tiff", compression="jpeg", quality=50)),
+        ("bmp", "BMP", LOW, lambda path: Image.new("P", (WIDTH, HEIGHT)).save(path, "bmp")),
         ("gif", "GIF", HIGH, lambda path: Image.new("P", (WIDTH, HEIGHT)).save(path, "gif")),
     ]
     found = []
