@@ -35,7 +35,8 @@ fn decode_file(file: &[u8], target: DecodeTarget, deadline: Option<Instant>) -> 
             let begin = || YuvSink::new(window, image.orientation, target, coding);
             sink.get_or_insert_with(begin).put(picture, x, y)
         })?;
-        return sink.map(|sink| sink.finish(icc_profile)).ok_or_else(|| Rejection::corrupt("no picture"));
+        let sink = sink.ok_or_else(|| Rejection::corrupt("no picture"))?;
+        return Ok(Decoded { exif: file.exif(), ..sink.finish(icc_profile) });
     };
     let alpha_pictures = Pictures::of(&file, &alpha)?;
     if alpha.window(alpha_pictures.size, target)? != window || alpha.orientation != image.orientation {
@@ -51,7 +52,7 @@ fn decode_file(file: &[u8], target: DecodeTarget, deadline: Option<Instant>) -> 
         canvas.put_alpha(picture, x, y);
         Ok(())
     })?;
-    Ok(canvas.finish(image.orientation, target, icc_profile))
+    Ok(Decoded { exif: file.exif(), ..canvas.finish(image.orientation, target, icc_profile) })
 }
 
 /// The AV1 pictures of an image.
