@@ -84,10 +84,15 @@ test("2: a drop that cannot be read is an error that the user sees @narrow", asy
       };
       return entry as unknown as FileSystemEntry;
     };
-    const dataTransfer = new DataTransfer();
-    dataTransfer.items.add(new File(["x"], "a.jpg"));
-    dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
   });
+  // What takes drops is loaded after the page.
+  const isTaken = () =>
+    page.evaluate(() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(["x"], "a.jpg"));
+      return !dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+    });
+  await expect.poll(isTaken).toBe(true);
   await expect(page.getByRole("alert")).toContainText("Something went wrong.");
   await expect(panel(page)).toHaveCount(0);
 });

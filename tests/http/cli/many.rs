@@ -47,7 +47,7 @@ fn broken(root: &Path) -> Vec<(String, &'static str)> {
         write(&root.join("broken").join(name), bytes);
         all.push((name.to_owned(), code));
     };
-    for (number, start) in ["hello", "%PDF-1.7", "II*\0", "BM", "<svg/>"].into_iter().enumerate() {
+    for (number, start) in ["hello", "%PDF-1.7", "8BPS", "BM", "<svg/>"].into_iter().enumerate() {
         put(&format!("text {number}.jpg"), start.as_bytes(), "not_an_image");
     }
     for number in 0..3 {
