@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
+use uuid::Uuid;
 
 use super::{Dynamo, Item, names, not_empty};
 use crate::StoreError;
@@ -200,9 +201,11 @@ impl Dynamo {
     pub(crate) async fn transact_once(&self, writes: &[Write]) -> Result<TransactOutcome, StoreError> {
         let writes = writes.iter().map(|write| write.clone().in_transaction(&self.table));
         let writes = writes.collect::<Result<Vec<_>, _>>()?;
-        let Err(error) = self.client.transact_write_items().set_transact_items(Some(writes)).send().await else {
-            return Ok(TransactOutcome::Committed);
-        };
+        // The SDK's own token begins with a hash of the monotonic clock and the thread (`fastrand`): functions that start at the
+        // same moment could send equal ones, of which DynamoDB refuses one with IdempotentParameterMismatchException.
+        let token = Uuid::new_v4().to_string();
+        let call = self.client.transact_write_items().client_request_token(token).set_transact_items(Some(writes));
+        let Err(error) = call.send().await else { return Ok(TransactOutcome::Committed) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(TransactOutcome::Conflict),
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
