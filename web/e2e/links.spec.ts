@@ -195,23 +195,25 @@ test("a link that is revoked while the list is read anew stays away @wide", asyn
   await expect(rows(page).first()).toBeVisible();
   const count = await rows(page).count();
   // The answer is older than the revocation.
-  let answer = () => {};
+  let [noteRead, release] = [() => {}, () => {}];
+  const isRead = new Promise<void>((resolve) => (noteRead = resolve));
+  const released = new Promise<void>((resolve) => (release = resolve));
   await page.route(
     "**/api/expiring-links?*",
     async (route) => {
       const response = await route.fetch();
-      await new Promise<void>((resolve) => (answer = resolve));
+      noteRead();
+      await released;
       await route.fulfill({ response }).catch(() => undefined);
     },
     { times: 1 },
   );
-  const read = page.waitForRequest("**/api/expiring-links?*");
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  await read;
+  await isRead;
   await rows(page).first().getByRole("button", { name: "Revoke" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
   await expect(rows(page)).toHaveCount(count - 1);
-  answer();
+  release();
   await drawn(page);
   await expect(rows(page)).toHaveCount(count - 1);
 });

@@ -225,9 +225,14 @@ test("20: “Log out everywhere” reaches the other tabs before the service ans
   const [, other] = await openTabs(page, user, 2);
   if (!other) throw new Error("There is no other tab.");
   const answers = [500, 200];
-  let answer = () => {};
+  const held: (() => void)[] = [];
+  /** Lets the logout that the page has sent be answered. */
+  const answer = async () => {
+    await expect.poll(() => held.length).toBe(1);
+    held.pop()?.();
+  };
   await page.route("**/api/auth/logout", async (route) => {
-    await new Promise<void>((resolve) => (answer = resolve));
+    await new Promise<void>((resolve) => held.push(resolve));
     if (answers.shift() === 200) return route.continue();
     await route.fulfill({ status: 500, contentType: "application/json", body: '{"message":"Internal Server Error"}' });
   });
@@ -235,7 +240,7 @@ test("20: “Log out everywhere” reaches the other tabs before the service ans
   await everywhere.click();
   await expect(other.getByText("Log in to see this page.")).toBeVisible();
   await expect(other.getByText(user.email)).toHaveCount(0);
-  answer();
+  await answer();
   // All sessions go on, and the user is told.
   await expect(page.getByRole("main").getByRole("alert")).toBeVisible();
   await expect(email(page)).toHaveValue(user.email);
@@ -243,7 +248,7 @@ test("20: “Log out everywhere” reaches the other tabs before the service ans
 
   await everywhere.click();
   await expect(other.getByText("Log in to see this page.")).toBeVisible();
-  answer();
+  await answer();
   await expect(page.getByText("You are logged out on all devices.")).toBeVisible();
   await expect(other.getByText(user.email)).toHaveCount(0);
 });
