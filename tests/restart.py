@@ -5,7 +5,8 @@ import json
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -28,6 +29,23 @@ def wait(what: str, done: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@contextmanager
+def running(data: Path, keep: bool) -> Iterator[tuple[dict[str, str], Path, int]]:
+    """Runs a stack with the demo users at a free port. Yields its environment, the folder of its executables, and the port."""
+    code, port = stack.executables(data, release=False), stack.free_port()
+    stack.use_local_aws(port)
+    with stack.emulator(port, data, keep=keep):
+        environment = stack.bring_up(port, data, code, [])
+        stack.make_demo_users(environment)
+        yield environment, code, port
+
+
+def log_in(url: str) -> dict[str, str]:
+    """Returns the headers of the first demo user's requests."""
+    tokens = demo.post(f"{url}/api/auth/login", {"email": EMAIL, "password": stack.DEMO_PASSWORD})
+    return {"authorization": f"Bearer {tokens['access_token']}"}
+
+
 def publish(url: str, headers: dict[str, str], title: str) -> str:
     """Uploads an image and waits until it has its thumbnails."""
     content = io.BytesIO()
@@ -42,14 +60,9 @@ def publish(url: str, headers: dict[str, str], title: str) -> str:
 
 def run(data: Path, kept: list[str]) -> str:
     """Starts the stack at a free port, checks images that an earlier run kept, and publishes one more."""
-    code, port = stack.executables(data, release=False), stack.free_port()
-    stack.use_local_aws(port)
-    with stack.emulator(port, data, keep=True):
-        environment = stack.bring_up(port, data, code, [])
+    with running(data, keep=True) as (environment, _, _):
         url = environment["TINTYPE_URL"]
-        stack.make_demo_users(environment)
-        tokens = demo.post(f"{url}/api/auth/login", {"email": EMAIL, "password": stack.DEMO_PASSWORD})
-        headers = {"authorization": f"Bearer {tokens['access_token']}"}
+        headers = log_in(url)
         for image in kept:
             assert get(f"{url}/api/images/{image}", headers)["status"] == "ready"
         image = publish(url, headers, f"Picture {len(kept)}")

@@ -13,7 +13,7 @@ from infra import backup, operate
 from infra.adopt import adopt
 from infra.local import demo, stack
 from infra.local.deployment import MARK, STACK, package, parameters
-from tests.restart import EMAIL, get, publish, wait
+from tests.restart import get, log_in, publish, running, wait
 
 BUCKET = f"backups-{uuid.uuid4()}"
 
@@ -32,11 +32,6 @@ def back_up(*options: str) -> str:
 
 def originals(bucket: str, prefix: str = "originals/") -> dict[str, int]:
     return backup.listed(bucket, prefix)
-
-
-def log_in(url: str) -> dict[str, str]:
-    tokens = demo.post(f"{url}/api/auth/login", {"email": EMAIL, "password": stack.DEMO_PASSWORD})
-    return {"authorization": f"Bearer {tokens['access_token']}"}
 
 
 def fetched(url: str) -> bytes:
@@ -118,12 +113,8 @@ def restore(data: Path, code: Path, port: int, name: str) -> dict[str, str]:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tintype-restore-") as folder:
         data = Path(folder)
-        code, port = stack.executables(data, release=False), stack.free_port()
-        stack.use_local_aws(port)
-        with stack.emulator(port, data, keep=False):
-            environment = stack.bring_up(port, data, code, [])
+        with running(data, keep=False) as (environment, code, port):
             url = environment["TINTYPE_URL"]
-            stack.make_demo_users(environment)
             headers = log_in(url)
             images = [publish(url, headers, f"Picture {number}") for number in range(2)]
             boto3.client("s3").create_bucket(Bucket=BUCKET)

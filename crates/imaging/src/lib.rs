@@ -166,8 +166,8 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         ContentType::Gif => decode::gif::decode(source, target),
         ContentType::Tiff => decode::tiff::decode(source, target),
         ContentType::Bmp => decode::bmp::decode(source, target),
-        ContentType::Avif => decode::avif::decode(source, target),
-        ContentType::Heic => decode::heic::decode(source, target),
+        ContentType::Avif => decode::tiles::decode::<decode::avif::Av1>(source, target),
+        ContentType::Heic => decode::tiles::decode::<decode::heic::Hevc>(source, target),
     }?;
     source.check_deadline()?;
     let orientation = decoded.orientation;

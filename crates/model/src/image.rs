@@ -12,7 +12,7 @@ pub struct Image {
     pub title: Title,
     pub description: Description,
     pub visibility: Visibility,
-    /// Others than the owner see the [`Photo`], without its place, if they see the image.
+    /// Others than the owner see the [`Photo`], without its place, if they see the image. The original is as it was uploaded.
     pub photo_public: bool,
     pub blob: Blob,
     pub state: ImageState,

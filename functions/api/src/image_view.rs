@@ -31,7 +31,8 @@ pub(crate) struct ImageView<'a> {
     title: &'a Title,
     description: &'a Description,
     visibility: Visibility,
-    /// Others see `photo`, without its place, if they see the image.
+    /// Others see `photo`, without its place, if they see the image. An original that the plan publishes still holds all that
+    /// its camera wrote.
     photo_public: bool,
     content_type: ContentType,
     /// Bytes.

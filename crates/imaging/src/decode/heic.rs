@@ -2,85 +2,26 @@
 //! for each sample, so grids are decoded tile by tile, and the size of a picture is bounded.
 
 use std::borrow::Cow;
-use std::time::Instant;
 
 use heic_decoder::HeifError;
 use heic_decoder::bitreader::strip_emulation_prevention;
 use heic_decoder::hevc::nal::{NAL_SPS, parse_nal_header};
-use heic_decoder::hevc::params::{Sps, parse_sps};
+use heic_decoder::hevc::params::parse_sps;
 use heic_decoder::isobmff::{HevcDecoderConfig, HevcNalArray, ResolvedImage};
 
-use crate::decode::heif::{HeifFile, HeifImage};
-use crate::decode::yuv::{AlphaCanvas, Coding, Range, YuvPicture, YuvPlane, YuvSink, levels, profile_of};
-use crate::decode::{DecodeTarget, guarded};
-use crate::picture::Decoded;
-use crate::source::Source;
-use crate::{Error, Rejection};
+use crate::Rejection;
+use crate::decode::heif::{HeifFile, HeifImage, Nclx};
+use crate::decode::tiles::PictureCodec;
+use crate::decode::yuv::{Coding, Range, YuvPicture, YuvPlane, levels};
 
 /// The most samples of a picture, with its planes of chroma: 24 megapixels at 4:2:0.
 const MAX_SAMPLES: u64 = 36_500_000;
 
-pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
-    let file = source.read_whole()?;
-    let deadline = source.deadline();
-    Ok(guarded(|| decode_file(&file, target, deadline))?)
-}
+pub(crate) struct Hevc;
 
-fn decode_file(file: &[u8], target: DecodeTarget, deadline: Option<Instant>) -> Result<Decoded, Rejection> {
-    let file = HeifFile::read(file)?;
-    let image = file.primary()?;
-    let pictures = Pictures::of(&file, &image)?;
-    let window = image.window(pictures.size, target)?;
-    let alpha = file.alpha()?;
-    let nclx = file.nclx(&image);
-    let (matrix, full_range) = match (nclx, pictures.sps.color_info) {
-        (Some(nclx), _) => (nclx.matrix, nclx.full_range),
-        (None, Some(info)) => (info.matrix_coefficients, info.full_range),
-        (None, None) => (2, false),
-    };
-    let coding = Coding::new(matrix, full_range)?;
-    let icc_profile = file.icc_profile(&image).map(<[u8]>::to_vec).or_else(|| profile_of(nclx));
-    let range = match (full_range, pictures.sps.chroma_format_idc) {
-        (true, _) => Range::Full,
-        (false, 0) => Range::Expanded,
-        (false, _) => Range::Limited,
-    };
-    let Some((alpha, is_premultiplied)) = alpha else {
-        let mut sink = YuvSink::new(window, image.orientation, target, coding);
-        pictures.decode(range, deadline, |picture, x, y| sink.put(picture, x, y))?;
-        return Ok(Decoded { exif: file.exif(), ..sink.finish(icc_profile) });
-    };
-    let alpha_pictures = Pictures::of(&file, &alpha)?;
-    if alpha.window(alpha_pictures.size, target)? != window || alpha.orientation != image.orientation {
-        return Err(Rejection::Unsupported { feature: "alpha of another size or orientation".to_owned() });
-    }
-    let mut canvas = AlphaCanvas::new(window, is_premultiplied)?;
-    pictures.decode(range, deadline, |picture, x, y| {
-        canvas.put_colours(picture, coding, x, y);
-        Ok(())
-    })?;
-    alpha_pictures.decode(Range::Full, deadline, |picture, x, y| {
-        canvas.put_alpha(picture, x, y);
-        Ok(())
-    })?;
-    Ok(Decoded { exif: file.exif(), ..canvas.finish(image.orientation, target, icc_profile) })
-}
-
-/// The HEVC pictures of an image.
-struct Pictures<'a> {
-    file: &'a HeifFile<'a>,
-    image: &'a [u32],
-    columns: u32,
-    /// The parameters of the first picture, and its size.
-    sps: Sps,
-    size: (u32, u32),
-}
-
-impl<'a> Pictures<'a> {
-    /// Checks the size of each picture.
-    fn of(file: &'a HeifFile<'a>, image: &'a HeifImage) -> Result<Self, Rejection> {
-        let columns = image.grid.map_or(1, |grid| grid.columns);
-        let mut first: Option<(Sps, (u32, u32))> = None;
+impl PictureCodec for Hevc {
+    fn check(file: &HeifFile<'_>, image: &HeifImage) -> Result<(u32, u32), Rejection> {
+        let mut first: Option<(u32, u32)> = None;
         let mut checked: Option<&[u8]> = None;
         for &id in &image.tiles {
             if &file.kind(id) != b"hvc1" {
@@ -91,63 +32,60 @@ impl<'a> Pictures<'a> {
             if checked.is_some_and(|checked| std::ptr::eq(checked, config)) {
                 continue;
             }
-            let (sps, size) = parameters(&configuration(config)?)?;
-            if first.as_ref().is_some_and(|(_, first)| *first != size) {
+            let size = picture_size(&configuration(config)?)?;
+            if *first.get_or_insert(size) != size {
                 return Err(Rejection::corrupt("tiles of different sizes"));
             }
             checked = Some(config);
-            first.get_or_insert((sps, size));
         }
-        let (sps, size) = first.ok_or_else(|| Rejection::corrupt("no picture"))?;
-        Ok(Self { file, image: &image.tiles, columns, sps, size })
+        first.ok_or_else(|| Rejection::corrupt("no picture"))
     }
 
-    /// Decodes each picture and calls `put` with it and its position.
     fn decode(
-        &self,
-        range: Range,
-        deadline: Option<Instant>,
-        mut put: impl FnMut(&YuvPicture<'_>, u32, u32) -> Result<(), Rejection>,
+        file: &HeifFile<'_>,
+        id: u32,
+        size: (u32, u32),
+        nclx: Option<Nclx>,
+        put: impl FnOnce(&YuvPicture<'_>, Coding) -> Result<(), Rejection>,
     ) -> Result<(), Rejection> {
-        for (index, &id) in (0..).zip(self.image) {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Rejection::DeadlineExceeded);
+        let config = file.property(id, b"hvcC").ok_or_else(|| Rejection::corrupt("no hvcC"))?;
+        let hevc_config = configuration(config)?;
+        let data = file.data(id).map(Cow::into_owned)?;
+        let (sps, picture) = heic_decoder::decode_one_image(&ResolvedImage { hevc_config, data }).map_err(explain)?;
+        let (matrix, full_range) = match (nclx, sps.color_info) {
+            (Some(nclx), _) => (nclx.matrix, nclx.full_range),
+            (None, Some(info)) => (info.matrix_coefficients, info.full_range),
+            (None, None) => (2, false),
+        };
+        let (count, (across, down)) = match sps.chroma_format_idc {
+            0 => (1, (1, 1)),
+            1 => (3, (2, 2)),
+            2 => (3, (2, 1)),
+            _ => (3, (1, 1)),
+        };
+        let range = Range::new(full_range, count);
+        let [left, _, top, _] = sps.conformance_window;
+        let widths = [&picture.y, &picture.cb, &picture.cr].map(|plane| plane.width);
+        let (luma, chroma) = (levels(sps.bit_depth_luma, range), levels(sps.bit_depth_chroma, range));
+        let samples = [picture.y, picture.cb, picture.cr].map(heic_decoder::hevc::ctu::Plane::into_samples);
+        let plane = |plane: usize| {
+            let (across, down) = if plane == 0 { (1, 1) } else { (across, down) };
+            let (samples, stride) = (&samples[plane], widths[plane]);
+            let levels = if plane == 0 { &luma } else { &chroma };
+            let (left, top) = ((left / across) as usize, (top / down) as usize);
+            YuvPlane {
+                width: size.0.div_ceil(across),
+                height: size.1.div_ceil(down),
+                row: Box::new(move |y, x, out| {
+                    let start = (top + y as usize) * stride + left + x as usize;
+                    for (out, &sample) in out.iter_mut().zip(&samples[start..]) {
+                        *out = levels[(sample.max(0) as usize).min(levels.len() - 1)];
+                    }
+                }),
             }
-            let config = self.file.property(id, b"hvcC").ok_or_else(|| Rejection::corrupt("no hvcC"))?;
-            let hevc_config = configuration(config)?;
-            let data = self.file.data(id).map(Cow::into_owned)?;
-            let (sps, picture) =
-                heic_decoder::decode_one_image(&ResolvedImage { hevc_config, data }).map_err(explain)?;
-            let [left, _, top, _] = sps.conformance_window;
-            let widths = [&picture.y, &picture.cb, &picture.cr].map(|plane| plane.width);
-            let (luma, chroma) = (levels(sps.bit_depth_luma, range), levels(sps.bit_depth_chroma, range));
-            let samples = [picture.y, picture.cb, picture.cr].map(heic_decoder::hevc::ctu::Plane::into_samples);
-            let (across, down) = match sps.chroma_format_idc {
-                1 => (2, 2),
-                2 => (2, 1),
-                _ => (1, 1),
-            };
-            let count = if sps.chroma_format_idc == 0 { 1 } else { 3 };
-            let plane = |plane: usize| {
-                let (across, down) = if plane == 0 { (1, 1) } else { (across, down) };
-                let (samples, stride) = (&samples[plane], widths[plane]);
-                let levels = if plane == 0 { &luma } else { &chroma };
-                let (left, top) = ((left / across) as usize, (top / down) as usize);
-                YuvPlane {
-                    width: self.size.0.div_ceil(across),
-                    height: self.size.1.div_ceil(down),
-                    row: Box::new(move |y, x, out| {
-                        let start = (top + y as usize) * stride + left + x as usize;
-                        for (out, &sample) in out.iter_mut().zip(&samples[start..]) {
-                            *out = levels[(sample.max(0) as usize).min(levels.len() - 1)];
-                        }
-                    }),
-                }
-            };
-            let planes = (0..count).map(plane).collect();
-            put(&YuvPicture { planes }, index % self.columns * self.size.0, index / self.columns * self.size.1)?;
-        }
-        Ok(())
+        };
+        let planes = (0..count).map(plane).collect();
+        put(&YuvPicture { planes }, Coding::new(matrix, full_range)?)
     }
 }
 
@@ -174,8 +112,8 @@ fn configuration(body: &[u8]) -> Result<HevcDecoderConfig, Rejection> {
     Ok(config)
 }
 
-/// The first sequence parameter set, which the decoder uses, and the size of the pictures without their padding.
-fn parameters(config: &HevcDecoderConfig) -> Result<(Sps, (u32, u32)), Rejection> {
+/// The size of the pictures without their padding, by the first sequence parameter set, which the decoder uses.
+fn picture_size(config: &HevcDecoderConfig) -> Result<(u32, u32), Rejection> {
     let mut sets = config.nalus_of_type(NAL_SPS).filter_map(|nal| parse_nal_header(nal).ok());
     let (_, set) = sets
         .find(|(header, _)| header.nal_unit_type == NAL_SPS && header.nuh_layer_id == 0)
@@ -203,7 +141,7 @@ fn parameters(config: &HevcDecoderConfig) -> Result<(Sps, (u32, u32)), Rejection
     let side =
         |side: u32, before: u32, after: u32| side.checked_sub(before)?.checked_sub(after).filter(|&side| side > 0);
     let size = side(width, left, right).zip(side(height, top, bottom));
-    Ok((sps, size.ok_or_else(|| Rejection::corrupt("the conformance window"))?))
+    size.ok_or_else(|| Rejection::corrupt("the conformance window"))
 }
 
 fn explain(error: HeifError) -> Rejection {

@@ -10,6 +10,7 @@ pub(crate) mod heif;
 pub(crate) mod jpeg;
 pub(crate) mod png;
 pub(crate) mod tiff;
+pub(crate) mod tiles;
 pub(crate) mod webp;
 pub(crate) mod yuv;
 

@@ -268,6 +268,16 @@ pub(crate) enum Range {
     Expanded,
 }
 
+impl Range {
+    pub(crate) fn new(full_range: bool, planes: usize) -> Self {
+        match (full_range, planes) {
+            (true, _) => Self::Full,
+            (false, 1) => Self::Expanded,
+            (false, _) => Self::Limited,
+        }
+    }
+}
+
 /// The levels of all samples of up to 16 bits.
 pub(crate) fn levels(bits: u32, range: Range) -> Vec<u8> {
     let most = (1_u32 << bits) - 1;
