@@ -2,7 +2,8 @@
 //! This plays Lambda for it, as the Runtime API has it.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,7 +30,8 @@ pub(crate) const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=
 pub(crate) struct FunctionUnderTest {
     pub(crate) proxy: Proxy,
     pub(crate) operation: String,
-    log: Arc<SyncMutex<Vec<String>>>,
+    /// Its standard output.
+    log: File,
     process: SyncMutex<Child>,
     events: mpsc::Sender<Value>,
     results: Mutex<mpsc::Receiver<Result<Value, Value>>>,
@@ -80,21 +82,15 @@ impl Stack {
             ("PUBLIC_URL", &self.url),
             ("PASSWORD_MIN_LENGTH", "10"),
         ];
-        let mut process = Command::new(format!("{folder}/{executable}"))
+        let log = tempfile::tempfile().expect("a temporary file");
+        let process = Command::new(format!("{folder}/{executable}"))
             .env_clear()
             .envs(environment)
             .envs(more.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(log.try_clone().expect("a file has any number of handles"))
             .spawn()
             .expect("the executable runs");
-        let log = Arc::new(SyncMutex::new(Vec::new()));
-        let (lines, kept) = (process.stdout.take().expect("it is piped"), Arc::clone(&log));
-        std::thread::spawn(move || {
-            for line in BufReader::new(lines).lines().map_while(Result::ok) {
-                kept.lock().expect("nobody panicked").push(line);
-            }
-        });
         FunctionUnderTest {
             proxy,
             log,
@@ -132,10 +128,14 @@ impl FunctionUnderTest {
         }
     }
 
-    /// The events that the function has logged.
+    /// The events that the function has logged. A function has written those of an invocation before it ends it.
     pub(crate) fn log(&self) -> Vec<Value> {
-        let log = self.log.lock().expect("nobody panicked");
-        log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+        let mut log = vec![0; self.log.metadata().expect("an open file").len() as usize];
+        self.log.read_exact_at(&mut log, 0).expect("nobody shortens it");
+        let log = String::from_utf8(log).expect("UTF-8");
+        // The last line may still be being written.
+        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
     }
 
     /// Waits for an event of the function's log that has this level and this text in its cause.
