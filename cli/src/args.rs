@@ -226,7 +226,7 @@ pub(crate) struct Upload {
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) watch: bool,
 
-    /// Files that are uploaded at the same time [default: 8]
+    /// Files that are uploaded at the same time [default: 8, and of small files up to 64 while the bucket answers quickly]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) concurrency: Option<u16>,
 

@@ -30,9 +30,12 @@ use crate::error::{Error, Result, exit};
 use crate::get::{download, drop_part, is_right, make_folders, part_of, path_of};
 use crate::output::{Output, escape_control, line};
 use crate::progress::Progress;
-use crate::upload::{CONCURRENCY, interrupted};
+use crate::upload::interrupted;
 
 const RECORDS: &str = "records.jsonl";
+/// Files that are downloaded at the same time, unless the user chose.
+const CONCURRENCY: usize = 8;
+
 /// The records, until all are there.
 const NEW_RECORDS: &str = ".tintype-records.part";
 const JOURNAL: &str = ".tintype-export.jsonl";

@@ -8,6 +8,9 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBa
 
 use crate::output::{Waiting, escape_control};
 
+/// Bytes of a file that has a bar of its own. Smaller ones come and go too fast, and too many at a time.
+const SHOWN: u64 = 1 << 20;
+
 /// Time between two lines.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -113,7 +116,7 @@ impl Progress {
     }
 
     pub(crate) fn one(&self, title: &str, bytes: u64) -> OneFile<'_> {
-        let bar = self.bars.as_ref().map(|bars| {
+        let bar = self.bars.as_ref().filter(|_| bytes >= SHOWN).map(|bars| {
             let bar = bars.all.insert_before(&bars.whole, ProgressBar::new(bytes));
             bar.set_style(bars.style.clone());
             bar.set_message(escape_control(title));

@@ -9,12 +9,13 @@
 mod files;
 mod register;
 mod settle;
+mod slots;
 mod upload_file;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -22,6 +23,7 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use serde_json::json;
 use tintype_model::{ContentType, ImageId, MAX_IMAGE_BYTES};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::{self, Upload};
 use crate::args;
@@ -35,8 +37,8 @@ use crate::progress::Progress;
 use crate::retry::RetryGate;
 
 use files::{FileFailure, FileLimits, Found, ImageFile, SearchPath, Selection, read, walk};
+use slots::Slots;
 
-pub(crate) const CONCURRENCY: usize = 8;
 /// Files that are hashed concurrently.
 const READERS: usize = 4;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -52,6 +54,8 @@ struct FileUpload {
     id: ImageId,
     /// `None`: ask the service for a URL.
     upload: Option<Upload>,
+    /// The file's part of what is registered ahead.
+    ahead: Option<OwnedSemaphorePermit>,
 }
 
 /// A file whose content is known.
@@ -67,7 +71,9 @@ struct Run<'a> {
     out: Output,
     arguments: &'a args::Upload,
     selection: Selection,
-    concurrency: usize,
+    slots: Slots,
+    /// Kilobytes of files that may be registered before they are sent.
+    ahead: Arc<Semaphore>,
     limits: FileLimits,
     /// `None` in a dry run without a login.
     journal: Option<Mutex<Journal>>,
@@ -114,8 +120,8 @@ pub(crate) async fn run(
     }
     let (mut limits, mut journal) = (FileLimits { most: MAX_IMAGE_BYTES, kinds: ContentType::ALL.to_vec() }, None);
     if known {
-        let me = client.request(api::GET_ME).send().await?;
-        let plans = client.request(api::LIST_PLANS).send().await?;
+        let (me, plans) = (client.request(api::GET_ME).send(), client.request(api::LIST_PLANS).send());
+        let (me, plans) = tokio::try_join!(me, plans)?;
         limits.kinds.retain(|kind| plans.content_types.iter().any(|taken| taken == kind.as_str()));
         let plan = plans.results.into_iter().find(|plan| Some(&plan.name) == me.plan.as_ref());
         let plan = plan.ok_or_else(|| {
@@ -131,7 +137,8 @@ pub(crate) async fn run(
         out,
         arguments,
         selection,
-        concurrency: arguments.concurrency.map(usize::from).or(config.concurrency).unwrap_or(CONCURRENCY).clamp(1, 64),
+        slots: Slots::new(arguments.concurrency.map(usize::from).or(config.concurrency)),
+        ahead: Arc::new(Semaphore::new(register::MOST_AHEAD as usize)),
         limits,
         journal,
         progress: Progress::new(out.quiet || arguments.dry_run, &client.waiting),
@@ -197,7 +204,7 @@ impl Run<'_> {
     /// Uploads the files at these places.
     async fn round(&self, places: Vec<SearchPath>) -> Result<()> {
         let (to_register, registering) = mpsc::channel(256);
-        let (to_put, putting) = mpsc::channel(64);
+        let (to_put, putting) = mpsc::channel(register::MOST);
         let also_to_put = to_put.clone();
         let work = async {
             tokio::try_join!(
@@ -305,7 +312,7 @@ impl Run<'_> {
         match known.state {
             FileState::Registered if self.arguments.dry_run => self.would(file),
             FileState::Registered => {
-                return sent(to_put.send(FileUpload { file: file.clone(), id, upload: None }).await);
+                return sent(to_put.send(FileUpload { file: file.clone(), id, upload: None, ahead: None }).await);
             }
             FileState::Rejected => {
                 let reason = known.reason.unwrap_or_else(|| "not a valid image".into());

@@ -1,6 +1,7 @@
 //! Registers files in batches.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tintype_model::{ImageId, Title};
@@ -17,11 +18,13 @@ use crate::retry::Backoff;
 use crate::session::now;
 
 /// Files of a batch; the limit of the service.
-const MOST: usize = 1000;
+pub(super) const MOST: usize = 1000;
 /// Bytes of a body: the limit of 1 MiB, less what surrounds the items.
 const MOST_BODY: usize = 1024 * 1024 - 1024;
 /// Bytes of the files of a batch: their upload URLs expire after 15 minutes.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
+/// Kilobytes of files that are registered and not yet sent: the next batch is registered while the last one is sent.
+pub(super) const MOST_AHEAD: u32 = 384 * 1024;
 /// Files of the first batch, small so that uploading begins early. Each later batch may be twice as large.
 const FIRST: usize = 64;
 /// The longest wait of a batch for another file.
@@ -73,13 +76,18 @@ impl Run<'_> {
     async fn register_each(&self, mut items: Vec<ImageFile>, to_put: &Sender<FileUpload>) -> Result<Vec<ImageFile>> {
         let mut taken = Vec::new();
         let mut backoff = Backoff::new(super::PATIENCE);
+        let all = items.iter().map(kilobytes).fold(0, u32::saturating_add).min(MOST_AHEAD);
+        let ahead = Arc::clone(&self.ahead).acquire_many_owned(all).await;
+        let mut ahead = ahead.expect("the semaphore is never closed");
         while !items.is_empty() {
             let outcomes = self.register(&items).await?;
             let mut busy = Vec::new();
             for (item, outcome) in items.into_iter().zip(outcomes) {
                 match outcome {
                     Outcome::Made(id, upload) => {
-                        sent(to_put.send(FileUpload { file: item.file, id, upload: Some(upload) }).await)?;
+                        let part = (kilobytes(&item) as usize).min(ahead.num_permits());
+                        let (upload, ahead) = (Some(upload), ahead.split(part));
+                        sent(to_put.send(FileUpload { file: item.file, id, upload, ahead }).await)?;
                     }
                     Outcome::TitleTaken => taken.push(item),
                     Outcome::Busy => busy.push(item),
@@ -220,7 +228,7 @@ impl Run<'_> {
             let state = if pending { FileState::Registered } else { FileState::Uploaded };
             self.journal().found(item.content, &item.file.title, id, state)?;
             if pending {
-                sent(to_put.send(FileUpload { file: item.file, id, upload: None }).await)?;
+                sent(to_put.send(FileUpload { file: item.file, id, upload: None, ahead: None }).await)?;
             } else {
                 self.report().already += 1;
                 self.progress.over(item.file.size, false);
@@ -287,6 +295,10 @@ fn batches(items: Vec<ImageFile>) -> Vec<Vec<ImageFile>> {
         }
     }
     batches
+}
+
+fn kilobytes(item: &ImageFile) -> u32 {
+    u32::try_from(item.file.size / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 /// The most bytes of an item in a body: JSON may escape each byte of a title with two.

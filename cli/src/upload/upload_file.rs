@@ -16,6 +16,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::files::{CHUNK, FileFailure, Found, read, stamp};
 use super::register::Outcome;
+use super::slots::Slot;
 use super::{FileUpload, PATIENCE, Run};
 use crate::api::{self, Upload};
 use crate::client::SLOW;
@@ -58,16 +59,20 @@ impl Run<'_> {
                 let job = jobs.lock().await.recv().await;
                 match job {
                     None => return Ok(()),
-                    Some(job) => self.put(job).await?,
+                    Some(job) => {
+                        let slot = self.slots.enter(job.file.size).await;
+                        self.put(job, &slot).await?;
+                    }
                 }
             }
         };
-        try_join_all((0..self.concurrency).map(|_| worker())).await.map(drop)
+        try_join_all((0..self.slots.most()).map(|_| worker())).await.map(drop)
     }
 
     /// Uploads one file, with retries.
-    async fn put(&self, job: FileUpload) -> Result<()> {
-        let FileUpload { file, mut id, mut upload } = job;
+    async fn put(&self, job: FileUpload, slot: &Slot<'_>) -> Result<()> {
+        let FileUpload { file, mut id, mut upload, ahead } = job;
+        drop(ahead);
         let bar = self.progress.one(file.title.as_str(), file.size);
         let mut backoff = Backoff::new(PATIENCE);
         let mut renewals = 0;
@@ -90,12 +95,17 @@ impl Run<'_> {
                 }
             };
             self.gate.pass().await;
+            let began = Instant::now();
             match self.send(&file, &ready, &bar).await {
-                PutOutcome::Stored => break None,
+                PutOutcome::Stored => {
+                    slot.stored_after(began.elapsed());
+                    break None;
+                }
                 PutOutcome::Stale(_) if renewals < RENEWALS => {}
                 PutOutcome::Stale(why) => break Some(FileFailure::new(&file.path, "refused", why)),
                 PutOutcome::Refused(code, why) => break Some(FileFailure::new(&file.path, code, why)),
                 PutOutcome::Later(asked, why) => {
+                    slot.overloaded();
                     let Some(wait) = backoff.next(asked) else {
                         return Err(Error::Unreachable(why));
                     };

@@ -323,6 +323,36 @@ fn an_upload_that_is_interrupted_says_how_many_files_are_left() {
 }
 
 #[test]
+fn small_files_are_registered_ahead_and_more_of_them_are_sent_at_once_while_the_bucket_is_quick() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (counted, mut answered) = (Arc::clone(&waiting), 0);
+        let gate = Gate::with(move |seen| {
+            if seen.method != "PUT" {
+                return Do::Pass;
+            }
+            answered += 1;
+            if answered <= 120 {
+                return Do::Answer(200, Vec::new(), String::new());
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            Do::Delay(Duration::from_secs(3600))
+        })
+        .await;
+        let tool = Tool::of(&user).await.through(&gate);
+        let folder = photos(400);
+        let running = tool.start([Path::new("upload"), folder.path()]);
+        let sent = async || (waiting.load(Ordering::SeqCst) >= 40).then_some(());
+        eventually("many more files on their way than at first", sent).await;
+        // No further one is answered, and still the last batch is registered.
+        tool.has_noted(400, "registered").await;
+        running.signal("KILL");
+        running.ends().await;
+    });
+}
+
+#[test]
 fn a_service_that_is_not_there_is_named_and_has_its_own_status() {
     on_stack(async |_| {
         let tool = Tool::new("http://127.0.0.1:9");
