@@ -227,8 +227,8 @@ bench-thumbnails: tools ## Measure the thumbnail engine against sharp, libvips a
 	bash benches/thumbnails/run.sh
 
 .PHONY: bench-upload
-bench-upload: build cli stack-tools $(BENCH_UPLOAD)/ready ## Measure `tintype upload` against the AWS CLI
-	@$(PYTHON) -m infra.local.stack test --release $(PYTHON) benches/upload/bench.py
+bench-upload: build cli stack-tools $(BENCH_UPLOAD)/ready ## Measure `tintype upload` against the AWS CLI, s5cmd and rclone
+	@$(PYTHON) -m infra.local.stack test --release $(PYTHON) -m benches.upload.bench
 
 .PHONY: bench-web
 bench-web: functions web stack-tools node-tools chromium web/bench/node_modules/.package-lock.json ## Measure the web page: Lighthouse, LCP, INP, memory, upload of 500 files
