@@ -95,6 +95,8 @@ impl<'a> FrameDecoder<'a> {
         match arch {
             #[cfg(target_arch = "x86_64")]
             Arch::V3(simd) => self.decode_with(simd),
+            #[cfg(target_arch = "aarch64")]
+            Arch::Neon(simd) => self.decode_with(simd),
             _ => self.decode_with(Scalar),
         }?;
         Ok(true)

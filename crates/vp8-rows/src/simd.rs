@@ -1,5 +1,7 @@
-//! Operations on 16 samples or eight 16-bit numbers: scalar, and with AVX2.
+//! Operations on 16 samples or eight 16-bit numbers: scalar, with AVX2, and with NEON.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::{int16x8_t, uint8x16_t};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m128i;
 
@@ -442,5 +444,191 @@ impl Simd for pulp::x86::V3 {
         let sums = sse2._mm_adds_epi16(wide, a);
         let [low, _]: [u64; 2] = pulp::cast(sse2._mm_packus_epi16(sums, sums));
         low.to_le_bytes()
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+impl Simd for pulp::aarch64::Neon {
+    type Bytes = uint8x16_t;
+    type Words = int16x8_t;
+
+    #[inline(always)]
+    fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
+        self.vectorize(call)
+    }
+
+    #[inline(always)]
+    fn bytes(self, bytes: [u8; 16]) -> uint8x16_t {
+        pulp::cast(bytes)
+    }
+
+    #[inline(always)]
+    fn array(self, bytes: uint8x16_t) -> [u8; 16] {
+        pulp::cast(bytes)
+    }
+
+    #[inline(always)]
+    fn abs_diff(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vabdq_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn double(self, a: uint8x16_t) -> uint8x16_t {
+        self.neon.vqaddq_u8(a, a)
+    }
+
+    #[inline(always)]
+    fn half(self, a: uint8x16_t) -> uint8x16_t {
+        self.neon.vshrq_n_u8::<1>(a)
+    }
+
+    #[inline(always)]
+    fn add_samples(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vqaddq_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn max(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vmaxq_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn le_mask(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vcleq_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn and(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vandq_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn and_not(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vbicq_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn mean(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vrhaddq_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn mean_of_three(self, a: uint8x16_t, b: uint8x16_t, c: uint8x16_t) -> uint8x16_t {
+        self.neon.vrhaddq_u8(self.neon.vhaddq_u8(a, c), b)
+    }
+
+    #[inline(always)]
+    fn shift_lanes(self, a: uint8x16_t) -> uint8x16_t {
+        self.neon.vextq_u8::<1>(a, self.neon.vdupq_n_u8(0))
+    }
+
+    #[inline(always)]
+    fn shift_sign(self, a: uint8x16_t) -> uint8x16_t {
+        self.neon.veorq_u8(a, self.neon.vdupq_n_u8(0x80))
+    }
+
+    #[inline(always)]
+    fn add(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        pulp::cast(self.neon.vqaddq_s8(pulp::cast(a), pulp::cast(b)))
+    }
+
+    #[inline(always)]
+    fn subtract(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        pulp::cast(self.neon.vqsubq_s8(pulp::cast(a), pulp::cast(b)))
+    }
+
+    #[inline(always)]
+    fn shift_right_3(self, a: uint8x16_t) -> uint8x16_t {
+        pulp::cast(self.neon.vshrq_n_s8::<3>(pulp::cast(a)))
+    }
+
+    #[inline(always)]
+    fn round_half(self, a: uint8x16_t) -> uint8x16_t {
+        pulp::cast(self.neon.vrshrq_n_s8::<1>(pulp::cast(a)))
+    }
+
+    #[inline(always)]
+    fn scaled_by_9_18_27(self, a: uint8x16_t) -> [uint8x16_t; 3] {
+        let neon = self.neon;
+        let a = pulp::cast(a);
+        let nine = [neon.vmovl_s8(neon.vget_low_s8(a)), neon.vmovl_high_s8(a)].map(|half| neon.vmulq_n_s16(half, 9));
+        let mut sums = nine.map(|half| neon.vaddq_s16(half, neon.vdupq_n_s16(63)));
+        let mut out = [pulp::cast(a); 3];
+        for out in &mut out {
+            let [low, high] = sums.map(|half| neon.vshrn_n_s16::<7>(half));
+            *out = pulp::cast(neon.vcombine_s8(low, high));
+            sums = [neon.vaddq_s16(sums[0], nine[0]), neon.vaddq_s16(sums[1], nine[1])];
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn interleave_low(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vzip1q_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn interleave_high(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        self.neon.vzip2q_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn words(self, words: [i16; 8]) -> int16x8_t {
+        pulp::cast(words)
+    }
+
+    #[inline(always)]
+    fn add_words(self, a: int16x8_t, b: int16x8_t) -> int16x8_t {
+        self.neon.vaddq_s16(a, b)
+    }
+
+    #[inline(always)]
+    fn subtract_words(self, a: int16x8_t, b: int16x8_t) -> int16x8_t {
+        self.neon.vsubq_s16(a, b)
+    }
+
+    #[inline(always)]
+    fn mul_high(self, a: int16x8_t, factor: i16) -> int16x8_t {
+        let neon = self.neon;
+        let low = neon.vmull_n_s16(neon.vget_low_s16(a), factor);
+        let high = neon.vmull_high_n_s16(a, factor);
+        neon.vuzp2q_s16(pulp::cast(low), pulp::cast(high))
+    }
+
+    #[inline(always)]
+    fn shift_right_3_words(self, a: int16x8_t) -> int16x8_t {
+        self.neon.vshrq_n_s16::<3>(a)
+    }
+
+    #[inline(always)]
+    fn interleave_words_low(self, a: int16x8_t, b: int16x8_t) -> int16x8_t {
+        self.neon.vzip1q_s16(a, b)
+    }
+
+    #[inline(always)]
+    fn interleave_words_high(self, a: int16x8_t, b: int16x8_t) -> int16x8_t {
+        self.neon.vzip2q_s16(a, b)
+    }
+
+    #[inline(always)]
+    fn low_halves(self, a: int16x8_t, b: int16x8_t) -> int16x8_t {
+        pulp::cast(self.neon.vzip1q_s64(pulp::cast(a), pulp::cast(b)))
+    }
+
+    #[inline(always)]
+    fn high_halves(self, a: int16x8_t, b: int16x8_t) -> int16x8_t {
+        pulp::cast(self.neon.vzip2q_s64(pulp::cast(a), pulp::cast(b)))
+    }
+
+    #[inline(always)]
+    fn swap_halves(self, a: int16x8_t) -> int16x8_t {
+        self.neon.vextq_s16::<4>(a, a)
+    }
+
+    #[inline(always)]
+    fn add_to(self, samples: [u8; 8], a: int16x8_t) -> [u8; 8] {
+        let neon = self.neon;
+        let wide = pulp::cast(neon.vmovl_u8(pulp::cast(samples)));
+        pulp::cast(neon.vqmovun_s16(neon.vqaddq_s16(wide, a)))
     }
 }

@@ -1,6 +1,8 @@
 //! The inverse predictor transform (RFC 9649, section 3.5.1): the sum of a difference and a prediction
 //! from the left, top-left, top and top-right pixels, in one of 14 modes.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::{int16x8_t, uint8x8_t};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m128i;
 
@@ -16,6 +18,8 @@ pub(crate) fn undo(bits: u32, modes: &[u8], top: &mut [u32], pixels: &mut [u32],
     match Arch::new() {
         #[cfg(target_arch = "x86_64")]
         Arch::V3(simd) => simd.vectorize(PredictRow { bits, modes, top, pixels, first, ops: simd }),
+        #[cfg(target_arch = "aarch64")]
+        Arch::Neon(simd) => simd.vectorize(PredictRow { bits, modes, top, pixels, first, ops: simd }),
         arch => arch.dispatch(PredictRow { bits, modes, top, pixels, first, ops: Scalar }),
     }
 }
@@ -242,6 +246,58 @@ impl PixelOps for pulp::x86::V3 {
         let half = sse._mm_srai_epi16::<1>(sse._mm_sub_epi16(distance, below));
         let level = sse._mm_add_epi16(level, half);
         sse._mm_packus_epi16(level, level)
+    }
+}
+
+/// The samples are the low four lanes; the others are 0.
+#[cfg(target_arch = "aarch64")]
+impl PixelOps for pulp::aarch64::Neon {
+    type Pixel = uint8x8_t;
+
+    #[inline(always)]
+    fn load(self, pixel: u32) -> uint8x8_t {
+        self.neon.vcreate_u8(u64::from(pixel))
+    }
+
+    #[inline(always)]
+    fn store(self, pixel: uint8x8_t) -> u32 {
+        self.neon.vget_lane_u32::<0>(pulp::cast(pixel))
+    }
+
+    #[inline(always)]
+    fn add(self, a: uint8x8_t, b: uint8x8_t) -> uint8x8_t {
+        self.neon.vadd_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn average2(self, a: uint8x8_t, b: uint8x8_t) -> uint8x8_t {
+        self.neon.vhadd_u8(a, b)
+    }
+
+    #[inline(always)]
+    fn select(self, left: uint8x8_t, top: uint8x8_t, top_left: uint8x8_t) -> uint8x8_t {
+        let neon = self.neon;
+        let to_left = neon.vpaddl_u16(neon.vpaddl_u8(neon.vabd_u8(top, top_left)));
+        let to_above = neon.vpaddl_u16(neon.vpaddl_u8(neon.vabd_u8(left, top_left)));
+        neon.vbsl_u8(pulp::cast(neon.vcgt_u32(to_above, to_left)), left, top)
+    }
+
+    #[inline(always)]
+    fn clamp_add_subtract_full(self, left: uint8x8_t, top: uint8x8_t, top_left: uint8x8_t) -> uint8x8_t {
+        let neon = self.neon;
+        let level = neon.vaddw_u8(neon.vsubl_u8(top, top_left), left);
+        neon.vqmovun_s16(pulp::cast(level))
+    }
+
+    #[inline(always)]
+    fn clamp_add_subtract_half(self, mean: uint8x8_t, top_left: uint8x8_t) -> uint8x8_t {
+        let neon = self.neon;
+        let distance: int16x8_t = pulp::cast(neon.vsubl_u8(mean, top_left));
+        // Rounded towards zero: adds 1 to negative differences.
+        let below = neon.vshrq_n_s16::<15>(distance);
+        let half = neon.vshrq_n_s16::<1>(neon.vsubq_s16(distance, below));
+        let level = neon.vaddw_u8(pulp::cast(half), mean);
+        neon.vqmovun_s16(pulp::cast(level))
     }
 }
 
