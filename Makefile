@@ -215,8 +215,13 @@ install-cli: tools ## Install the command-line client into ~/.cargo/bin
 	@command -v tintype >/dev/null || echo 'Add ~/.cargo/bin to your PATH to run it as `tintype`.'
 
 .PHONY: bench
-bench: build stack-tools ## Measure the functions: start-up, size, processor time per request
-	@$(PYTHON) -m infra.local.stack test --release $(PYTHON) benches/functions.py
+bench: build stack-tools benches/peers/node_modules/.package-lock.json ## Measure the functions: start-up, size, processor time per request [AGAINST=folder]
+	cargo build --locked --release --package tintype-floor
+	@$(PYTHON) -m infra.local.stack test --release $(PYTHON) -m benches.functions
+
+benches/peers/node_modules/.package-lock.json: benches/peers/package-lock.json
+	$(stage) "Install the Node tools: peers" npm ci --silent --prefix benches/peers --no-audit --no-fund
+	@touch $@
 
 .PHONY: cost
 cost: build stack-tools ## Measure what a month costs on AWS, by public prices
@@ -299,7 +304,7 @@ hooks: lint-tools ## Run the linters before each commit
 
 .PHONY: clean
 clean: ## Delete what was built and installed, not the local stack's data
-	rm -rf target web/dist web/node_modules web/bench/node_modules tests/clients/node_modules .venv .aws-sam
+	rm -rf target web/dist web/node_modules web/bench/node_modules tests/clients/node_modules benches/peers/node_modules .venv .aws-sam
 
 # ---- Tools ------------------------------------------------------------------------------------------
 

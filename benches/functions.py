@@ -1,24 +1,33 @@
 """Measures the functions: start-up, size, and processor time per request of each route, on a temporary stack.
 
-Run by `make bench`. Start-up is measured from exec to the first poll of the Lambda Runtime API, here a listening socket;
-processor time is what the kernel counted for the function's processes over all requests of a route, first ones left out.
+Run by `make bench`. This plays Lambda for one process at a time, which calls the stack's services. Start-up is measured from exec
+to the first poll of the Runtime API; processor time is what the kernel counted for the process, its first requests left out.
+With `AGAINST=folder`, the `api`, `web` and `workers` in that folder are measured in turns with the others, as are the peers for
+the route that they have.
 """
 
+import base64
+import io
 import json
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 import uuid
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from PIL import Image
+
+from benches.cost.month import Repository, decoded, wait
+from benches.lambda_runtime import Function
+from infra.local.deployment import environments
+
 ROOT = Path(__file__).parent.parent
+BUILT = ROOT / "target" / "lambda"
+PEERS = Path(__file__).parent / "peers"
+AGAINST = os.environ.get("AGAINST", "")
 STARTED = (
     ("api", "create_image"),
     ("web", "page"),
@@ -26,135 +35,199 @@ STARTED = (
     ("workers", "build_thumbnails"),
 )
 STARTS = 31
-REQUESTS = 200
+ROUNDS, REQUESTS, WARM = 5, 60, 20
+# Ready private images; a list of them signs three URLs for each.
+IMAGES = 50
 
 
-def start_up(executable: str, handler: str) -> tuple[float, float]:
-    """Milliseconds from exec to the first poll, and MB resident then."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        environment = {
-            "AWS_LAMBDA_RUNTIME_API": address,
+class Bench:
+    """A user with images, and the executables."""
+
+    def __init__(self, work: Path) -> None:
+        self.environments = environments()
+        self.versions = {"": work}
+        for archive in BUILT.glob("*/bootstrap.zip"):
+            with zipfile.ZipFile(archive) as code:
+                code.extractall(work / f"{archive.parent.name}.zip")
+            executable = work / archive.parent.name
+            executable.symlink_to(work / f"{archive.parent.name}.zip" / "bootstrap")
+            executable.chmod(0o755)
+        if AGAINST:
+            self.versions["against"] = Path(AGAINST)
+
+    def function(self, version: str, executable: str, handler: str) -> Function:
+        return self.process([str(self.versions[version] / executable)], handler)
+
+    def process(self, command: list[str], handler: str, more: dict[str, str] | None = None) -> Function:
+        """The environment is that of the deployed function, with the credentials of this process. Without SSL_CERT_FILE, so
+        that a function reads the system's certificates, as on AWS."""
+        inherited = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "PATH"))}
+        settings = {
             "AWS_LAMBDA_FUNCTION_NAME": "bench",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
             "AWS_LAMBDA_FUNCTION_VERSION": "1",
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "a",
-            "AWS_SECRET_ACCESS_KEY": "b",
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",
             "_HANDLER": handler,
-            **{
-                name: "bench"
-                for name in (
-                    "TABLE",
-                    "ORIGINALS_BUCKET",
-                    "THUMBNAILS_BUCKET",
-                    "ORIGINALS_DOMAIN",
-                    "THUMBNAILS_DOMAIN",
-                    "CLIENT_ID",
-                    "SIGNING_KEYS",
-                )
-            },
-            "USER_POOL_ID": "us-east-1_bench",
-            "USER_POOL_URL": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_bench",
         }
-        began = time.perf_counter()
-        process = subprocess.Popen([executable], env=environment, stdout=subprocess.DEVNULL)
-        connection, _ = listener.accept()
-        connection.recv(1)
-        took = (time.perf_counter() - began) * 1000
-        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-        process.kill()
-        process.wait()
-        connection.close()
-        return took, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return Function(command, inherited | self.environments[handler] | settings | (more or {}))
+
+    def start_ups(self) -> None:
+        print(f"{'function':<26} {'zip MB':>8} {'first poll ms':>14} {'MB resident':>12}   medians of {STARTS} starts")
+        for executable, handler in STARTED:
+            starts: dict[str, list[tuple[float, float]]] = {version: [] for version in self.versions}
+            for _ in range(STARTS):
+                for version, figures in starts.items():
+                    function = self.function(version, executable, handler)
+                    figures.append((function.first_poll_ms, function.resident_mb))
+                    function.stop()
+            size = (BUILT / executable / "bootstrap.zip").stat().st_size / 1e6
+            for version, figures in starts.items():
+                poll, resident = (statistics.median(values) for values in zip(*figures, strict=True))
+                shown = f"{size:8.2f}" if not version else f"{'':8}"
+                print(f"{f'{handler} {version}':<26} {shown} {poll:14.1f} {resident:12.1f}", flush=True)
 
 
-def processor_ms(handler: str) -> float:
-    """Sums over all running processes of a function."""
-    total = 0
-    for process in Path("/proc").iterdir():
-        try:
-            if f"_HANDLER={handler}\0".encode() in (process / "environ").read_bytes():
-                total += sum(
-                    int((thread / "schedstat").read_text().split()[0]) for thread in (process / "task").iterdir()
-                )
-        except (OSError, ValueError):
-            continue
-    return total / 1e6
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((640, 480), 60).convert("RGB").save(file, "JPEG", quality=80)
+    return file.getvalue()
 
 
-def call(method: str, path: str, token: str = "", body: dict | None = None) -> dict:
-    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
-    data = None if body is None else json.dumps(body).encode()
-    url = path if path.startswith("http") else os.environ["TINTYPE_URL"] + path
-    request = urllib.request.Request(url, data, headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-    except urllib.error.HTTPError as error:
-        raise SystemExit(f"{method} {path} answered {error.code}: {error.read()[:300]}") from error
-    return json.loads(text) if text[:1] in b"{[" and text else {}
+def claims(token: str) -> dict[str, str]:
+    """A token's claims as the gateway's authorizer gives them: all texts."""
+    payload = token.split(".")[1]
+    found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return {name: f"[{' '.join(value)}]" if isinstance(value, list) else str(value) for name, value in found.items()}
 
 
-def user() -> tuple[str, str, str]:
-    email, password = f"bench-{uuid.uuid4().hex}@example.org", "a bench's password"
-    call("POST", "/api/auth/signup", body={"email": email, "password": password, "name": "Bench"})
-    # All codes of the local pool are equal.
-    call("POST", "/api/auth/confirm", body={"email": email, "code": "123456"})
-    tokens = call("POST", "/api/auth/login", body={"email": email, "password": password})
-    return email, tokens["access_token"], tokens["refresh_token"]
+def event(method: str, path: str, token: str = "", body: dict | None = None, authorizer: bool = True) -> dict:
+    """A request as API Gateway hands it on."""
+    path, _, query = path.partition("?")
+    context: dict = {
+        "accountId": "000000000000",
+        "apiId": "bench",
+        "domainName": "bench.execute-api.us-east-1.amazonaws.com",
+        "stage": "$default",
+        "requestId": uuid.uuid4().hex,
+        "timeEpoch": 0,
+        "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7"},
+    }
+    if token and authorizer:
+        context["authorizer"] = {"jwt": {"claims": claims(token), "scopes": None}}
+    headers = {"content-type": "application/json", "accept": "*/*", "host": context["domainName"]}
+    made = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": headers | ({"authorization": f"Bearer {token}"} if token else {}),
+        "requestContext": context,
+        "isBase64Encoded": False,
+    }
+    return made if body is None else made | {"body": json.dumps(body)}
 
 
-def measure(handler: str, request) -> None:
-    for number in range(10):
-        request(-1 - number)
-    before, began = processor_ms(handler), time.perf_counter()
-    for number in range(REQUESTS):
-        request(number)
-    took, spent = (time.perf_counter() - began) * 1000, processor_ms(handler) - before
-    print(f"{handler:<16} {spent / REQUESTS:8.2f} {took / REQUESTS:10.1f}", flush=True)
-
-
-def routes() -> None:
-    email, token, refresh = user()
+def routes(bench: Bench) -> None:
+    repository = Repository()
+    repository.photo = jpeg()
+    for number in range(1 + IMAGES):
+        repository.upload(number)
+    wait(repository.all_built)
+    token, (public, *private) = repository.token, repository.ids
+    for image in private:
+        repository.api("PATCH", f"/api/images/{image}", {"visibility": "private"})
+    refresh = repository.login()["refresh_token"]
     draft = {"content_type": "image/jpeg", "size": 1000}
-    ids: list[str] = []
+    doomed: Iterator[str] = iter([])
 
-    def create(_: int) -> None:
-        made = call("POST", "/api/images", token, draft | {"title": uuid.uuid4().hex})
-        ids.append(made["image"]["id"])
+    def pending() -> str:
+        return repository.api("POST", "/api/images", draft | {"title": uuid.uuid4().hex})["image"]["id"]
 
-    print(f"\n{'route':<16} {'CPU ms':>8} {'client ms':>10}   {REQUESTS} requests each, one after the other")
-    measure("health", lambda _: call("GET", "/api/health"))
-    measure("list_plans", lambda _: call("GET", "/api/plans"))
-    measure("get_me", lambda _: call("GET", "/api/me", token))
-    measure("update_me", lambda n: call("PATCH", "/api/me", token, {"name": f"Bench {n}"}))
-    measure("create_image", create)
-    measure("get_image", lambda n: call("GET", f"/api/images/{ids[n]}", token))
-    measure("list_images", lambda _: call("GET", "/api/images?limit=50", token))
-    measure("update_image", lambda n: call("PATCH", f"/api/images/{ids[n]}", token, {"description": uuid.uuid4().hex}))
-    measure("renew_upload", lambda n: call("POST", f"/api/images/{ids[n]}/upload", token))
-    measure("explore", lambda _: call("GET", "/api/explore"))
-    measure("refresh", lambda _: call("POST", "/api/auth/refresh", body={"refresh_token": refresh}))
-    measure("delete_image", lambda _: call("DELETE", f"/api/images/{ids.pop()}", token))
-    login = {"email": email, "password": "a bench's password"}
-    measure("login", lambda _: call("POST", "/api/auth/login", body=login))
+    waiting = pending()
+    thumbnail = repository.api("GET", f"/api/images/{public}")["thumbnails"][0]["url"].partition("/media/")[2]
+
+    requests: dict[str, Callable[[int], dict]] = {
+        "health": lambda _: event("GET", "/api/health"),
+        "list_plans": lambda _: event("GET", "/api/plans"),
+        "get_me": lambda _: event("GET", "/api/me", token),
+        "update_me": lambda n: event("PATCH", "/api/me", token, {"name": f"Bench {n}"}),
+        "create_image": lambda _: event("POST", "/api/images", token, draft | {"title": uuid.uuid4().hex}),
+        "get_image": lambda n: event("GET", f"/api/images/{private[n % IMAGES]}", token, authorizer=False),
+        "list_images": lambda _: event("GET", "/api/images?limit=50", token),
+        "update_image": lambda n: event("PATCH", f"/api/images/{private[0]}", token, {"description": uuid.uuid4().hex}),
+        "renew_upload": lambda _: event("POST", f"/api/images/{waiting}/upload", token),
+        "explore": lambda _: event("GET", "/api/explore", authorizer=False),
+        "get_thumbnail": lambda _: event("GET", f"/media/{thumbnail}"),
+        "refresh": lambda _: event("POST", "/api/auth/refresh", body={"refresh_token": refresh}),
+        "login": lambda _: event("POST", "/api/auth/login", body=repository.account),
+        "delete_image": lambda _: event("DELETE", f"/api/images/{next(doomed)}", token),
+    }
+    print(f"\n{'route':<16}" + "".join(f"{version or 'CPU ms':>10}" for version in bench.versions), end="")
+    print(f"{'ratio' if AGAINST else '':>8}   medians of {ROUNDS} rounds of {REQUESTS} requests, one after the other")
+    for handler, request in requests.items():
+        if handler == "delete_image":
+            doomed = iter([pending() for _ in range(len(bench.versions) * (WARM + ROUNDS * REQUESTS))])
+        functions = {version: bench.function(version, "api", handler) for version in bench.versions}
+        values = list(rounds(functions, request).values())
+        ratio = f"{values[0] / values[1]:8.2f}" if AGAINST else ""
+        print(f"{handler:<16}" + "".join(f"{value:10.3f}" for value in values) + ratio, flush=True)
+        for function in functions.values():
+            function.stop()
+    peers(bench, lambda: requests["get_image"](0))
+
+
+def peers(bench: Bench, request: Callable[[], dict]) -> None:
+    """The same request to functions in other languages, and to one that only sends and receives its bytes."""
+    functions = {"tintype": bench.function("", "api", "get_image")}
+    answer = functions["tintype"].invoke(request())
+    view = json.loads(answer["body"])
+    (owner, image), claimed = decoded(view["id"]), claims(request()["headers"]["authorization"])
+    keys = [
+        (f"USER#{owner}", f"IMAGE#{image}"),
+        (f"PROFILE#{owner}", "PROFILE"),
+        (f"PROFILE#{owner}", f"SESSION#{claimed['origin_jti']}"),
+    ]
+    keys = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in keys]
+    read = {"RequestItems": {os.environ["TINTYPE_TABLE"]: {"Keys": keys, "ConsistentRead": True}}}
+    floor = {"FLOOR_READ": json.dumps(read), "FLOOR_ANSWER": json.dumps(answer)}
+    commands = {
+        "floor": [str(ROOT / "target" / "release" / "floor")],
+        "Python, boto3": [sys.executable, str(PEERS / "get_image.py")],
+        "Node, SDK v3": ["node", str(PEERS / "get_image.mjs")],
+    }
+    for name, command in commands.items():
+        functions[name] = bench.process(command, "get_image", floor if name == "floor" else {})
+        shown = json.loads(functions[name].invoke(request())["body"])
+        missing = [field for field in shown if field not in view or len(str(shown[field])) < len(str(view[field])) / 2]
+        if missing or len(shown) < len(view) - 1:
+            raise SystemExit(f"{name} answered without {missing}: {shown}")
+    figures = rounds(functions, lambda _: request())
+    print(f"\n{'GET /api/images/{id}':<26} {'CPU ms':>8} {'first poll ms':>14} {'MB resident':>12}   afterwards")
+    for name, function in functions.items():
+        print(f"{name:<26} {figures[name]:8.3f} {function.first_poll_ms:14.1f} {function.resident():12.1f}")
+        function.stop()
+
+
+def rounds(functions: dict[str, Function], request: Callable[[int], dict]) -> dict[str, float]:
+    """Milliseconds of processor time per request of each function: the median of the rounds."""
+    figures: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        for number in range(WARM):
+            function.invoke(request(number))
+    for _ in range(ROUNDS):
+        for name, function in functions.items():
+            before = function.processor_ms()
+            for number in range(REQUESTS):
+                function.invoke(request(number))
+            figures[name].append((function.processor_ms() - before) / REQUESTS)
+    return {name: statistics.median(values) for name, values in figures.items()}
 
 
 def main() -> int:
-    print(f"{'function':<16} {'zip MB':>8} {'first poll ms':>14} {'MB resident':>12}   medians of {STARTS} starts")
-    for name, handler in STARTED:
-        archive = ROOT / "target" / "lambda" / name / "bootstrap.zip"
-        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as code:
-            code.extractall(folder)
-            executable = str(Path(folder) / "bootstrap")
-            Path(executable).chmod(0o755)
-            starts = [start_up(executable, handler) for _ in range(STARTS)]
-        poll, resident = (statistics.median(values) for values in zip(*starts, strict=True))
-        print(f"{handler:<16} {archive.stat().st_size / 1e6:8.2f} {poll:14.1f} {resident:12.1f}", flush=True)
-    routes()
+    with tempfile.TemporaryDirectory() as work:
+        bench = Bench(Path(work))
+        bench.start_ups()
+        routes(bench)
     return 0
 
 

@@ -185,16 +185,19 @@ class Repository:
     def __init__(self) -> None:
         self.url = os.environ["TINTYPE_URL"]
         self.email = f"cost-{uuid.uuid4().hex}@example.org"
-        account = {"email": self.email, "password": PASSWORD}
-        call("POST", f"{self.url}/api/auth/signup", body=account | {"name": "Cost"})
+        self.account = {"email": self.email, "password": PASSWORD}
+        call("POST", f"{self.url}/api/auth/signup", body=self.account | {"name": "Cost"})
         code = re.search(r"\b\d{6}\b", stack.mails(dict(os.environ), self.email)[-1]["BodyText"])[0]
         call("POST", f"{self.url}/api/auth/confirm", body={"email": self.email, "code": code})
         operate.assign_plan(os.environ["TINTYPE_OPERATE_FUNCTION"], self.email, "Premium")
-        self.token = json.loads(call("POST", f"{self.url}/api/auth/login", body=account))["access_token"]
+        self.token = self.login()["access_token"]
         self.photo = photo()
         self.ids: list[str] = []
         self.deleted: list[str] = []
         self.s3 = boto3.client("s3")
+
+    def login(self) -> dict:
+        return json.loads(call("POST", f"{self.url}/api/auth/login", body=self.account))
 
     def api(self, method: str, path: str, body: dict | None = None) -> dict:
         text = call(method, self.url + path, self.token, body)

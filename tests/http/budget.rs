@@ -194,7 +194,8 @@ fn signed(answer: &Answer) -> Vec<Need> {
     let urls = found.iter().filter(|text| text.contains("X-Amz-Signature=")).map(|text| Url::parse(text));
     urls.map(|url| {
         let url = url.expect("what is signed is a URL");
-        let put = url.query_pairs().any(|(name, value)| name == "x-id" && value == "PutObject");
+        // Only uploads have headers that are signed, besides the host.
+        let put = url.query_pairs().any(|(name, value)| name == "X-Amz-SignedHeaders" && value != "host");
         let action = if put { "s3:PutObject" } else { "s3:GetObject" };
         (action.to_owned(), format!("arn:aws:s3:::{}", url.path().trim_start_matches('/')))
     })

@@ -134,7 +134,7 @@ impl fmt::Display for InvalidParameter {
 }
 
 impl Accounts {
-    pub fn new(config: &aws_config::SdkConfig, pool: impl Into<String>, client_id: impl Into<String>) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, pool: impl Into<String>, client_id: impl Into<String>) -> Self {
         let config = aws_sdk_cognitoidentityprovider::config::Builder::from(config).interceptor(RecordCalls).build();
         Self {
             client: Client::from_conf(config),

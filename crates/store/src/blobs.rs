@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::Engine;
@@ -16,12 +16,15 @@ use tokio::io::AsyncBufRead;
 
 use crate::StoreError;
 use crate::calls::RecordCalls;
+use crate::presign::{Presigner, ToSign};
 
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     client: Client,
     originals: String,
     thumbnails: String,
+    sign_originals: Arc<Presigner>,
+    sign_thumbnails: Arc<Presigner>,
 }
 
 /// The upload that S3 accepts: a `PUT` to `url` with exactly these headers.
@@ -112,30 +115,39 @@ pub fn image_id_of_key(key: &str) -> Option<ImageId> {
 }
 
 impl BlobStore {
-    pub fn new(config: &aws_config::SdkConfig, originals: impl Into<String>, thumbnails: impl Into<String>) -> Self {
-        let config = aws_sdk_s3::config::Builder::from(config)
+    pub fn new(sdk: &aws_types::SdkConfig, originals: impl Into<String>, thumbnails: impl Into<String>) -> Self {
+        let config = aws_sdk_s3::config::Builder::from(sdk)
             // A presigned PUT has the checksum that the owner declared, or none.
             .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
             .interceptor(RecordCalls)
             .build();
-        Self { client: Client::from_conf(config), originals: originals.into(), thumbnails: thumbnails.into() }
+        let (client, originals, thumbnails) = (Client::from_conf(config), originals.into(), thumbnails.into());
+        let presigner = |bucket: &str| Arc::new(Presigner::new(sdk, client.clone(), bucket.to_owned()));
+        Self {
+            sign_originals: presigner(&originals),
+            sign_thumbnails: presigner(&thumbnails),
+            client,
+            originals,
+            thumbnails,
+        }
     }
 
     /// Signs the upload of an original for its key, size, type and, if declared, hash. S3 accepts it only if the key
     /// does not exist.
     pub async fn sign_upload(&self, id: ImageId, blob: &Blob, now: Timestamp) -> Result<PresignedPut, StoreError> {
-        let put = self
-            .client
-            .put_object()
-            .bucket(&self.originals)
-            .key(original_key(id))
-            .content_type(blob.content_type.as_str())
-            .content_length(i64::try_from(blob.size).unwrap_or(i64::MAX))
-            .if_none_match("*")
-            .set_checksum_sha256(blob.sha256.map(|hash| STANDARD.encode(hash.0)));
-        let request = put.presigned(lifetime(UPLOAD_LIFETIME, now)?).await.map_err(unsigned)?;
-        let headers = request.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(PresignedPut { url: request.uri().to_owned(), headers, expires_at: now + UPLOAD_LIFETIME })
+        let (size, hash) = (blob.size.to_string(), blob.sha256.map(|hash| STANDARD.encode(hash.0)));
+        let mut headers = vec![
+            ("content-length", size.as_str()),
+            ("content-type", blob.content_type.as_str()),
+            ("if-none-match", "*"),
+        ];
+        headers.extend(hash.as_deref().map(|hash| ("x-amz-checksum-sha256", hash)));
+        let (start, lasting) = (now.into(), UPLOAD_LIFETIME);
+        let key = original_key(id);
+        let put = ToSign { method: "PUT", key: &key, query: &[], headers: &headers, start, lasting };
+        let url = self.sign_originals.sign(&put).await?;
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(PresignedPut { url, headers, expires_at: now + UPLOAD_LIFETIME })
     }
 
     /// Signs a URL for reading an original as `kind` with the file name `name`, valid from `start` for `lasting`.
@@ -148,7 +160,7 @@ impl BlobStore {
         start: Timestamp,
         lasting: Duration,
     ) -> Result<PresignedGet, StoreError> {
-        self.sign_read(&self.originals, original_key(id), method, kind, name, start, lasting).await
+        sign_read(&self.sign_originals, &original_key(id), method, kind, name, start, lasting).await
     }
 
     /// Signs a URL for reading a thumbnail; see [`Self::sign_original`].
@@ -160,35 +172,7 @@ impl BlobStore {
         lasting: Duration,
     ) -> Result<PresignedGet, StoreError> {
         let (kind, name) = (key.thumbnail.content_type, key.thumbnail.file_name());
-        self.sign_read(&self.thumbnails, key.key(), method, kind, &name, start, lasting).await
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the one place where both kinds of blob are signed")]
-    async fn sign_read(
-        &self,
-        bucket: &str,
-        key: String,
-        method: ReadKind,
-        kind: ContentType,
-        name: &str,
-        start: Timestamp,
-        lasting: Duration,
-    ) -> Result<PresignedGet, StoreError> {
-        let lifetime = lifetime(lasting, start)?;
-        let disposition = disposition(name);
-        let request: PresignedRequest = match method {
-            ReadKind::Get => {
-                let get = self.client.get_object().bucket(bucket).key(key);
-                let get = get.response_content_type(kind.as_str()).response_content_disposition(disposition);
-                get.presigned(lifetime).await.map_err(unsigned)?
-            }
-            ReadKind::Head => {
-                let head = self.client.head_object().bucket(bucket).key(key);
-                let head = head.response_content_type(kind.as_str()).response_content_disposition(disposition);
-                head.presigned(lifetime).await.map_err(unsigned)?
-            }
-        };
-        Ok(PresignedGet { url: request.uri().to_owned(), expires_at: start + lasting })
+        sign_read(&self.sign_thumbnails, &key.key(), method, kind, &name, start, lasting).await
     }
 
     /// Reads an original as a stream. Returns `None` if it does not exist.
@@ -342,16 +326,31 @@ impl BlobStore {
     }
 }
 
+async fn sign_read(
+    bucket: &Presigner,
+    key: &str,
+    method: ReadKind,
+    kind: ContentType,
+    name: &str,
+    start: Timestamp,
+    lasting: Duration,
+) -> Result<PresignedGet, StoreError> {
+    let method = match method {
+        ReadKind::Get => "GET",
+        ReadKind::Head => "HEAD",
+    };
+    let disposition = disposition(name);
+    let query = [("response-content-disposition", disposition.as_str()), ("response-content-type", kind.as_str())];
+    let read = ToSign { method, key, query: &query, headers: &[], start: start.into(), lasting };
+    Ok(PresignedGet { url: bucket.sign(&read).await?, expires_at: start + lasting })
+}
+
 fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     matches!(error, SdkError::ServiceError(e) if matches!(e.err().code(), Some("NoSuchKey" | "NotFound")))
 }
 
 fn unsigned(error: impl std::fmt::Display) -> StoreError {
     StoreError::Internal(error.to_string())
-}
-
-fn lifetime(lasting: Duration, start: Timestamp) -> Result<PresigningConfig, StoreError> {
-    PresigningConfig::builder().expires_in(lasting).start_time(start.into()).build().map_err(unsigned)
 }
 
 /// Bytes. File systems take no longer names, and the name is in a signed URL with five characters a byte: 256 characters of

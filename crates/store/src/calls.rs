@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use aws_sdk_dynamodb::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
@@ -36,6 +37,8 @@ fn attempt(config: &ConfigBag) -> u32 {
     config.load::<RequestAttempts>().map_or(1, RequestAttempts::attempts)
 }
 
+// The SDK then calls only these hooks.
+#[dyn_dispatch_hint]
 impl Intercept for RecordCalls {
     fn name(&self) -> &'static str {
         "RecordCalls"

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
@@ -24,7 +25,12 @@ pub struct Jwks {
     issuer: String,
     client_id: String,
     keys: Mutex<Option<(Instant, HashMap<String, DecodingKey>)>>,
+    verified: SyncMutex<VerifiedTokens>,
 }
+
+/// Tokens that were verified, with their claims, until they expire.
+#[derive(Debug, Default)]
+struct VerifiedTokens(HashMap<String, (Timestamp, Claims)>);
 
 /// Why a token was not verified.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,22 @@ pub enum TokenError {
 
 const REFETCH: Duration = Duration::from_secs(60);
 
+/// The most tokens that are remembered. A function has one user at a time, and a token is 1 kB.
+const VERIFIED_TOKENS: usize = 64;
+
+impl VerifiedTokens {
+    fn get(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        self.0.get(token).filter(|(expires_at, _)| now <= *expires_at).map(|(_, claims)| claims.clone())
+    }
+
+    fn insert(&mut self, token: &str, expires_at: Timestamp, claims: &Claims) {
+        if self.0.len() >= VERIFIED_TOKENS {
+            self.0.clear();
+        }
+        self.0.insert(token.to_owned(), (expires_at, claims.clone()));
+    }
+}
+
 impl Jwks {
     /// `issuer`: the pool's URL in its tokens: the service's origin and the pool's id.
     pub fn new(config: &SdkConfig, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
@@ -46,11 +68,20 @@ impl Jwks {
         let (origin, pool) = issuer.rsplit_once('/').unwrap_or((&issuer, ""));
         let base = config.endpoint_url().unwrap_or(origin);
         let path = format!("/{pool}/.well-known/jwks.json");
-        Self { get: get(config, base, path), issuer, client_id: client_id.into(), keys: Mutex::default() }
+        Self {
+            get: get(config, base, path),
+            issuer,
+            client_id: client_id.into(),
+            keys: Mutex::default(),
+            verified: SyncMutex::default(),
+        }
     }
 
     /// Verifies a token's signature, issuer, client, use and times, and returns its claims.
     pub async fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        if let Some(claims) = self.verified_tokens().get(token, Timestamp::now()) {
+            return Ok(claims);
+        }
         let Ok(header) = jsonwebtoken::decode_header(token) else { return Err(TokenError::Invalid) };
         let Some(kid) = header.kid.filter(|_| header.alg == Algorithm::RS256) else { return Err(TokenError::Invalid) };
         let Some(key) = self.key(&kid).await? else { return Err(TokenError::Invalid) };
@@ -59,10 +90,18 @@ impl Jwks {
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         validation.validate_aud = false;
         validation.leeway = 0;
-        let Ok(token) = jsonwebtoken::decode::<Value>(token, &key, &validation) else {
+        let Ok(decoded) = jsonwebtoken::decode::<Value>(token, &key, &validation) else {
             return Err(TokenError::Invalid);
         };
-        self.claims_from_gateway(&token.claims).ok_or(TokenError::Invalid)
+        let claims = self.claims_from_gateway(&decoded.claims).ok_or(TokenError::Invalid)?;
+        if let Some(expires_at) = decoded.claims["exp"].as_i64().map(Timestamp::from_secs) {
+            self.verified_tokens().insert(token, expires_at, &claims);
+        }
+        Ok(claims)
+    }
+
+    fn verified_tokens(&self) -> MutexGuard<'_, VerifiedTokens> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the claims of a verified token if it is an access token for this client.
@@ -146,6 +185,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_verified_token_is_remembered_until_it_expires() {
+        let user = "7d444840-9dc0-11d1-b245-5ffdce74fad2";
+        let of_user = claims(&json!({"sub": user, "origin_jti": user, "auth_time": 1_700_000_000})).unwrap();
+        let (mut tokens, at) = (VerifiedTokens::default(), Timestamp::from_secs);
+        tokens.insert("token", at(100), &of_user);
+        assert_eq!(tokens.get("token", at(100)), Some(of_user.clone()));
+        assert_eq!(tokens.get("token", at(101)), None);
+        assert_eq!(tokens.get("tokem", at(1)), None);
+        for number in 0..1000 {
+            tokens.insert(&number.to_string(), at(100), &of_user);
+        }
+        assert!(tokens.0.len() <= VERIFIED_TOKENS && tokens.get("999", at(1)).is_some());
+    }
 
     #[test]
     fn claims_read_alike_from_a_token_and_from_the_gateway() {

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod audit;
+mod aws;
 mod blobs;
 mod calls;
 mod cdn_secret;
@@ -22,6 +23,7 @@ mod keyset;
 mod links;
 mod many;
 mod plans;
+mod presign;
 mod profiles;
 mod queue;
 mod retries;
@@ -30,13 +32,11 @@ mod signing;
 mod store;
 mod stream;
 mod transaction;
-
-use std::time::Duration;
+mod trust;
 
 pub use accounts::{AccountError, Accounts, LoggedIn, PoolUser, ResetError};
 pub use audit::{Audit, AuditCursor, AuditPage, Finding, Repair, RepairAction};
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+pub use aws::{ConfigError, aws_config};
 pub use blobs::{BlobStore, Fetched, PresignedGet, PresignedPut, ReadKind, ThumbnailKey, image_id_of_key};
 pub use cdn_secret::CdnSecret;
 pub use dynamo::ReadSet;
@@ -53,21 +53,3 @@ pub use queue::{JobMessage, JobQueue};
 pub use signing::KeyRing;
 pub use store::Store;
 pub use stream::Cleanup;
-
-/// The timeout of a call, retries included, after which the service counts as unavailable. API Gateway waits 30 s.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// TCP retransmits a lost SYN after one second, and after three.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
-
-/// Loads the configuration for all clients of a process from the environment of Lambda.
-pub async fn aws_config() -> aws_config::SdkConfig {
-    let timeouts = aws_config::timeout::TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
-    let loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
-    loader.timeout_config(timeouts).http_client(http).load().await
-}

@@ -39,7 +39,7 @@ impl JobMessage {
 }
 
 impl JobQueue {
-    pub fn new(config: &aws_config::SdkConfig, url: impl Into<String>) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, url: impl Into<String>) -> Self {
         let config = aws_sdk_sqs::config::Builder::from(config).interceptor(RecordCalls).build();
         Self { client: Client::from_conf(config), url: url.into() }
     }

@@ -1,5 +1,5 @@
-use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
+use aws_types::SdkConfig;
 
 use crate::StoreError;
 use crate::calls::RecordCalls;

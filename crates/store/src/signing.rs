@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use serde::Deserialize;
 use tintype_model::{SigningKeys, Timestamp};
 use tokio::sync::Mutex;

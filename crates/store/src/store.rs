@@ -22,7 +22,7 @@ pub struct Store {
 
 impl Store {
     /// `feed_shards`: the number of partitions of the public feed. It can grow, never shrink.
-    pub fn new(config: &aws_config::SdkConfig, table: impl Into<String>, feed_shards: u8) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>, feed_shards: u8) -> Self {
         let dynamo = Dynamo::new(config, table);
         let images = Images { dynamo: dynamo.clone(), feed_shards: feed_shards.max(1) };
         Self {

@@ -54,8 +54,8 @@ fn content_types(formats: Option<String>) -> Result<Vec<ContentType>, InitError>
 }
 
 impl App {
-    pub(crate) async fn from_env() -> Result<Self, InitError> {
-        let config = tintype_store::aws_config().await;
+    pub(crate) fn from_env() -> Result<Self, InitError> {
+        let config = tintype_store::aws_config()?;
         let (pool, client_id) = (required("USER_POOL_ID")?, required("CLIENT_ID")?);
         Ok(Self {
             store: Store::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),

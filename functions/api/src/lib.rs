@@ -26,7 +26,7 @@ pub async fn run() -> Result<(), Error> {
     tintype_telemetry::init_log();
     let handler = std::env::var("_HANDLER")?;
     let route = routes::find(&handler).ok_or_else(|| format!("no route is named {handler:?}"))?;
-    let app = Arc::new(app::App::from_env().await?);
+    let app = Arc::new(app::App::from_env()?);
     tintype_gateway::run(route.operation, move |request| {
         let app = Arc::clone(&app);
         async move { serve::serve(&app, route, request).await }

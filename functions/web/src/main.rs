@@ -40,7 +40,7 @@ async fn main() -> Result<(), Error> {
     let store = match handler {
         "image_page" => {
             let shards = env::var("FEED_SHARDS").map_or(Ok(4), |text| text.parse())?;
-            Some(Store::new(&tintype_store::aws_config().await, env::var("TABLE")?, shards))
+            Some(Store::new(&tintype_store::aws_config()?, env::var("TABLE")?, shards))
         }
         _ => None,
     };

@@ -33,8 +33,8 @@ struct Worker {
 }
 
 impl Worker {
-    async fn from_env() -> Result<Self, Error> {
-        let config = tintype_store::aws_config().await;
+    fn from_env() -> Result<Self, Error> {
+        let config = tintype_store::aws_config()?;
         let number = |name: &str, default: u64| env::var(name).map_or(Ok(default), |text| text.parse());
         Ok(Self {
             handler: env::var("_HANDLER")?,
@@ -87,7 +87,7 @@ async fn observed<T>(
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tintype_telemetry::init_log();
-    let worker = Arc::new(Worker::from_env().await?);
+    let worker = Arc::new(Worker::from_env()?);
     match worker.handler.clone().as_str() {
         "build_thumbnails" => run!(worker, build_thumbnails::handle),
         "run_job" => run!(worker, run_job::handle),

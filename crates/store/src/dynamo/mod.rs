@@ -24,7 +24,7 @@ pub(crate) struct Dynamo {
 }
 
 impl Dynamo {
-    pub(crate) fn new(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
+    pub(crate) fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
         let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(RecordCalls).build();
         Self { client: Client::from_conf(config), table: table.into() }
     }
