@@ -30,6 +30,9 @@ PYTHON := $(VENV)/bin/python
 BENCH_UPLOAD := $(CURDIR)/.local/bench-upload
 export PATH := $(VENV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Python compiles its modules once, whatever the machine says, and not into the source tree.
+export PYTHONPYCACHEPREFIX := $(VENV)/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 ifeq ($(STACK),)
 operate = $(PYTHON) -m infra.local.stack with $(PYTHON) -m infra.operate
