@@ -2,9 +2,20 @@
 
 import numpy as np
 import pyvips
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-MEGAPIXELS = {2: (1632, 1224), 4: (2309, 1732), 12: (4000, 3000), 48: (8000, 6000)}
+MEGAPIXELS = {
+    2: (1632, 1224),
+    4: (2309, 1732),
+    12: (4000, 3000),
+    32: (16_000, 2000),
+    48: (8000, 6000),
+    50: (8160, 6120),
+}
+SCREEN = (2560, 1600)
+# As a camera that is held upright writes it: to be turned by a quarter, clockwise.
+PORTRAIT = Image.Exif()
+PORTRAIT[0x112] = 6
 
 
 def photograph(width, height, seed=1):
@@ -57,6 +68,41 @@ def interface(width, height):
     return Image.fromarray(picture)
 
 
+def screenshot(width, height):
+    """A desktop: smooth text of three sizes in two windows, flat areas, a gradient, and two photographs."""
+    random = np.random.default_rng(3)
+    slope = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    ground = (1 - slope) * (58, 84, 122) + slope * (24, 32, 52)
+    picture = Image.fromarray(np.broadcast_to(ground, (height, width, 3)).astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, width, 48), (32, 34, 40))
+
+    def write(left, top, right, bottom, size, ink):
+        font = ImageFont.load_default(size)
+        for y in range(top, bottom - size, size * 3 // 2):
+            x = left
+            while x < right and random.random() > 0.02:
+                word = "".join(random.choice(list("etaoinshrdlucmfwypvbgk"), random.integers(1, 11)))
+                end = x + draw.textlength(word + " ", font)
+                if end > right:
+                    break
+                draw.text((x, y), word, ink, font)
+                x = end
+
+    write(24, 10, 600, 44, 20, (220, 222, 228))
+    for left, top, right, bottom, paper, ink in [
+        (90, 110, 1330, 1530, (250, 250, 250), (36, 38, 42)),
+        (1380, 180, 2490, 1480, (30, 31, 36), (208, 210, 216)),
+    ]:
+        draw.rounded_rectangle((left, top, right, bottom), 14, paper)
+        draw.rectangle((left, top + 14, right, top + 56), tuple(int(level * 0.9) for level in paper))
+        write(left + 24, top + 18, left + 500, top + 52, 22, ink)
+        write(left + 40, top + 90, right - 40, bottom - 470, 16, ink)
+        write(left + 420, bottom - 430, right - 40, bottom - 40, 26, ink)
+        picture.paste(photograph(360, 270, seed=left), (left + 40, bottom - 430))
+    return picture
+
+
 def zone_plate(width, height):
     """Rings whose frequency grows from nothing in the middle to the limit at the corners."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -81,7 +127,7 @@ def vips_image(picture):
     return pyvips.Image.new_from_array(np.asarray(picture))
 
 
-def make(directory):
+def make(directory, wanted=lambda name: True):
     """Writes the missing files and returns [(name, path, format)]; `name` starts with its group."""
     directory.mkdir(parents=True, exist_ok=True)
     made = []
@@ -91,10 +137,17 @@ def make(directory):
         if (kind, size) not in pictures:
             maker = {"photo": photograph, "ui": interface, "zone": zone_plate}[kind]
             pictures.clear()
-            pictures[kind, size] = maker(*MEGAPIXELS[size])
+            if size == 32:
+                # The texture is as fine as that of a photograph as tall.
+                parts = [np.asarray(photograph(4000, 2000, seed)) for seed in range(4)]
+                pictures[kind, size] = Image.fromarray(np.concatenate(parts, axis=1))
+            else:
+                pictures[kind, size] = maker(*MEGAPIXELS[size])
         return pictures[kind, size]
 
     def add(name, form, write):
+        if not wanted(name):
+            return
         path = directory / f"{name}.{form}"
         if not path.exists():
             part = path.with_suffix(".part")
@@ -138,6 +191,7 @@ def make(directory):
     jpeg("jpeg-12mp", "photo", 12)
     jpeg("jpeg-12mp-444", "photo", 12, subsampling=0)
     jpeg("jpeg-12mp-restarts", "photo", 12, restart_marker_rows=1)
+    jpeg("jpeg-12mp-portrait", "photo", 12, exif=PORTRAIT)
     jpeg("jpeg-12mp-progressive", "photo", 12, progressive=True)
     jpeg("jpeg-12mp-progressive-444", "photo", 12, progressive=True, subsampling=0)
     add("png-12mp", "png", lambda path: picture("photo", 12).save(path, "png"))
@@ -151,8 +205,12 @@ def make(directory):
         "webp",
         lambda path: picture("photo", 12).save(path, "webp", lossless=True, quality=20, method=1),
     )
+    jpeg("jpeg-32mp-panorama", "photo", 32)
     jpeg("jpeg-48mp", "photo", 48)
     jpeg("jpeg-48mp-progressive", "photo", 48, progressive=True)
+    # As phones write it.
+    jpeg("jpeg-50mp-phone", "photo", 50, quality=95, optimize=True, restart_marker_rows=1, exif=PORTRAIT)
+    add("png-4mp-screenshot", "png", lambda path: screenshot(*SCREEN).save(path, "png"))
     jpeg("jpeg-12mp-ui", "ui", 12)
     add("png-12mp-ui", "png", lambda path: picture("ui", 12).save(path, "png"))
     jpeg("jpeg-2mp-zone", "zone", 2)

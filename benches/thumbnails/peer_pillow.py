@@ -5,9 +5,8 @@ import io
 import pathlib
 import sys
 
-from PIL import Image
+from PIL import Image, ImageOps
 
-WIDE = 10_000_000
 OPTIONS = {
     "jpeg": {"quality": 80},
     "png": {},
@@ -18,13 +17,15 @@ OPTIONS = {
 
 def make(path, kind, directory, mode):
     large = Image.open(path)
-    width, height = large.size
     if large.mode == "P":
         large = large.convert("RGBA" if "transparency" in large.info else "RGB")
     elif large.mode.startswith("I;16"):
         large = large.point(lambda level: level / 257).convert("L")
-    large.thumbnail((WIDE, 400), Image.Resampling.LANCZOS)
-    small = large.resize((round(width * 200 / height), 200), Image.Resampling.LANCZOS)
+    turned = large.getexif().get(0x112, 1) > 4
+    large.thumbnail((400, 1600) if turned else (1600, 400), Image.Resampling.LANCZOS)
+    large = ImageOps.exif_transpose(large)
+    small = large.copy()
+    small.thumbnail((800, 200), Image.Resampling.LANCZOS)
     results = []
     for image in (large, small):
         out = io.BytesIO()

@@ -6,7 +6,6 @@ import sys
 import pyvips
 
 pyvips.cache_set_max(0)
-WIDE = 10_000_000
 # The option's name changed in 8.15.
 BARE = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
 ENCODERS = {
@@ -18,8 +17,8 @@ ENCODERS = {
 
 
 def make(path, kind, directory, mode):
-    large = pyvips.Image.thumbnail(path, WIDE, height=400).copy_memory()
-    small = large.thumbnail_image(WIDE, height=200)
+    large = pyvips.Image.thumbnail(path, 1600, height=400).copy_memory()
+    small = large.thumbnail_image(800, height=200)
     encode = ENCODERS["png" if mode == "pixels" else kind]
     results = [encode(large), encode(small)]
     if directory != "-":
