@@ -137,9 +137,10 @@ def the_cdn_caches_what_may_be_cached() -> None:
     assert config["DefaultCacheBehavior"]["CachePolicyId"] == disabled
     cached = sorted(pattern for pattern, policy in policies.items() if policy != disabled)
     assert cached == ["/assets/*", "/media/thumbnail/*"], cached
-    policy = properties("CacheByHeaders")["CachePolicyConfig"]
-    # A time above 0 would be the least for which even private answers are kept.
-    assert (policy["MinTTL"], policy["DefaultTTL"]) == (0, 0), policy
+    for name in ("CacheByHeaders", "CacheThumbnails"):
+        policy = properties(name)["CachePolicyConfig"]
+        # A time above 0 would be the least for which even private answers are kept.
+        assert (policy["MinTTL"], policy["DefaultTTL"]) == (0, 0), policy
     never = {
         error["ErrorCode"] for error in config["CustomErrorResponses"] if error == keep_no_error(error["ErrorCode"])
     }
@@ -149,6 +150,18 @@ def the_cdn_caches_what_may_be_cached() -> None:
         assert ("POST" in behaviour["AllowedMethods"]) == reaches_all, behaviour
         # Cached requests are forwarded without anything that is not in the cache key.
         assert ("OriginRequestPolicyId" in behaviour) == reaches_all, behaviour
+
+
+def accept_is_in_the_key_only_where_it_is_reduced() -> None:
+    reduced = [{"EventType": "viewer-request", "FunctionARN": {"Fn::GetAtt": ["NegotiateWebP", "FunctionARN"]}}]
+    for behaviour in properties("Distribution")["DistributionConfig"]["CacheBehaviors"]:
+        policy = behaviour["CachePolicyId"]
+        if not isinstance(policy, dict):
+            continue
+        key = properties(policy["Ref"])["CachePolicyConfig"]["ParametersInCacheKeyAndForwardedToOrigin"]
+        reduces = behaviour.get("FunctionAssociations") == reduced
+        assert reduces == (behaviour["PathPattern"] == "/media/thumbnail/*"), behaviour
+        assert ("Accept" in key["HeadersConfig"]["Headers"]) == reduces, behaviour
 
 
 def keep_no_error(code: int) -> dict:
@@ -178,7 +191,7 @@ def the_cdn_is_left_out_by_default() -> None:
         if resource["Type"].startswith("AWS::CloudFront::") or name.startswith("Cdn")
     }
     conditions = {RESOURCES[name].get("Condition") for name in made}
-    assert len(made) == 5 and conditions == {"HasCdn", "HasCdnLogs"}, (made, conditions)
+    assert len(made) == 7 and conditions == {"HasCdn", "HasCdnLogs"}, (made, conditions)
 
 
 def gradually(how: str, **parameters: str) -> tuple[dict, dict]:
@@ -262,6 +275,7 @@ CHECKS = (
     the_user_pool_is_of_the_plan_that_suffices,
     the_domain_answers_over_ipv6,
     the_cdn_caches_what_may_be_cached,
+    accept_is_in_the_key_only_where_it_is_reduced,
     the_viewers_address_comes_with_links_alone,
     the_cdn_is_left_out_by_default,
 )

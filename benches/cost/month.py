@@ -203,6 +203,10 @@ class Repository:
         text = call(method, self.url + path, self.token, body)
         return json.loads(text) if text else {}
 
+    def change_plan(self, name: str) -> None:
+        operate.assign_plan(os.environ["TINTYPE_OPERATE_FUNCTION"], self.email, name)
+        wait(no_job_runs)
+
     def draft(self) -> dict:
         sha256 = hashlib.sha256(self.photo).hexdigest()
         content = {"content_type": "image/jpeg", "size": len(self.photo), "sha256": sha256}
@@ -249,6 +253,12 @@ class Repository:
         return found
 
 
+def no_job_runs() -> bool:
+    pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=os.environ["TINTYPE_TABLE"])
+    jobs = [item for page in pages for item in page["Items"] if item["sk"]["S"].startswith("JOB#")]
+    return all(job["status"] == {"S": "done"} for job in jobs)
+
+
 def decoded(image: str) -> list[str]:
     """The owner's and the image's UUID in an image's id: 32 bytes in Crockford's base32."""
     number = 0
@@ -267,6 +277,20 @@ def photo() -> bytes:
         noise.filter(ImageFilter.GaussianBlur(3)),
         Image.blend(noise, grain, 0.2),
     ]
+    file = io.BytesIO()
+    Image.merge("RGB", channels).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def scene() -> bytes:
+    """The same size with texture of all scales, weaker the finer it is, as photographs have it."""
+    channels = []
+    for _ in range(3):
+        channel = Image.effect_noise((4000, 3000), 60)
+        for cells in (512, 256, 128, 64, 32, 16, 8):
+            coarse = Image.effect_noise((cells * 4 // 3, cells), 120).resize((4000, 3000), Image.Resampling.BICUBIC)
+            channel = Image.blend(channel, coarse, 0.4)
+        channels.append(channel)
     file = io.BytesIO()
     Image.merge("RGB", channels).save(file, "JPEG", quality=85)
     return file.getvalue()
@@ -299,8 +323,13 @@ def rows(averages: list[Average]) -> None:
 
 
 def at_edge(view: Average, size: float) -> float:
-    """Dollars for a view through the CDN. Transfer from AWS to CloudFront is free."""
-    return PRICES["cdn_requests"] + size * PRICES["cdn_bytes"] + (1 - HITS) * view.total("bytes_out") / 1e6
+    """Dollars for a view through the CDN, with the function that reduces `Accept`. Transfer to CloudFront is free."""
+    return (
+        PRICES["cdn_requests"]
+        + PRICES["cdn_function"]
+        + size * PRICES["cdn_bytes"]
+        + (1 - HITS) * view.total("bytes_out") / 1e6
+    )
 
 
 def month(upload: Average, view: Average, stored: float) -> None:
@@ -366,8 +395,49 @@ def walls(upload: Average) -> None:
         print(f"| {name} | {math.floor(limit / each):,} | {shares} |")
 
 
+def plan_without_webp() -> str:
+    """A plan as Premium, but without WebP thumbnails."""
+    plans = json.loads((Path(__file__).parents[2] / "infra/plans.json").read_text())
+    premium = next(plan for plan in plans if plan["name"] == "Premium")
+    plan = premium | {"name": "Plain", "webp_thumbnails": False}
+    operate.load_plans(os.environ["TINTYPE_OPERATE_FUNCTION"], [plan])
+    return plan["name"]
+
+
+def webp(meter: Meter, plain: str) -> None:
+    """What WebP thumbnails cost and save."""
+    without, repository = Repository(), Repository()
+    without.change_plan(plain)
+    without.photo, repository.photo = scene(), scene()
+    uploads = [
+        meter.measure("upload, without WebP thumbnails", 20, without.upload, without.all_built),
+        meter.measure("upload, with WebP thumbnails", 20, repository.upload, repository.all_built),
+    ]
+    averages, lines = list(uploads), []
+    for thumbnail in repository.image(0)["thumbnails"]:
+        url, height = thumbnail["url"], thumbnail["height"]
+        jpeg, variant = (
+            meter.measure(f"view at {height} pixels, {kind}", 100, lambda _, url=url, kind=kind: call("GET", url, headers={"accept": f"image/{kind}"}))
+            for kind in ("jpeg", "webp")
+        )  # fmt: skip
+        averages += [jpeg, variant]
+        sizes = [one.units["bytes_out"] for one in (jpeg, variant)]
+        more = uploads[1].total() - uploads[0].total()
+        views = more / (jpeg.total() - variant.total())
+        at_edges = more / 1e6 / (at_edge(jpeg, sizes[0]) - at_edge(variant, sizes[1]))
+        lines.append(
+            f"At {height} pixels {sizes[0] / 1000:.1f} and {sizes[1] / 1000:.1f} kB: paid after {views:.0f} views, {at_edges:.0f} with the CDN."
+        )
+    rows(averages)
+    stored = [sum(blob["Size"] for blob in one.blobs(one.ids[0]) if blob["Key"].startswith("thumb")) for one in (without, repository)]  # fmt: skip
+    print(f"\nThumbnails of a million images: {stored[0] / 1000:.1f} and {stored[1] / 1000:.1f} GB, ", end="")
+    print(f"{1e6 * (stored[1] - stored[0]) * PRICES['s3_bytes']:.2f} dollars a month more.")
+    print("\n".join(lines))
+
+
 def main() -> int:
-    meter, repository = Meter(), Repository()
+    meter, repository, plain = Meter(), Repository(), plan_without_webp()
+    repository.change_plan(plain)
     upload = meter.measure("upload of a photo", 20, repository.upload, repository.all_built)
     upload.units["sqs"] += MESSAGE_REQUESTS
     image = repository.image(0)
@@ -406,6 +476,7 @@ def main() -> int:
     memory_table("build_thumbnails", upload.functions["build_thumbnails"], (256, 512, 1024, 1769))
     memory_table("create_image", upload.functions["create_image"], (128, 256, 512, 1024))
     walls(upload)
+    webp(meter, plain)
     return 0
 
 

@@ -131,10 +131,11 @@ pub(crate) async fn plans(client: &Client, out: Output) -> Result<()> {
                 yes(plan.original_link),
                 yes(plan.expiring_links),
                 heights.join(", "),
+                yes(plan.webp_thumbnails),
             ]
         })
         .collect();
-    let heads = ["Plan", "Images", "Largest", "Originals", "Links", "Thumbnail heights"];
+    let heads = ["Plan", "Images", "Largest", "Originals", "Links", "Thumbnail heights", "WebP"];
     out.print_result(&(), || table(&heads, &rows));
     Ok(())
 }

@@ -18,6 +18,7 @@ fuzz_target!(init: {
         heights: &[40, 16],
         max_pixels: 500_000,
         every_scan: false,
+        webp: true,
         deadline: Some(Instant::now() + Duration::from_secs(5)),
     };
     if let Ok(outcome) = process(data, &request) {
@@ -25,6 +26,10 @@ fuzz_target!(init: {
         for thumbnail in &outcome.thumbnails {
             assert!(thumbnail.height <= 40 && thumbnail.height <= outcome.height);
             assert_eq!(ContentType::sniff(&thumbnail.bytes), Some(thumbnail.content_type));
+            if let Some(webp) = &thumbnail.webp {
+                assert!(webp.len() < thumbnail.bytes.len());
+                assert_eq!(ContentType::sniff(webp), Some(ContentType::WebP));
+            }
         }
     }
 });

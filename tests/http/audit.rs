@@ -60,9 +60,12 @@ fn the_audit_finds_and_repairs_inconsistencies() {
         stack.builder_is_idle().await;
         let profile = format!("PROFILE#{}", user.id);
 
-        // An image without a thumbnail, one without its claim, one that the feed misses, one without its original.
-        let lost = stack.blobs(bare.str("id")).await.into_iter().find(|key| key.starts_with("thumbnails/"));
-        stack.s3.delete_object().bucket(&stack.thumbnails).key(lost.expect("it has one")).send().await.expect("gone");
+        // An image without a thumbnail and a WebP variant, one without its claim, one that the feed misses, one without its original.
+        let lost = stack.blobs(bare.str("id")).await;
+        for kind in ["/200.jpg", "/240.webp"] {
+            let lost = lost.iter().find(|key| key.ends_with(kind)).expect("it has one");
+            stack.s3.delete_object().bucket(&stack.thumbnails).key(lost).send().await.expect("gone");
+        }
         stack.remove(&format!("TITLE#{}#Unclaimed", user.id), "CLAIM").await;
         stack.change(image_at(unlisted.str("id")), "pk", "REMOVE feed_pk, feed_sk", &[]).await;
         let key = stack.original_key(original.str("id")).await;
@@ -105,7 +108,7 @@ fn the_audit_finds_and_repairs_inconsistencies() {
 
         assert_eq!(user.get("/api/me").await.assert_json(200)["usage"]["images"], 4);
         user.ready(bare.str("id")).await;
-        assert_eq!(stack.blobs(bare.str("id")).await.len(), 3);
+        assert_eq!(stack.blobs(bare.str("id")).await.len(), 5);
         user.post("/api/images", Picture::small().draft("Unclaimed")).await.assert_problem(409, "title_taken");
         user.post("/api/images", Picture::small().draft("Nothing")).await.assert_status(201);
         assert!(stack.image_item(&abandoned.id).await.is_none());
@@ -188,7 +191,7 @@ fn audit_builds_missing_thumbnails_and_deletes_orphans() {
 
         for image in [&unbuilt, &stuck] {
             user.ready(image.str("id")).await;
-            assert_eq!(stack.blobs(image.str("id")).await.len(), 3);
+            assert_eq!(stack.blobs(image.str("id")).await.len(), 5);
         }
         assert_eq!(user.image(odd.str("id")).await, odd);
         assert_eq!(user.image(early.str("id")).await, early);

@@ -215,7 +215,7 @@ async fn is_as_expected(stack: &Stack, user: &User, id: &str, title: &str, chang
     );
     let seen = stack.get(format!("/api/images/{id}")).await.status;
     assert_eq!(seen, if visibility == "public" { 200 } else { 404 }, "{moment}");
-    assert_eq!(stack.blobs(id).await.len(), 3, "{moment}");
+    assert_eq!(stack.blobs(id).await.len(), 5, "{moment}");
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn a_selection_with_one_foreign_id_deletes_nothing() {
         }
         assert_eq!(user.pages("/api/images?limit=100").await, before);
         assert_eq!(other.image(foreign.str("id")).await, foreign);
-        assert_eq!(stack.blobs(foreign.str("id")).await.len(), 2);
+        assert_eq!(stack.blobs(foreign.str("id")).await.len(), 3);
     });
 }
 
@@ -133,7 +133,7 @@ fn delete_all_keeps_later_images_and_other_users() {
         assert!(stack.claim(&user.id, "Photo 7").await.is_none());
         assert!(stack.claim(&user.id, "Later 7").await.is_some());
         assert_eq!(other.image(kept.str("id")).await, kept);
-        assert_eq!(stack.blobs(kept.str("id")).await.len(), 2);
+        assert_eq!(stack.blobs(kept.str("id")).await.len(), 3);
         // Its titles are free again.
         user.publish("Harbour", Picture::small()).await;
     });
@@ -253,7 +253,7 @@ fn a_deleted_account_is_closed_at_once_and_leaves_nothing() {
             stack.no_blobs(id).await;
         }
         assert_eq!(other.image(theirs.str("id")).await, theirs);
-        assert_eq!(stack.blobs(theirs.str("id")).await.len(), 2);
+        assert_eq!(stack.blobs(theirs.str("id")).await.len(), 3);
 
         // A login that had begun when the account was deleted creates no profile.
         let again = stack

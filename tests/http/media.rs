@@ -4,7 +4,7 @@ use http::Method;
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::fixtures::Picture;
+use crate::fixtures::{Picture, is_upright, thumbnail_of};
 use crate::harness::{Answer, Body, Stack, eventually, on_stack, parts, unique};
 
 fn path(url: &str) -> String {
@@ -74,6 +74,76 @@ fn a_public_thumbnail_is_served_to_anyone_under_its_stable_url() {
             assert_eq!(head.must_header("content-type"), picture.content_type);
             assert_eq!(head.must_header("etag"), tag);
         }
+    });
+}
+
+#[test]
+fn a_thumbnail_is_webp_for_clients_that_name_it() {
+    const BROWSERS: [&str; 3] = [
+        "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
+        "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+        "image/webp",
+    ];
+    const OTHERS: [&str; 5] =
+        ["*/*", "image/*", "image/webp;q=0, */*", "image/jpeg, image/png, image/gif, image/webp;q=0.5", ""];
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let mut pictures = Picture::every_format(320, 240).to_vec();
+        pictures.push(Picture::transparent_png(320, 240));
+        for picture in &pictures {
+            let title = format!("{} of {} bytes", picture.extension, picture.bytes.len());
+            let image = user.publish(&title, picture).await;
+            let url = thumbnail_url(&image);
+            let first = stack.get(url).await.assert_status(200);
+            assert_eq!(first.must_header("content-type"), picture.content_type);
+            assert_eq!(first.must_header("vary"), "Accept");
+            for accept in OTHERS {
+                let answer = stack.get(url).header("accept", accept).await.assert_status(200);
+                assert!(answer.body == first.body, "{title}: {accept}");
+                assert_eq!(answer.must_header("vary"), "Accept");
+            }
+            let webp = stack.get(url).header("accept", BROWSERS[0]).await.assert_status(200);
+            assert_eq!(webp.must_header("content-type"), "image/webp");
+            assert_eq!(webp.must_header("cache-control"), first.must_header("cache-control"));
+            let (own, other) = (webp.must_header("etag"), first.must_header("etag"));
+            if picture.content_type == "image/webp" {
+                assert!(webp.body == first.body && own == other, "{title}");
+                continue;
+            }
+            assert!(webp.body.len() < first.body.len(), "{title}: {} of {}", webp.body.len(), first.body.len());
+            assert_ne!(own, other);
+            let as_webp = Picture { content_type: "image/webp", bytes: Vec::new(), ..*picture };
+            let seen = thumbnail_of(&as_webp, 200, &webp.body);
+            if title.contains("jpg") {
+                is_upright(&seen);
+            }
+            let stored = image::load_from_memory(&first.body).expect("an image");
+            assert_eq!((seen.width(), seen.height()), (stored.width(), stored.height()));
+            for accept in BROWSERS {
+                let again = stack.get(url).header("accept", accept).header("if-none-match", own).await;
+                assert_eq!(again.assert_status(304).must_header("vary"), "Accept");
+                // The tag of the other encoding is no match.
+                let again = stack.get(url).header("accept", accept).header("if-none-match", other).await;
+                assert!(again.assert_status(200).body == webp.body, "{title}");
+                let head = stack.head(url).header("accept", accept).await.assert_status(200);
+                assert_eq!((head.must_header("content-type"), head.must_header("etag")), ("image/webp", own));
+                assert_eq!(head.must_header("vary"), "Accept");
+            }
+            stack.get(url).header("if-none-match", own).await.assert_status(200);
+            // It has no address of its own.
+            let (stem, _) = url.rsplit_once('.').expect("an extension");
+            stack.get(format!("{stem}.webp")).header("accept", "image/webp").await.assert_status(404);
+        }
+    });
+}
+
+#[test]
+fn the_thumbnails_of_private_images_are_in_their_first_encoding() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let image = user.hide("Diary", Picture::small()).await;
+        let answer = stack.get(thumbnail_url(&image)).header("accept", "image/webp").await.assert_status(200);
+        assert_eq!(answer.must_header("content-type"), "image/jpeg");
     });
 }
 

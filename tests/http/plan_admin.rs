@@ -9,7 +9,8 @@ use crate::harness::{Body, Fault, Stack, User, on_stack, unique};
 
 fn plan(name: &str) -> Value {
     json!({
-        "name": name, "thumbnail_heights": [100, 50], "original_link": true, "expiring_links": false,
+        "name": name, "thumbnail_heights": [100, 50], "webp_thumbnails": false, "original_link": true,
+        "expiring_links": false,
         "max_image_bytes": 1_000_000, "max_images": 1000,
     })
 }
@@ -64,6 +65,11 @@ fn the_response_of_get_plan_can_be_sent_back_with_put() {
         let changed = admin.put(&path, read.clone()).await.assert_json(202);
         assert_eq!(changed["plan"], read);
         assert_eq!(stack.get(&path).await.assert_json(200), read);
+        // A body without the field, as clients from before it send it, leaves WebP out.
+        let mut without = with(read.clone(), "webp_thumbnails", json!(true));
+        assert_eq!(admin.put(&path, without.clone()).await.assert_json(202)["plan"], without);
+        without.as_object_mut().expect("an object").remove("webp_thumbnails");
+        assert_eq!(admin.put(&path, without).await.assert_json(202)["plan"], read);
         let wrong = with(read, "thumbnail_heights", json!([100, "x", 5]));
         let fields = admin.put(&path, wrong).await.invalid_fields();
         assert_eq!(fields, ["thumbnail_heights[1]", "thumbnail_heights[2]"]);

@@ -12,7 +12,7 @@ use crate::jobs::over;
 
 pub(crate) fn rules(heights: &[u32]) -> Value {
     json!({
-        "thumbnail_heights": heights, "original_link": true, "expiring_links": true,
+        "thumbnail_heights": heights, "webp_thumbnails": false, "original_link": true, "expiring_links": true,
         "max_image_bytes": 1_000_000, "max_images": 1000,
     })
 }
@@ -48,6 +48,14 @@ async fn photos(user: &User, prefix: &str, count: usize) -> Vec<Value> {
     join_all(titles.iter().map(|title| user.publish(title, Picture::small()))).await
 }
 
+async fn change_webp(admin: &User, plan: &str, heights: &[u32], webp: bool) -> Value {
+    let mut rules = rules(heights);
+    rules["webp_thumbnails"] = json!(webp);
+    let changed = admin.put(format!("/api/plans/{plan}"), rules).await.assert_json(202);
+    assert_eq!(changed["plan"]["webp_thumbnails"], webp);
+    job_over(admin, &changed).await
+}
+
 fn heights(image: &Value) -> Vec<u64> {
     image.list("thumbnails").iter().map(|thumbnail| thumbnail.number("height")).collect()
 }
@@ -59,10 +67,12 @@ async fn has(stack: &Stack, user: &User, id: &str, wanted: &[u64]) {
     for thumbnail in image.list("thumbnails") {
         stack.get(thumbnail.str("url")).await.assert_status(200);
     }
-    eventually(&format!("{id} to have {} blobs", 1 + wanted.len()), async || {
-        (stack.blobs(id).await.len() == 1 + wanted.len()).then_some(())
-    })
-    .await;
+    has_blobs(stack, id, 1 + wanted.len()).await;
+}
+
+async fn has_blobs(stack: &Stack, id: &str, count: usize) {
+    let right = async || (stack.blobs(id).await.len() == count).then_some(());
+    eventually(&format!("{id} to have {count} blobs"), right).await;
 }
 
 #[test]
@@ -104,6 +114,49 @@ fn a_change_of_plan_comes_to_the_images_of_all_its_users() {
         // Nothing to build: all are counted as right.
         let job = job_over(&admin, &change(&admin, &plan, &[50, 150]).await).await;
         assert_eq!(job.number("done"), 4);
+    });
+}
+
+#[test]
+fn webp_variants_come_and_go_with_the_plan() {
+    const ACCEPT: &str = "image/avif,image/webp,*/*;q=0.8";
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let plan = new_plan(&admin, &[100, 50]).await;
+        let user = stack.user().await;
+        assign(&admin, &user.api_id, Some(&plan)).await;
+        let photo = user.publish("Harbour", Picture::small()).await;
+        let own = user.publish("WebP", &Picture::webp(320, 240)).await;
+        let first = user.image(photo.str("id")).await;
+        has(stack, &user, photo.str("id"), &[50, 100]).await;
+        let kind = async |image: &Value| {
+            let shown = stack.get(image.list("thumbnails")[0].str("url")).header("accept", ACCEPT).await;
+            shown.assert_status(200).must_header("content-type").to_owned()
+        };
+        assert_eq!(kind(&photo).await, "image/jpeg");
+
+        assert_eq!(change_webp(&admin, &plan, &[50, 100], true).await["done"], 2);
+        has_blobs(stack, photo.str("id"), 5).await;
+        assert_eq!(kind(&photo).await, "image/webp");
+        let with = user.image(photo.str("id")).await;
+        assert_eq!(heights(&with), [50, 100]);
+        // A thumbnail that is WebP already has no variant, so nothing is built for it.
+        let same = user.image(own.str("id")).await;
+        assert_eq!(same["updated_at"], own["updated_at"]);
+        has_blobs(stack, own.str("id"), 3).await;
+        // Nothing to build: it is right.
+        assert_eq!(change_webp(&admin, &plan, &[50, 100], true).await["done"], 2);
+        assert_eq!(user.image(photo.str("id")).await["updated_at"], with["updated_at"]);
+
+        assert_eq!(change_webp(&admin, &plan, &[50, 100], false).await["done"], 2);
+        has_blobs(stack, photo.str("id"), 3).await;
+        assert_eq!(kind(&photo).await, "image/jpeg");
+        let urls = |image: &Value| -> Vec<String> {
+            image.list("thumbnails").iter().map(|thumbnail| thumbnail.str("url").to_owned()).collect()
+        };
+        assert_eq!(urls(&user.image(photo.str("id")).await), urls(&first));
+        assert_eq!(user.image(own.str("id")).await["updated_at"], own["updated_at"]);
+        stack.agrees(&user).await;
     });
 }
 

@@ -25,6 +25,7 @@ fn the_default_plans_are_there() {
             let plan =
                 plans.iter().find(|plan| plan["name"] == name).unwrap_or_else(|| panic!("no {name} in {answer}"));
             assert_eq!(plan["thumbnail_heights"], heights);
+            assert_eq!(plan["webp_thumbnails"], true);
             assert_eq!(plan["original_link"], original);
             assert_eq!(plan["expiring_links"], links);
             for limit in ["max_image_bytes", "max_images"] {

@@ -108,7 +108,7 @@ impl Remains {
             gone.insert(0, item);
             remains.ids.push(id.to_owned());
         }
-        assert_eq!(remains.blobs.len(), 3 * images, "an original and two thumbnails each");
+        assert_eq!(remains.blobs.len(), 5 * images, "an original, two thumbnails and their WebP variants each");
         remains.event = removal(&gone);
         stack.builder_is_idle().await;
         remains.put_back().await;

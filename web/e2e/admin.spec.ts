@@ -44,9 +44,11 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
   await planRow(page, name).getByRole("button", { name: "Change" }).click();
   await expect(dialog).toContainText("Nothing changes.");
   await dialog.getByLabel("Thumbnail heights", { exact: true }).fill("150");
+  await dialog.getByLabel("WebP thumbnails").check();
   await dialog.getByLabel("Expiring links").check();
   await expect(dialog).toContainText("Thumbnails of 150 px are built");
   await expect(dialog).toContainText("Thumbnails of 100 px are deleted");
+  await expect(dialog).toContainText("thumbnails are WebP");
   await expect(dialog).toContainText("Expiring links can be created");
 
   // Another admin is faster.
@@ -57,9 +59,11 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
   await expect(dialog.getByRole("alert")).toContainText("changed by another admin");
   await expect(dialog.getByLabel("Maximum images", { exact: true })).toHaveValue("7");
   await dialog.getByLabel("Thumbnail heights", { exact: true }).fill("150");
+  await dialog.getByLabel("WebP thumbnails").check();
   await dialog.getByRole("button", { name: "Save" }).click();
   await expect(dialog).toHaveCount(0);
   await expect(planRow(page, name)).toContainText("150 px");
+  await expect(planRow(page, name).getByRole("cell").nth(1)).toHaveText("Yes");
   await expect(page.getByRole("progressbar", { name: new RegExp(name) })).toBeVisible();
   await expect(main(page)).toContainText("Finished:");
 

@@ -18,6 +18,16 @@ pub fn prefers_html(accept: &str) -> bool {
     wishes.iter().any(|(kind, weight)| kind == "text/html" && *weight > 0.0 && *weight >= most)
 }
 
+/// Returns true if an `Accept` names WebP and ranks it at least as high as `other`, the type of the alternative (RFC 9110,
+/// section 12.5.1). `image/*` and `*/*` do not name it: clients that cannot show WebP send them too. The CDN decides in
+/// the same way, by the function `NegotiateWebP` of the template.
+pub fn prefers_webp(accept: &str, other: &str) -> bool {
+    let wishes: Vec<(String, f32)> = accept.split(',').map(wish).collect();
+    let weight = |wanted: &str| wishes.iter().find(|(kind, _)| kind == wanted).map(|(_, weight)| *weight);
+    let other = || weight(other).or_else(|| weight("image/*")).or_else(|| weight("*/*")).unwrap_or(0.0);
+    weight("image/webp").is_some_and(|webp| webp > 0.0 && webp >= other())
+}
+
 /// Returns a media type of an `Accept` header, with its weight (RFC 9110, section 12.4.2).
 fn wish(part: &str) -> (String, f32) {
     let mut parts = part.split(';').map(str::trim);
@@ -46,6 +56,35 @@ mod tests {
         }
         for header in ["", "gzip", "br;q=0", "*;q=0", "br;q=0, *", "identity", "brotli", "br;q=x", "brx"] {
             assert!(!accepts(header, "br"), "{header}");
+        }
+    }
+
+    #[test]
+    fn webp_is_preferred_only_where_it_is_named() {
+        for accept in [
+            "image/webp",
+            "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
+            "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+            "IMAGE/WEBP;q=0.5, */*;q=0.5",
+            "image/jpeg;q=0.5, image/webp;q=0.6, image/*",
+            "image/png, image/webp;q=0.1",
+        ] {
+            assert!(prefers_webp(accept, "image/jpeg"), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "image/*",
+            "image/jpeg",
+            "image/webp;q=0",
+            "image/webp;q=0, image/*",
+            "image/webp;q=x",
+            "image/jpeg, image/webp;q=0.9",
+            "image/webp;q=0.7, image/*;q=0.8",
+            "image/webp;q=0.4, */*;q=0.5",
+            "image/webpx",
+        ] {
+            assert!(!prefers_webp(accept, "image/jpeg"), "{accept}");
         }
     }
 

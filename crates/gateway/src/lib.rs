@@ -6,7 +6,7 @@ pub mod response;
 mod serve;
 mod urls;
 
-pub use accept::{accepts, prefers_html};
+pub use accept::{accepts, prefers_html, prefers_webp};
 pub use log::log_request;
 pub use serve::run;
 pub use urls::{DOCS, FILES, PAGES, base_url, matches, params, thumbnail_url};

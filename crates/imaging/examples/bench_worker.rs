@@ -1,6 +1,7 @@
 //! Runs the engine for benchmarks. Each input line: path, format, output directory (or `-`), and `encode`,
-//! `pixels` (the thumbnails before encoding, as PNG, for measuring quality) or `entropy` (decodes the codes of a
-//! sequential JPEG or a PNG and does nothing with them, for measuring what is left). Each output line: the sizes of the
+//! `webp` (each thumbnail is followed by its WebP variant, which is empty if it is not smaller), `pixels` (the thumbnails
+//! before encoding, as PNG, for measuring quality) or `entropy` (decodes the codes of a sequential JPEG or a PNG and does
+//! nothing with them, for measuring what is left). Each output line: the sizes of the
 //! results in bytes.
 
 use std::error::Error;
@@ -22,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             heights: &[400, 200],
             max_pixels: DEFAULT_MAX_PIXELS,
             every_scan: false,
+            webp: mode == "webp",
             deadline: None,
         };
         let source = File::open(path)?;
@@ -36,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             pictures.iter().map(as_png).collect::<Result<_, _>>()?
         } else {
             let thumbnails = process(source, &request)?.thumbnails;
-            thumbnails.into_iter().map(|thumbnail| thumbnail.bytes).collect()
+            let files = thumbnails.into_iter().flat_map(|thumbnail| [Some(thumbnail.bytes), thumbnail.webp]);
+            if mode == "webp" { files.map(Option::unwrap_or_default).collect() } else { files.flatten().collect() }
         };
         if directory != "-" {
             for (index, bytes) in results.iter().enumerate() {

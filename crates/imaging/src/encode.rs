@@ -11,6 +11,12 @@ use crate::{ContentType, Rejection};
 /// JPEG and WebP quality, 0 to 100.
 const QUALITY: u8 = 80;
 
+/// Quality of the WebP variants; docs/thumbnails.md has the figures.
+const VARIANT_QUALITY: u8 = 82;
+
+/// The largest WebP variant, in pixels: 3,840 x 2,160 fits. Encoding takes 8 bytes for each, lossless 22.
+const VARIANT_MAX_PIXELS: u64 = 8 << 20;
+
 pub(crate) fn encode(picture: &Picture, format: ContentType) -> Result<Vec<u8>, Rejection> {
     match format {
         ContentType::Jpeg => jpeg(picture),
@@ -28,6 +34,24 @@ pub(crate) fn encode(picture: &Picture, format: ContentType) -> Result<Vec<u8>, 
             format.name()
         ),
     })
+}
+
+/// Encodes a thumbnail as WebP, beside its encoding in another format. Returns `None` if the result is not smaller.
+///
+/// A PNG that compresses well is a screenshot or a drawing, and stays lossless.
+pub(crate) fn webp_variant(picture: &Picture, format: ContentType, encoded: &[u8]) -> Option<Vec<u8>> {
+    let pixels = u64::from(picture.width) * u64::from(picture.height);
+    if format == ContentType::WebP || pixels > VARIANT_MAX_PIXELS {
+        return None;
+    }
+    let config = if format == ContentType::Png && compresses_well(picture, encoded.len()) {
+        // More effort takes longer, and is no smaller.
+        webpx::EncoderConfig::new_lossless().method(1).quality(50.0)
+    } else {
+        webpx::EncoderConfig::new().quality(f32::from(VARIANT_QUALITY))
+    };
+    // Encoding fails where a side is longer than WebP allows.
+    webp_file(picture, config).ok().filter(|variant| variant.len() < encoded.len())
 }
 
 fn jpeg(picture: &Picture) -> Result<Vec<u8>, String> {
@@ -64,10 +88,15 @@ fn flatten_on_white(picture: &Picture) -> Picture {
 fn png(picture: &Picture) -> Result<Vec<u8>, String> {
     let picture = ycbcr_to_rgb(picture.clone()).unpremultiply();
     let fast = png_file(&picture, ::png::Compression::Fast)?;
-    if fast.len() >= picture.planes[0].data.len() / 4 {
+    if !compresses_well(&picture, fast.len()) {
         return Ok(fast);
     }
     png_file(&picture, ::png::Compression::Balanced)
+}
+
+/// Returns true if a PNG of `size` bytes is smaller than a quarter of the samples.
+fn compresses_well(picture: &Picture, size: usize) -> bool {
+    size < picture.planes[0].data.len() / 4
 }
 
 fn png_file(picture: &Picture, compression: ::png::Compression) -> Result<Vec<u8>, String> {
@@ -89,18 +118,21 @@ fn png_file(picture: &Picture, compression: ::png::Compression) -> Result<Vec<u8
 }
 
 fn webp(picture: &Picture) -> Result<Vec<u8>, String> {
+    webp_file(picture, webpx::EncoderConfig::new().quality(f32::from(QUALITY)))
+}
+
+fn webp_file(picture: &Picture, config: webpx::EncoderConfig) -> Result<Vec<u8>, String> {
     let picture = ycbcr_to_rgb(picture.clone());
+    let (width, height) = (picture.width, picture.height);
+    let rgba;
     let encoder = match picture.model {
         Model::Grey | Model::GreyAlpha | Model::Rgba => {
-            let rgba = picture.to_rgba();
-            return webpx::Encoder::new_rgba(&rgba, picture.width, picture.height)
-                .quality(f32::from(QUALITY))
-                .encode(webpx::Unstoppable)
-                .map_err(|error| error.to_string());
+            rgba = picture.to_rgba();
+            webpx::Encoder::new_rgba(&rgba, width, height)
         }
-        _ => webpx::Encoder::new_rgb(&picture.planes[0].data, picture.width, picture.height),
+        _ => webpx::Encoder::new_rgb(&picture.planes[0].data, width, height),
     };
-    encoder.quality(f32::from(QUALITY)).encode(webpx::Unstoppable).map_err(|error| error.to_string())
+    encoder.config(config).encode(webpx::Unstoppable).map_err(|error| error.to_string())
 }
 
 fn gif(picture: &Picture) -> Result<Vec<u8>, String> {

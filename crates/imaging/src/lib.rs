@@ -60,6 +60,8 @@ pub struct ThumbnailRequest<'a> {
     /// Decodes also the scans of a progressive JPEG that its thumbnails do not need. Only this shows whether a file without
     /// an end marker is complete, so use it for a second try after [`Rejection::Truncated`].
     pub every_scan: bool,
+    /// Encodes each thumbnail as WebP too; see [`EncodedThumbnail::webp`].
+    pub webp: bool,
     /// Processing stops at this time with [`Rejection::DeadlineExceeded`].
     pub deadline: Option<Instant>,
 }
@@ -89,6 +91,8 @@ pub struct EncodedThumbnail {
     /// The source's type if every browser shows it; otherwise JPEG, or WebP if parts are transparent.
     pub content_type: ContentType,
     pub bytes: Vec<u8>,
+    /// The same thumbnail as WebP, if that was requested and is smaller.
+    pub webp: Option<Vec<u8>>,
 }
 
 /// A thumbnail before encoding.
@@ -112,14 +116,12 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
     let mut thumbnails = Vec::new();
     if tallest(request.heights).is_some() {
         let content_type = thumbnail_type(request.declared, &pictures[0]);
-        for picture in &pictures {
+        for picture in pictures {
             source.check_deadline()?;
-            thumbnails.push(EncodedThumbnail {
-                height: picture.height,
-                width: picture.width,
-                content_type,
-                bytes: encode::encode(picture, content_type)?,
-            });
+            let bytes = encode::encode(&picture, content_type)?;
+            let webp = if request.webp { encode::webp_variant(&picture, content_type, &bytes) } else { None };
+            let (width, height) = (picture.width, picture.height);
+            thumbnails.push(EncodedThumbnail { height, width, content_type, bytes, webp });
         }
     }
     Ok(Thumbnails { width, height, placeholder, thumbnails, truncated, exif })

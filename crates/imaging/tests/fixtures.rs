@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use support::*;
-use tintype_imaging::{ContentType, Thumbnails};
+use tintype_imaging::{ContentType, ThumbnailRequest, Thumbnails, process};
 
 const COLOURS: [[u8; 4]; 4] = [[200, 60, 40, 255], [60, 180, 80, 255], [50, 70, 190, 255], [220, 210, 200, 255]];
 const GREYS: [[u8; 4]; 4] = [[40, 40, 40, 255], [100, 100, 100, 255], [160, 160, 160, 255], [220, 220, 220, 255]];
@@ -41,6 +41,33 @@ fn expected(name: &str) -> [[u8; 4]; 4] {
         colours[2] = [0; 4];
     }
     colours
+}
+
+#[test]
+fn webp_variants_of_fixtures_have_expected_colors() {
+    let mut made = Vec::new();
+    for (name, format, file) in fixtures() {
+        let plain = thumbnails(&file, format, &[32, 16]).unwrap();
+        let both = process(&file[..], &ThumbnailRequest { webp: true, ..request(format, &[32, 16]) }).unwrap();
+        for (plain, both) in plain.thumbnails.iter().zip(&both.thumbnails) {
+            assert_eq!((&plain.bytes, &plain.webp), (&both.bytes, &None), "{name}: the first encoding stays");
+            let Some(webp) = &both.webp else { continue };
+            assert!(both.content_type != ContentType::WebP && webp.len() < both.bytes.len(), "{name}");
+            assert_eq!(ContentType::sniff(webp), Some(ContentType::WebP));
+            let picture = look(ContentType::WebP, webp);
+            assert_eq!((picture.0 as u32, picture.1 as u32), (both.width, both.height), "{name}");
+            for (colour, expected) in quadrant_colours(&picture).iter().zip(expected(&name)) {
+                assert_eq!(colour[3].abs_diff(expected[3]) / 4, 0, "{name}: {colour:?}");
+                if expected[3] > 0 {
+                    assert_close(colour, &expected, 30);
+                }
+            }
+            made.push(both.content_type);
+        }
+    }
+    for kind in [ContentType::Jpeg, ContentType::Png, ContentType::Gif] {
+        assert!(made.iter().filter(|made| **made == kind).count() > 2, "{kind:?}: {made:?}");
+    }
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub struct Ready {
     pub placeholder: Vec<u8>,
     /// Ascending by height.
     pub thumbnails: Vec<Thumbnail>,
+    /// Each thumbnail was encoded as WebP too. It has a variant where that was smaller.
+    pub webp_thumbnails: bool,
     pub built_for: ThumbnailSetId,
     pub warnings: Vec<Warning>,
     pub photo: Option<Box<Photo>>,
@@ -102,6 +104,8 @@ pub struct Thumbnail {
     /// Bytes.
     pub size: u64,
     pub content_type: ContentType,
+    /// Bytes of its WebP variant, if it has one.
+    pub webp_size: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,6 +198,12 @@ impl Thumbnail {
     /// The last part of its URL and of its key.
     pub fn file_name(&self) -> String {
         format!("{}.{}", self.height, self.content_type.extension())
+    }
+
+    /// The same thumbnail as WebP, if it has that variant.
+    pub fn webp_variant(&self) -> Option<Self> {
+        let size = self.webp_size?;
+        Some(Self { size, content_type: ContentType::WebP, webp_size: None, ..*self })
     }
 }
 
@@ -313,8 +323,19 @@ macro_rules! serialize_as_str {
 serialize_as_str!(Status, Visibility, RejectCode, Warning);
 
 impl Ready {
-    /// Returns true if its thumbnails have the heights of the plan.
-    pub fn has_heights(&self, heights: &[u32]) -> bool {
+    /// Returns true if its thumbnails are those of a plan. `None`: without a plan, images have no thumbnails.
+    pub fn has_thumbnails_of(&self, plan: Option<&Plan>) -> bool {
+        let heights = plan.map_or(&[][..], |plan| &plan.thumbnail_heights);
+        let has_webp = match plan {
+            Some(plan) if plan.webp_thumbnails => {
+                self.webp_thumbnails || self.thumbnails.iter().all(|it| it.content_type == ContentType::WebP)
+            }
+            _ => self.thumbnails.iter().all(|thumbnail| thumbnail.webp_size.is_none()),
+        };
+        has_webp && self.has_heights(heights)
+    }
+
+    fn has_heights(&self, heights: &[u32]) -> bool {
         let image = (self.width, self.height);
         let mut wanted: Vec<u32> = heights.iter().map(|&height| thumbnail_size(image, height).1).collect();
         wanted.sort_unstable();
@@ -345,6 +366,7 @@ pub fn thumbnail_size(image: (u32, u32), height: u32) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PlanName;
 
     #[test]
     fn thumbnails_are_right_when_their_heights_are_the_plans_but_never_more_than_the_images() {
@@ -354,8 +376,15 @@ mod tests {
             placeholder: Vec::new(),
             thumbnails: heights
                 .iter()
-                .map(|&height| Thumbnail { height, width: 1, size: 1, content_type: ContentType::Jpeg })
+                .map(|&height| Thumbnail {
+                    height,
+                    width: 1,
+                    size: 1,
+                    content_type: ContentType::Jpeg,
+                    webp_size: None,
+                })
                 .collect(),
+            webp_thumbnails: false,
             built_for: ThumbnailSetId::plan(None, 0),
             warnings: Vec::new(),
             photo: None,
@@ -366,6 +395,41 @@ mod tests {
         assert!(!ready(&[200]).has_heights(&[200, 400]));
         assert!(!ready(&[200, 300]).has_heights(&[200]));
         assert_ne!(ThumbnailSetId::plan(None, 0), ThumbnailSetId::plan(None, 1));
+    }
+
+    #[test]
+    fn webp_variants_are_right_when_they_were_tried_as_the_plan_says() {
+        let plan = |webp_thumbnails| Plan {
+            name: PlanName::from_stored("Basic"),
+            thumbnail_heights: vec![200],
+            webp_thumbnails,
+            original_link: false,
+            expiring_links: false,
+            max_image_bytes: 1,
+            max_images: 1,
+            version: 1,
+        };
+        let ready = |content_type, webp_thumbnails, webp_size| Ready {
+            width: 400,
+            height: 300,
+            placeholder: Vec::new(),
+            thumbnails: vec![Thumbnail { height: 200, width: 267, size: 9, content_type, webp_size }],
+            webp_thumbnails,
+            built_for: ThumbnailSetId::plan(None, 0),
+            warnings: Vec::new(),
+            photo: None,
+        };
+        for (ready, with, without) in [
+            (ready(ContentType::Jpeg, false, None), false, true),
+            (ready(ContentType::Jpeg, true, Some(7)), true, false),
+            // WebP was not smaller.
+            (ready(ContentType::Jpeg, true, None), true, true),
+            (ready(ContentType::WebP, false, None), true, true),
+        ] {
+            assert_eq!(ready.has_thumbnails_of(Some(&plan(true))), with, "{ready:?}");
+            assert_eq!(ready.has_thumbnails_of(Some(&plan(false))), without, "{ready:?}");
+            assert!(!ready.has_thumbnails_of(None));
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub struct Plan {
     pub name: PlanName,
     /// Heights of thumbnails in pixels, ascending, each once.
     pub thumbnail_heights: Vec<u32>,
+    /// True if each thumbnail is stored as WebP too, where that is smaller.
+    pub webp_thumbnails: bool,
     /// True if its users and their visitors can get the original.
     pub original_link: bool,
     pub expiring_links: bool,

@@ -236,10 +236,13 @@ impl BlobStore {
         original_key(id)
     }
 
-    /// The keys of the thumbnails of a ready image.
+    /// The keys of the thumbnails of a ready image, and of their WebP variants.
     pub(crate) fn thumbnail_keys(image: &Image, ready: &Ready) -> impl Iterator<Item = String> {
         let (image, set) = (image.id, &ready.built_for);
-        ready.thumbnails.iter().map(move |thumbnail| ThumbnailKey { image, set, thumbnail }.key())
+        ready.thumbnails.iter().flat_map(move |thumbnail| {
+            let key = |thumbnail| ThumbnailKey { image, set, thumbnail }.key();
+            std::iter::once(key(thumbnail)).chain(thumbnail.webp_variant().as_ref().map(key))
+        })
     }
 
     fn place(&self, bucket: Bucket) -> (&str, &'static str) {
@@ -397,7 +400,8 @@ mod tests {
     fn a_blob_names_its_image() {
         let id = ImageId { owner: OWNER.parse().unwrap(), key: tintype_model::ImageKey::generate() };
         assert_eq!(image_id_of_key(&original_key(id)), Some(id));
-        let thumbnail = Thumbnail { height: 200, width: 300, size: 1, content_type: ContentType::Jpeg };
+        let thumbnail =
+            Thumbnail { height: 200, width: 300, size: 1, content_type: ContentType::Jpeg, webp_size: None };
         let key = ThumbnailKey { image: id, set: &ThumbnailSetId::plan(None, 0), thumbnail: &thumbnail }.key();
         assert!(key.ends_with("/200.jpg"), "{key}");
         assert_eq!(image_id_of_key(&key), Some(id));

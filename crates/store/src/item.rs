@@ -47,6 +47,11 @@ impl<'a> Fields<'a> {
         self.0.get(name).and_then(|v| v.as_bool().ok()).copied().ok_or_else(|| self.invalid(name))
     }
 
+    /// Returns true if the item has the flag, and it is true.
+    fn is_set(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| value.as_bool() == Ok(&true))
+    }
+
     fn list(&self, name: &str) -> Result<&'a [AttributeValue], StoreError> {
         self.0.get(name).and_then(|v| v.as_l().ok()).map(Vec::as_slice).ok_or_else(|| self.invalid(name))
     }
@@ -109,6 +114,9 @@ pub(crate) fn from_image(image: &Image, feed_shards: u8) -> Item {
                 ready.thumbnails.iter().map(|thumbnail| from_thumbnail(thumbnail, image.blob.content_type));
             set("placeholder", AttributeValue::B(Bytes::new(ready.placeholder.clone())));
             set("thumbnails", AttributeValue::L(thumbnails.collect()));
+            if ready.webp_thumbnails {
+                set("webp_thumbnails", AttributeValue::Bool(true));
+            }
             set("built_for", s(ready.built_for.as_str()));
             if !ready.warnings.is_empty() {
                 set("warnings", AttributeValue::L(ready.warnings.iter().map(|warning| s(warning.as_str())).collect()));
@@ -135,6 +143,9 @@ fn from_thumbnail(thumbnail: &Thumbnail, original: ContentType) -> AttributeValu
     if thumbnail.content_type != original {
         item.insert("content_type".to_owned(), s(thumbnail.content_type.as_str()));
     }
+    if let Some(size) = thumbnail.webp_size {
+        item.insert("webp_size".to_owned(), n(size));
+    }
     AttributeValue::M(item)
 }
 
@@ -149,6 +160,7 @@ fn thumbnail(value: &AttributeValue, original: ContentType) -> Option<Thumbnail>
         width: fields.number("width").ok()?,
         size: fields.number("size").ok()?,
         content_type,
+        webp_size: fields.opt_number("webp_size").ok()?,
     })
 }
 
@@ -180,6 +192,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
                 .map(|value| thumbnail(value, content_type))
                 .collect::<Option<_>>()
                 .ok_or_else(|| fields.invalid("thumbnails"))?,
+            webp_thumbnails: fields.is_set("webp_thumbnails"),
             built_for: ThumbnailSetId::from_stored(fields.text("built_for")?.to_owned()),
             warnings: warnings(item),
             // Images from before it was recorded lack it.
@@ -191,7 +204,7 @@ pub(crate) fn image(item: &Item) -> Result<Image, StoreError> {
         title: Title::from_stored(fields.text("title")?.to_owned()),
         description: Description::from_stored(fields.text("description")?.to_owned()),
         visibility: fields.parsed("visibility", Visibility::parse)?,
-        photo_public: item.get("photo_public").is_some_and(|value| value.as_bool() == Ok(&true)),
+        photo_public: fields.is_set("photo_public"),
         blob: Blob {
             content_type,
             size: fields.number("size")?,
@@ -262,6 +275,7 @@ pub(crate) fn from_plan(plan: &Plan) -> Item {
     };
     set("name", s(&plan.name));
     set("thumbnail_heights", AttributeValue::L(plan.thumbnail_heights.iter().map(n).collect()));
+    set("webp_thumbnails", AttributeValue::Bool(plan.webp_thumbnails));
     set("original_link", AttributeValue::Bool(plan.original_link));
     set("expiring_links", AttributeValue::Bool(plan.expiring_links));
     set("max_image_bytes", n(plan.max_image_bytes));
@@ -279,6 +293,8 @@ pub(crate) fn plan(item: &Item) -> Result<Plan, StoreError> {
     Ok(Plan {
         name: PlanName::from_stored(fields.text("name")?),
         thumbnail_heights: heights,
+        // Plans from before it was added lack it.
+        webp_thumbnails: fields.is_set("webp_thumbnails"),
         original_link: fields.flag("original_link")?,
         expiring_links: fields.flag("expiring_links")?,
         max_image_bytes: fields.number("max_image_bytes")?,
@@ -447,7 +463,8 @@ mod tests {
     #[test]
     fn thumbnails_have_the_type_of_the_original_unless_they_name_another() {
         let key = ImageKey::generate();
-        let thumbnail = |height, content_type| Thumbnail { height, width: 1, size: 1, content_type };
+        let thumbnail =
+            |height, content_type, webp_size| Thumbnail { height, width: 1, size: 1, content_type, webp_size };
         let stored = Image {
             id: ImageId { owner: "7d444840-9dc0-11d1-b245-5ffdce74fad2".parse().unwrap(), key },
             title: Title::from_stored("a".to_owned()),
@@ -459,7 +476,8 @@ mod tests {
                 width: 1,
                 height: 1,
                 placeholder: vec![1],
-                thumbnails: vec![thumbnail(200, ContentType::Gif), thumbnail(400, ContentType::Jpeg)],
+                thumbnails: vec![thumbnail(200, ContentType::Gif, None), thumbnail(400, ContentType::Jpeg, Some(7))],
+                webp_thumbnails: true,
                 built_for: ThumbnailSetId::plan(None, 0),
                 warnings: Vec::new(),
                 photo: None,

@@ -76,7 +76,7 @@ async fn plan_of(worker: &Worker, user: UserId) -> Result<Option<Plan>, Error> {
 /// builder.
 async fn is_right(worker: &Worker, image: &Image, plan: Option<&Plan>, deadline: Instant) -> Result<bool, Error> {
     let ImageState::Ready(ready) = &image.state else { return Ok(false) };
-    if ready.has_heights(plan.map_or(&[], |plan| &plan.thumbnail_heights)) {
+    if ready.has_thumbnails_of(plan) {
         return Ok(true);
     }
     Ok(match build(worker, image.id, Existing::Trust, deadline).await? {

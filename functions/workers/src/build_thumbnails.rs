@@ -122,6 +122,10 @@ impl BuildInputs {
     fn heights(&self) -> &[u32] {
         self.plan.as_ref().map_or(&[], |plan| &plan.thumbnail_heights)
     }
+
+    fn has_webp(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.webp_thumbnails)
+    }
 }
 
 /// The treatment of a ready image whose recorded thumbnails are right.
@@ -181,9 +185,9 @@ fn next_step(inputs: Option<&BuildInputs>, stored: Option<&StoredSet>, existing:
     let Some(inputs) = inputs else { return BuildStep::DeleteOfDeleted };
     match (&inputs.image.state, stored) {
         (ImageState::Rejected { .. }, _) => BuildStep::DeleteOfRejected,
-        // It does not matter for which plan they were built: the right heights suffice.
+        // It does not matter for which plan they were built: the right heights and variants suffice.
         (ImageState::Ready(ready), _)
-            if ready.has_heights(inputs.heights()) && (stored.is_some() || existing == Existing::Trust) =>
+            if ready.has_thumbnails_of(inputs.plan.as_ref()) && (stored.is_some() || existing == Existing::Trust) =>
         {
             BuildStep::Finish
         }
@@ -272,6 +276,7 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
     let attempt = Attempt {
         declared: image.blob.content_type,
         heights: inputs.heights().to_vec(),
+        webp: inputs.has_webp(),
         max_pixels: worker.max_pixels,
         every_scan: false,
         deadline,
@@ -289,9 +294,18 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
     let set = inputs.set_id();
     let mut thumbnails = Vec::new();
     for built in built.thumbnails {
-        let (height, width, size) = (built.height, built.width, built.bytes.len() as u64);
-        let thumbnail = Thumbnail { height, width, size, content_type: built.content_type };
-        worker.blobs.put_thumbnail(ThumbnailKey { image: id, set: &set, thumbnail: &thumbnail }, built.bytes).await?;
+        let thumbnail = Thumbnail {
+            height: built.height,
+            width: built.width,
+            size: built.bytes.len() as u64,
+            content_type: built.content_type,
+            webp_size: built.webp.as_ref().map(|webp| webp.len() as u64),
+        };
+        let key = |thumbnail| ThumbnailKey { image: id, set: &set, thumbnail };
+        worker.blobs.put_thumbnail(key(&thumbnail), built.bytes).await?;
+        if let (Some(variant), Some(bytes)) = (thumbnail.webp_variant(), built.webp) {
+            worker.blobs.put_thumbnail(key(&variant), bytes).await?;
+        }
         thumbnails.push(thumbnail);
     }
     thumbnails.sort_unstable_by_key(|thumbnail| thumbnail.height);
@@ -300,6 +314,7 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
         height: built.height,
         placeholder: built.placeholder,
         thumbnails,
+        webp_thumbnails: inputs.has_webp(),
         built_for: set,
         warnings: if built.truncated { vec![Warning::Truncated] } else { Vec::new() },
         photo: built.exif.and_then(photo::read).map(Box::new),
@@ -312,6 +327,7 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
 struct Attempt {
     declared: ContentType,
     heights: Vec<u32>,
+    webp: bool,
     max_pixels: u64,
     every_scan: bool,
     deadline: Instant,
@@ -321,12 +337,13 @@ impl Attempt {
     /// The error is that of reading the source, which may be retried.
     async fn process(self, source: impl Read + Send + 'static) -> Result<Result<Thumbnails, Rejection>, Error> {
         let decoding = tokio::task::spawn_blocking(move || {
-            let Self { declared, heights, max_pixels, every_scan, deadline } = &self;
+            let Self { declared, heights, webp, max_pixels, every_scan, deadline } = &self;
             let request = tintype_imaging::ThumbnailRequest {
                 declared: *declared,
                 heights,
                 max_pixels: *max_pixels,
                 every_scan: *every_scan,
+                webp: *webp,
                 deadline: Some(*deadline),
             };
             tintype_imaging::process(source, &request)
@@ -363,6 +380,7 @@ mod tests {
         Plan {
             name: PlanName::from_stored("Basic"),
             thumbnail_heights: heights.to_vec(),
+            webp_thumbnails: false,
             original_link: false,
             expiring_links: false,
             max_image_bytes: 1,
@@ -391,13 +409,15 @@ mod tests {
     }
 
     fn ready(heights: &[u32], built_for: ThumbnailSetId) -> Ready {
-        let thumbnail = |&height| Thumbnail { height, width: height, size: 1, content_type: ContentType::Jpeg };
+        let thumbnail =
+            |&height| Thumbnail { height, width: height, size: 1, content_type: ContentType::Jpeg, webp_size: None };
         let thumbnails = heights.iter().map(thumbnail).collect();
         Ready {
             width: 1000,
             height: 1000,
             placeholder: Vec::new(),
             thumbnails,
+            webp_thumbnails: false,
             built_for,
             warnings: Vec::new(),
             photo: None,

@@ -40,6 +40,8 @@ pub(crate) enum OperateRequest {
 pub(crate) struct PlanDefinition {
     name: String,
     thumbnail_heights: Vec<u32>,
+    #[serde(default)]
+    webp_thumbnails: bool,
     original_link: bool,
     expiring_links: bool,
     max_image_bytes: u64,
@@ -130,6 +132,7 @@ fn parse(plan: PlanDefinition) -> Result<Plan, String> {
     Ok(Plan {
         name,
         thumbnail_heights: heights.as_slice().to_vec(),
+        webp_thumbnails: plan.webp_thumbnails,
         original_link: plan.original_link,
         expiring_links: plan.expiring_links,
         max_image_bytes: plan.max_image_bytes,

@@ -3,6 +3,7 @@ import { describeChange, parseHeights } from "./effects";
 
 const plan = {
   thumbnail_heights: [200, 400],
+  webp_thumbnails: true,
   original_link: true,
   expiring_links: false,
   max_image_bytes: 1_000_000,
@@ -15,12 +16,20 @@ test("an unchanged plan changes nothing", () => {
 });
 
 test("each right that comes or goes is told", () => {
-  const next = { ...plan, thumbnail_heights: [400, 800], original_link: false, expiring_links: true };
+  const next = {
+    ...plan,
+    thumbnail_heights: [400, 800],
+    webp_thumbnails: false,
+    original_link: false,
+    expiring_links: true,
+  };
   const text = describeChange(plan, next).join("\n");
   expect(text).toContain("Thumbnails of 800 px are built");
   expect(text).toContain("Thumbnails of 200 px are deleted");
+  expect(text).toContain("WebP thumbnails are deleted");
   expect(text).toContain("originals stop");
   expect(text).toContain("Expiring links can be created");
+  expect(describeChange(next, plan).join("\n")).toContain("thumbnails are WebP");
   expect(describeChange(next, plan).join("\n")).toContain("Expiring links stop");
 });
 

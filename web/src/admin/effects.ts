@@ -17,8 +17,10 @@ export function describeChange(before: Rights | null, after: Rights | null): str
   if (removed.length > 0) {
     text.push(next.length > 0 ? effects.removeHeights(heightsText(removed)) : effects.removeAllThumbnails);
   }
-  const had = { original_link: false, expiring_links: false, ...before };
-  const has = { original_link: false, expiring_links: false, ...after };
+  const had = { webp_thumbnails: false, original_link: false, expiring_links: false, ...before };
+  const has = { webp_thumbnails: false, original_link: false, expiring_links: false, ...after };
+  if (has.webp_thumbnails !== had.webp_thumbnails)
+    text.push(has.webp_thumbnails ? effects.addWebP : effects.removeWebP);
   if (has.original_link !== had.original_link) {
     text.push(has.original_link ? effects.addOriginals : effects.removeOriginals);
   }

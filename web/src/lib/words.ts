@@ -423,6 +423,7 @@ export const words = {
     columns: {
       name: "Plan",
       heights: "Thumbnail heights",
+      webp: "WebP",
       originals: "Originals",
       links: "Links",
       bytes: "Largest file",
@@ -444,6 +445,7 @@ export const words = {
       heights: "Thumbnail heights",
       heightsHint: "In pixels, separated by commas: at most 8, each from 16 to 4096.",
       heightsInvalid: "Enter whole numbers separated by commas, such as 200, 400.",
+      webp: "WebP thumbnails",
       originals: "Links to originals",
       links: "Expiring links",
       bytes: "Largest file in bytes",
@@ -460,6 +462,9 @@ export const words = {
       none: "Nothing changes.",
       addHeights: (heights: string) => `Thumbnails of ${heights} px are built for the images that are there already.`,
       removeHeights: (heights: string) => `Thumbnails of ${heights} px are deleted, and their addresses stop working.`,
+      addWebP:
+        "Public thumbnails are WebP where that is smaller, for browsers that show it. They are built for the images that are there already.",
+      removeWebP: "WebP thumbnails are deleted. The addresses of thumbnails stay.",
       addOriginals: "Public addresses of originals start to work.",
       removeOriginals: "Public addresses of originals stop working.",
       addLinks: "Expiring links can be created, and those from before work again until they expire.",

@@ -6,7 +6,14 @@ use std::io::{self, Read};
 use tintype_imaging::{ContentType, DEFAULT_MAX_PIXELS, Error, ThumbnailRequest, Thumbnails, process};
 
 pub fn request(declared: ContentType, heights: &[u32]) -> ThumbnailRequest<'_> {
-    ThumbnailRequest { declared, heights, max_pixels: DEFAULT_MAX_PIXELS, every_scan: false, deadline: None }
+    ThumbnailRequest {
+        declared,
+        heights,
+        max_pixels: DEFAULT_MAX_PIXELS,
+        every_scan: false,
+        webp: false,
+        deadline: None,
+    }
 }
 
 pub fn thumbnails(file: &[u8], declared: ContentType, heights: &[u32]) -> Result<Thumbnails, Error> {

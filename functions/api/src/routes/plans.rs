@@ -18,6 +18,8 @@ struct PlanView<'a> {
     /// Pixels, ascending.
     #[schemars(example = [200, 400])]
     thumbnail_heights: &'a [u32],
+    /// Thumbnails of public images are WebP for clients that accept it, where that is smaller.
+    webp_thumbnails: bool,
     original_link: bool,
     expiring_links: bool,
     /// Bytes.
@@ -32,6 +34,7 @@ impl<'a> PlanView<'a> {
         Self {
             name: &plan.name,
             thumbnail_heights: &plan.thumbnail_heights,
+            webp_thumbnails: plan.webp_thumbnails,
             original_link: plan.original_link,
             expiring_links: plan.expiring_links,
             max_image_bytes: plan.max_image_bytes,

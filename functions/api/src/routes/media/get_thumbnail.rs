@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tintype_model::ImageState;
+use tintype_gateway::prefers_webp;
+use tintype_model::{ImageId, ImageState, Thumbnail, ThumbnailSetId};
 use tintype_store::{Fetched, ThumbnailKey};
 
 use crate::error::Problem;
@@ -21,12 +22,18 @@ pub(crate) const DOCUMENT: Operation = Operation {
     summary: "Get a thumbnail of a public image",
     headers: &[RequestHeader::IfNoneMatch],
     responses: &[
-        ResponseDoc { status: 200, description: "Its bytes.", content: Some(("image/*", binary)), headers: &["ETag"] },
+        ResponseDoc {
+            status: 200,
+            description: "Its bytes. WebP if `Accept` names `image/webp`, with a weight no lower than that of the \
+                thumbnail's type, the owner's plan has WebP thumbnails, and WebP is smaller.",
+            content: Some(("image/*", binary)),
+            headers: &["ETag", "Vary"],
+        },
         ResponseDoc::empty(
             302,
             "Redirect to a URL that is valid for at most a minute, if the thumbnail is too large for a response.",
         )
-        .with(&["Location"]),
+        .with(&["Location", "Vary"]),
     ],
     problems: &[(404, "not_found", "No such public image.")],
     ..Operation::DEFAULT
@@ -38,9 +45,20 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let file = request.param("file");
     let thumbnail = ready.thumbnails.iter().find(|thumbnail| thumbnail.file_name() == file);
     let thumbnail = thumbnail.ok_or_else(Problem::not_found)?;
+    let prefers_webp = request.header("accept").is_some_and(|it| prefers_webp(it, thumbnail.content_type.as_str()));
+    let variant = thumbnail.webp_variant().filter(|_| prefers_webp);
+    let response = respond(request, image.id, &ready.built_for, variant.as_ref().unwrap_or(thumbnail)).await?;
+    Ok(response.with_header("vary", "Accept"))
+}
 
+async fn respond(
+    request: &Request<'_>,
+    image: ImageId,
+    set: &ThumbnailSetId,
+    thumbnail: &Thumbnail,
+) -> Result<Response, Problem> {
     let blobs = &request.app.blobs;
-    let key = ThumbnailKey { image: image.id, set: &ready.built_for, thumbnail };
+    let key = ThumbnailKey { image, set, thumbnail };
     if thumbnail.size > MAX_INLINE {
         let method = if *request.http.method() == Method::HEAD {
             tintype_store::ReadKind::Head

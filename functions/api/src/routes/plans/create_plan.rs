@@ -13,6 +13,7 @@ input! {
     pub(crate) struct CreatePlan {
         name: PlanName,
         thumbnail_heights: Heights,
+        webp_thumbnails: bool = false,
         original_link: bool,
         expiring_links: bool,
         max_image_bytes: UploadSize,
@@ -41,6 +42,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let plan = Plan {
         name: body.name,
         thumbnail_heights: body.thumbnail_heights.as_slice().to_vec(),
+        webp_thumbnails: body.webp_thumbnails,
         original_link: body.original_link,
         expiring_links: body.expiring_links,
         max_image_bytes: body.max_image_bytes.0,

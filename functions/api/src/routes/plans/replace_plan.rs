@@ -14,6 +14,7 @@ input! {
     pub(crate) struct ReplacePlan {
         name: Option<PlanName> = None,
         thumbnail_heights: Heights,
+        webp_thumbnails: bool = false,
         original_link: bool,
         expiring_links: bool,
         max_image_bytes: UploadSize,
@@ -59,6 +60,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         let next = Plan {
             name: plan.name,
             thumbnail_heights: body.thumbnail_heights.as_slice().to_vec(),
+            webp_thumbnails: body.webp_thumbnails,
             original_link: body.original_link,
             expiring_links: body.expiring_links,
             max_image_bytes: body.max_image_bytes.0,
