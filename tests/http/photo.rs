@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, on_stack};
+use crate::harness::{Answer, Body, on_stack, parts};
 
 fn photo(answer: Answer) -> Value {
     answer.assert_json(200)["photo"].clone()
@@ -52,5 +52,40 @@ fn an_image_without_exif_data_has_no_photo() {
         let image = owner.publish("Plain", Picture::small()).await;
         let answer = owner.get(format!("/api/images/{}", image.str("id"))).await.assert_json(200);
         assert!(answer.get("photo").is_none());
+    });
+}
+
+#[test]
+fn an_original_that_says_where_it_was_taken_is_its_owners_alone() {
+    on_stack(async |stack| {
+        let (owner, other) = (stack.user_on("Enterprise").await, stack.user_on("Premium").await);
+        let picture = Picture::turned_jpeg(80, 60, 6);
+        let image = owner.publish("Placed", &picture).await;
+        let (user, key) = parts(image.str("id"));
+        let path = format!("/api/images/{}", image.str("id"));
+        let listed = owner.pages("/api/images").await;
+        for shown in [&owner.get(&path).await.assert_json(200), &listed[0]] {
+            let original = stack.get(shown.str("image_url")).await.assert_status(200);
+            assert!(original.body == picture.bytes, "other bytes came back");
+            assert!(shown["url_expires_at"].is_string(), "{shown}");
+        }
+        for shown in [stack.get(&path).await.assert_json(200), other.get(&path).await.assert_json(200)] {
+            assert!(shown["image_url"].is_null() && shown.get("url_expires_at").is_none(), "{shown}");
+        }
+        let feed = stack.get("/api/explore?limit=100").await.assert_json(200);
+        let found = feed.list("results").iter().find(|found| found["id"] == image["id"]);
+        assert!(found.is_none_or(|found| found["image_url"].is_null()), "{found:?}");
+        let address = format!("/media/imageupload/{user}/{key}.jpg");
+        for answer in [stack.get(&address).await, owner.get(&address).await, stack.head(&address).await] {
+            answer.assert_status(404);
+        }
+        // Thumbnails say nothing, and whoever creates a link gives the file away.
+        stack.get(image.list("thumbnails")[0].str("url")).await.assert_status(200);
+        let link = owner.link(&image, json!({})).await;
+        stack.get(link.str("link_url")).await.assert_status(302);
+
+        let plain = owner.publish("Plain", Picture::small()).await;
+        assert!(plain.get("url_expires_at").is_none(), "{plain}");
+        stack.get(plain.str("image_url")).await.assert_status(302);
     });
 }

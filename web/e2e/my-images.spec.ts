@@ -425,8 +425,8 @@ test("how an image was taken is shown, to others only if the owner lets them, an
   expect(await visit()).not.toContain("FUJIFILM");
   await view.getByRole("button", { name: "Edit" }).click();
   await page.getByLabel("Let others see when and with what camera it was taken, never where").check();
-  // The plan Premium publishes originals, which are as they were uploaded.
-  await expect(page.getByText("Your plan lets others open the original file")).toBeVisible();
+  // The plan Premium publishes originals, but none that says where it was taken.
+  await expect(page.getByText("The original is not public: it says where the picture was taken.")).toBeVisible();
   await expectAccessible(page);
   await page.getByRole("button", { name: "Save" }).click();
   await expect(view.getByRole("button", { name: "Edit" })).toBeVisible();

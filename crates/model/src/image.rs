@@ -12,7 +12,7 @@ pub struct Image {
     pub title: Title,
     pub description: Description,
     pub visibility: Visibility,
-    /// Others than the owner see the [`Photo`], without its place, if they see the image. The original is as it was uploaded.
+    /// Others than the owner see the [`Photo`], without its place, if they see the image. The original is as it was uploaded; see [`Image::has_place`].
     pub photo_public: bool,
     pub blob: Blob,
     pub state: ImageState,
@@ -163,9 +163,16 @@ impl Image {
         self.expires_at().is_some_and(|at| at.secs() <= now.secs())
     }
 
-    /// Returns true if the owner's plan lets others get the original.
-    pub fn has_original_link(&self, plan: &Plan) -> bool {
-        plan.original_link && self.is_ready()
+    /// Returns true if others can get the original: the owner's plan includes originals, and the file does not say where
+    /// it was taken.
+    pub fn has_public_original(&self, plan: &Plan) -> bool {
+        plan.original_link && self.is_ready() && !self.has_place()
+    }
+
+    /// Returns true if its [`Photo`] has a place. Only its owner gets such an original.
+    pub fn has_place(&self) -> bool {
+        let ImageState::Ready(ready) = &self.state else { return false };
+        ready.photo.as_ref().is_some_and(|photo| photo.place.is_some())
     }
 
     /// Returns true if it holds a claim on its title.

@@ -32,7 +32,7 @@ pub(crate) struct ImageView<'a> {
     description: &'a Description,
     visibility: Visibility,
     /// Others see `photo`, without its place, if they see the image. An original that the plan publishes still holds all that
-    /// its camera wrote.
+    /// its camera wrote, but one that says where it was taken is not published.
     photo_public: bool,
     content_type: ContentType,
     /// Bytes.
@@ -57,14 +57,15 @@ pub(crate) struct ImageView<'a> {
     /// A thumbhash in base64; set when the image is ready.
     #[schemars(example = &"1QcSHQRnh493V4dIh4eXh1h4kJUI")]
     placeholder: Option<String>,
-    /// The URL of the original, if the owner's plan includes originals.
+    /// The URL of the original, if the owner's plan includes originals. Only the owner gets that of an original whose `photo`
+    /// has a place; it is presigned then.
     #[schemars(example = &"https://images.example.org/media/imageupload/.../0198c0de-7a5b.jpg")]
     image_url: Option<String>,
     thumbnails: Vec<ThumbnailView>,
     /// How it was taken, if its file says so. Lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     photo: Option<Photo>,
-    /// The time when the URLs of a private image expire.
+    /// The time when the presigned URLs expire: those of a private image, and that of an original that only the owner gets.
     #[serde(skip_serializing_if = "Option::is_none")]
     url_expires_at: Option<Timestamp>,
     created_at: Timestamp,
@@ -91,18 +92,24 @@ struct ThumbnailView {
 }
 
 impl<'a> ImageView<'a> {
-    /// Represents `image` for a user who is allowed to see it. `plan`: the plan of its owner.
+    /// Represents `image` for a user who is allowed to see it. `plan`: the plan of its owner. `own`: the user is the owner.
     pub(crate) async fn new(
         request: &Request<'_>,
         image: &'a Image,
         owner: &'a Profile,
         plan: Option<&Plan>,
+        own: bool,
     ) -> Result<Self, Problem> {
         let mut view = Self::without_urls(image, owner);
         if let ImageState::Ready(ready) = &image.state {
             let original = plan.is_some_and(|plan| plan.original_link);
             match image.visibility {
-                Visibility::Public => view.link_public(request, image, ready, original),
+                Visibility::Public => {
+                    view.link_public(request, image, ready, original && !image.has_place());
+                    if original && own && image.has_place() {
+                        view.sign_original(request, image).await?;
+                    }
+                }
                 Visibility::Private => view.sign_private(request, image, ready, original).await?,
             }
         }
@@ -230,7 +237,7 @@ pub(crate) fn file_name(image: &Image) -> String {
 
 /// Changes exactly when the [`ImageView`] does, which is another one for the owner than for others.
 pub(crate) fn etag(request: &Request<'_>, image: &Image, owner: &Profile, plan: Option<&Plan>, own: bool) -> String {
-    let signed = image.is_ready() && image.visibility == Visibility::Private;
+    let signed = image.is_ready() && (image.visibility == Visibility::Private || (own && image.has_place()));
     let window = if signed { request.now.secs().div_euclid(SIGNING_WINDOW).unsigned_abs() } else { 0 };
     // The version of a plan counts with its name; assigning another plan changes the profile.
     response::etag(image.version, &[owner.version, plan.map_or(0, |plan| plan.version), window, own.into()])

@@ -155,8 +155,8 @@ export const words = {
   edit: {
     title: "Edit image",
     photoPublic: "Let others see when and with what camera it was taken, never where",
-    originalTells:
-      "Your plan lets others open the original file, which holds all that its camera wrote, the place too.",
+    originalTells: "Your plan lets others open the original file, which holds all that its camera wrote.",
+    originalWithheld: "The original is not public: it says where the picture was taken.",
     changed: (title: string) =>
       `The image was changed elsewhere while you edited it; its title is now “${title}”. Save again to replace that.`,
   },

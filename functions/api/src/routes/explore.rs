@@ -47,7 +47,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     }
     let mut results = Vec::with_capacity(published.len());
     for (image, owner, plan) in &published {
-        results.push(ImageView::new(request, image, owner, plan.as_ref()).await?);
+        results.push(ImageView::new(request, image, owner, plan.as_ref(), false).await?);
     }
     Ok(request.page_response(&results, next, LIST))
 }

@@ -90,7 +90,7 @@ async fn upload_response(
 ) -> Result<Response, Problem> {
     record_image(image.id);
     let upload = upload_of(request, image).await?;
-    let shown = ImageView::new(request, image, owner, Some(plan)).await?;
+    let shown = ImageView::new(request, image, owner, Some(plan), true).await?;
     let location = format!("{}/api/images/{}", request.base_url(), image.id);
     Ok(response::json(status, &WithUpload { image: shown, upload }).with_header("location", location))
 }
@@ -98,6 +98,6 @@ async fn upload_response(
 /// `own`: the caller is the owner.
 async fn image_response(request: &Request<'_>, image: &Image, owner: &Profile, own: bool) -> Result<Response, Problem> {
     let plan = request.plan_of(owner).await?;
-    let view = ImageView::new(request, image, owner, plan.as_ref()).await?.with_photo(image, own);
+    let view = ImageView::new(request, image, owner, plan.as_ref(), own).await?.with_photo(image, own);
     Ok(response::ok(&view).with_header("etag", image_view::etag(request, image, owner, plan.as_ref(), own)))
 }

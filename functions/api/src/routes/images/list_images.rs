@@ -45,7 +45,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let plan = request.plan_of(&owner).await?;
     let mut results = Vec::with_capacity(page.images.len());
     for image in &page.images {
-        results.push(ImageView::new(request, image, &owner, plan.as_ref()).await?);
+        results.push(ImageView::new(request, image, &owner, plan.as_ref(), true).await?);
     }
     Ok(request.page_response(&results, page.next, &list))
 }

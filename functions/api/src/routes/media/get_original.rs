@@ -10,9 +10,9 @@ use crate::response::{self, Response};
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Media",
-    summary: "Get the original of a public image, if the owner's plan includes originals",
+    summary: "Get the original of a public image, if the owner's plan includes originals and it says no place",
     responses: &[ResponseDoc::empty(302, "Redirect to a URL that is valid for at most a minute.").with(&["Location"])],
-    problems: &[(404, "not_found", "No such public image.")],
+    problems: &[(404, "not_found", "No such public image, or its original is not public.")],
     ..Operation::DEFAULT
 };
 
@@ -21,7 +21,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let key = file.split('.').next().unwrap_or_default();
     let (image, owner) = super::load_published(request, request.param("owner"), key).await?;
     let plan = request.plan_of(&owner).await?;
-    let allowed = plan.is_some_and(|plan| image.has_original_link(&plan));
+    let allowed = plan.is_some_and(|plan| image.has_public_original(&plan));
     if !allowed || super::stem(file, &image) != Some(key) {
         return Err(Problem::not_found());
     }
