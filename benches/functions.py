@@ -151,9 +151,10 @@ def routes(bench: Bench) -> None:
         "list_plans": lambda _: event("GET", "/api/plans"),
         "get_me": lambda _: event("GET", "/api/me", token),
         "update_me": lambda n: event("PATCH", "/api/me", token, {"name": f"Bench {n}"}),
+        # Before there are others: the newest are listed.
+        "list_images": lambda _: event("GET", "/api/images?limit=50", token),
         "create_image": lambda _: event("POST", "/api/images", token, draft | {"title": uuid.uuid4().hex}),
         "get_image": lambda n: event("GET", f"/api/images/{private[n % IMAGES]}", token, authorizer=False),
-        "list_images": lambda _: event("GET", "/api/images?limit=50", token),
         "update_image": lambda n: event("PATCH", f"/api/images/{private[0]}", token, {"description": uuid.uuid4().hex}),
         "renew_upload": lambda _: event("POST", f"/api/images/{waiting}/upload", token),
         "explore": lambda _: event("GET", "/api/explore", authorizer=False),
