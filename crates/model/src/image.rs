@@ -12,7 +12,8 @@ pub struct Image {
     pub title: Title,
     pub description: Description,
     pub visibility: Visibility,
-    /// Others than the owner see the [`Photo`], without its place, if they see the image. The original is as it was uploaded; see [`Image::has_place`].
+    /// Others than the owner see the [`Photo`], without its place, if they see the image. The original is as it was
+    /// uploaded; see [`Image::has_place`].
     pub photo_public: bool,
     pub blob: Blob,
     pub state: ImageState,
