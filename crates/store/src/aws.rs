@@ -8,9 +8,11 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -43,10 +45,15 @@ pub fn aws_config() -> Result<SdkConfig, ConfigError> {
     let region = required("AWS_REGION")?;
     let tls =
         TlsContext::builder().with_trust_store(trust_store(&region)).build().expect("nothing in it can be invalid");
-    let http = aws_smithy_http_client::Builder::new()
+    // One for all clients. The SDK's own HTTP client builds one for each client, only to check that it can, and parses the
+    // certificates each time.
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls)
-        .build_https();
+        .build();
+    let connector = SharedHttpConnector::new(connector);
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))
@@ -55,7 +62,7 @@ pub fn aws_config() -> Result<SdkConfig, ConfigError> {
         .timeout_config(timeouts)
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .time_source(SharedTimeSource::new(SystemTimeSource::new()))
-        .http_client(http);
+        .http_client(http_client_fn(move |_, _| connector.clone()));
     config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
     Ok(config.build())
 }

@@ -1,16 +1,24 @@
 use std::env;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tintype_model::{ContentType, PlanName};
 use tintype_store::{Accounts, BlobStore, CdnSecret, JobQueue, Jwks, KeyRing, Store};
 
+/// A client that not every route uses: a start without it takes less time.
+type Lazy<T> = LazyLock<T, Box<dyn FnOnce() -> T + Send + Sync>>;
+
+fn lazy<T>(init: impl FnOnce() -> T + Send + Sync + 'static) -> Lazy<T> {
+    LazyLock::new(Box::new(init))
+}
+
 /// The clients and settings of a function, from the environment that `template.yaml` defines.
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) blobs: BlobStore,
-    pub(crate) accounts: Accounts,
+    pub(crate) blobs: Lazy<BlobStore>,
+    pub(crate) accounts: Lazy<Accounts>,
     pub(crate) keys: Jwks,
-    pub(crate) jobs: JobQueue,
+    pub(crate) jobs: Lazy<JobQueue>,
     /// None where the route signs nothing.
     pub(crate) signing: Option<KeyRing>,
     /// None where there is no CDN, or the route does not need the client's address.
@@ -57,15 +65,18 @@ impl App {
     pub(crate) fn from_env() -> Result<Self, InitError> {
         let config = tintype_store::aws_config()?;
         let (pool, client_id) = (required("USER_POOL_ID")?, required("CLIENT_ID")?);
+        let (originals, thumbnails) = (required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?);
+        // Routes that start no job have no queue.
+        let queue = optional("JOBS_QUEUE_URL").unwrap_or_default();
+        let [for_blobs, for_jobs, for_accounts] = [config.clone(), config.clone(), config.clone()];
         Ok(Self {
             store: Store::new(&config, required("TABLE")?, number("FEED_SHARDS", 4)?),
-            blobs: BlobStore::new(&config, required("ORIGINALS_BUCKET")?, required("THUMBNAILS_BUCKET")?),
+            blobs: lazy(move || BlobStore::new(&for_blobs, originals, thumbnails)),
             keys: Jwks::new(&config, required("USER_POOL_URL")?, client_id.clone()),
-            // Routes that start no job have no queue.
-            jobs: JobQueue::new(&config, optional("JOBS_QUEUE_URL").unwrap_or_default()),
+            jobs: lazy(move || JobQueue::new(&for_jobs, queue)),
             signing: optional("SIGNING_KEYS").map(|secret| KeyRing::new(&config, secret)),
             cdn: optional("CDN_SECRET").map(|secret| CdnSecret::new(&config, secret)),
-            accounts: Accounts::new(&config, pool, client_id),
+            accounts: lazy(move || Accounts::new(&for_accounts, pool, client_id)),
             default_plan: optional("DEFAULT_PLAN").map(PlanName::from_stored),
             content_types: content_types(optional("IMAGE_FORMATS"))?,
             public_url: optional("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
