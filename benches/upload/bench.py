@@ -74,6 +74,8 @@ class Place(NamedTuple):
     endpoint: str
     """Of S3."""
     bucket: str
+    credentials: dict[str, str]
+    """Environment of the programs that sign requests to S3."""
 
 
 def folder_of(folder: Path, count: int, size: int) -> int:
@@ -135,11 +137,36 @@ def tintype(folder: Path, place: Place, config: Path, _prefix: str) -> Spent:
     return timed([TINTYPE, "upload", folder, "--no-wait", "--quiet"], environment)
 
 
+def writer_of(bucket: str) -> dict[str, str]:
+    """Creates a role that may use the bucket, and returns its credentials, as environment.
+
+    The service signs its URLs with a role's credentials, whose policies S3 evaluates at each request; the stack's own
+    programs are the account's root, for which nothing is evaluated.
+    """
+    client, name = boto3.client("iam"), f"bench-{uuid.uuid4().hex}"
+    account = boto3.client("sts").get_caller_identity()["Account"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
+    allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}
+    version = "2012-10-17"
+    role = client.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": version, "Statement": [trust]})
+    )["Role"]
+    policy = json.dumps({"Version": version, "Statement": [allowed]})
+    client.put_role_policy(RoleName=name, PolicyName="bucket", PolicyDocument=policy)
+    found = boto3.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="bench")["Credentials"]
+    return {
+        "AWS_ACCESS_KEY_ID": found["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": found["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": found["SessionToken"],
+    }
+
+
 def aws(*settings: str) -> Callable:
     def run(folder: Path, place: Place, config: Path, prefix: str) -> Spent:
         file = config / "aws"
         file.write_text("\n".join(["[default]", *(["s3 ="] if settings else []), *(f"  {it}" for it in settings), ""]))
-        environment = dict(os.environ, AWS_CONFIG_FILE=str(file), AWS_ENDPOINT_URL=place.endpoint)
+        environment = os.environ | place.credentials
+        environment |= {"AWS_CONFIG_FILE": str(file), "AWS_ENDPOINT_URL": place.endpoint}
         target = f"s3://{place.bucket}/{prefix}"
         return timed([AWS, "s3", "cp", "--recursive", "--quiet", folder, target], environment)
 
@@ -151,7 +178,7 @@ def s5cmd(folder: Path, place: Place, _config: Path, prefix: str) -> Spent:
     program.chmod(0o755)
     target = f"s3://{place.bucket}/{prefix}/"
     command = [program, "--endpoint-url", place.endpoint, "--log", "error", "cp", f"{folder}/", target]
-    return timed(command, dict(os.environ))
+    return timed(command, os.environ | place.credentials)
 
 
 def rclone(*options: str) -> Callable:
@@ -161,7 +188,8 @@ def rclone(*options: str) -> Callable:
             f"endpoint = {place.endpoint}\nforce_path_style = true\n"
         )
         target = f"bench:{place.bucket}/{prefix}"
-        return timed([RCLONE, "--config", config / "rclone", "copy", *options, folder, target], dict(os.environ))
+        command = [RCLONE, "--config", config / "rclone", "copy", *options, folder, target]
+        return timed(command, os.environ | place.credentials)
 
     return run
 
@@ -249,7 +277,7 @@ def answering(tools: list[str], folder: Path, count: int, rounds: int, delay: fl
             methods = json.loads(call(f"{url}/-/requests"))
             return ", ".join(f"{number} {method}" for method, number in sorted(methods.items()))
 
-        return measure(tools, folder, count, rounds, Place(url, url, "originals"), requests)
+        return measure(tools, folder, count, rounds, Place(url, url, "originals", {}), requests)
     finally:
         server.stdin.close()
         server.wait()
@@ -278,9 +306,8 @@ def main() -> int:
         print(f"{count} files, {total / 1e6:.0f} MB, {os.cpu_count()} processors, {', '.join(said)}", flush=True)
         if arguments.only in (None, "stack"):
             switch_builder(on=False)
-            place = Place(
-                os.environ["TINTYPE_URL"], os.environ["AWS_ENDPOINT_URL"], os.environ["TINTYPE_ORIGINALS_BUCKET"]
-            )
+            bucket = os.environ["TINTYPE_ORIGINALS_BUCKET"]
+            place = Place(os.environ["TINTYPE_URL"], os.environ["AWS_ENDPOINT_URL"], bucket, writer_of(bucket))
             medians = measure(tools, folder, count, rounds, place, emptied)
             switch_builder(on=True)
             told("The emulator", medians, count)
