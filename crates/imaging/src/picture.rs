@@ -266,31 +266,85 @@ fn multiply<const CHANNELS: usize>(row: &mut [u8]) {
 }
 
 fn orient_samples(samples: &Samples, width: usize, height: usize, orientation: Orientation) -> Samples {
-    let channels = samples.channels;
+    let data = match samples.channels {
+        1 => orient_pixels::<1>(&samples.data, width, height, orientation),
+        2 => orient_pixels::<2>(&samples.data, width, height, orientation),
+        3 => orient_pixels::<3>(&samples.data, width, height, orientation),
+        _ => orient_pixels::<4>(&samples.data, width, height, orientation),
+    };
+    Samples { channels: samples.channels, data }
+}
+
+fn orient_pixels<const CHANNELS: usize>(data: &[u8], width: usize, height: usize, orientation: Orientation) -> Vec<u8> {
+    let pixels = data.as_chunks::<CHANNELS>().0;
     let (out_width, out_height) = if orientation.swaps_sides() { (height, width) } else { (width, height) };
-    let mut data = Vec::with_capacity(samples.data.len());
-    for y in 0..out_height {
-        for x in 0..out_width {
-            let (from_x, from_y) = match orientation {
-                Orientation::Upright => (x, y),
-                Orientation::MirroredHorizontally => (width - 1 - x, y),
-                Orientation::Rotated180 => (width - 1 - x, height - 1 - y),
-                Orientation::MirroredVertically => (x, height - 1 - y),
-                Orientation::Transposed => (y, x),
-                Orientation::RotatedClockwise => (y, height - 1 - x),
-                Orientation::Transversed => (width - 1 - y, height - 1 - x),
-                Orientation::RotatedCounterclockwise => (width - 1 - y, x),
-            };
-            let at = (from_y * width + from_x) * channels;
-            data.extend_from_slice(&samples.data[at..at + channels]);
+    // The pixel of the first column, and the distance to that of the next one.
+    let line = |y: usize| -> (usize, isize) {
+        let row = width as isize;
+        match orientation {
+            Orientation::Upright => (y * width, 1),
+            Orientation::MirroredHorizontally => (y * width + width - 1, -1),
+            Orientation::Rotated180 => ((height - y) * width - 1, -1),
+            Orientation::MirroredVertically => ((height - 1 - y) * width, 1),
+            Orientation::Transposed => (y, row),
+            Orientation::RotatedClockwise => ((height - 1) * width + y, -row),
+            Orientation::Transversed => (height * width - 1 - y, -row),
+            Orientation::RotatedCounterclockwise => (width - 1 - y, row),
+        }
+    };
+    let mut out = vec![[0; CHANNELS]; pixels.len()];
+    for (y, out) in out.chunks_exact_mut(out_width).enumerate().take(out_height) {
+        let (mut from, step) = line(y);
+        for pixel in out {
+            *pixel = pixels[from];
+            from = from.wrapping_add_signed(step);
         }
     }
-    Samples { channels, data }
+    out.into_flattened()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn orientations_move_each_pixel_where_exif_says() {
+        use Orientation::*;
+        let (width, height) = (5, 3);
+        let all = [
+            Upright,
+            MirroredHorizontally,
+            Rotated180,
+            MirroredVertically,
+            Transposed,
+            RotatedClockwise,
+            Transversed,
+            RotatedCounterclockwise,
+        ];
+        for channels in 1..=4 {
+            let data: Vec<u8> = (0..(width * height * channels) as u8).collect();
+            let samples = Samples { channels, data };
+            for orientation in all {
+                let (out_width, out_height) = if orientation.swaps_sides() { (height, width) } else { (width, height) };
+                let mut wanted = Vec::new();
+                for (y, x) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
+                    let (from_x, from_y) = match orientation {
+                        Upright => (x, y),
+                        MirroredHorizontally => (width - 1 - x, y),
+                        Rotated180 => (width - 1 - x, height - 1 - y),
+                        MirroredVertically => (x, height - 1 - y),
+                        Transposed => (y, x),
+                        RotatedClockwise => (y, height - 1 - x),
+                        Transversed => (width - 1 - y, height - 1 - x),
+                        RotatedCounterclockwise => (width - 1 - y, x),
+                    };
+                    wanted.extend_from_slice(&samples.data[(from_y * width + from_x) * channels..][..channels]);
+                }
+                let found = orient_samples(&samples, width, height, orientation);
+                assert_eq!(found.data, wanted, "{orientation:?}, {channels} channels");
+            }
+        }
+    }
 
     #[test]
     fn premultiplication_is_exact() {
