@@ -1,7 +1,7 @@
-//! Operations on eight numbers.
+//! Operations on vectors.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::__m256;
+use std::arch::x86_64::{__m128i, __m256};
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 8;
@@ -11,9 +11,92 @@ pub(crate) trait Transpose: Copy {
     fn transpose(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES];
 }
 
+/// Columns of a [`RowPair`].
+pub(crate) const WIDE: usize = 32;
+
+/// The samples of two rows, for [`MultiplyAdd`]: in each part eight columns of both rows.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RowPair([[i16; 2 * LANES]; WIDE / LANES]);
+
+/// Sums of products of samples and weights.
+pub(crate) trait MultiplyAdd: Copy {
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair;
+    /// Adds the samples of the upper row times the first weight, and those of the lower row times the second.
+    fn multiply_add(
+        self,
+        sums: [[i32; LANES]; WIDE / LANES],
+        pair: &RowPair,
+        weights: [i16; 2],
+    ) -> [[i32; LANES]; WIDE / LANES];
+}
+
 /// For every processor.
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
+
+/// The upper row precedes the lower one.
+impl MultiplyAdd for Scalar {
+    #[inline(always)]
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair {
+        let mut pair = RowPair::default();
+        for (part, out) in pair.0.iter_mut().enumerate() {
+            for lane in 0..LANES {
+                out[lane] = upper[part * LANES + lane].into();
+                out[LANES + lane] = lower[part * LANES + lane].into();
+            }
+        }
+        pair
+    }
+
+    #[inline(always)]
+    fn multiply_add(
+        self,
+        mut sums: [[i32; LANES]; WIDE / LANES],
+        pair: &RowPair,
+        weights: [i16; 2],
+    ) -> [[i32; LANES]; WIDE / LANES] {
+        for (sums, samples) in sums.iter_mut().zip(&pair.0) {
+            for lane in 0..LANES {
+                sums[lane] += i32::from(samples[lane]) * i32::from(weights[0]);
+                sums[lane] += i32::from(samples[LANES + lane]) * i32::from(weights[1]);
+            }
+        }
+        sums
+    }
+}
+
+/// The rows are interleaved.
+#[cfg(target_arch = "x86_64")]
+impl MultiplyAdd for pulp::x86::V3 {
+    #[inline(always)]
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair {
+        let upper: [__m128i; 2] = pulp::cast(upper);
+        let lower: [__m128i; 2] = pulp::cast(lower);
+        let mut pair = RowPair::default();
+        for half in 0..2 {
+            let low = self.sse2._mm_unpacklo_epi8(upper[half], lower[half]);
+            let high = self.sse2._mm_unpackhi_epi8(upper[half], lower[half]);
+            pair.0[2 * half] = pulp::cast(self.avx2._mm256_cvtepu8_epi16(low));
+            pair.0[2 * half + 1] = pulp::cast(self.avx2._mm256_cvtepu8_epi16(high));
+        }
+        pair
+    }
+
+    #[inline(always)]
+    fn multiply_add(
+        self,
+        mut sums: [[i32; LANES]; WIDE / LANES],
+        pair: &RowPair,
+        weights: [i16; 2],
+    ) -> [[i32; LANES]; WIDE / LANES] {
+        let weights = self.avx._mm256_set1_epi32(pulp::cast(weights));
+        for (sums, &samples) in sums.iter_mut().zip(&pair.0) {
+            let products = self.avx2._mm256_madd_epi16(pulp::cast(samples), weights);
+            *sums = pulp::cast(self.avx2._mm256_add_epi32(pulp::cast(*sums), products));
+        }
+        sums
+    }
+}
 
 impl Transpose for Scalar {
     #[inline(always)]
