@@ -51,7 +51,7 @@ pub(crate) struct HuffmanDecoder {
     /// As many symbols as the next bits hold: see [`SkipEntry`].
     skip: Box<[u16; 1 << SKIP_BITS]>,
     /// One or two symbols with their values by the next bits: see [`Pair`].
-    pairs: Box<[u64; 1 << PAIR_BITS]>,
+    pairs: Box<[u32; 1 << PAIR_BITS]>,
     /// MAXCODE + 1 of each length, in the high bits of 16.
     max_code: [u32; 17],
     /// VALPTR - MINCODE of each length.
@@ -72,12 +72,14 @@ pub(crate) struct Symbol {
 #[derive(Clone, Copy)]
 struct SkipEntry(u16);
 
-/// Up to two coefficients. Bits 0 to 7: length of their symbols; then, eight bits each, the distances to
-/// the first, to the second, and to the next symbol, plus [`EOB`] if the block ends; then their values,
-/// 16 bits each. A missing coefficient is a zero at a position not yet set. 0 if the first symbol is
-/// longer than the index.
+/// Up to two coefficients. Bits 0 to 3: length of their symbols; bits 4 to 7: distance to the first; bits 8 to 15 and 16
+/// to 23: their values; bits 24 to 31: distance to the next symbol, after the second coefficient, plus [`EOB`] if the
+/// block ends. A second coefficient that is missing is a zero at the place of the first. 0 if the first symbol is longer
+/// than the index, or its value than eight bits.
+///
+/// 32 bits, because the tables of a scan must fit the L1 cache.
 #[derive(Clone, Copy)]
-pub(crate) struct Pair(u64);
+pub(crate) struct Pair(u32);
 
 impl Pair {
     #[inline(always)]
@@ -85,17 +87,17 @@ impl Pair {
         self.0 == 0
     }
 
-    /// Distance and value of each coefficient.
+    /// Distance and value of each coefficient, the second one first: the first one overwrites it if it is missing.
     #[inline(always)]
     pub(crate) fn values(self) -> [(u32, i16); 2] {
-        [((self.0 >> 8) as u8, (self.0 >> 32) as i16), ((self.0 >> 16) as u8, (self.0 >> 48) as i16)]
-            .map(|(distance, value)| (u32::from(distance), value))
+        let second = (self.distance() % EOB).wrapping_sub(1);
+        [(second, i16::from((self.0 >> 16) as i8)), (self.0 >> 4 & 15, i16::from((self.0 >> 8) as i8))]
     }
 
     /// Distance to the next symbol: [`EOB`] or more at the end of the block.
     #[inline(always)]
     pub(crate) fn distance(self) -> u32 {
-        u32::from((self.0 >> 24) as u8)
+        self.0 >> 24
     }
 }
 
@@ -211,27 +213,28 @@ impl HuffmanDecoder {
         Some((length + size, run, value))
     }
 
-    fn pair_entry(&self, bits: u32) -> u64 {
+    fn pair_entry(&self, bits: u32) -> u32 {
+        let entry = |length: u32, run: u32, values: [i8; 2], distance: u32| {
+            length | run << 4 | u32::from(values[0] as u8) << 8 | u32::from(values[1] as u8) << 16 | distance << 24
+        };
         let Some((length, run, value)) = self.whole_symbol(bits, PAIR_BITS) else {
             return 0;
         };
-        let entry = |length: u32, first: u32, second: u32, on: u32, values: [i32; 2]| {
-            u64::from(length)
-                | u64::from(first) << 8
-                | u64::from(second) << 16
-                | u64::from(on) << 24
-                | u64::from(values[0] as u16) << 32
-                | u64::from(values[1] as u16) << 48
-        };
         if run >= EOB {
-            return entry(length, 0, 0, EOB, [0, 0]);
+            // As if the next coefficient were zero.
+            return entry(length, 0, [0, 0], EOB + 1);
         }
+        let Ok(value) = i8::try_from(value) else {
+            return 0;
+        };
         let next = run + 1;
         let known = PAIR_BITS - length;
         match self.whole_symbol(bits & ((1 << known) - 1), known) {
-            None => entry(length, run, next, next, [value, 0]),
-            Some((more, run_2, _)) if run_2 >= EOB => entry(length + more, run, next, next + EOB, [value, 0]),
-            Some((more, run_2, value_2)) => entry(length + more, run, next + run_2, next + run_2 + 1, [value, value_2]),
+            Some((more, run_2, _)) if run_2 >= EOB => entry(length + more, run, [value, 0], next + EOB),
+            Some((more, run_2, value_2)) if let Ok(value_2) = i8::try_from(value_2) => {
+                entry(length + more, run, [value, value_2], next + run_2 + 1)
+            }
+            _ => entry(length, run, [value, 0], next),
         }
     }
 
@@ -244,7 +247,7 @@ impl HuffmanDecoder {
 
     #[inline(always)]
     pub(crate) fn take_pair(reader: &mut BitReader<'_>, pair: Pair) {
-        reader.consume(pair.0 as u32);
+        reader.consume(pair.0 & 15);
     }
 
     /// Reads a symbol and its value; `None` if the table does not have the code. Refills the reader

@@ -137,7 +137,7 @@ impl ScaledComponent {
 
     /// Starts a sequential scan.
     pub(crate) fn open(&mut self) {
-        self.samples = vec![0; self.rows * self.row_bytes()];
+        self.samples = Vec::with_capacity(self.rows * self.row_bytes());
         let line = || ActiveGroup { group_index: usize::MAX, coefficients: Box::new([[0; LANES]; 2 * OUTSIDE]) };
         self.open = (0..self.vertical).map(|_| line()).collect();
     }
@@ -159,7 +159,12 @@ impl ScaledComponent {
         let open = &mut self.open[line];
         if let (true, Some(factors)) = (open.group_index != usize::MAX, &self.factors) {
             let group = &open.coefficients[..area];
-            let row = &mut self.samples[open.group_index / groups * row_bytes..][..row_bytes];
+            let start = open.group_index / groups * row_bytes;
+            // Row by row, so that what is zeroed is still in the cache when it is written.
+            if self.samples.len() < start + row_bytes {
+                self.samples.resize(start + row_bytes, 0);
+            }
+            let row = &mut self.samples[start..][..row_bytes];
             write_group(row, self.stride, self.size, open.group_index % groups, group, factors);
         }
         open.coefficients[..area].fill([0; LANES]);
@@ -181,6 +186,7 @@ impl ScaledComponent {
             self.next_group(line, usize::MAX);
         }
         self.open = Vec::new();
+        self.samples.resize(self.rows * self.row_bytes(), 0);
     }
 }
 
