@@ -6,6 +6,8 @@
 //! by weights of 16 bits, summed in 32 bits. The horizontal pass is in single precision.
 
 use std::f32::consts::PI;
+use std::hint;
+use std::ops::Range;
 
 use pulp::{Arch, NullaryFnOnce};
 
@@ -19,6 +21,8 @@ const LOBES: f64 = 3.0;
 const SPREAD: [(f32, f32); 4] = [(-0.75, 0.125), (-0.25, 0.375), (0.25, 0.375), (0.75, 0.125)];
 /// Rows of the result computed at once. Their source rows, [`WIDE`] columns of 16 bits, fit the L1 cache.
 const BAND: usize = 16;
+/// Bytes.
+const CACHE_LINE: usize = 64;
 /// Neighboring samples of the result written at once.
 const FEW: usize = 4;
 
@@ -101,6 +105,14 @@ impl PlaneView<'_> {
         out
     }
 
+    /// Loads rows into the cache. The strips of a band read few samples of many rows, which no prefetcher foresees.
+    #[inline(always)]
+    fn load_rows(&self, rows: Range<usize>) {
+        let end = (rows.end * self.stride).min(self.samples.len());
+        let samples = &self.samples[(rows.start * self.stride).min(end)..end];
+        hint::black_box(samples.iter().step_by(CACHE_LINE).fold(0, |all, sample| all ^ sample));
+    }
+
     /// The samples of a row from column `start` on. Those past the last one are undefined, and below the last row it is
     /// repeated: their weights are 0.
     #[inline(always)]
@@ -139,6 +151,7 @@ impl<L: Sample, S: Transpose + MultiplyAdd> NullaryFnOnce for Resize<'_, L, S> {
         let strips = samples.div_ceil(WIDE);
         let one = 1.0 / down.unit;
         let mut pairs = Vec::new();
+        let mut loaded = 0;
         // Each lane is a row. Columns past the last one have a weight of 0.
         let mut columns = vec![[0.0; BAND]; (samples + (across.taps + 1) * view.channels).next_multiple_of(WIDE)];
         let mut strip_rows = [[0.0; WIDE]; BAND];
@@ -147,6 +160,8 @@ impl<L: Sample, S: Transpose + MultiplyAdd> NullaryFnOnce for Resize<'_, L, S> {
             let first = down.firsts[start];
             let last = down.firsts[end - 1] + down.taps;
             pairs.resize((last - first).div_ceil(2), RowPair::default());
+            view.load_rows(loaded.max(first)..last);
+            loaded = last;
             for (strip, columns) in columns.as_chunks_mut::<WIDE>().0.iter_mut().enumerate().take(strips) {
                 for (index, pair) in pairs.iter_mut().enumerate() {
                     let row = first + 2 * index;
