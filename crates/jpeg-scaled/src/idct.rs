@@ -35,12 +35,20 @@ pub(crate) struct LowFrequencyBlock {
     pub(crate) inside: u64,
     /// Slot of each in a group; [`OUTSIDE`] for unused and invalid indices.
     slot: [u8; 128],
+    /// The same, times [`LANES`].
+    offset: [u16; 128],
 }
 
 impl LowFrequencyBlock {
     #[inline(always)]
     pub(crate) fn slot(&self, index: u32) -> usize {
         usize::from(self.slot[index as usize & 127])
+    }
+
+    /// The offset of the slot among the coefficients of a group.
+    #[inline(always)]
+    pub(crate) fn offset(&self, index: u32) -> usize {
+        usize::from(self.offset[index as usize & 127])
     }
 }
 
@@ -57,13 +65,15 @@ pub(crate) static LOW_FREQUENCY_BLOCKS: [LowFrequencyBlock; 9] = [
 ];
 
 const fn low_frequency(size: u8) -> LowFrequencyBlock {
-    let mut low_frequency = LowFrequencyBlock { last: 0, inside: 0, slot: [OUTSIDE as u8; 128] };
+    let mut low_frequency =
+        LowFrequencyBlock { last: 0, inside: 0, slot: [OUTSIDE as u8; 128], offset: [(OUTSIDE * LANES) as u16; 128] };
     let mut index = 0;
     while index < 64 {
         let (row, column) = ZIGZAG[index];
         if row < size && column < size {
             low_frequency.last = index as u32;
             low_frequency.slot[index] = column * size + row;
+            low_frequency.offset[index] = (column * size + row) as u16 * LANES as u16;
             low_frequency.inside |= 1 << index;
         }
         index += 1;

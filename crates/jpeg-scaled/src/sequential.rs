@@ -5,9 +5,9 @@ use std::io::Read;
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
 use crate::huffman::{HuffmanDecoder, LOOKUPS, SymbolKind};
-use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS};
+use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, OUTSIDE};
 use crate::input::{BitReader, Input};
-use crate::scan::{ActiveCoefficients, Canvas, ScanEnd, ScanTables, for_each_mcu};
+use crate::scan::{Canvas, ScanEnd, ScanTables, for_each_mcu};
 
 pub(crate) fn scan<R: Read>(
     canvas: &mut Canvas,
@@ -44,8 +44,10 @@ pub(crate) fn scan<R: Read>(
                 dc: &dc[place.scan_index],
                 ac: &ac[place.scan_index],
                 prediction: &mut state.predictions[place.scan_index],
-                group,
-                lane: place.column % LANES,
+                // From the lane of the block on.
+                coefficients: group.as_flattened_mut()[place.column % LANES..]
+                    .first_chunk_mut()
+                    .expect("a whole group"),
             };
             match size {
                 1 => job.decode::<1>(),
@@ -68,13 +70,16 @@ pub(crate) fn scan<R: Read>(
     Ok(end)
 }
 
+/// The offset of the last slot of a group: also a mask of all offsets.
+const LAST_OFFSET: usize = (2 * OUTSIDE - 1) * LANES;
+
 struct Block<'a, 'b> {
     reader: &'a mut BitReader<'b>,
     dc: &'a HuffmanDecoder,
     ac: &'a HuffmanDecoder,
     prediction: &'a mut i32,
-    group: &'a mut ActiveCoefficients,
-    lane: usize,
+    /// Every eighth belongs to the block.
+    coefficients: &'a mut [i16; LAST_OFFSET + 1],
 }
 
 impl Block<'_, '_> {
@@ -93,13 +98,13 @@ impl Block<'_, '_> {
                 // Past the 63rd coefficient the bits belong to the next block.
                 if pair.is_none() || (low_frequency.last > 31 && index + pair.distance() % 64 > 63) {
                     let symbol = self.ac.decode(self.reader)?;
-                    self.set(low_frequency.slot(index + symbol.run), symbol.value as i16);
+                    self.set(low_frequency.offset(index + symbol.run), symbol.value as i16);
                     index += symbol.run + 1;
                     break;
                 }
                 HuffmanDecoder::take_pair(self.reader, pair);
                 for (distance, value) in pair.values() {
-                    self.set(low_frequency.slot(index + distance), value);
+                    self.set(low_frequency.offset(index + distance), value);
                 }
                 index += pair.distance();
                 if index > low_frequency.last {
@@ -111,7 +116,7 @@ impl Block<'_, '_> {
     }
 
     #[inline(always)]
-    fn set(&mut self, slot: usize, value: i16) {
-        self.group[slot & 127][self.lane & (LANES - 1)] = value;
+    fn set(&mut self, offset: usize, value: i16) {
+        self.coefficients[offset & LAST_OFFSET] = value;
     }
 }
