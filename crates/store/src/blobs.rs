@@ -1,7 +1,7 @@
 //! The two private buckets, of originals and of thumbnails. Keys consist of ids only.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +77,12 @@ pub enum Fetched {
 
 /// The lifetime of an upload URL.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// The most keys that a request of S3 lists, or deletes.
+const MOST_KEYS: usize = 1000;
+
+/// About the most blobs that an image has: the original, and of two plans' sets a thumbnail of each height in two encodings.
+const KEYS_OF_AN_IMAGE: usize = 16;
 
 fn prefix(id: ImageId) -> String {
     format!("{}/{}/", id.owner, id.key)
@@ -232,6 +238,16 @@ impl BlobStore {
         Ok(())
     }
 
+    /// Deletes all blobs of these images of an owner in both buckets.
+    pub async fn delete_images(&self, owner: UserId, images: &BTreeSet<ImageKey>) -> Result<(), StoreError> {
+        let delete = async |bucket| {
+            let keys = self.list_images(bucket, owner, images).await?;
+            self.delete_keys(self.place(bucket).0, keys.into_iter()).await
+        };
+        tokio::try_join!(delete(Bucket::Originals), delete(Bucket::Thumbnails))?;
+        Ok(())
+    }
+
     pub(crate) fn original_key(id: ImageId) -> String {
         original_key(id)
     }
@@ -274,29 +290,34 @@ impl BlobStore {
         Ok((listed, last))
     }
 
-    /// Lists the keys of the blobs of an owner's images from `first` to `last`.
-    pub(crate) async fn list_run(
+    /// Lists the keys of the blobs of these images of an owner. A request returns the keys that follow each other, so images
+    /// that do take one together, and none takes more requests than alone.
+    pub(crate) async fn list_images(
         &self,
         bucket: Bucket,
         owner: UserId,
-        first: ImageKey,
-        last: ImageKey,
+        images: &BTreeSet<ImageKey>,
     ) -> Result<Vec<String>, StoreError> {
         let (name, root) = self.place(bucket);
-        let end = format!("{root}/{}", prefix(ImageId { owner, key: last }));
-        let start = format!("{root}/{owner}/{first}");
-        let list = self.client.list_objects_v2().bucket(name).prefix(format!("{root}/{owner}/")).start_after(start);
-        let mut pages = list.into_paginator().send();
+        let folder = format!("{root}/{owner}/");
+        let before = |image: &ImageKey| format!("{folder}{image}");
+        let most = images.len().saturating_mul(KEYS_OF_AN_IMAGE).min(MOST_KEYS);
         let mut keys = Vec::new();
-        while let Some(page) = pages.next().await {
+        let mut next = images.first().map(before);
+        while let Some(after) = next {
+            let list = self.client.list_objects_v2().bucket(name).prefix(&folder).start_after(after);
+            let page = list.max_keys(i32::try_from(most).unwrap_or(i32::MAX)).send().await;
             let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
-            let found = page.contents.into_iter().flatten().filter_map(|object| object.key);
-            let count = keys.len();
-            keys.extend(found.filter(|key| *key < end || key.starts_with(&end)));
-            // Keys are sorted: a page without a key of the range is behind it.
-            if keys.len() == count {
-                break;
-            }
+            let is_last = !page.is_truncated().unwrap_or_default();
+            let found: Vec<String> = page.contents.into_iter().flatten().filter_map(|object| object.key).collect();
+            next = found.last().filter(|_| !is_last).and_then(|last| {
+                let Some(reached) = image_id_of_key(last) else { return Some(last.clone()) };
+                let image = images.range(reached.key..).next()?;
+                Some(if *image == reached.key { last.clone() } else { before(image) })
+            });
+            keys.extend(
+                found.into_iter().filter(|key| image_id_of_key(key).is_some_and(|id| images.contains(&id.key))),
+            );
         }
         Ok(keys)
     }
@@ -310,20 +331,23 @@ impl BlobStore {
         let mut pages = self.client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
-            let keys = page.contents().iter().filter_map(|object| object.key());
-            let doomed: Vec<ObjectIdentifier> = keys
-                .map(|key| ObjectIdentifier::builder().key(key).build())
-                .collect::<Result<_, _>>()
-                .map_err(unsigned)?;
-            if doomed.is_empty() {
-                continue;
-            }
-            let delete = Delete::builder().set_objects(Some(doomed)).quiet(true).build().map_err(unsigned)?;
+            self.delete_keys(bucket, page.contents.into_iter().flatten().filter_map(|object| object.key)).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_keys(&self, bucket: &str, keys: impl Iterator<Item = String>) -> Result<(), StoreError> {
+        let identifiers = keys.map(|key| ObjectIdentifier::builder().key(key).build());
+        let mut left: Vec<ObjectIdentifier> = identifiers.collect::<Result<_, _>>().map_err(unsigned)?;
+        while !left.is_empty() {
+            let rest = left.split_off(left.len().min(MOST_KEYS));
+            let delete = Delete::builder().set_objects(Some(left)).quiet(true).build().map_err(unsigned)?;
             let answer = self.client.delete_objects().bucket(bucket).delete(delete).send().await;
             let answer = answer.map_err(|e| StoreError::from_sdk("DeleteObjects", e))?;
             if let Some(error) = answer.errors().first() {
                 return Err(StoreError::Unavailable(format!("DeleteObjects: {}", error.code().unwrap_or("unknown"))));
             }
+            left = rest;
         }
         Ok(())
     }

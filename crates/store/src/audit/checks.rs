@@ -1,6 +1,6 @@
 //! The checks of images, claims, users and blobs. Each returns findings by index of its subject.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tintype_model::{Image, ImageId, ImageKey, ImageState, JobStatus, Title, Usage, UserId, Work};
 
@@ -70,20 +70,19 @@ impl Audit<'_> {
         Ok(findings)
     }
 
-    /// Lists the blobs of these images with one ListObjects call for each bucket and owner.
+    /// Lists the blobs of these images.
     async fn blobs_of(
         &self,
         images: impl Iterator<Item = &Image>,
     ) -> Result<HashMap<ImageId, HashSet<String>>, StoreError> {
-        let mut runs: BTreeMap<UserId, (ImageKey, ImageKey)> = BTreeMap::new();
+        let mut by_owner: BTreeMap<UserId, BTreeSet<ImageKey>> = BTreeMap::new();
         for image in images.filter(|image| image.is_ready()) {
-            let run = runs.entry(image.id.owner).or_insert((image.id.key, image.id.key));
-            *run = (run.0.min(image.id.key), run.1.max(image.id.key));
+            by_owner.entry(image.id.owner).or_default().insert(image.id.key);
         }
         let mut found: HashMap<ImageId, HashSet<String>> = HashMap::new();
-        for (owner, (first, last)) in runs {
+        for (owner, images) in by_owner {
             for bucket in [Bucket::Originals, Bucket::Thumbnails] {
-                for key in self.blobs.list_run(bucket, owner, first, last).await? {
+                for key in self.blobs.list_images(bucket, owner, &images).await? {
                     if let Some(id) = image_id_of_key(&key) {
                         found.entry(id).or_default().insert(key);
                     }
