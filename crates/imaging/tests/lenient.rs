@@ -363,6 +363,29 @@ fn zero_bytes_and_empty_frames_of_gifs_are_skipped() {
 }
 
 #[test]
+fn complete_gif_data_of_too_few_rows_leaves_the_rest_bare() {
+    for transparent in [None, Some(3)] {
+        let frame = gif::Frame {
+            width: 96,
+            height: 62,
+            buffer: vec![1; 96 * 62].into(),
+            palette: Some([[10; 3], [200; 3], [0; 3], [0; 3]].concat()),
+            transparent,
+            ..gif::Frame::default()
+        };
+        let mut file = Vec::new();
+        gif::Encoder::new(&mut file, 96, 64, &[]).unwrap().write_frame(&frame).unwrap();
+        let descriptor = file.windows(9).position(|part| part == b"\x2C\0\0\0\0\x60\0\x3E\0").unwrap();
+        file[descriptor + 7] = 64;
+        let outcome = thumbnails(&file, ContentType::Gif, &[64]).unwrap();
+        assert!(outcome.truncated, "{transparent:?}");
+        let (width, _, pixels) = look(ContentType::Gif, &outcome.thumbnails[0].bytes);
+        let alpha = |y: usize| pixels[(y * width + 40) * 4 + 3];
+        assert_eq!((alpha(61), alpha(62), alpha(63)), (255, 0, 0), "{transparent:?}");
+    }
+}
+
+#[test]
 fn panoramas_fit_into_a_box() {
     for (image, height, wanted) in [
         ((65_500, 1500), 400, (1600, 37)),

@@ -76,7 +76,9 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
                     truncated = true;
                     // Complete data of too few pixels leaves the rest bare. If the file ends, the last row is repeated.
                     if read.is_ok() && in_order {
-                        reducer.add_alpha();
+                        if channels == 3 {
+                            reducer.add_alpha();
+                        }
                         channels = 4;
                         row = vec![0; width as usize * channels];
                     }
