@@ -46,7 +46,29 @@ fn the_owner_sees_how_an_image_was_taken_and_others_what_the_owner_lets_them_see
 }
 
 #[test]
-fn an_image_without_exif_data_has_no_photo() {
+fn xmp_says_what_exif_data_does_not() {
+    on_stack(async |stack| {
+        let owner = stack.user_on("Premium").await;
+        let place = json!({"latitude": 48.208333, "longitude": 16.370833});
+        let public = json!({"make": "TINTYPE-CAMERA 8", "taken_at": "1975-08"});
+        let whole = json!({"make": "TINTYPE-CAMERA 8", "taken_at": "1975-08", "place": place});
+        for picture in Picture::with_xmp() {
+            let image = owner.publish(picture.extension, &picture).await;
+            let path = format!("/api/images/{}", image.str("id"));
+            assert_eq!(photo(owner.get(&path).await), whole, "{}", picture.extension);
+            assert_eq!(photo(stack.get(&path).await), Value::Null);
+            owner.patch(&path, json!({"photo_public": true})).await.assert_status(200);
+            assert_eq!(photo(stack.get(&path).await), public);
+        }
+        let image = owner.publish("Both", &Picture::tiff(true)).await;
+        let place = json!({"latitude": 52.52, "longitude": 13.404722});
+        let both = json!({"make": "TINTYPE-CAMERA 7", "taken_at": "1975-08", "place": place});
+        assert_eq!(photo(owner.get(format!("/api/images/{}", image.str("id"))).await), both);
+    });
+}
+
+#[test]
+fn an_image_without_metadata_has_no_photo() {
     on_stack(async |stack| {
         let owner = stack.user().await;
         let image = owner.publish("Plain", Picture::small()).await;
@@ -83,6 +105,18 @@ fn an_original_that_says_where_it_was_taken_is_its_owners_alone() {
         stack.get(image.list("thumbnails")[0].str("url")).await.assert_status(200);
         let link = owner.link(&image, json!({})).await;
         stack.get(link.str("link_url")).await.assert_status(302);
+
+        // Wherever in the file the place is.
+        let pictures = Picture::with_xmp().into_iter().chain([Picture::tiff(true), Picture::pair()]);
+        for (number, picture) in pictures.enumerate() {
+            let image = owner.publish(&format!("Placed {number}"), &picture).await;
+            let path = format!("/api/images/{}", image.str("id"));
+            let (user, key) = parts(image.str("id"));
+            stack.get(owner.get(&path).await.assert_json(200).str("image_url")).await.assert_status(200);
+            let shown = stack.get(&path).await.assert_json(200);
+            assert!(shown["image_url"].is_null(), "{} {shown}", picture.extension);
+            stack.get(format!("/media/imageupload/{user}/{key}.{}", picture.extension)).await.assert_status(404);
+        }
 
         let plain = owner.publish("Plain", Picture::small()).await;
         assert!(plain.get("url_expires_at").is_none(), "{plain}");

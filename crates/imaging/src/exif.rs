@@ -1,4 +1,4 @@
-//! The orientation from Exif metadata; nothing else is read.
+//! The orientation from Exif metadata, and the directories of TIFF files.
 
 /// The orientation of a stored image, with the values of Exif tag 0x0112.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Orientation {
     }
 }
 
-/// The first directory of a TIFF file.
+/// A directory of a TIFF file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TiffTags<'a> {
     tiff: &'a [u8],
@@ -80,8 +80,20 @@ pub(crate) struct TiffTags<'a> {
     directory: usize,
 }
 
+/// The bytes of a value of each type, from 1 (TIFF 6.0, section 2; 13 is IFD, of Technical Note 1).
+const VALUE_SIZES: [usize; 13] = [1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4];
+
+/// A tag with its value, as it is in the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) tag: u16,
+    pub(crate) kind: u16,
+    pub(crate) count: u32,
+    pub(crate) value: &'a [u8],
+}
+
 impl<'a> TiffTags<'a> {
-    /// Returns `None` if there is none.
+    /// The first directory. Returns `None` if there is none.
     pub(crate) fn new(tiff: &'a [u8]) -> Option<Self> {
         let is_little = match tiff.get(..4)? {
             b"II*\0" => true,
@@ -90,6 +102,36 @@ impl<'a> TiffTags<'a> {
         };
         let tags = Self { tiff, is_little, directory: 0 };
         Some(Self { directory: tags.long(4)? as usize, ..tags })
+    }
+
+    pub(crate) fn is_little(&self) -> bool {
+        self.is_little
+    }
+
+    /// The entries whose values are in the file.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'a>> {
+        let count = usize::from(self.short(self.directory).unwrap_or_default());
+        (0..count).filter_map(|index| {
+            let entry = self.directory + 2 + index * 12;
+            let (tag, kind, count) = (self.short(entry)?, self.short(entry + 2)?, self.long(entry + 4)?);
+            let unit = *VALUE_SIZES.get(usize::from(kind).checked_sub(1)?)?;
+            let length = unit.checked_mul(count as usize)?;
+            let start = if length <= 4 { entry + 8 } else { self.long(entry + 8)? as usize };
+            Some(Entry { tag, kind, count, value: self.tiff.get(start..start.checked_add(length)?)? })
+        })
+    }
+
+    /// The directory that a tag points to.
+    pub(crate) fn directory(&self, tag: u16) -> Option<Self> {
+        let directory = self.long(self.entry(tag)? + 8)? as usize;
+        Some(Self { directory, ..*self })
+    }
+
+    /// The directory after this one.
+    pub(crate) fn next(&self) -> Option<Self> {
+        let count = usize::from(self.short(self.directory)?);
+        let directory = self.long(self.directory + 2 + count * 12)? as usize;
+        (directory > 0).then_some(Self { directory, ..*self })
     }
 
     fn short(&self, at: usize) -> Option<u16> {

@@ -3,7 +3,7 @@
 //! [`process`] reads an image once, from start to end, and decodes it at a reduced size if its format
 //! allows that. Memory grows with the thumbnails, not with the original. The steps, in order: check
 //! the format, check the size, decode and reduce, resize, convert to sRGB, apply the orientation,
-//! encode. Thumbnails contain no metadata.
+//! encode. Thumbnails contain no metadata; what it says of the photograph is in [`Thumbnails::photo`].
 #![forbid(unsafe_code)]
 
 mod colour;
@@ -11,6 +11,8 @@ mod decode;
 mod encode;
 mod error;
 mod exif;
+mod metadata;
+mod photo;
 mod picture;
 mod reduce;
 mod resize;
@@ -21,10 +23,11 @@ use std::io::Read;
 use std::time::Instant;
 
 pub use error::{Error, Rejection};
-pub use tintype_model::{ContentType, MAX_ASPECT_RATIO, thumbnail_size};
+pub use tintype_model::{ContentType, MAX_ASPECT_RATIO, Photo, Place, thumbnail_size};
 use tintype_model::{SNIFFED_BYTES, other_format};
 
 use decode::DecodeTarget;
+use metadata::Metadata;
 use picture::Picture;
 use source::Source;
 
@@ -33,9 +36,6 @@ pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
 
 /// The longest side of an image, in pixels; the maximum of JPEG and GIF.
 pub const MAX_SIDE: u32 = 65_535;
-
-/// The most bytes of Exif data that [`process`] returns: what a JPEG can have.
-pub const MAX_EXIF: usize = 64 << 10;
 
 /// The reduced size of an image before the resize, relative to the largest thumbnail.
 const OVERSAMPLE: f64 = 3.0;
@@ -67,7 +67,7 @@ pub struct ThumbnailRequest<'a> {
 }
 
 /// The thumbnails of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Thumbnails {
     /// The size of the image in pixels, after its orientation is applied.
     pub width: u32,
@@ -78,8 +78,8 @@ pub struct Thumbnails {
     pub thumbnails: Vec<EncodedThumbnail>,
     /// The file lacks some of the last rows, at most 5 %. They are filled from the last row that is there.
     pub truncated: bool,
-    /// The Exif data of the file, a TIFF file without pixels, of at most [`MAX_EXIF`] bytes.
-    pub exif: Option<Vec<u8>>,
+    /// What the metadata of the file says, Exif data and XMP. `None` if it says nothing.
+    pub photo: Option<Photo>,
 }
 
 /// A thumbnail: upright, in sRGB, without metadata. Of an animation it shows the first frame.
@@ -111,7 +111,7 @@ pub struct Rgba {
 /// invalid, which is final. A file that lacks more than 5 % of the rows is rejected.
 pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result<Thumbnails, Error> {
     let mut source = Source::new(&mut source, request.deadline);
-    let Pictures { size: (width, height), truncated, exif, pictures } = pictures(&mut source, request)?;
+    let Pictures { size: (width, height), truncated, metadata, pictures } = pictures(&mut source, request)?;
     let placeholder = placeholder(pictures.last().expect("there is at least one picture"));
     let mut thumbnails = Vec::new();
     if tallest(request.heights).is_some() {
@@ -124,7 +124,7 @@ pub fn process<R: Read>(mut source: R, request: &ThumbnailRequest<'_>) -> Result
             thumbnails.push(EncodedThumbnail { height, width, content_type, bytes, webp });
         }
     }
-    Ok(Thumbnails { width, height, placeholder, thumbnails, truncated, exif })
+    Ok(Thumbnails { width, height, placeholder, thumbnails, truncated, photo: photo::read(metadata) })
 }
 
 /// Returns the pixels of the thumbnails that [`process`] would encode, for measurements and tests.
@@ -149,7 +149,7 @@ struct Pictures {
     /// The oriented size of the image.
     size: (u32, u32),
     truncated: bool,
-    exif: Option<Vec<u8>>,
+    metadata: Metadata,
     /// Tallest first; one of [`PLACEHOLDER_HEIGHT`] if none is requested.
     pictures: Vec<Picture>,
 }
@@ -184,10 +184,7 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         colour::to_srgb(resized, decoded.icc_profile.as_deref()).orient(orientation)
     };
     let pictures = sizes.into_iter().map(picture).collect();
-    // Some programs write the identifier of JPEG's segment in other formats too.
-    let exif = decoded.exif.as_deref().map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
-    let exif = exif.filter(|exif| exif.len() <= MAX_EXIF).map(<[u8]>::to_vec);
-    Ok(Pictures { size, truncated: decoded.truncated, exif, pictures })
+    Ok(Pictures { size, truncated: decoded.truncated, metadata: decoded.metadata, pictures })
 }
 
 fn thumbnail_type(original: ContentType, picture: &Picture) -> ContentType {

@@ -3,6 +3,7 @@
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::exif::Orientation;
+use crate::metadata::Metadata;
 use crate::resize::{FilterCache, PlaneView, Sample, rounded};
 
 /// The color model of the samples. Alpha is always premultiplied.
@@ -89,8 +90,7 @@ pub(crate) struct Decoded {
     pub(crate) planes: Vec<Plane>,
     /// The file lacks some of the last rows, which repeat the last one that is there.
     pub(crate) truncated: bool,
-    /// As in the file, which may be anything.
-    pub(crate) exif: Option<Vec<u8>>,
+    pub(crate) metadata: Metadata,
 }
 
 /// An image whose planes all have the same size.

@@ -84,6 +84,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Returns the bytes that are still in the buffer once more: at least the last 16 KiB that a reader got in one piece.
+    pub(crate) fn unread(&mut self) {
+        self.start = 0;
+    }
+
     fn read_more(&mut self) -> io::Result<usize> {
         if self.check_deadline().is_err() {
             self.failure = Some(ReadFailure::Deadline);

@@ -103,18 +103,6 @@ fn fixtures_have_expected_colors_at_every_size() {
 }
 
 #[test]
-fn exif_data_is_returned() {
-    for (name, format, file) in fixtures() {
-        let exif = thumbnails(&file, format, &[16]).unwrap().exif;
-        assert!(exif.as_deref().is_none_or(|exif| exif.starts_with(b"II*\0") || exif.starts_with(b"MM\0*")), "{name}");
-        if name == "heic-exif.heic" {
-            let camera = b"TINTYPE-CAMERA";
-            assert!(exif.is_some_and(|exif| exif.windows(camera.len()).any(|window| window == camera)));
-        }
-    }
-}
-
-#[test]
 fn thumbnails_have_no_metadata() {
     for (name, format, file) in fixtures() {
         let outcome = thumbnails(&file, format, &[16]).unwrap();

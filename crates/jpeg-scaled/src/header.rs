@@ -5,10 +5,12 @@ use std::io::Read;
 use crate::error::{Error, Result};
 use crate::huffman::HuffmanSpec;
 use crate::input::Input;
-use crate::{Colour, Component, Limits, marker};
+use crate::{Colour, Component, EXIF_SIGNATURE, Limits, XMP_SIGNATURE, marker};
 
 /// The most segments of a file; cameras write some dozens, ICC profiles at most 255.
 const MAX_SEGMENTS: u32 = 1000;
+
+const EXTENDED_XMP_SIGNATURE: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 
 /// The contents of the segments read so far.
 pub(crate) struct DecoderTables {
@@ -20,7 +22,11 @@ pub(crate) struct DecoderTables {
     pub(crate) definitions: u32,
     pub(crate) restart_interval: u32,
     pub(crate) frame: Option<Frame>,
-    pub(crate) exif: Option<Vec<u8>>,
+    pub(crate) exif: Vec<Vec<u8>>,
+    pub(crate) xmp: Vec<Vec<u8>>,
+    /// GUID, position and bytes of each part of an extended XMP packet.
+    extended_xmp: Vec<([u8; 32], u32, Vec<u8>)>,
+    metadata_bytes: usize,
     profile: Vec<(u8, Vec<u8>)>,
     profile_bytes: usize,
     profile_parts: u8,
@@ -69,7 +75,10 @@ impl DecoderTables {
             definitions: 0,
             restart_interval: 0,
             frame: None,
-            exif: None,
+            exif: Vec::new(),
+            xmp: Vec::new(),
+            extended_xmp: Vec::new(),
+            metadata_bytes: 0,
             profile: Vec::new(),
             profile_bytes: 0,
             profile_parts: 0,
@@ -224,11 +233,7 @@ impl DecoderTables {
         })?;
         match code {
             marker::APP0 => self.jfif |= payload.starts_with(b"JFIF\0"),
-            marker::APP1 if self.exif.is_none() => {
-                if let Some(exif) = payload.strip_prefix(b"Exif\0\0") {
-                    self.exif = Some(exif.to_vec());
-                }
-            }
+            marker::APP1 => self.add_metadata(payload, limits),
             marker::APP2 => {
                 if let Some([number, parts, rest @ ..]) = payload.strip_prefix(b"ICC_PROFILE\0") {
                     self.profile_bytes += rest.len();
@@ -243,6 +248,40 @@ impl DecoderTables {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Keeps the contents of an APP1 segment: Exif data (CIPA DC-008, section 4.7.2), XMP or a part of an extended XMP packet
+    /// (Adobe's XMP specification, part 3, section 1.1.3).
+    fn add_metadata(&mut self, payload: Vec<u8>, limits: &Limits) {
+        if self.metadata_bytes + payload.len() > limits.max_metadata_bytes {
+            return;
+        }
+        let kept = self.metadata_bytes + payload.len();
+        if let Some(exif) = payload.strip_prefix(EXIF_SIGNATURE) {
+            self.exif.push(exif.to_vec());
+        } else if let Some(xmp) = payload.strip_prefix(XMP_SIGNATURE) {
+            self.xmp.push(xmp.to_vec());
+        } else if let Some(part) = payload.strip_prefix(EXTENDED_XMP_SIGNATURE)
+            && let Some((&guid, rest)) = part.split_first_chunk::<32>()
+            && let Some((&[_, _, _, _, offset @ ..], xmp)) = rest.split_first_chunk::<8>()
+        {
+            self.extended_xmp.push((guid, u32::from_be_bytes(offset), xmp.to_vec()));
+        } else {
+            return;
+        }
+        self.metadata_bytes = kept;
+    }
+
+    /// The XMP packets: those of whole segments, then the extended ones.
+    pub(crate) fn take_xmp(&mut self) -> Vec<Vec<u8>> {
+        let mut packets = std::mem::take(&mut self.xmp);
+        let mut parts = std::mem::take(&mut self.extended_xmp);
+        parts.sort_by_key(|&(guid, offset, _)| (guid, offset));
+        packets.extend(parts.chunk_by(|(one, ..), (other, ..)| one == other).map(|parts| {
+            let parts: Vec<&[u8]> = parts.iter().map(|(.., part)| &part[..]).collect();
+            parts.concat()
+        }));
+        packets
     }
 
     fn read_scan_header<R: Read>(&self, input: &mut Input<R>) -> Result<Scan> {

@@ -44,6 +44,12 @@ use header::{DecoderTables, NextSegment};
 use input::Input;
 use scan::Canvas;
 
+/// The beginning of an APP1 segment with Exif data.
+pub const EXIF_SIGNATURE: &[u8] = b"Exif\0\0";
+
+/// The beginning of an APP1 segment with an XMP packet.
+pub const XMP_SIGNATURE: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
 /// Limits on a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -53,6 +59,8 @@ pub struct Limits {
     pub max_memory: usize,
     /// Bytes of embedded colour profile.
     pub max_profile_bytes: usize,
+    /// Bytes of Exif data and XMP; segments beyond are ignored.
+    pub max_metadata_bytes: usize,
     /// Decoding stops at this time with [`Error::Deadline`].
     pub deadline: Option<Instant>,
     /// Allows skipping the last luma refinement scan of a progressive file at 4/8 and less, if the
@@ -65,12 +73,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 100 scans, 512 MiB, 8 MiB of profile, no deadline, exact.
+    /// 100 scans, 512 MiB, 8 MiB of profile, 1 MiB of metadata, no deadline, exact.
     fn default() -> Self {
         Self {
             max_scans: 100,
             max_memory: 512 << 20,
             max_profile_bytes: 8 << 20,
+            max_metadata_bytes: 1 << 20,
             deadline: None,
             approximate: false,
             every_scan: false,
@@ -110,8 +119,10 @@ pub struct Header {
     pub progressive: bool,
     pub colour: Colour,
     pub components: Vec<Component>,
-    /// The Exif data, a TIFF file.
-    pub exif: Option<Vec<u8>>,
+    /// The Exif data of each segment that has some, a TIFF file.
+    pub exif: Vec<Vec<u8>>,
+    /// The XMP packets. Extended ones, joined from their segments, come last.
+    pub xmp: Vec<Vec<u8>>,
     /// The ICC profile, joined from its segments.
     pub profile: Option<Vec<u8>>,
 }
@@ -177,7 +188,8 @@ impl<R: Read> Decoder<R> {
             progressive: frame.progressive,
             colour,
             components: frame.components.clone(),
-            exif: self.tables.exif.take(),
+            exif: std::mem::take(&mut self.tables.exif),
+            xmp: self.tables.take_xmp(),
             profile,
         })
     }

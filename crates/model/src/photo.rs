@@ -1,10 +1,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a photograph was taken, as its camera recorded it. Nothing of it is checked.
+/// How a photograph was taken, by the Exif data of its file, and by XMP where that says nothing. Nothing of it is checked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Photo {
-    /// Date and time by the camera's clock, with the offset from UTC only if the camera recorded it.
+    /// Date and time by the camera's clock, with the offset from UTC only if the file has it. Only a date, a month or a year
+    /// if the file has no more.
     #[schemars(example = &"2026-07-09T18:23:45+02:00")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<String>,

@@ -31,7 +31,7 @@ use tokio_util::io::SyncIoBridge;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
-use crate::{Worker, photo};
+use crate::Worker;
 
 /// The attempts of a build that conflicts with other changes before the message returns to the queue.
 const ATTEMPTS: u32 = 8;
@@ -317,7 +317,7 @@ async fn build_set(worker: &Worker, inputs: &BuildInputs, deadline: Instant) -> 
         webp_thumbnails: inputs.has_webp(),
         built_for: set,
         warnings: if built.truncated { vec![Warning::Truncated] } else { Vec::new() },
-        photo: built.exif.and_then(photo::read).map(Box::new),
+        photo: built.photo.map(Box::new),
     };
     Ok(AttemptOutcome::Stored(image, StoredSet(ready)))
 }

@@ -5,7 +5,6 @@ mod audit;
 mod backfill;
 mod build_thumbnails;
 mod operate;
-mod photo;
 mod run_job;
 mod sweep;
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatDate, formatTime } from "./format";
+import { formatBytes, formatCameraTime, formatDate, formatTime } from "./format";
 
 test.each([
   [0, "0 B"],
@@ -19,4 +19,10 @@ test.each([
 ])("17: times and days in %s name their zone", (zone, time, day) => {
   expect(formatTime("2030-01-02T03:04:05Z", zone)).toBe(time);
   expect(formatDate("2030-01-02T03:04:05Z", zone)).toBe(day);
+});
+
+test("a camera's time is shown as far as it is known", () => {
+  expect(formatCameraTime("2026-07-09T18:23:45-03:30")).toBe(formatCameraTime("2026-07-09T18:23:45"));
+  expect(formatCameraTime("2026-07-09T18:23:45")).toMatch(/2026.*18.23/);
+  for (const part of ["1975", "1975-08", "1975-08-30"]) expect(formatCameraTime(part)).toBe(part);
 });

@@ -20,8 +20,9 @@ export const formatDate = inWords(DAY);
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 
-/** A camera's local time, whose zone it may not have known: "9 Jul 2026, 18:23". */
+/** A camera's local time, whose zone it may not have known: "9 Jul 2026, 18:23". As it is if only a part is known: "1975-08". */
 export function formatCameraTime(taken: string): string {
+  if (taken.length < "2026-07-09T18:23:45".length) return taken;
   const { timeZoneName, ...minute } = MINUTE;
   void timeZoneName;
   const time = new Date(`${taken.slice(0, 19)}Z`);

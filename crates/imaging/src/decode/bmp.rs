@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 
 use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
+use crate::metadata::Metadata;
 use crate::picture::{Decoded, Model, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
@@ -130,7 +131,7 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
         model,
         planes: vec![reducer.finish()],
         truncated,
-        exif: None,
+        metadata: Metadata::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use gif::{ColorOutput, DecodingError, MemoryLimit};
 
 use crate::decode::{DecodeTarget, enough_rows};
 use crate::exif::Orientation;
+use crate::metadata::{MAX_PART, Metadata};
 use crate::picture::{Decoded, Model};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
@@ -13,6 +14,9 @@ use crate::{Error, OVERSAMPLE, Rejection};
 
 /// The most zero bytes between blocks that are skipped.
 const MAX_ZEROS: u32 = 4096;
+
+/// The first sub-block of the application extension that has XMP.
+const XMP_EXTENSION: &[u8] = b"\x0BXMP DataXMP";
 
 pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
     let result = decode_inner(source, target);
@@ -25,7 +29,8 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
     options.allow_unknown_blocks(true);
     // Rows are read one at a time, so memory does not depend on the frame's size.
     options.set_memory_limit(MemoryLimit::Unlimited);
-    let mut decoder = options.read_info(BlockReader::new(source)).map_err(explain)?;
+    let mut blocks = BlockReader::new(source);
+    let mut decoder = options.read_info(&mut blocks).map_err(explain)?;
     let screen = (u32::from(decoder.width()), u32::from(decoder.height()));
 
     if screen.0 > 0 && screen.1 > 0 {
@@ -99,6 +104,8 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
         }
     }
     let icc_profile = decoder.icc_profile().map(<[u8]>::to_vec);
+    drop(decoder);
+    let metadata = blocks.metadata;
     Ok(Decoded {
         width,
         height,
@@ -107,7 +114,7 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
         model: if channels == 3 { Model::Rgb } else { Model::Rgba },
         planes: vec![reducer.finish()],
         truncated,
-        exif: None,
+        metadata,
     })
 }
 
@@ -143,6 +150,9 @@ struct BlockReader<'a, 'b> {
     ended: bool,
     /// Zero bytes skipped so far.
     zeros: u32,
+    metadata: Metadata,
+    /// The XMP packet that is being read.
+    packet: Option<Vec<u8>>,
 }
 
 /// The next part (GIF89a specification, sections 15 to 23).
@@ -156,7 +166,16 @@ enum Stage {
 
 impl<'a, 'b> BlockReader<'a, 'b> {
     fn new(source: &'a mut Source<'b>) -> Self {
-        Self { source, stage: Stage::Header, part: Vec::new(), start: 0, ended: false, zeros: 0 }
+        Self {
+            source,
+            stage: Stage::Header,
+            part: Vec::new(),
+            start: 0,
+            ended: false,
+            zeros: 0,
+            metadata: Metadata::default(),
+            packet: None,
+        }
     }
 
     /// Reads the next part, at most the header with its color table.
@@ -170,6 +189,7 @@ impl<'a, 'b> BlockReader<'a, 'b> {
             Stage::SubBlock => {
                 let size = usize::from(self.byte()?);
                 self.take(size)?;
+                self.read_xmp();
                 if size == 0 {
                     self.stage = Stage::Block;
                 }
@@ -198,6 +218,20 @@ impl<'a, 'b> BlockReader<'a, 'b> {
             Stage::Frame => {}
         }
         Ok(())
+    }
+
+    /// Reads XMP from a sub-block. The packet is not divided into sub-blocks: their sizes are bytes of it, and what follows
+    /// it ends them (Adobe's XMP specification, part 3, section 1.1.2).
+    fn read_xmp(&mut self) {
+        match &mut self.packet {
+            Some(packet) if packet.len() < MAX_PART && self.part != [0] => packet.extend_from_slice(&self.part),
+            Some(packet) => {
+                self.metadata.add_xmp(packet);
+                self.packet = None;
+            }
+            None if self.part == XMP_EXTENSION => self.packet = Some(Vec::new()),
+            None => {}
+        }
     }
 
     /// Skips the color table and the data of a frame.

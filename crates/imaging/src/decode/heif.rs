@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::Rejection;
 use crate::decode::{DecodeTarget, MAX_PROFILE};
 use crate::exif::Orientation;
-use crate::{MAX_EXIF, Rejection};
+use crate::metadata::Metadata;
 
 /// The most `iden` items between the primary item and its image.
 const MAX_IDENTITIES: usize = 8;
@@ -14,6 +15,11 @@ const MAX_IDENTITIES: usize = 8;
 const MAX_META: usize = 4 << 20;
 /// The types of auxiliary images with alpha, for HEVC and for all codecs (ISO/IEC 23008-12, sections B.2.4.2.2 and 6.5.8).
 const ALPHA_TYPES: [&[u8]; 2] = [b"urn:mpeg:hevc:2015:auxid:1\0", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"];
+
+/// The content type of items with XMP.
+const XMP_TYPE: &[u8] = b"application/rdf+xml";
+/// Items with metadata that are read.
+const MAX_METADATA_ITEMS: usize = 16;
 
 type FourCc = [u8; 4];
 
@@ -81,6 +87,7 @@ fn broken() -> Rejection {
 #[derive(Default)]
 struct Item {
     kind: FourCc,
+    is_xmp: bool,
     /// Position and length of each part, in the file or in `idat`.
     parts: Vec<(u64, u64)>,
     /// 0: in the file, 1: in `idat`.
@@ -190,7 +197,12 @@ impl<'a> HeifFile<'a> {
             if &kind == b"infe" && version >= 2 {
                 let id = info.id(version > 2)?;
                 info.u16()?;
-                self.items.entry(id).or_default().kind = info.four()?;
+                let kind = info.four()?;
+                // The item's name, then its content type.
+                let mut texts = info.0.split(|&byte| byte == 0).skip(1);
+                let is_xmp = &kind == b"mime" && texts.next() == Some(XMP_TYPE);
+                let item = self.items.entry(id).or_default();
+                (item.kind, item.is_xmp) = (kind, is_xmp);
             }
         }
         Ok(())
@@ -393,14 +405,23 @@ impl<'a> HeifFile<'a> {
         profiles.next().map(|body| &body[4..]).filter(|profile| profile.len() <= MAX_PROFILE)
     }
 
-    /// The Exif data that describes the primary image, from its TIFF header on (ISO/IEC 23008-12, section A.2.1).
-    pub(crate) fn exif(&self) -> Option<Vec<u8>> {
-        let mut described =
-            self.references.iter().filter(|(kind, _, to)| kind == b"cdsc" && to.contains(&self.primary));
-        let &(_, id, _) = described.find(|&&(_, from, _)| &self.kind(from) == b"Exif")?;
-        let data = self.data(id).ok()?;
-        let start = 4usize.checked_add(u32::from_be_bytes(*data.first_chunk()?) as usize)?;
-        data.get(start..).filter(|exif| exif.len() <= MAX_EXIF).map(<[u8]>::to_vec)
+    /// The Exif data and XMP packets of all items, those that describe the primary image first (ISO/IEC 23008-12, annex A).
+    pub(crate) fn metadata(&self) -> Metadata {
+        let describes = |id: u32| self.targets(b"cdsc", id).contains(&self.primary);
+        let mut items: Vec<(u32, &Item)> = self.items.iter().map(|(&id, item)| (id, item)).collect();
+        items.retain(|(_, item)| &item.kind == b"Exif" || item.is_xmp);
+        items.sort_by_key(|&(id, _)| !describes(id));
+        items.truncate(MAX_METADATA_ITEMS);
+        let mut metadata = Metadata::default();
+        for (id, item) in items {
+            let Ok(data) = self.data(id) else { continue };
+            if item.is_xmp {
+                metadata.add_xmp(&data);
+            } else if let Some(exif) = exif_of_item(&data) {
+                metadata.add_exif(exif);
+            }
+        }
+        metadata
     }
 
     pub(crate) fn nclx(&self, image: &HeifImage) -> Option<Nclx> {
@@ -415,6 +436,12 @@ impl<'a> HeifFile<'a> {
         let items = [self.primary].into_iter().chain(image.tiles.first().copied());
         items.flat_map(|id| self.properties(id)).filter(|(kind, _)| *kind == b"colr").map(|(_, body)| body)
     }
+}
+
+/// Exif data from its TIFF header on, to which the first four bytes point.
+fn exif_of_item(data: &[u8]) -> Option<&[u8]> {
+    let start = 4usize.checked_add(u32::from_be_bytes(*data.first_chunk()?) as usize)?;
+    data.get(start..)
 }
 
 impl HeifImage {

@@ -4,6 +4,7 @@ use jpeg_scaled::{Colour, Component, Decoder, Header, Limits, Plane as JpegPlane
 
 use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
+use crate::metadata::Metadata;
 use crate::picture::{Decoded, Model, Plane, Samples};
 use crate::source::Source;
 use crate::{Error, Rejection};
@@ -20,7 +21,12 @@ const MAX_MEMORY: usize = 480 << 20;
 
 pub(crate) fn decode(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Error> {
     let result = decode_inner(source, target);
-    result.map_err(|rejection| source.or_io_error(rejection))
+    let mut decoded = result.map_err(|rejection| source.or_io_error(rejection))?;
+    // The decoder reads ahead.
+    source.unread();
+    let _ = decoded.metadata.add_trailing(source);
+    source.check_failure()?;
+    Ok(decoded)
 }
 
 fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded, Rejection> {
@@ -35,7 +41,7 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
     let mut decoder = Decoder::new(source, limits);
     let header = decoder.read_header().map_err(explain)?;
     target.check_size(header.width, header.height)?;
-    let orientation = header.exif.as_deref().map(Orientation::from_exif).unwrap_or_default();
+    let orientation = header.exif.first().map(Vec::as_slice).map(Orientation::from_exif).unwrap_or_default();
     let target = target.stored_target((header.width, header.height), orientation);
     let scales = scales(&header, target);
     let picture = decoder.decode(&scales).map_err(explain)?;
@@ -49,8 +55,11 @@ fn decode_inner(source: &mut Source<'_>, target: DecodeTarget) -> Result<Decoded
     let spreads = spreads(&header, &scales);
     let planes = picture.planes.into_iter().zip(spreads).map(|(plane, spread)| small_plane(plane, spread)).collect();
     let (model, planes) = model(&header, planes);
-    let Header { width, height, profile: icc_profile, exif, .. } = header;
-    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, exif })
+    let Header { width, height, profile: icc_profile, exif, xmp, .. } = header;
+    let mut metadata = Metadata::default();
+    exif.iter().for_each(|exif| metadata.add_exif(exif));
+    xmp.iter().for_each(|xmp| metadata.add_xmp(xmp));
+    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, metadata })
 }
 
 /// The smallest scale of each component, in eighths, that leaves enough samples for the resize.

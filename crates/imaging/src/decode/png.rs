@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
+use jpeg_scaled::XMP_SIGNATURE;
 use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
 
 use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
+use crate::metadata::{MAX_PART, Metadata};
 use crate::picture::{Decoded, Model, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
@@ -30,7 +32,8 @@ fn decode_inner(
 ) -> Result<Decoded, Rejection> {
     // The decoder holds whole chunks (profile, Exif) and one row.
     let limits = Limits { bytes: 4 * MAX_PROFILE };
-    let mut decoder = png::Decoder::new_with_limits(ChunkReader::new(source), limits);
+    let mut chunks = ChunkReader::new(source);
+    let mut decoder = png::Decoder::new_with_limits(&mut chunks, limits);
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
     let header = decoder.read_header_info().map_err(explain)?;
@@ -124,15 +127,18 @@ fn decode_inner(
             return Err(Rejection::DeadlineExceeded);
         }
     }
-    // Exif data may follow. Nothing else after the last row matters.
+    // Metadata may follow. Nothing else after the last row matters.
     let _ = reader.finish();
 
     let info = reader.info();
     let exif = early_exif.or_else(|| info.exif_metadata.as_deref().map(<[u8]>::to_vec));
     let orientation = exif.as_deref().map(Orientation::from_exif).unwrap_or_default();
     let icc_profile = info.icc_profile.as_deref().filter(|profile| profile.len() <= MAX_PROFILE).map(<[u8]>::to_vec);
+    drop(reader);
+    let _ = chunks.read_rest();
+    let metadata = chunks.metadata;
     let planes = vec![reducer.finish()];
-    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, exif })
+    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, metadata })
 }
 
 /// Passes to `png` the chunks that matter. Broken ancillary chunks, later frames of an animation and the suggested palette
@@ -146,6 +152,64 @@ struct ChunkReader<'a, 'b> {
     left: u64,
     indexed: bool,
     palette_colours: usize,
+    ended: bool,
+    metadata: Metadata,
+}
+
+/// The keywords of metadata: XMP (Adobe's XMP specification, part 3, section 1.1.5), and the profiles that ImageMagick writes
+/// as hexadecimal digits.
+const KEYWORDS: [&[u8]; 4] =
+    [XMP_KEYWORD, b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0"];
+const XMP_KEYWORD: &[u8] = b"XML:com.adobe.xmp\0";
+/// Bytes of the longest keyword.
+const KEYWORD: usize = 22;
+/// Bytes of text that are read.
+const MAX_TEXT: usize = 2 * MAX_PART;
+
+/// Adds the metadata of a chunk of text (PNG specification, section 11.3.3).
+fn add_text(metadata: &mut Metadata, name: &[u8; 4], data: &[u8]) {
+    let Some((keyword, rest)) = split_text(data) else { return };
+    let inflate = |compressed: &[u8]| {
+        let mut text = Vec::new();
+        // Of damaged data, the beginning.
+        let _ = flate2::read::ZlibDecoder::new(compressed).take(MAX_TEXT as u64).read_to_end(&mut text);
+        text
+    };
+    let text = match (name, rest) {
+        (b"tEXt", text) => text.to_vec(),
+        // The method of compression, of which there is one.
+        (b"zTXt", [_, compressed @ ..]) => inflate(compressed),
+        (b"iTXt", [is_compressed, _, rest @ ..]) => {
+            // The language, and the keyword in that language.
+            let text = split_text(rest).and_then(|(_, rest)| split_text(rest)).map_or(&[][..], |(_, text)| text);
+            if *is_compressed == 1 { inflate(text) } else { text.to_vec() }
+        }
+        _ => return,
+    };
+    if XMP_KEYWORD.starts_with(keyword) {
+        return metadata.add_xmp(&text);
+    }
+    let profile = raw_profile(&text);
+    if let Some(xmp) = profile.strip_prefix(XMP_SIGNATURE) {
+        metadata.add_xmp(xmp);
+    } else if profile.starts_with(b"<") {
+        metadata.add_xmp(&profile);
+    } else {
+        metadata.add_exif(&profile);
+    }
+}
+
+/// Splits at the first zero byte.
+fn split_text(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = data.iter().position(|&byte| byte == 0)?;
+    Some((&data[..end], &data[end + 1..]))
+}
+
+/// The bytes of a profile of ImageMagick: after a line break, lines with its name, its length and the digits.
+fn raw_profile(text: &[u8]) -> Vec<u8> {
+    let digits = text.splitn(4, |&byte| byte == b'\n').nth(3).unwrap_or_default();
+    let digits: Vec<u8> = digits.iter().filter_map(|&digit| Some(char::from(digit).to_digit(16)? as u8)).collect();
+    digits.as_chunks::<2>().0.iter().map(|&[high, low]| high << 4 | low).collect()
 }
 
 /// The color type of palette images (PNG specification, section 11.2.1).
@@ -154,7 +218,16 @@ const INDEXED: u8 = 3;
 impl<'a, 'b> ChunkReader<'a, 'b> {
     fn new(source: &'a mut Source<'b>) -> Self {
         // The signature is passed.
-        Self { source, part: Vec::new(), start: 0, left: 8, indexed: false, palette_colours: 0 }
+        Self {
+            source,
+            part: Vec::new(),
+            start: 0,
+            left: 8,
+            indexed: false,
+            palette_colours: 0,
+            ended: false,
+            metadata: Metadata::default(),
+        }
     }
 
     /// Reads the start of the next chunk that is passed; nothing at the end of the file.
@@ -181,13 +254,44 @@ impl<'a, 'b> ChunkReader<'a, 'b> {
                         self.part.extend_from_slice(&checksum.to_be_bytes());
                     }
                 }
+                b"eXIf" if length <= MAX_PART => {
+                    self.left = 0;
+                    if self.take(length + 4)? {
+                        self.metadata.add_exif(&self.part[8..8 + length]);
+                    }
+                }
                 b"tRNS" | b"iCCP" | b"eXIf" => {}
+                b"iTXt" | b"zTXt" | b"tEXt" => self.read_text(&name, length)?,
+                b"IEND" => self.ended = true,
                 b"PLTE" => self.skip()?,
                 // Bit 5 of the first letter is set in the names of ancillary chunks.
                 [first, ..] if first & 0x20 != 0 => self.skip()?,
                 _ => {}
             }
             if !self.part.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a chunk of text of `length` bytes, if it has metadata, and drops it.
+    fn read_text(&mut self, name: &[u8; 4], length: usize) -> std::io::Result<()> {
+        self.take_data(KEYWORD)?;
+        if KEYWORDS.iter().any(|keyword| self.part[8..].starts_with(keyword)) {
+            self.take_data(MAX_TEXT)?;
+            let data = &self.part[8..];
+            add_text(&mut self.metadata, name, &data[..data.len().min(length)]);
+        }
+        self.skip()
+    }
+
+    /// Reads the chunks that `png` has not read.
+    fn read_rest(&mut self) -> std::io::Result<()> {
+        while !self.ended {
+            self.skip()?;
+            self.advance()?;
+            if self.part.is_empty() {
                 break;
             }
         }
@@ -205,6 +309,14 @@ impl<'a, 'b> ChunkReader<'a, 'b> {
             self.source.consume(count as usize);
             self.left -= count;
         }
+        Ok(())
+    }
+
+    /// Adds up to `count` bytes of the chunk to the part.
+    fn take_data(&mut self, count: usize) -> std::io::Result<()> {
+        let before = self.part.len();
+        self.take(self.left.min(count as u64) as usize)?;
+        self.left -= (self.part.len() - before) as u64;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use tiff::{ColorType, TiffError, TiffUnsupportedError};
 
 use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows, guarded};
 use crate::exif::{Orientation, TiffTags};
+use crate::metadata::Metadata;
 use crate::picture::{Decoded, Model, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
@@ -48,6 +49,8 @@ fn decode_file(file: &mut [u8], target: DecodeTarget, deadline: Option<Instant>)
         file[at..at + entry.len()].copy_from_slice(&entry);
     }
     let file: &[u8] = file;
+    let mut metadata = Metadata::default();
+    metadata.add_tiff(file);
     let mut limits = Limits::default();
     (limits.decoding_buffer_size, limits.ifd_value_size) = (MAX_STRIP, MAX_TAG);
     let mut decoder = Decoder::new(Cursor::new(file)).map_err(explain)?.with_limits(limits);
@@ -92,7 +95,7 @@ fn decode_file(file: &mut [u8], target: DecodeTarget, deadline: Option<Instant>)
         }
     }
     let planes = vec![reducer.finish()];
-    Ok(Decoded { width, height, orientation, icc_profile, model: layout.model, planes, truncated, exif: None })
+    Ok(Decoded { width, height, orientation, icc_profile, model: layout.model, planes, truncated, metadata })
 }
 
 /// How samples become the rows of the reducer.

@@ -49,7 +49,7 @@ fn decode_file<C: PictureCodec>(
             sink.get_or_insert_with(begin).put(picture, x, y)
         })?;
         let sink = sink.ok_or_else(|| Rejection::corrupt("no picture"))?;
-        return Ok(Decoded { exif: file.exif(), ..sink.finish(icc_profile) });
+        return Ok(Decoded { metadata: file.metadata(), ..sink.finish(icc_profile) });
     };
     let alpha_size = C::check(&file, &alpha)?;
     if alpha.window(alpha_size, target)? != window || alpha.orientation != image.orientation {
@@ -65,7 +65,7 @@ fn decode_file<C: PictureCodec>(
         canvas.put_alpha(picture, x, y);
         Ok(())
     })?;
-    Ok(Decoded { exif: file.exif(), ..canvas.finish(image.orientation, target, icc_profile) })
+    Ok(Decoded { metadata: file.metadata(), ..canvas.finish(image.orientation, target, icc_profile) })
 }
 
 /// Decodes each picture and calls `put` with it, its coding and its position.

@@ -8,10 +8,11 @@ use pulp::{Arch, NullaryFnOnce};
 
 use crate::decode::{DecodeTarget, MAX_PROFILE, enough_rows};
 use crate::exif::Orientation;
+use crate::metadata::{MAX_PART, Metadata};
 use crate::picture::{Decoded, Matrix, Model, Plane, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::source::Source;
-use crate::{CHROMA_OVERSAMPLE, Error, MAX_EXIF, OVERSAMPLE, Rejection};
+use crate::{CHROMA_OVERSAMPLE, Error, OVERSAMPLE, Rejection};
 
 /// The color space of lossy WebP (RFC 9649, section 2.5, and RFC 6386, section 9.2).
 const LOSSY_COLOURS: Model = Model::Coded(Matrix::Bt601Limited);
@@ -39,6 +40,7 @@ struct Container {
     /// Canvas size and Exif flag of the `VP8X` chunk.
     extended: Option<((u32, u32), bool)>,
     exif: Option<Vec<u8>>,
+    metadata: Metadata,
     profile: Option<Vec<u8>>,
     alpha: Option<Vec<u8>>,
     pixels: Option<FramePixels>,
@@ -173,7 +175,16 @@ fn read_chunk(
                 container.extended = Some((canvas, bytes[0] & EXIF_FLAG != 0));
             }
         }
-        b"EXIF" => container.exif = Some(read_exact_vec(&mut payload, size.min(MAX_EXIF as u64))?),
+        b"EXIF" => {
+            let exif = read_exact_vec(&mut payload, size.min(MAX_PART as u64))?;
+            container.metadata.add_exif(&exif);
+            container.exif = Some(exif);
+        }
+        b"XMP " => {
+            let mut xmp = Vec::new();
+            (&mut payload).take(MAX_PART as u64).read_to_end(&mut xmp).map_err(Rejection::corrupt)?;
+            container.metadata.add_xmp(&xmp);
+        }
         b"ICCP" if size <= MAX_PROFILE as u64 => container.profile = Some(read_exact_vec(&mut payload, size)?),
         b"ANMF" if container.pixels.is_none() => {
             let bytes = bytes::<16>(&mut payload)?;
@@ -331,8 +342,8 @@ fn finish(mut container: Container, target: DecodeTarget, deadline: Option<Insta
         }
     };
     let (width, height) = canvas;
-    let Container { profile: icc_profile, exif, .. } = container;
-    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, exif })
+    let Container { profile: icc_profile, metadata, .. } = container;
+    Ok(Decoded { width, height, orientation, icc_profile, model, planes, truncated, metadata })
 }
 
 /// Decodes and reduces a lossy image with alpha, or one smaller than its canvas. The flag is [`Decoded::truncated`].

@@ -4,6 +4,7 @@ use crate::Rejection;
 use crate::decode::DecodeTarget;
 use crate::decode::heif::{Nclx, Window};
 use crate::exif::Orientation;
+use crate::metadata::Metadata;
 use crate::picture::{Decoded, Matrix, Model, Plane, premultiply};
 use crate::reduce::{Factor, Reducer};
 use crate::{CHROMA_OVERSAMPLE, OVERSAMPLE};
@@ -134,7 +135,16 @@ impl YuvSink {
             planes.rotate_right(1);
         }
         let orientation = self.orientation;
-        Decoded { width, height, orientation, icc_profile, model, planes, truncated: false, exif: None }
+        Decoded {
+            width,
+            height,
+            orientation,
+            icc_profile,
+            model,
+            planes,
+            truncated: false,
+            metadata: Metadata::default(),
+        }
     }
 }
 
@@ -242,7 +252,7 @@ impl AlphaCanvas {
             model: Model::Rgba,
             planes,
             truncated: false,
-            exif: None,
+            metadata: Metadata::default(),
         }
     }
 }

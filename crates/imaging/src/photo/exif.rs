@@ -1,27 +1,19 @@
-//! How a photograph was taken, from its Exif data (CIPA DC-008).
+//! Exif data (CIPA DC-008).
 
-use std::panic::catch_unwind;
-
-use exif::{DateTime, Exif, In, Reader, Tag, Value};
+use ::exif::{DateTime, Exif, In, Reader, Tag, Value};
 use tintype_model::{Photo, Place};
 
-/// Characters of a text that are kept.
-const MAX_TEXT: usize = 100;
+use super::{Capture, round, text_of};
 
-/// Reads what Exif data says. Invalid parts are left out; `None` if there is nothing.
-pub(crate) fn read(exif: Vec<u8>) -> Option<Photo> {
-    // It comes from anybody: a fault of the parser must not cost the image.
-    let photo = catch_unwind(|| {
-        let exif = Reader::new().continue_on_error(true).read_raw(exif);
-        exif.or_else(|error| error.distill_partial_result(|_| ())).map(|exif| photo(&exif)).unwrap_or_default()
-    });
-    photo.ok().filter(|photo| *photo != Photo::default())
+/// Reads what Exif data says. Invalid parts are left out.
+pub(super) fn read(exif: Vec<u8>) -> Capture {
+    let exif = Reader::new().continue_on_error(true).read_raw(exif);
+    exif.or_else(|error| error.distill_partial_result(|_| ())).map(|exif| capture(&exif)).unwrap_or_default()
 }
 
-fn photo(exif: &Exif) -> Photo {
-    Photo {
-        taken_at: time(exif, Tag::DateTimeOriginal, Tag::OffsetTimeOriginal)
-            .or_else(|| time(exif, Tag::DateTimeDigitized, Tag::OffsetTimeDigitized)),
+fn capture(exif: &Exif) -> Capture {
+    let photo = Photo {
+        taken_at: time(exif, Tag::DateTimeOriginal, Tag::OffsetTimeOriginal),
         make: text(exif, Tag::Make),
         model: text(exif, Tag::Model),
         lens: text(exif, Tag::LensModel),
@@ -30,7 +22,8 @@ fn photo(exif: &Exif) -> Photo {
         iso: value(exif, Tag::PhotographicSensitivity).and_then(|value| value.get_uint(0)).filter(|&iso| iso > 0),
         focal_length: positive(exif, Tag::FocalLength, 1e2),
         place: place(exif),
-    }
+    };
+    Capture { photo, digitized_at: time(exif, Tag::DateTimeDigitized, Tag::OffsetTimeDigitized) }
 }
 
 fn value(exif: &Exif, tag: Tag) -> Option<&Value> {
@@ -46,9 +39,7 @@ fn ascii(exif: &Exif, tag: Tag) -> Option<&[u8]> {
 
 /// Exif texts are ASCII; many programs write UTF-8, and fill up with spaces.
 fn text(exif: &Exif, tag: Tag) -> Option<String> {
-    let text = String::from_utf8_lossy(ascii(exif, tag)?);
-    let text: String = text.chars().filter(|char| !char.is_control()).take(MAX_TEXT).collect();
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    text_of(&String::from_utf8_lossy(ascii(exif, tag)?))
 }
 
 /// The numbers of a RATIONAL that have a denominator.
@@ -65,10 +56,6 @@ fn numbers(exif: &Exif, tag: Tag) -> Option<Vec<f64>> {
 fn positive(exif: &Exif, tag: Tag, precision: f64) -> Option<f64> {
     let number = *numbers(exif, tag)?.first()?;
     Some(round(number, precision)).filter(|&number| number > 0.0)
-}
-
-fn round(number: f64, precision: f64) -> f64 {
-    (number * precision).round() / precision
 }
 
 /// As in RFC 3339, but without an offset if `offset` is not there.
@@ -113,10 +100,16 @@ fn degrees(exif: &Exif, tag: Tag, reference: Tag, negative: u8, most: f64) -> Op
 
 #[cfg(test)]
 mod tests {
-    use exif::experimental::Writer;
-    use exif::{Field, Rational};
+    use ::exif::experimental::Writer;
+    use ::exif::{Field, Rational};
 
     use super::*;
+    use crate::photo::MAX_TEXT;
+
+    fn read(exif: Vec<u8>) -> Option<Photo> {
+        let photo = super::read(exif).photo;
+        (photo != Photo::default()).then_some(photo)
+    }
 
     fn ascii(text: &str) -> Value {
         Value::Ascii(vec![text.as_bytes().to_vec()])
