@@ -290,9 +290,13 @@ fn no_place_of_another_part_of_a_jpeg_is_missed() {
     let noise: Vec<u8> = (0..600_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for (name, file, expected) in [
         ("a second segment", jpeg_of(&[app1(EXIF, &exif_of(true, b"\0", 95.0)), exif.clone()]), exif_photo()),
-        ("a second image", [small.clone(), jpeg_of(&[exif.clone()])].concat(), exif_photo()),
+        ("a second image", [small.clone(), jpeg_of(std::slice::from_ref(&exif))].concat(), exif_photo()),
         ("XMP of a second image", [small.clone(), jpeg_of(&[xmp])].concat(), xmp_photo()),
-        ("far behind", [small.clone(), noise.clone(), jpeg_of(&[exif.clone()]), noise].concat(), exif_photo()),
+        (
+            "far behind",
+            [small.clone(), noise.clone(), jpeg_of(std::slice::from_ref(&exif)), noise].concat(),
+            exif_photo(),
+        ),
     ] {
         let photo = photo(&file, ContentType::Jpeg).unwrap();
         assert_eq!((photo.place, photo.make), (expected.place, expected.make), "{name}");
