@@ -13,7 +13,7 @@ PARAMETERS ?=
 ADOPT ?=
 # Functions built for AWS: arm64 or x86_64; empty means this machine's.
 ARCH ?=
-# The cargo profile of functions built for AWS. `dev` compiles in half the time, to see that everything compiles and links.
+# The cargo profile of functions built for AWS. `dev` takes less time, to see that everything compiles and links.
 BUILD_PROFILE ?= release
 
 # What cargo compiles for; empty means this machine.
