@@ -11,14 +11,20 @@ import functools
 import json
 import os
 import queue
+import re
 import resource
 import shutil
 import signal
+import socket
 import socketserver
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from unicodedata import category
+
+import uvicorn
+import uvloop
 
 # Properties that take a number or a truth value. CloudFormation converts what a parameter holds,
 # which is always text; MiniStack passes the text on.
@@ -230,6 +236,12 @@ def let_the_default_route_take_preflights(apigateway) -> None:
     apigateway._handle_execute_in_scope = handle_preflight
 
 
+@functools.cache
+def path_pattern(route: str) -> re.Pattern:
+    """Matches the paths of an HTTP API's route: `{name}` is one segment, `{name+}` one or several."""
+    return re.compile(re.sub(r"\\\{.+?(\\\+)?\\\}", lambda name: ".+" if name[1] else "[^/]+", re.escape(route)))
+
+
 def keep_what_is_protected(stacks, cognito, dynamodb) -> None:
     """CloudFormation deletes no protected table and no protected user pool, so it cannot roll back their creation."""
     delete = stacks._delete_resource
@@ -323,7 +335,7 @@ def let_invocations_end(runtime, functions) -> None:
 
 def adjust(api: str, port: int) -> None:
     from ministack import app
-    from ministack.core import iam_evaluator, lambda_runtime
+    from ministack.core import iam_actions, iam_evaluator, lambda_runtime
     from ministack.services import apigateway, cloudfront, cognito, dynamodb, lambda_svc, sqs
     from ministack.services.cloudformation import stacks
 
@@ -342,6 +354,11 @@ def adjust(api: str, port: int) -> None:
         return parse_text(document) if isinstance(document, str) else parse(document)
 
     iam_evaluator.parse_policy_document = parse_once
+    # Each of a transaction's hundred writes was authorised for itself, with the same outcome for all of a kind.
+    checks = iam_actions.dynamodb_transaction_checks
+    iam_actions.dynamodb_transaction_checks = lambda *request: list(dict.fromkeys(checks(*request)))
+    # Each request compared its path with each route twice, and prepared each route's pattern anew.
+    apigateway._path_matches = lambda route, path: path_pattern(route).fullmatch(path) is not None
     # Each process that is started reads the whole archive of its function to find where it was unpacked.
     lambda_svc._provided_runtime_code_dir = functools.lru_cache(lambda_svc._provided_runtime_code_dir)
     # Two threads for each process, idle ones too, look ten times a second whether to stop: with hundreds of processes
@@ -442,33 +459,56 @@ def recorded(app, file: Path):
     return record
 
 
+class Server(uvicorn.Server):
+    def capture_signals(self):
+        """Leaves signals to `serve`: uvicorn would end the process by them, before the functions are stopped."""
+        return nullcontext()
+
+
+def listener(address: str, port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((address, port))
+    return listening
+
+
 async def serve(port: int, addresses: list[str], keep: bool, record: Path | None) -> None:
-    from hypercorn.asyncio import serve as hypercorn_serve
-    from hypercorn.config import Config
+    """By uvicorn on uvloop, which takes a quarter less processor time for a request than MiniStack's own server, hypercorn."""
     from ministack import app
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # `proxy_headers` would replace the caller's address by what the caller says; the date is the emulator's to send.
+    config = uvicorn.Config(
+        recorded(app.app, record) if record else app.app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+    server = Server(config)
 
-    config = Config()
-    config.bind = [f"{address}:{port}" for address in addresses]
-    config.keep_alive_timeout = 75
-    config.graceful_timeout = 1
-    config.loglevel = "WARNING"
-    handle = recorded(app.app, record) if record else app.app
-    server = asyncio.create_task(hypercorn_serve(handle, config, shutdown_trigger=stop.wait))
+    def stop() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    serving = asyncio.create_task(server.serve([listener(address, port) for address in addresses]))
 
     parent, since_save = os.getppid(), 0
-    while not server.done():
-        await asyncio.wait([server], timeout=1)
+    while not serving.done():
+        await asyncio.wait([serving], timeout=1)
         if os.getppid() != parent:
-            stop.set()
+            stop()
         since_save += 1
         if keep and since_save >= SAVE_EVERY_SECONDS:
             app.save_all(app._build_persistence_save_dict())
             since_save = 0
-    await server
+    await serving
     # Before the event loop waits for its threads: some wait for a function.
     stop_functions()
 
@@ -500,7 +540,7 @@ def main() -> None:
     mark = arguments.data / "running"
     mark.touch()
     try:
-        asyncio.run(serve(arguments.port, arguments.address, arguments.keep, arguments.record))
+        uvloop.run(serve(arguments.port, arguments.address, arguments.keep, arguments.record))
         mark.unlink()
     finally:
         stop_functions()

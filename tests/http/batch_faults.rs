@@ -14,7 +14,7 @@ const ALWAYS: usize = usize::MAX;
 const TOGETHER: usize = 49;
 
 /// Two transactions.
-const MANY: usize = TOGETHER + 11;
+const MANY: usize = TOGETHER + 1;
 
 fn drafts(count: usize) -> Value {
     let images: Vec<Value> = (0..count).map(|index| Picture::small().draft(&format!("Photo {index}"))).collect();

@@ -8,8 +8,8 @@ interface TraceEvent {
   tid: number;
   /** Microseconds. */
   ts: number;
-  /** Microseconds. */
-  dur?: number;
+  /** Microseconds in which the thread had a processor. */
+  tdur?: number;
   args: {
     name?: string;
     data?: { navigationId?: string; interactionId?: number; duration?: number; type?: string };
@@ -21,8 +21,13 @@ export async function traced(page: Page, work: () => Promise<void>): Promise<Tra
   const browser = page.context().browser();
   if (!browser) throw new Error("There is no browser.");
   await browser.startTracing(page, { categories: CATEGORIES });
-  await work();
-  const trace = await browser.stopTracing();
+  let trace;
+  try {
+    await work();
+  } finally {
+    // Also after a failure: no other trace can begin before.
+    trace = await browser.stopTracing();
+  }
   return (JSON.parse(trace.toString()) as { traceEvents: TraceEvent[] }).traceEvents;
 }
 
@@ -35,15 +40,16 @@ export function largestContentfulPaint(events: readonly TraceEvent[]): number {
   return (paint.ts - start.ts) / 1000;
 }
 
-/** Milliseconds of the longest task of a page's main thread. */
+/** Milliseconds of processor time of the longest task of a page's main thread, whatever else the machine does. */
 export function longestTask(events: readonly TraceEvent[]): number {
   const key = ({ pid, tid }: TraceEvent) => `${pid}/${tid}`;
   const threads = new Set(
     events.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(key),
   );
   const tasks = events.filter((event) => event.name === "ThreadControllerImpl::RunTask" && threads.has(key(event)));
-  if (tasks.length === 0) throw new Error("The trace has no tasks.");
-  return Math.max(...tasks.map(({ dur = 0 }) => dur)) / 1000;
+  const longest = Math.max(0, ...tasks.map(({ tdur = 0 }) => tdur));
+  if (longest === 0) throw new Error("The trace has no tasks, or no processor time of theirs.");
+  return longest / 1000;
 }
 
 /** Milliseconds from each interaction to the next paint, by what it was. */
