@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import queue
+import random
 import re
 import resource
 import shutil
@@ -18,6 +19,7 @@ import signal
 import socket
 import socketserver
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -79,6 +81,28 @@ class PatientQueue(queue.Queue):
 
 class PatientQueues:
     Queue, Empty, Full = PatientQueue, queue.Empty, queue.Full
+
+
+class KeptThread:
+    """Work for a thread that is kept for more: whoever starts a thread waits until it runs."""
+
+    kept = ThreadPoolExecutor(max_workers=10_000)
+
+    def __init__(self, target):
+        self.target = target
+
+    def start(self) -> None:
+        self.kept.submit(self.target)
+
+
+class Threads:
+    """As `threading`, but for what an invocation starts."""
+
+    Event, Lock = threading.Event, threading.Lock
+
+    @staticmethod
+    def Thread(target, name: str, **named):  # noqa: N802
+        return KeptThread(target) if name.endswith("-invoke") else threading.Thread(target=target, name=name, **named)
 
 
 def typed(properties):
@@ -335,8 +359,8 @@ def let_invocations_end(runtime, functions) -> None:
 
 def adjust(api: str, port: int) -> None:
     from ministack import app
-    from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-    from ministack.services import apigateway, cloudfront, cognito, dynamodb, lambda_svc, sqs
+    from ministack.core import concurrency, iam_actions, iam_evaluator, lambda_runtime
+    from ministack.services import apigateway, cloudfront, cognito, dynamodb, lambda_svc, s3, sqs
     from ministack.services.cloudformation import stacks
 
     # Nagle's algorithm costs every invocation 40 ms.
@@ -357,6 +381,19 @@ def adjust(api: str, port: int) -> None:
     # Each of a transaction's hundred writes was authorised for itself, with the same outcome for all of a kind.
     checks = iam_actions.dynamodb_transaction_checks
     iam_actions.dynamodb_transaction_checks = lambda *request: list(dict.fromkeys(checks(*request)))
+    # The system's random numbers are read by a call during which another thread takes the interpreter.
+    uuid.uuid4 = lambda: uuid.UUID(int=random.getrandbits(128), version=4)
+    # Each invocation and each event of S3 started a thread.
+    concurrency.threading = Threads
+
+    def tell_soon(bucket: str, key: str, event: str, *rest, **named) -> None:
+        if bucket in s3._bucket_notifications:
+            named["sequencer"] = s3._next_event_sequencer(event)
+            asyncio.get_running_loop().call_soon(
+                functools.partial(s3._fire_s3_event, bucket, key, event, *rest, **named)
+            )
+
+    s3._fire_s3_event_async = tell_soon
     # Each request compared its path with each route twice, and prepared each route's pattern anew.
     apigateway._path_matches = lambda route, path: path_pattern(route).fullmatch(path) is not None
     # Each process that is started reads the whole archive of its function to find where it was unpacked.
