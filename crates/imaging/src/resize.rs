@@ -100,6 +100,8 @@ impl PlaneView<'_> {
         match arch {
             #[cfg(target_arch = "x86_64")]
             Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, simd }),
+            #[cfg(target_arch = "aarch64")]
+            Arch::Neon(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, simd }),
             other => other.dispatch(Resize { view: self, across, down, out: &mut out, simd: Scalar }),
         }
         out

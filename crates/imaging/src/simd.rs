@@ -1,5 +1,7 @@
 //! Operations on vectors.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::{int16x8_t, int32x4_t};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m128i, __m256};
 
@@ -98,10 +100,47 @@ impl MultiplyAdd for pulp::x86::V3 {
     }
 }
 
+/// As for every processor, but compilers do not vectorize that.
+#[cfg(target_arch = "aarch64")]
+impl MultiplyAdd for pulp::aarch64::Neon {
+    #[inline(always)]
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair {
+        Scalar.pair(upper, lower)
+    }
+
+    #[inline(always)]
+    fn multiply_add(
+        self,
+        mut sums: [[i32; LANES]; WIDE / LANES],
+        pair: &RowPair,
+        [first, second]: [i16; 2],
+    ) -> [[i32; LANES]; WIDE / LANES] {
+        let neon = self.neon;
+        for (sums, &samples) in sums.iter_mut().zip(&pair.0) {
+            let [upper, lower]: [int16x8_t; 2] = pulp::cast(samples);
+            let [mut low, mut high]: [int32x4_t; 2] = pulp::cast(*sums);
+            low = neon.vmlal_n_s16(low, neon.vget_low_s16(upper), first);
+            high = neon.vmlal_high_n_s16(high, upper, first);
+            low = neon.vmlal_n_s16(low, neon.vget_low_s16(lower), second);
+            high = neon.vmlal_high_n_s16(high, lower, second);
+            *sums = pulp::cast([low, high]);
+        }
+        sums
+    }
+}
+
 impl Transpose for Scalar {
     #[inline(always)]
     fn transpose(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
         std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+impl Transpose for pulp::aarch64::Neon {
+    #[inline(always)]
+    fn transpose(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
+        Scalar.transpose(rows)
     }
 }
 
