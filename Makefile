@@ -105,6 +105,7 @@ hold: ## Run the tests that take minutes: tens of thousands of images, a hundred
 test-arm64: ARCH := arm64
 test-arm64: build test-programs stack-tools ## Run the image engine and the functions as arm64 under qemu-user
 	$(stage) "Image engine as arm64" tests/arm64.sh engine
+	$(stage) "Instructions of the image engine as arm64" tests/arm64.sh instructions
 	$(stage) "Functions as arm64" $(PYTHON) -m infra.local.stack test tests/arm64.sh functions
 
 .PHONY: test-invoke

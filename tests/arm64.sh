@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests as arm64 under qemu-user: `engine`, those of the image crates; `functions`, within a stack, black-box tests that
+# Runs tests as arm64 under qemu-user: `engine`, those of the image crates; `instructions`, which compares the number of
+# the engine's instructions with x86-64 after `engine`; `functions`, within a stack, black-box tests that
 # run the executables of `make build ARCH=arm64` in place of the native ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +24,10 @@ engine() {
   crates=$(cargo tree --locked --package tintype-imaging --edges normal --prefix none | grep -F "($PWD/" | cut -d' ' -f1 | sort -u)
   # shellcheck disable=SC2086
   cargo test --locked --target aarch64-unknown-linux-gnu $(printf -- '--package %s ' $crates)
+}
+
+instructions() {
+  python tests/instructions.py target/aarch64-unknown-linux-gnu/debug/examples/bench_worker target/debug/examples/bench_worker
 }
 
 functions() {

@@ -12,6 +12,8 @@
 //! lanes until the samples are written.
 #![expect(clippy::needless_range_loop, reason = "the compiler vectorizes loops over lanes")]
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::{float32x4_t, uint16x8_t};
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use std::ops::{Add, Mul, Sub};
 use std::sync::LazyLock;
@@ -363,6 +365,27 @@ impl Pack for pulp::x86::V3 {
     }
 }
 
+/// With narrowing instructions, which saturate.
+#[cfg(target_arch = "aarch64")]
+impl Pack for pulp::aarch64::Neon {
+    #[inline(always)]
+    fn pack(self, samples: &[Lanes]) -> [u32; LANES] {
+        let neon = self.neon;
+        let half = neon.vdupq_n_f32(128.0 + 1.0 / 512.0);
+        // The first eight bytes are the levels of the blocks.
+        let mut bytes = [neon.vdupq_n_u8(0); 4];
+        for (bytes, sample) in bytes.iter_mut().zip(samples) {
+            let [low, high]: [float32x4_t; 2] = pulp::cast(sample.0);
+            let low = neon.vqmovn_s32(neon.vcvtnq_s32_f32(neon.vaddq_f32(low, half)));
+            let both = neon.vqmovn_high_s32(low, neon.vcvtnq_s32_f32(neon.vaddq_f32(high, half)));
+            *bytes = neon.vcombine_u8(neon.vqmovun_s16(both), neon.vdup_n_u8(0));
+        }
+        let first: uint16x8_t = pulp::cast(neon.vzip1q_u8(bytes[0], bytes[1]));
+        let second: uint16x8_t = pulp::cast(neon.vzip1q_u8(bytes[2], bytes[3]));
+        pulp::cast([neon.vzip1q_u16(first, second), neon.vzip2q_u16(first, second)])
+    }
+}
+
 #[inline(always)]
 fn add_levels<const SHIFT: u32>(words: &mut [u32; LANES], samples: &Lanes) {
     let levels = samples.levels();
@@ -385,10 +408,15 @@ fn write<const WIDTH: usize>(row: &mut [u8], at: usize, bytes: [u8; WIDTH], coun
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "aarch64")]
+    use pulp::aarch64::Neon as Vector;
     #[cfg(target_arch = "x86_64")]
+    use pulp::x86::V3 as Vector;
+
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     #[test]
     fn scalar_and_simd_packing_are_equal() {
-        let Some(simd) = pulp::x86::V3::try_new() else {
+        let Some(simd) = Vector::try_new() else {
             return;
         };
         let hard = [-1e12, -129.0, -128.5, -0.6, -0.5, -0.002, 0.0, 0.499, 0.5, 1.5, 100.25, 126.5, 127.6, 300.0, 3e9];

@@ -197,6 +197,8 @@ fn write_group(row: &mut [u8], stride: usize, size: usize, group_index: usize, g
     match Arch::new() {
         #[cfg(target_arch = "x86_64")]
         Arch::V3(simd) => simd.vectorize(Transform { group, factors, size, out, width, packer: simd }),
+        #[cfg(target_arch = "aarch64")]
+        Arch::Neon(simd) => simd.vectorize(Transform { group, factors, size, out, width, packer: simd }),
         other => other.dispatch(Transform { group, factors, size, out, width, packer: Scalar }),
     }
 }
