@@ -25,8 +25,9 @@ export default defineConfig({
   forbidOnly: true,
   // One more than processors: tests wait for mails, thumbnails and pauses of the page a third of their time.
   workers: 3,
-  timeout: 60_000,
-  expect: { timeout: 15_000 },
+  // A slow machine takes three times as long as a quick one.
+  timeout: 120_000,
+  expect: { timeout: 30_000 },
   reporter: [["list"]],
   use: {
     baseURL,

@@ -4,14 +4,14 @@
 use super::Numbers;
 
 #[derive(Default)]
-pub struct Writer {
+pub(crate) struct Writer {
     pub bytes: Vec<u8>,
     used: u32,
 }
 
 impl Writer {
     /// Writes the low `count` bits, the lowest first.
-    pub fn put(&mut self, value: u32, count: u32) {
+    pub(crate) fn put(&mut self, value: u32, count: u32) {
         for bit in 0..count {
             if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
@@ -23,7 +23,7 @@ impl Writer {
 }
 
 /// A prefix code.
-pub struct Code {
+pub(crate) struct Code {
     pub symbols: Vec<u32>,
     lengths: Vec<u32>,
     /// By symbol; the last bit of a code is the lowest.
@@ -32,7 +32,7 @@ pub struct Code {
 
 impl Code {
     /// A complete code of at most `longest` bits; a single symbol has no bits.
-    pub fn random(numbers: &mut Numbers, symbols: &[u32], alphabet: usize, longest: u32) -> Self {
+    pub(crate) fn random(numbers: &mut Numbers, symbols: &[u32], alphabet: usize, longest: u32) -> Self {
         let mut depths = vec![0_u32];
         // Some codes are as long as possible.
         let skewed = numbers.once_in(3);
@@ -70,7 +70,7 @@ impl Code {
         Self { symbols, lengths, codes }
     }
 
-    pub fn put(&self, out: &mut Writer, symbol: u32) {
+    pub(crate) fn put(&self, out: &mut Writer, symbol: u32) {
         assert!(self.lengths[symbol as usize] > 0, "a symbol of the code");
         if self.symbols.len() > 1 {
             for bit in (0..self.lengths[symbol as usize]).rev() {
@@ -80,7 +80,7 @@ impl Code {
     }
 
     /// Writes the lengths as a simple or a normal code length code.
-    pub fn put_lengths(&self, out: &mut Writer, numbers: &mut Numbers) {
+    pub(crate) fn put_lengths(&self, out: &mut Writer, numbers: &mut Numbers) {
         let flat = self.symbols.iter().all(|&symbol| self.lengths[symbol as usize] == 1 || self.symbols.len() == 1);
         if flat && self.symbols.len() <= 2 && *self.symbols.last().unwrap() < 256 && !numbers.once_in(4) {
             out.put(1, 1);
@@ -167,7 +167,7 @@ impl Code {
 }
 
 /// Prefix code, number of extra bits and extra bits of a value of 1 or more.
-pub fn prefixed(value: u32) -> (u32, u32, u32) {
+pub(crate) fn prefixed(value: u32) -> (u32, u32, u32) {
     let value = value - 1;
     if value < 4 {
         return (value, 0, 0);
@@ -187,7 +187,7 @@ fn of_prefix(numbers: &mut Numbers, symbol: u32) -> (u32, u32, u32) {
     (((2 + (symbol & 1)) << bits) + extra + 1, bits, extra)
 }
 
-pub fn subset(numbers: &mut Numbers, from: u32, to: u32, most: u64) -> Vec<u32> {
+pub(crate) fn subset(numbers: &mut Numbers, from: u32, to: u32, most: u64) -> Vec<u32> {
     let count = 1 + numbers.below(most.min(u64::from(to - from)));
     let mut all: Vec<u32> = (0..count).map(|_| from + numbers.below(u64::from(to - from)) as u32).collect();
     all.sort_unstable();
@@ -197,7 +197,7 @@ pub fn subset(numbers: &mut Numbers, from: u32, to: u32, most: u64) -> Vec<u32> 
 
 /// Parameters of an entropy-coded image.
 #[derive(Clone, Copy)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub width: usize,
     pub height: usize,
     /// It may have meta prefix codes.
@@ -231,7 +231,7 @@ fn neighbours() -> Vec<(i64, i64)> {
     all
 }
 
-pub fn pixels(out: &mut Writer, numbers: &mut Numbers, wanted: Wanted) -> Vec<u32> {
+pub(crate) fn pixels(out: &mut Writer, numbers: &mut Numbers, wanted: Wanted) -> Vec<u32> {
     let Wanted { width, height, main, groups } = wanted;
     let cache_bits = if numbers.once_in(2) { 1 + numbers.below(11) as u32 } else { 0 };
     out.put(u32::from(cache_bits > 0), 1);
@@ -335,7 +335,7 @@ pub fn pixels(out: &mut Writer, numbers: &mut Numbers, wanted: Wanted) -> Vec<u3
 }
 
 /// The data after the header of a `VP8L` payload or the first byte of a compressed `ALPH` payload.
-pub fn stream(out: &mut Writer, numbers: &mut Numbers, mut width: usize, height: usize) {
+pub(crate) fn stream(out: &mut Writer, numbers: &mut Numbers, mut width: usize, height: usize) {
     let mut kinds = vec![0, 1, 2, 3];
     for _ in 0..numbers.below(5) {
         let at = numbers.below(kinds.len() as u64) as usize;
@@ -368,13 +368,13 @@ pub fn stream(out: &mut Writer, numbers: &mut Numbers, mut width: usize, height:
 }
 
 /// The payload of a `VP8L` chunk.
-pub fn payload(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn payload(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
     let mut out = header(width, height);
     stream(&mut out, numbers, width, height);
     out.bytes
 }
 
-pub fn header(width: usize, height: usize) -> Writer {
+pub(crate) fn header(width: usize, height: usize) -> Writer {
     let mut out = Writer::default();
     out.put(0x2F, 8);
     out.put(width as u32 - 1, 14);
@@ -385,7 +385,7 @@ pub fn header(width: usize, height: usize) -> Writer {
 }
 
 /// A payload of noise with backward references of the largest distances.
-pub fn far(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn far(numbers: &mut Numbers, width: usize, height: usize) -> Vec<u8> {
     let mut out = header(width, height);
     // No transform, a color cache of 11 bits, one group.
     out.put(0, 1);

@@ -1,9 +1,8 @@
 //! WebP variants of thumbnails.
 
-mod support;
-
-use support::*;
 use tintype_imaging::{ContentType, EncodedThumbnail, ThumbnailRequest, process};
+
+use crate::support::*;
 
 fn thumbnail(file: &[u8], format: ContentType, height: u32) -> EncodedThumbnail {
     let heights = [height];

@@ -1,9 +1,8 @@
 //! Compares all samples with libwebp's, on files written by libwebp.
 
-mod support;
-
-use support::{Random, chunk, compare, picture};
 use webpx::{EncoderConfig, Unstoppable};
+
+use crate::support::{Random, chunk, compare, picture};
 
 fn encode(config: &EncoderConfig, random: &mut Random, kind: u32, width: u32, height: u32) -> Vec<u8> {
     let pixels = picture(random, kind, width, height);

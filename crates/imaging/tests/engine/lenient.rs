@@ -1,13 +1,12 @@
 //! Files that other programs show without complaint, although they break their format's rules (`cases/`), and relatives of
 //! them.
 
-mod support;
-
 use std::fs;
 use std::path::PathBuf;
 
-use support::*;
 use tintype_imaging::{ContentType, MAX_ASPECT_RATIO, Thumbnails, process, render, thumbnail_size};
+
+use crate::support::*;
 
 fn case(name: &str) -> (ContentType, Vec<u8>) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);

@@ -1,15 +1,14 @@
 //! WebP files around payloads, both decoders, and random numbers.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
-pub mod streams;
+pub(crate) mod streams;
 
 use vp8l_rows::{Alpha, Decoder, Error, Limits};
 
 /// A sequence of numbers that is the same on every run (xorshift64*).
-pub struct Numbers(pub u64);
+pub(crate) struct Numbers(pub u64);
 
 impl Numbers {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -17,39 +16,39 @@ impl Numbers {
     }
 
     /// From 0 to `end - 1`.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         (self.next() >> 11) % end
     }
 
     /// True once in `times`.
-    pub fn once_in(&mut self, times: u64) -> bool {
+    pub(crate) fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len() as u64) as usize]
     }
 }
 
 /// An image in straight RGBA.
-pub struct Picture {
+pub(crate) struct Picture {
     pub width: u32,
     pub height: u32,
     pub rgba: Vec<u8>,
 }
 
 impl Picture {
-    pub fn new(width: u32, height: u32, mut pixel: impl FnMut(u32, u32) -> [u8; 4]) -> Self {
+    pub(crate) fn new(width: u32, height: u32, mut pixel: impl FnMut(u32, u32) -> [u8; 4]) -> Self {
         let rgba = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| pixel(x, y)).collect();
         Self { width, height, rgba }
     }
 
-    pub fn encode(&self, config: &webpx::EncoderConfig) -> Vec<u8> {
+    pub(crate) fn encode(&self, config: &webpx::EncoderConfig) -> Vec<u8> {
         config.encode_rgba(&self.rgba, self.width, self.height, webpx::Unstoppable).unwrap()
     }
 }
 
-pub fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+pub(crate) fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut body = b"WEBP".to_vec();
     for (name, payload) in chunks {
         // No padding after the last chunk: libwebp would read it.
@@ -64,7 +63,7 @@ pub fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
 }
 
 /// The payload of the first chunk with this name.
-pub fn chunk<'a>(file: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+pub(crate) fn chunk<'a>(file: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
     let mut rest = &file[12..];
     while rest.len() >= 8 {
         let size = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
@@ -77,21 +76,21 @@ pub fn chunk<'a>(file: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
 }
 
 /// Decodes a file with libwebp to RGBA.
-pub fn theirs(file: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn theirs(file: &[u8]) -> Option<Vec<u8>> {
     let config = webpx::DecoderConfig::new().limits(webpx::Limits::none());
     webpx::Decoder::new(file).ok()?.config(config).decode_rgba_raw().ok().map(|(pixels, ..)| pixels)
 }
 
-pub fn theirs_of(payload: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn theirs_of(payload: &[u8]) -> Option<Vec<u8>> {
     theirs(&riff(&[(b"VP8L", payload)]))
 }
 
 /// Decodes a `VP8L` payload to RGBA.
-pub fn ours(payload: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn ours(payload: &[u8]) -> Result<Vec<u8>, Error> {
     ours_within(payload, Limits::default())
 }
 
-pub fn ours_within(payload: &[u8], limits: Limits) -> Result<Vec<u8>, Error> {
+pub(crate) fn ours_within(payload: &[u8], limits: Limits) -> Result<Vec<u8>, Error> {
     let mut decoder = Decoder::new(payload, limits)?;
     let header = decoder.header();
     let mut pixels = Vec::new();
@@ -104,7 +103,7 @@ pub fn ours_within(payload: &[u8], limits: Limits) -> Result<Vec<u8>, Error> {
 }
 
 /// Decodes an `ALPH` payload.
-pub fn ours_alpha(payload: &[u8], size: (u32, u32)) -> Result<Vec<u8>, Error> {
+pub(crate) fn ours_alpha(payload: &[u8], size: (u32, u32)) -> Result<Vec<u8>, Error> {
     let mut decoder = Alpha::new(payload, size, Limits::default())?;
     let mut samples = Vec::new();
     while let Some(row) = decoder.next_row()? {
@@ -116,7 +115,7 @@ pub fn ours_alpha(payload: &[u8], size: (u32, u32)) -> Result<Vec<u8>, Error> {
 
 /// Panics at the first pixel that differs.
 #[track_caller]
-pub fn assert_same(ours: &[u8], theirs: &[u8], width: u32, what: &str) {
+pub(crate) fn assert_same(ours: &[u8], theirs: &[u8], width: u32, what: &str) {
     if let Some(at) = ours.iter().zip(theirs).position(|(a, b)| a != b) {
         let (x, y) = (at / 4 % width as usize, at / 4 / width as usize);
         let pixel = |of: &[u8]| of[at / 4 * 4..][..4].to_vec();

@@ -1,11 +1,10 @@
 //! Small images made by independent encoders, and decoding of thumbnails.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
 use std::io::{self, Read};
 
 use tintype_imaging::{ContentType, DEFAULT_MAX_PIXELS, Error, ThumbnailRequest, Thumbnails, process};
 
-pub fn request(declared: ContentType, heights: &[u32]) -> ThumbnailRequest<'_> {
+pub(crate) fn request(declared: ContentType, heights: &[u32]) -> ThumbnailRequest<'_> {
     ThumbnailRequest {
         declared,
         heights,
@@ -16,12 +15,12 @@ pub fn request(declared: ContentType, heights: &[u32]) -> ThumbnailRequest<'_> {
     }
 }
 
-pub fn thumbnails(file: &[u8], declared: ContentType, heights: &[u32]) -> Result<Thumbnails, Error> {
+pub(crate) fn thumbnails(file: &[u8], declared: ContentType, heights: &[u32]) -> Result<Thumbnails, Error> {
     process(file, &request(declared, heights))
 }
 
 /// The code of a rejection.
-pub fn code(result: Result<Thumbnails, Error>) -> &'static str {
+pub(crate) fn code(result: Result<Thumbnails, Error>) -> &'static str {
     match result {
         Ok(_) => "accepted",
         Err(Error::Source(_)) => "source",
@@ -30,7 +29,7 @@ pub fn code(result: Result<Thumbnails, Error>) -> &'static str {
 }
 
 /// Four quadrants: red, green, blue, white from top left, by rows.
-pub fn quadrants(width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn quadrants(width: usize, height: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for y in 0..height {
         for x in 0..width {
@@ -45,11 +44,11 @@ pub fn quadrants(width: usize, height: usize) -> Vec<u8> {
     out
 }
 
-pub fn jpeg(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn jpeg(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     jpeg_with(rgb, width, height, |_| {})
 }
 
-pub fn jpeg_with(
+pub(crate) fn jpeg_with(
     rgb: &[u8],
     width: usize,
     height: usize,
@@ -64,13 +63,13 @@ pub fn jpeg_with(
 }
 
 /// Exif data with an orientation only.
-pub fn exif(orientation: u8) -> Vec<u8> {
+pub(crate) fn exif(orientation: u8) -> Vec<u8> {
     let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0".to_vec();
     exif[19] = orientation;
     exif
 }
 
-pub fn png_with(
+pub(crate) fn png_with(
     pixels: &[u8],
     width: usize,
     height: usize,
@@ -88,15 +87,15 @@ pub fn png_with(
     out
 }
 
-pub fn png(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn png(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     png_with(rgb, width, height, png::ColorType::Rgb, png::BitDepth::Eight, |_| {})
 }
 
-pub fn webp(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn webp(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     webpx::Encoder::new_rgb(rgb, width as u32, height as u32).quality(95.0).encode(webpx::Unstoppable).unwrap()
 }
 
-pub fn gif(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn gif(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     let frame = gif::Frame::from_rgb(width as u16, height as u16, rgb);
     let mut out = Vec::new();
     let mut encoder = gif::Encoder::new(&mut out, width as u16, height as u16, &[]).unwrap();
@@ -105,7 +104,7 @@ pub fn gif(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     out
 }
 
-pub fn make(format: ContentType, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn make(format: ContentType, rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     match format {
         ContentType::Jpeg => jpeg(rgb, width, height),
         ContentType::Png => png(rgb, width, height),
@@ -118,10 +117,10 @@ pub fn make(format: ContentType, rgb: &[u8], width: usize, height: usize) -> Vec
 }
 
 /// The types that [`make`] can encode.
-pub const ENCODED: [ContentType; 6] =
+pub(crate) const ENCODED: [ContentType; 6] =
     [ContentType::Jpeg, ContentType::Png, ContentType::WebP, ContentType::Gif, ContentType::Tiff, ContentType::Bmp];
 
-pub fn tiff(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn tiff(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     let mut out = io::Cursor::new(Vec::new());
     let mut encoder = tiff::encoder::TiffEncoder::new(&mut out).unwrap();
     encoder.write_image::<tiff::encoder::colortype::RGB8>(width as u32, height as u32, rgb).unwrap();
@@ -129,7 +128,7 @@ pub fn tiff(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
 }
 
 /// The oldest header, with rows from the bottom up.
-pub fn bmp(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn bmp(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
     let stride = (width * 3).next_multiple_of(4);
     let length = 26 + stride * height;
     let mut file = [&b"BM"[..], &(length as u32).to_le_bytes(), &[0; 4], &26_u32.to_le_bytes()].concat();
@@ -143,7 +142,7 @@ pub fn bmp(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
 }
 
 /// Decodes a thumbnail to straight RGBA, with decoders that the engine does not use if possible.
-pub fn look(format: ContentType, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
+pub(crate) fn look(format: ContentType, bytes: &[u8]) -> (usize, usize, Vec<u8>) {
     match format {
         ContentType::Jpeg => {
             let mut decoder = jpeg_decoder::Decoder::new(bytes);
@@ -190,7 +189,7 @@ fn expand(data: &[u8], channels: usize) -> Vec<u8> {
 }
 
 /// The color in the middle of each quadrant, by rows.
-pub fn quadrant_colours((width, height, rgba): &(usize, usize, Vec<u8>)) -> [[u8; 4]; 4] {
+pub(crate) fn quadrant_colours((width, height, rgba): &(usize, usize, Vec<u8>)) -> [[u8; 4]; 4] {
     [(1, 1), (3, 1), (1, 3), (3, 3)].map(|(x, y)| {
         let at = (height * y / 4 * width + width * x / 4) * 4;
         [rgba[at], rgba[at + 1], rgba[at + 2], rgba[at + 3]]
@@ -198,18 +197,18 @@ pub fn quadrant_colours((width, height, rgba): &(usize, usize, Vec<u8>)) -> [[u8
 }
 
 #[track_caller]
-pub fn assert_close(actual: &[u8], expected: &[u8], tolerance: u8) {
+pub(crate) fn assert_close(actual: &[u8], expected: &[u8], tolerance: u8) {
     let close = actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, b)| a.abs_diff(*b) <= tolerance);
     assert!(close, "{actual:?} is not within {tolerance} of {expected:?}");
 }
 
-pub const RED: [u8; 4] = [255, 0, 0, 255];
-pub const GREEN: [u8; 4] = [0, 255, 0, 255];
-pub const BLUE: [u8; 4] = [0, 0, 255, 255];
-pub const WHITE: [u8; 4] = [255, 255, 255, 255];
+pub(crate) const RED: [u8; 4] = [255, 0, 0, 255];
+pub(crate) const GREEN: [u8; 4] = [0, 255, 0, 255];
+pub(crate) const BLUE: [u8; 4] = [0, 0, 255, 255];
+pub(crate) const WHITE: [u8; 4] = [255, 255, 255, 255];
 
 /// Returns some bytes, then a read error.
-pub struct Failing<'a>(pub &'a [u8]);
+pub(crate) struct Failing<'a>(pub &'a [u8]);
 
 impl Read for Failing<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {

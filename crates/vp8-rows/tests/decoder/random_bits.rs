@@ -1,10 +1,9 @@
 //! Random bits are a valid frame. They reach every mode, probability, segment and filter, and values
 //! that no encoder writes.
 
-mod support;
-
-use support::{Random, compare, ours};
 use vp8_rows::{Decoder, Error};
+
+use crate::support::{Random, compare, ours};
 
 /// The uncompressed data chunk (RFC 6386, section 9.1).
 fn start(width: u32, height: u32, first: usize, version: u32) -> Vec<u8> {

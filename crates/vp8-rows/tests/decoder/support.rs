@@ -1,7 +1,5 @@
 //! Test images, and decoding with libwebp.
 
-#![allow(dead_code, reason = "not every test uses all of it")]
-
 use vp8_rows::{Decoder, Error};
 
 /// A sequence of numbers that is the same on every run.
@@ -15,10 +13,6 @@ impl Random {
 
     pub(crate) fn byte(&mut self) -> u8 {
         self.below(256) as u8
-    }
-
-    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.byte()).collect()
     }
 }
 

@@ -1,10 +1,9 @@
 //! Files written by libwebp's encoder.
 
-mod support;
-
-use support::streams::{self, Writer};
-use support::*;
 use webpx::{AlphaFilter, EncoderConfig};
+
+use crate::support::streams::{self, Writer};
+use crate::support::*;
 
 /// Images of each kind of content that the encoder treats differently.
 fn pictures(width: u32, height: u32, numbers: &mut Numbers) -> Vec<(String, Picture)> {

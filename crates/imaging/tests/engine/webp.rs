@@ -1,10 +1,9 @@
 //! WebP containers of every kind, built around libwebp's output.
 
-mod support;
-
-use support::*;
 use tintype_imaging::{ContentType, render};
 use webpx::EncoderConfig;
+
+use crate::support::*;
 
 type Chunk = (&'static [u8; 4], Vec<u8>);
 

@@ -1,11 +1,10 @@
 //! The contract of `process` for every format.
 
-mod support;
-
 use std::time::Instant;
 
-use support::*;
 use tintype_imaging::{ContentType, Error, Rejection, process};
+
+use crate::support::*;
 
 #[test]
 fn thumbnails_have_requested_heights_and_aspect_ratio() {

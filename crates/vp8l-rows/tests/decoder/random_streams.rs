@@ -1,10 +1,9 @@
 //! Random valid and damaged streams, compared with libwebp.
 
-mod support;
-
-use support::streams::{self, Code, Writer};
-use support::*;
 use vp8l_rows::Error;
+
+use crate::support::streams::{self, Code, Writer};
+use crate::support::*;
 
 #[test]
 fn random_streams_match_libwebp() {

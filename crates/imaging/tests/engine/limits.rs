@@ -1,12 +1,11 @@
 //! Images beyond the limits are rejected early, with the limit in the message.
 
-mod support;
-
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use support::*;
 use tintype_imaging::{ContentType, Error, Rejection, process};
+
+use crate::support::*;
 
 /// An endless source that counts the bytes read from it.
 struct Endless<'a> {

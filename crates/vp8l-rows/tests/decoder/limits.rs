@@ -1,13 +1,12 @@
 //! Limits on memory and time, and unusual readers.
 
-mod support;
-
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use support::streams;
-use support::*;
 use vp8l_rows::{Alpha, Decoder, Error, Limits};
+
+use crate::support::streams;
+use crate::support::*;
 
 /// Returns one byte at a time, each after an interrupt.
 struct Slow<'a> {

@@ -1,11 +1,10 @@
 //! The metadata of each format: Exif data and XMP, at every place where programs write them.
 
-mod support;
-
 use std::io::Write;
 
-use support::*;
 use tintype_imaging::{ContentType, Photo, Place};
+
+use crate::support::*;
 
 const SIZE: (usize, usize) = (48, 32);
 

@@ -1,12 +1,11 @@
 //! Decodes files of every kind made by other tools (`fixtures/make.py`).
 
-mod support;
-
 use std::fs;
 use std::path::PathBuf;
 
-use support::*;
 use tintype_imaging::{ContentType, ThumbnailRequest, Thumbnails, process};
+
+use crate::support::*;
 
 const COLOURS: [[u8; 4]; 4] = [[200, 60, 40, 255], [60, 180, 80, 255], [50, 70, 190, 255], [220, 210, 200, 255]];
 const GREYS: [[u8; 4]; 4] = [[40, 40, 40, 255], [100, 100, 100, 255], [160, 160, 160, 255], [220, 220, 220, 255]];
