@@ -24,6 +24,10 @@ impl Cost {
         cost
     }
 
+    fn calls(&self) -> usize {
+        self.0.values().map(|(count, ..)| count).sum()
+    }
+
     /// The same calls and items as another's, and as many bytes but for what a longer number takes.
     #[track_caller]
     pub(crate) fn assert_same(&self, other: &Self, what: &str) {
@@ -65,8 +69,8 @@ async fn page(function: &FunctionUnderTest, user: Option<&User>, target: &str) -
     .await
 }
 
-/// The costs of the first page of a list, and of one that begins behind this many others; each asked for a second time,
-/// so that what is remembered for seconds is.
+/// The costs of the first page of a list, and of one that begins behind this many others: of the cheapest of three requests,
+/// because one of them reads what is remembered for seconds.
 pub(crate) async fn pages(function: &FunctionUnderTest, user: Option<&User>, list: &str, behind: usize) -> [Cost; 2] {
     let mut target = list.to_owned();
     for _ in 0..behind {
@@ -75,8 +79,11 @@ pub(crate) async fn pages(function: &FunctionUnderTest, user: Option<&User>, lis
     }
     let mut costs = [Cost::default(), Cost::default()];
     for (cost, target) in costs.iter_mut().zip([list, &target]) {
-        page(function, user, target).await;
-        *cost = page(function, user, target).await.0;
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            asked.push(page(function, user, target).await.0);
+        }
+        *cost = asked.into_iter().min_by_key(Cost::calls).expect("three");
     }
     costs
 }
