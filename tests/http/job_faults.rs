@@ -13,7 +13,7 @@ use crate::jobs::{accepted, over, register};
 
 const ALWAYS: usize = usize::MAX;
 
-/// Two pages of a job.
+/// With the ready image that [`fill`] adds, two pages of a job: a page has 41.
 const MANY: usize = 41;
 
 /// Begins a job whose message nobody gets, so that its test alone runs it.
