@@ -13,8 +13,6 @@ PARAMETERS ?=
 ADOPT ?=
 # Functions built for AWS: arm64 or x86_64; empty means this machine's.
 ARCH ?=
-# The cargo profile of functions built for AWS. `dev` takes less time, to see that everything compiles and links.
-BUILD_PROFILE ?= release
 
 # What cargo compiles for; empty means this machine.
 TARGET = $(if $(ARCH),$(ARCH:arm64=aarch64)-unknown-linux-gnu)
@@ -182,10 +180,17 @@ restore: stack-tools ## Make table and buckets of a backup for a new stack [STAC
 # cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) lengthen the build and replace the
 # manifest's profile, which keeps unwinding.
 .PHONY: build
-build: rust-target web build-tools ## Build the functions and the web page for AWS [ARCH=... BUILD_PROFILE=release]
-	cargo lambda build --locked $(if $(filter release,$(BUILD_PROFILE)),--release,--profile $(BUILD_PROFILE)) --disable-optimizations --output-format zip $(FUNCTIONS:%=--package tintype-%) \
+build: rust-target web build-tools ## Build the functions and the web page for AWS [ARCH=...]
+	cargo lambda build --locked --release --disable-optimizations --output-format zip $(FUNCTIONS:%=--package tintype-%) \
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 	@$(PYTHON) -m infra.package
+
+# All code that depends on the architecture is in the engine's crates, and all C but that of TLS.
+.PHONY: engine
+engine: ARCH := arm64
+engine: rust-target build-tools # Compile and link the thumbnail engine for arm64, as `make build` does, in the dev profile
+	$(stage) "Compile the image engine for arm64" cargo lambda build --locked --profile dev --disable-optimizations \
+		--lambda-dir target/engine --package tintype-imaging --example bench_worker --arm64
 
 # The sources of the page.
 WEB := $(filter-out web/src/lib/schema.d.ts,$(shell find web -type f \
@@ -269,8 +274,8 @@ lint: lint-code lint-web lint-docs lint-openapi lint-deploy lint-secrets ## Run 
 .PHONY: lint-code
 lint-code: tools lint-tools
 	$(stage) "cargo fmt" cargo fmt --all --check
-	$(stage) "cargo clippy" bash -c 'cargo clippy --locked --workspace --all-targets -- -D warnings && \
-		cargo clippy --locked --workspace --test http -- -D warnings'
+	$(stage) "clippy" env RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/infra/clippy.sh bash -c '\
+		cargo build --locked --workspace --all-targets && cargo build --locked --workspace --test http'
 	$(stage) "cargo deny" cargo deny --locked check bans licenses sources
 	$(stage) "cargo shear" cargo shear
 	$(stage) "ruff" bash -c 'ruff format --check $(PYTHON_FILES) && ruff check $(PYTHON_FILES)'
