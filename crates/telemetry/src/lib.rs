@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fmt};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::xray::Trace;
@@ -104,8 +104,56 @@ pub fn report(stack: &str, route: &str, request_id: &str, duration: Duration) {
     println!("{}", metrics(stack, route, request_id, duration, &calls, &counters, at));
 }
 
+/// A line of the log that is also metrics:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 /// Route and request id are properties and no dimensions: CloudWatch bills each metric for each combination of dimensions.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MetricsLine<'a> {
+    #[serde(rename = "level")]
+    level: &'static str,
+    stack: &'a str,
+    #[serde(rename = "route")]
+    route: &'a str,
+    #[serde(rename = "request_id")]
+    request_id: &'a str,
+    latency: f64,
+    aws_calls: u32,
+    aws_latency: f64,
+    aws_retries: u32,
+    failures: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images_built: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images_rejected: Option<u32>,
+    #[serde(rename = "_aws")]
+    metadata: Metadata,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    /// Milliseconds since 1970.
+    timestamp: u64,
+    cloud_watch_metrics: [Directive; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive {
+    namespace: &'static str,
+    dimensions: [[&'static str; 1]; 1],
+    metrics: Vec<Metric>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    name: &'static str,
+    unit: &'static str,
+}
+
+/// Returns the line as JSON.
 fn metrics(
     stack: &str,
     route: &str,
@@ -114,29 +162,37 @@ fn metrics(
     calls: &Calls,
     counters: &BTreeMap<Counter, u32>,
     at: Duration,
-) -> Value {
-    let mut line = json!({"level": "INFO", "Stack": stack, "route": route, "request_id": request_id});
-    let mut definitions = Vec::new();
-    let mut add = |name: &str, unit: &str, value: Value| {
-        definitions.push(json!({"Name": name, "Unit": unit}));
-        line[name] = value;
+) -> String {
+    let counter = |counter| counters.get(&counter).copied();
+    let (images_built, images_rejected) = (counter(Counter::ImagesBuilt), counter(Counter::ImagesRejected));
+    let always = [
+        ("Latency", "Milliseconds"),
+        ("AwsCalls", "Count"),
+        ("AwsLatency", "Milliseconds"),
+        ("AwsRetries", "Count"),
+        ("Failures", "Count"),
+    ];
+    let built = images_built.map(|_| ("ImagesBuilt", "Count"));
+    let rejected = images_rejected.map(|_| ("ImagesRejected", "Count"));
+    let metrics = always.into_iter().chain(built).chain(rejected).map(|(name, unit)| Metric { name, unit }).collect();
+    let line = MetricsLine {
+        level: "INFO",
+        stack,
+        route,
+        request_id,
+        latency: milliseconds(duration),
+        aws_calls: calls.count(),
+        aws_latency: milliseconds(calls.duration),
+        aws_retries: calls.retries,
+        failures: counter(Counter::Failures).unwrap_or_default(),
+        images_built,
+        images_rejected,
+        metadata: Metadata {
+            timestamp: u64::try_from(at.as_millis()).unwrap_or_default(),
+            cloud_watch_metrics: [Directive { namespace: NAMESPACE, dimensions: [["Stack"]], metrics }],
+        },
     };
-    add("Latency", "Milliseconds", json!(milliseconds(duration)));
-    add("AwsCalls", "Count", json!(calls.count()));
-    add("AwsLatency", "Milliseconds", json!(milliseconds(calls.duration)));
-    add("AwsRetries", "Count", json!(calls.retries));
-    add("Failures", "Count", json!(counters.get(&Counter::Failures).unwrap_or(&0)));
-    for (name, counter) in [("ImagesBuilt", Counter::ImagesBuilt), ("ImagesRejected", Counter::ImagesRejected)] {
-        if let Some(count) = counters.get(&counter) {
-            add(name, "Count", json!(count));
-        }
-    }
-    let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["Stack"]], "Metrics": definitions});
-    line["_aws"] = json!({
-        "Timestamp": u64::try_from(at.as_millis()).unwrap_or_default(),
-        "CloudWatchMetrics": [directive],
-    });
-    line
+    serde_json::to_string(&line).expect("its keys are strings")
 }
 
 /// Milliseconds with three decimals.
@@ -170,6 +226,8 @@ impl fmt::Display for Calls {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -196,6 +254,7 @@ mod tests {
             "level": "INFO", "Stack": "tintype", "route": "build_thumbnails", "request_id": "r",
             "Latency": 12.34, "AwsCalls": 3, "AwsLatency": 4.5, "AwsRetries": 1, "Failures": 0, "ImagesBuilt": 1,
         });
-        assert_eq!(metrics("tintype", "build_thumbnails", "r", duration, &calls, &counters, at), expected);
+        let line = metrics("tintype", "build_thumbnails", "r", duration, &calls, &counters, at);
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
     }
 }
