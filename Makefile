@@ -177,8 +177,7 @@ restore: stack-tools ## Make table and buckets of a backup for a new stack [STAC
 
 # ---- Building and checking ---------------------------------------------------------------------------
 
-# cargo-lambda's own optimisations (one codegen unit, LTO, abort on panic) lengthen the build and replace the
-# manifest's profile, which keeps unwinding.
+# cargo-lambda's own optimisations replace the manifest's profile, and abort on panic.
 .PHONY: build
 build: rust-target web build-tools ## Build the functions and the web page for AWS [ARCH=...]
 	cargo lambda build --locked --release --disable-optimizations --output-format zip $(FUNCTIONS:%=--package tintype-%) \
