@@ -93,7 +93,7 @@ test-web: functions web stack-tools node-tools chromium ## Run the tests of the 
 hold: ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files, twice as many kills, arm64
 	$(together) test-programs web stack-tools
 	$(stage) "Kills before and after each call" $(PYTHON) -m infra.local.stack test \
-		env RUST_TEST_THREADS=4 TINTYPE_KILL_BEFORE_EACH_CALL=1 \
+		env RUST_TEST_THREADS=4 TINTYPE_KILL_AT_EACH_CALL=1 \
 		cargo test --locked --workspace --test http killed_at_any_call
 	$(stage) "Long tests" $(PYTHON) -m infra.local.stack test env RUST_TEST_THREADS=1 \
 		cargo test --locked --workspace --test http hold:: -- --ignored --nocapture

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Body, Fault, PASSWORD, Stack, User, administrators_user, eventually, get_user, on_stack, unique, user_of,
+    Answer, Body, Fault, PASSWORD, Rule, Stack, User, administrators_user, changes_something, deaths, eventually,
+    get_user, on_stack, unique, user_of,
 };
 use crate::resets::{half_a_minute_passes, note};
 
@@ -54,35 +55,35 @@ impl AccountCall<'_> {
     async fn calls(&self, stack: &Stack) -> Vec<String> {
         let function = stack.function(self.operation).await;
         self.send(&function).await.assert_status(self.success);
-        function.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+        function.proxy.take_operations()
     }
 
     async fn send(&self, function: &crate::harness::FunctionUnderTest) -> Answer {
         function.call(self.user, "POST", self.target, Some(self.body.clone())).await
     }
 
-    /// Sends it once, with this fault at its call of this number: success, or busy.
-    async fn under(&self, stack: &Stack, call: usize, fault: Fault, moment: &str) {
+    /// Sends it once, and its calls meet this rule: success, or busy.
+    async fn under(&self, stack: &Stack, rule: Rule, moment: &str) {
         let function = stack.function(self.operation).await;
-        match fault {
-            Fault::HangBefore | Fault::HangAfter => {
-                let event = function.event(self.user, "POST", self.target, Some(self.body.clone()));
-                function.kill_at("*", call, fault, event).await.expect("it makes this call");
-            }
-            fault => {
-                function.proxy.rule_after("*", call, 1, fault);
-                let answer = self.send(&function).await;
-                if answer.status != self.success {
-                    is_busy(answer, moment);
-                }
-            }
+        if rule.kills() {
+            let event = function.event(self.user, "POST", self.target, Some(self.body.clone()));
+            function.kill_at(rule, event).await.expect("it makes this call");
+            return;
+        }
+        function.proxy.add(rule);
+        let answer = self.send(&function).await;
+        if answer.status != self.success {
+            is_busy(answer, moment);
         }
     }
 }
 
-/// The faults that every call of a route is given: an answer lost, and the process killed before and after.
-fn cuts() -> [Fault; 4] {
-    [Fault::json(500, "InternalErrorException"), Fault::LoseAnswer, Fault::HangBefore, Fault::HangAfter]
+/// What a route with these calls is given: each call fails once, each change loses its answer, and the process is killed.
+fn cuts(calls: &[String]) -> impl Iterator<Item = Rule> {
+    let failures = (0..calls.len()).map(|call| Rule::once("*", call, Fault::json(500, "InternalErrorException")));
+    let changes = calls.iter().enumerate().filter(|(_, operation)| changes_something(operation));
+    let losses = changes.map(|(call, _)| Rule::once("*", call, Fault::LoseAnswer));
+    failures.chain(losses).chain(deaths(calls))
 }
 
 fn address() -> String {
@@ -117,27 +118,25 @@ fn interrupted_sign_up_finishes_at_retry() {
     on_stack(async |stack| {
         let calls = sign_up(&address()).calls(stack).await;
         assert_eq!(calls, [CLIENT, "SignUp", "PutItem"]);
-        for call in 0..calls.len() {
-            for fault in cuts() {
-                let moment = format!("{fault:?} at {call} of {calls:?}");
-                let email = address();
-                let ask = sign_up(&email);
-                ask.under(stack, call, fault, &moment).await;
-                let function = stack.function("signup").await;
-                let mut answer = ask.send(&function).await;
-                if answer.status == 503 {
-                    // Interrupted before the record was written: the first request may run for a minute.
-                    is_busy(answer, &moment);
-                    function.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 61).await);
-                    answer = ask.send(&function).await;
-                }
-                let signed_up = answer.assert_json(201);
-                stack.login(&email, PASSWORD).await.assert_problem(403, "not_confirmed");
-                let stranger = json!({"email": email, "password": NEW_PASSWORD, "name": "Ada"});
-                stack.post("/api/auth/signup", stranger).await.assert_problem(409, "email_taken");
-                confirm_and_log_in(stack, &email, &user_of(signed_up.str("user_id")), &moment).await;
-                ask.send(&function).await.assert_problem(409, "email_taken");
+        for cut in cuts(&calls) {
+            let moment = format!("{cut:?} of {calls:?}");
+            let email = address();
+            let ask = sign_up(&email);
+            ask.under(stack, cut, &moment).await;
+            let function = stack.function("signup").await;
+            let mut answer = ask.send(&function).await;
+            if answer.status == 503 {
+                // Interrupted before the record was written: the first request may run for a minute.
+                is_busy(answer, &moment);
+                function.proxy.rule("AdminGetUser", 1, get_user(stack, &email, 61).await);
+                answer = ask.send(&function).await;
             }
+            let signed_up = answer.assert_json(201);
+            stack.login(&email, PASSWORD).await.assert_problem(403, "not_confirmed");
+            let stranger = json!({"email": email, "password": NEW_PASSWORD, "name": "Ada"});
+            stack.post("/api/auth/signup", stranger).await.assert_problem(409, "email_taken");
+            confirm_and_log_in(stack, &email, &user_of(signed_up.str("user_id")), &moment).await;
+            ask.send(&function).await.assert_problem(409, "email_taken");
         }
     });
 }
@@ -187,22 +186,20 @@ fn interrupted_confirmation_finishes_at_retry() {
         let (.., ask) = unconfirmed(stack).await;
         let calls = ask.calls(stack).await;
         assert_eq!(calls, [CLIENT, "ConfirmSignUp", "AdminGetUser", "TransactWriteItems", "DeleteItem"]);
-        for call in 0..calls.len() {
-            for fault in cuts() {
-                let moment = format!("{fault:?} at {call} of {calls:?}");
-                let (email, id, ask) = unconfirmed(stack).await;
-                ask.under(stack, call, fault, &moment).await;
-                let function = stack.function("confirm").await;
-                for _ in 0..2 {
-                    let answer = ask.send(&function).await;
-                    assert_eq!(answer.status, 204, "{moment}: {answer}");
-                }
-                let session = stack.login(&email, PASSWORD).await.assert_json(200);
-                let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
-                assert_eq!((user_of(me.str("id")).as_str(), me.str("plan")), (id.as_str(), "Basic"), "{moment}");
-                // Nothing of the sign-up is left.
-                assert!(stack.item(format!("PROFILE#{id}"), "SIGNUP".into()).await.is_none(), "{moment}");
+        for cut in cuts(&calls) {
+            let moment = format!("{cut:?} of {calls:?}");
+            let (email, id, ask) = unconfirmed(stack).await;
+            ask.under(stack, cut, &moment).await;
+            let function = stack.function("confirm").await;
+            for _ in 0..2 {
+                let answer = ask.send(&function).await;
+                assert_eq!(answer.status, 204, "{moment}: {answer}");
             }
+            let session = stack.login(&email, PASSWORD).await.assert_json(200);
+            let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
+            assert_eq!((user_of(me.str("id")).as_str(), me.str("plan")), (id.as_str(), "Basic"), "{moment}");
+            // Nothing of the sign-up is left.
+            assert!(stack.item(format!("PROFILE#{id}"), "SIGNUP".into()).await.is_none(), "{moment}");
         }
     });
 }
@@ -213,22 +210,20 @@ fn login_after_interrupted_confirm_creates_profile() {
         let cut_off = async || {
             let (email, id, ask) = unconfirmed(stack).await;
             // Before the profile.
-            ask.under(stack, 2, Fault::HangBefore, "the confirmation is killed").await;
+            ask.under(stack, Rule::once("*", 2, Fault::HangBefore), "the confirmation is killed").await;
             assert!(stack.item(format!("PROFILE#{id}"), "PROFILE".into()).await.is_none());
             (id, log_in(&email, json!({"password": PASSWORD})))
         };
         let (_, ask) = cut_off().await;
         let calls = ask.calls(stack).await;
         assert_eq!(calls, [KEYS, CLIENT, "AdminInitiateAuth", "BatchGetItem", "TransactWriteItems"]);
-        for call in 0..calls.len() {
-            for fault in cuts() {
-                let moment = format!("{fault:?} at {call} of {calls:?}");
-                let (id, ask) = cut_off().await;
-                ask.under(stack, call, fault, &moment).await;
-                let session = ask.send(&stack.function("login").await).await.assert_json(200);
-                let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
-                assert_eq!((user_of(me.str("id")).as_str(), me.str("name")), (id.as_str(), "Ada"), "{moment}");
-            }
+        for cut in cuts(&calls) {
+            let moment = format!("{cut:?} of {calls:?}");
+            let (id, ask) = cut_off().await;
+            ask.under(stack, cut, &moment).await;
+            let session = ask.send(&stack.function("login").await).await.assert_json(200);
+            let me = stack.get("/api/me").token(session.str("access_token")).await.assert_json(200);
+            assert_eq!((user_of(me.str("id")).as_str(), me.str("name")), (id.as_str(), "Ada"), "{moment}");
         }
     });
 }
@@ -263,17 +258,15 @@ fn new_password_at_first_login_survives_lost_responses() {
             calls,
             [KEYS, CLIENT, "AdminInitiateAuth", "AdminRespondToAuthChallenge", "BatchGetItem", "TransactWriteItems"]
         );
-        for call in 0..calls.len() {
-            for fault in cuts() {
-                let moment = format!("{fault:?} at {call} of {calls:?}");
-                let email = administrators_user(stack, Some("Grace")).await;
-                let ask = log_in(&email, new.clone());
-                ask.under(stack, call, fault, &moment).await;
-                let answer = ask.send(&stack.function("login").await).await;
-                assert_eq!(answer.status, 200, "{moment}: {answer}");
-                stack.login(&email, NEW_PASSWORD).await.assert_status(200);
-                stack.login(&email, PASSWORD).await.assert_problem(401, "bad_credentials");
-            }
+        for cut in cuts(&calls) {
+            let moment = format!("{cut:?} of {calls:?}");
+            let email = administrators_user(stack, Some("Grace")).await;
+            let ask = log_in(&email, new.clone());
+            ask.under(stack, cut, &moment).await;
+            let answer = ask.send(&stack.function("login").await).await;
+            assert_eq!(answer.status, 200, "{moment}: {answer}");
+            stack.login(&email, NEW_PASSWORD).await.assert_status(200);
+            stack.login(&email, PASSWORD).await.assert_problem(401, "bad_credentials");
         }
     });
 }
@@ -309,13 +302,11 @@ fn login_and_refresh_during_faults_are_unavailable_or_succeed() {
             function.proxy.rule("AdminInitiateAuth", ALWAYS, Fault::json(400, "LimitExceededException"));
             ask.send(&function).await.assert_problem(429, "too_many_requests");
             function.proxy.clear();
-            for call in 0..calls.len() {
-                for fault in cuts() {
-                    let moment = format!("{}, {fault:?} at {call}", ask.operation);
-                    ask.under(stack, call, fault, &moment).await;
-                    let session = ask.send(&function).await.assert_json(200);
-                    stack.get("/api/me").token(session.str("access_token")).await.assert_status(200);
-                }
+            for cut in cuts(&calls) {
+                let moment = format!("{}, {cut:?}", ask.operation);
+                ask.under(stack, cut, &moment).await;
+                let session = ask.send(&function).await.assert_json(200);
+                stack.get("/api/me").token(session.str("access_token")).await.assert_status(200);
             }
         }
     });
@@ -348,17 +339,15 @@ fn logout_succeeds_or_can_be_retried() {
                 }
             }
             let calls = logout(&session().await, &body).calls(stack).await;
-            for call in 0..calls.len() {
-                for fault in cuts() {
-                    let session = session().await;
-                    let moment = format!("{body} {fault:?} at {call} of {calls:?}");
-                    let ask = logout(&session, &body);
-                    ask.under(stack, call, fault, &moment).await;
-                    // Its token is refused where the first did it.
-                    let answer = ask.send(&function).await;
-                    assert!([204, 401].contains(&answer.status), "{moment}: {answer}");
-                    is_over(&session, &moment).await;
-                }
+            for cut in cuts(&calls) {
+                let session = session().await;
+                let moment = format!("{body} {cut:?} of {calls:?}");
+                let ask = logout(&session, &body);
+                ask.under(stack, cut, &moment).await;
+                // Its token is refused where the first did it.
+                let answer = ask.send(&function).await;
+                assert!([204, 401].contains(&answer.status), "{moment}: {answer}");
+                is_over(&session, &moment).await;
             }
         }
     });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, Body, Fault, FunctionUnderTest, Stack, User, deaths, on_stack, unique};
+use crate::harness::{Answer, Body, Fault, FunctionUnderTest, Rule, Stack, User, deaths, on_stack, unique};
 
 const ALWAYS: usize = usize::MAX;
 
@@ -115,11 +115,11 @@ fn batch_killed_at_any_call_finishes_at_retry() {
         let body = drafts(MANY);
         let fresh = stack.function("create_batch").await;
         ask(&fresh, &user, Some(&unique()), &body).await.assert_status(207);
-        let calls = fresh.proxy.take_calls().len();
-        assert_eq!(calls, 6, "the caller, their plan, the note, two transactions, the end");
+        let calls = fresh.proxy.take_operations();
+        assert_eq!(calls.len(), 6, "the caller, their plan, the note, two transactions, the end: {calls:?}");
         forget(&user).await;
-        for (call, fault) in deaths(calls) {
-            let moment = format!("{fault:?} {call}");
+        for death in deaths(&calls) {
+            let moment = format!("{death:?}");
             let key = unique();
             let function = stack.function("create_batch").await;
             let headers = HashMap::from([
@@ -127,7 +127,7 @@ fn batch_killed_at_any_call_finishes_at_retry() {
                 ("idempotency-key".to_owned(), key.clone()),
             ]);
             let event = function.event_with(Some(&user), "POST", "/api/images/batch", headers, Some(body.clone()));
-            function.kill_at("*", call, fault, event).await.expect("it makes this call");
+            function.kill_at(death, event).await.expect("it makes this call");
             // No claim without its image, and no image without its claim.
             stack.agrees(&user).await;
             stack.batch_lease_has_ended(&user.id, &key).await;
@@ -139,7 +139,10 @@ fn batch_killed_at_any_call_finishes_at_retry() {
         // Without a key what was made is taken, and the rest is made.
         let function = stack.function("create_batch").await;
         let event = function.event(Some(&user), "POST", "/api/images/batch", Some(body.clone()));
-        function.kill_at("TransactWriteItems", 1, Fault::HangBefore, event).await.expect("it makes this call");
+        function
+            .kill_at(Rule::once("TransactWriteItems", 1, Fault::HangBefore), event)
+            .await
+            .expect("it makes this call");
         let answer = ask(&fresh, &user, None, &body).await.assert_json(207);
         let (made, taken): (Vec<u64>, Vec<u64>) = statuses(&answer).into_iter().partition(|status| *status == 201);
         assert!(taken.iter().all(|status| *status == 409), "{answer}");
@@ -168,7 +171,7 @@ fn a_thousand_images_stay_in_budget_and_the_response_fits() {
         assert!(body.to_string().len() < 1024 * 1024);
         let key = unique();
         let answer = ask(&function, &user, Some(&key), &body).await;
-        let mut calls: Vec<String> = function.proxy.take_calls().into_iter().map(|call| call.operation).collect();
+        let mut calls = function.proxy.take_operations();
         calls.sort_unstable();
         // The caller; 21 times 49 images, and 2 for the key: its note, which is written like them, and its end.
         let mut expected = vec!["BatchGetItem"];

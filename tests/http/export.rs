@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, User, id_of, number, on_stack};
+use crate::harness::{Body, Fault, Rule, User, id_of, number, on_stack};
 
 const EXPORT: &str = "/api/me/export";
 /// The key of a user's export, among their jobs.
@@ -139,7 +139,7 @@ fn an_export_that_is_cut_off_begins_at_the_next_try() {
                 let user = stack.user().await;
                 let function = stack.function("begin_export").await;
                 let event = function.event(Some(&user), "POST", EXPORT, Some(json!({})));
-                function.kill_at("*", call, fault.clone(), event).await.expect("it makes this call");
+                function.kill_at(Rule::once("*", call, fault.clone()), event).await.expect("it makes this call");
                 user.post(EXPORT, json!({})).await.assert_status(202);
                 user.get(EXPORT).await.assert_status(200);
             }

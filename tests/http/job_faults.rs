@@ -8,7 +8,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, FunctionUnderTest, PASSWORD, Stack, User, deaths, job_message, on_stack, sent};
+use crate::harness::{
+    Body, Fault, FunctionUnderTest, PASSWORD, Rule, Stack, User, deaths, endless_deaths, job_message, on_stack, sent,
+};
 use crate::jobs::{accepted, over, register};
 
 const ALWAYS: usize = usize::MAX;
@@ -53,15 +55,15 @@ async fn job(user: &User, id: &str) -> Value {
 }
 
 /// Runs a job until its call of this number, and kills it there. Whether it came to that.
-async fn kill_at(stack: &Stack, job: &str, call: usize, fault: Fault) -> bool {
+async fn kill_at(stack: &Stack, job: &str, death: Rule) -> bool {
     let function = stack.function("run_job").await;
-    function.kill_at("*", call, fault, job_message(job)).await.is_ok()
+    function.kill_at(death, job_message(job)).await.is_ok()
 }
 
 async fn calls_of(stack: &Stack, job: &str) -> Vec<String> {
     let function = stack.function("run_job").await;
     assert!(deliver(&function, job).await);
-    function.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+    function.proxy.take_operations()
 }
 
 /// Nothing is left of a user's images, and the job says how many there were.
@@ -89,11 +91,11 @@ fn delete_all_killed_at_any_call_finishes_at_next_delivery() {
         all_gone(&user, &id, "undisturbed").await;
         assert!(calls.len() >= 9, "{calls:?}");
         let function = stack.function("run_job").await;
-        for (call, fault) in deaths(calls.len()) {
-            let moment = format!("{fault:?} {call} of {calls:?}");
+        for death in deaths(&calls) {
+            let moment = format!("{death:?} of {calls:?}");
             let ready = fill(&user).await;
             let id = delete_all(&user).await;
-            assert!(kill_at(stack, &id, call, fault).await, "{moment}");
+            assert!(kill_at(stack, &id, death).await, "{moment}");
             // A later image is kept, and so is the progress of the job.
             let later = user.pending("Later").await;
             for _ in 0..2 {
@@ -238,15 +240,15 @@ fn account_deletion_killed_at_any_call_finishes_at_next_delivery() {
         let mut killed = Vec::new();
         for pass in 0..2 {
             // How many calls there are is not certain: a link is gone by then, or not.
-            for (call, fault) in deaths(usize::MAX) {
-                let moment = format!("pass {pass}: {fault:?} {call}");
+            for (number, death) in endless_deaths().enumerate() {
+                let moment = format!("pass {pass}: {death:?}");
                 let (user, image) = account(stack).await;
                 let id = leave(&user).await;
                 if pass == 1 {
                     comes_again(&function, &id, &moment).await;
                     stack.requests_have_ended(&id).await;
                 }
-                let more = kill_at(stack, &id, call, fault).await;
+                let more = kill_at(stack, &id, death).await;
                 if pass == 0 {
                     comes_again(&function, &id, &moment).await;
                     stack.requests_have_ended(&id).await;
@@ -256,12 +258,12 @@ fn account_deletion_killed_at_any_call_finishes_at_next_delivery() {
                 }
                 account_is_gone(&user, &image, &id, &moment).await;
                 if !more {
-                    killed.push(call);
+                    killed.push(number);
                     break;
                 }
             }
         }
-        assert!(killed[0] >= 12 && killed[1] >= 6, "{killed:?}");
+        assert!(killed[0] >= 6 && killed[1] >= 3, "{killed:?}");
     });
 }
 
@@ -276,15 +278,15 @@ fn killed_delete_request_begins_no_job_or_one_that_runs() {
                 let user = stack.user().await;
                 let function = stack.function(operation).await;
                 function.call(Some(&user), method, target, Some(body.clone())).await.assert_status(202);
-                function.proxy.take_calls().len()
+                function.proxy.take_operations()
             };
-            for (call, fault) in deaths(calls) {
-                let moment = format!("{operation}: {fault:?} {call}");
+            for death in deaths(&calls) {
+                let moment = format!("{operation}: {death:?}");
                 let user = stack.user().await;
                 user.pending("Harbour").await;
                 let function = stack.function(operation).await;
                 let event = function.event(Some(&user), method, target, Some(body.clone()));
-                function.kill_at("*", call, fault, event).await.expect("it makes this call");
+                function.kill_at(death, event).await.expect("it makes this call");
                 let begun = stack.everything_of(&user.id).await.iter().any(|key| key.starts_with("JOB#"));
                 if begun {
                     // The message went out before it.

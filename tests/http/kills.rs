@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Stack, User, deaths, eventually, image_at, number, on_stack, parts, queued, text};
+use crate::harness::{
+    Body, Fault, Rule, Stack, User, deaths, eventually, image_at, number, on_stack, parts, queued, text,
+};
 
 /// A message of the queue, in which S3 tells of an upload.
 pub(crate) fn told_of(key: &str) -> Value {
@@ -47,13 +49,13 @@ pub(crate) async fn unbuild(stack: &Stack, user: &User, id: &str) {
 async fn calls_of_a_build(stack: &Stack, key: &str) -> Vec<String> {
     let function = stack.function("build_thumbnails").await;
     function.invoke(told_of(key)).await.expect("it builds");
-    function.proxy.take_calls().into_iter().map(|call| call.operation).collect()
+    function.proxy.take_operations()
 }
 
-/// Runs a builder until its call of this number, and kills it there.
-async fn kill_at(stack: &Stack, key: &str, call: usize, fault: Fault) {
+/// Runs a builder until a call that this rule meets, and kills it there.
+async fn kill_at(stack: &Stack, key: &str, death: Rule) {
     let function = stack.function("build_thumbnails").await;
-    function.kill_at("*", call, fault, told_of(key)).await.expect("it makes this call");
+    function.kill_at(death, told_of(key)).await.expect("it makes this call");
 }
 
 async fn tell_again(stack: &Stack, key: &str) {
@@ -80,10 +82,10 @@ fn builder_killed_at_any_call_is_finished_by_the_next() {
             4,
             "two thumbnails, two variants: {calls:?}"
         );
-        for (call, fault) in deaths(calls.len()) {
-            let moment = format!("{fault:?} {call} of {calls:?}");
+        for death in deaths(&calls) {
+            let moment = format!("{death:?} of {calls:?}");
             unbuild(stack, &user, id).await;
-            kill_at(stack, &key, call, fault).await;
+            kill_at(stack, &key, death).await;
             tell_again(stack, &key).await;
             let built = user.image(id).await;
             assert_eq!(built["status"], "ready", "{moment}");
@@ -112,7 +114,7 @@ fn changes_by_the_owner_while_the_builder_is_dead_are_kept() {
             let (key, at) = (stack.original_key(id).await, format!("/api/images/{id}"));
             stack.builder_is_idle().await;
             unbuild(stack, &user, id).await;
-            kill_at(stack, &key, call, Fault::HangAfter).await;
+            kill_at(stack, &key, Rule::once("*", call, Fault::HangAfter)).await;
             match call % 3 {
                 0 => {
                     user.delete(&at).await.assert_status(204);

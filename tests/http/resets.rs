@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Fault, FunctionUnderTest, PASSWORD, Stack, User, number, on_stack, profile_at};
+use crate::harness::{Fault, FunctionUnderTest, PASSWORD, Rule, Stack, User, number, on_stack, profile_at};
 
 const NEW: &str = "Loud-Harbour-43";
 
@@ -44,7 +44,7 @@ async fn cut_off(stack: &'static Stack, fault: Fault, operation: &'static str, p
     let code = code(stack, &user).await;
     let function = stack.function("reset_password").await;
     let event = function.event(None, "POST", "/api/auth/reset-password", Some(reset(&user, &code)));
-    function.kill_at(operation, pass, fault, event).await.expect("it makes this call");
+    function.kill_at(Rule::once(operation, pass, fault), event).await.expect("it makes this call");
     user
 }
 

@@ -288,14 +288,14 @@ fn sweep_killed_at_any_call_is_finished_by_the_next() {
         let remains = Remains::of(&user, 1).await;
         let function = stack.function("sweep").await;
         function.invoke(remains.event.clone()).await.expect("it sweeps");
-        let calls: Vec<String> = function.proxy.take_calls().into_iter().map(|call| call.operation).collect();
+        let calls = function.proxy.take_operations();
         assert!(calls.len() >= 10, "{calls:?}");
         remains.are_gone("undisturbed").await;
-        for (call, fault) in deaths(calls.len()) {
-            let moment = format!("{fault:?} {call} of {calls:?}");
+        for death in deaths(&calls) {
+            let moment = format!("{death:?} of {calls:?}");
             remains.put_back().await;
             let killed = stack.function("sweep").await;
-            killed.kill_at("*", call, fault, remains.event.clone()).await.expect("it makes this call");
+            killed.kill_at(death, remains.event.clone()).await.expect("it makes this call");
             // The same batch comes again, and twice.
             for _ in 0..2 {
                 comes_again(&function, &remains.event, &moment).await;

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::wire;
-use super::{Answer, Fault, PAUSE, Proxy, Stack, User, eventually, unique};
+use super::{Answer, PAUSE, Proxy, Rule, Stack, User, eventually, unique};
 
 /// The time limit of a function in milliseconds. Those who work pages until a minute before, as the audit, get
 /// one page; jobs get the time they have.
@@ -239,21 +239,15 @@ impl FunctionUnderTest {
         event
     }
 
-    /// Runs the function until the call of `operation` (`*`: any) after this many, and kills it there (SIGKILL). `Err`: it
-    /// ended before, with these calls.
-    pub(crate) async fn kill_at(
-        self,
-        operation: &'static str,
-        pass: usize,
-        fault: Fault,
-        event: Value,
-    ) -> Result<(), Vec<String>> {
-        self.proxy.rule_after(operation, pass, 1, fault);
+    /// Runs the function until a call that this rule meets, and kills it there (SIGKILL). `Err`: it ended before, with these
+    /// calls.
+    pub(crate) async fn kill_at(self, death: Rule, event: Value) -> Result<(), Vec<String>> {
+        self.proxy.add(death);
         self.send(event).await;
         let mut results = self.results.lock().await;
         tokio::select! {
             () = self.proxy.hangs() => Ok(()),
-            _ = results.recv() => Err(self.proxy.take_calls().into_iter().map(|call| call.operation).collect()),
+            _ = results.recv() => Err(self.proxy.take_operations()),
             status = self.dies() => panic!("{} ended without an answer: {status}", self.operation),
         }
     }

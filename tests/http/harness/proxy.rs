@@ -32,25 +32,81 @@ pub(crate) enum Fault {
     HangAfter,
 }
 
-/// Where a function that makes this many calls is killed: the call's number and the fault that kills it there.
-///
-/// Killing it before a call leaves what killing it after the call before it leaves, since a function keeps nothing
-/// between calls. So each call is killed after, and the first one before too. `make hold` kills before each as well.
-pub(crate) fn deaths(calls: usize) -> impl Iterator<Item = (usize, Fault)> {
-    let before_each = std::env::var_os("TINTYPE_KILL_BEFORE_EACH_CALL").is_some();
-    (0..calls).flat_map(move |call| {
-        let before = (call == 0 || before_each).then_some((call, Fault::HangBefore));
-        before.into_iter().chain([(call, Fault::HangAfter)])
-    })
+/// The operations that change nothing. Of others, `AdminInitiateAuth` and `InitiateAuth` begin a session.
+const READS: [&str; 11] = [
+    "AdminGetUser",
+    "BatchGetItem",
+    "DescribeUserPoolClient",
+    "GetItem",
+    "GetObject",
+    "GetSecretValue",
+    "HeadObject",
+    "Keys",
+    "ListObjectsV2",
+    "Query",
+    "Scan",
+];
+
+/// Stands for any operation in a rule.
+const ANY: &str = "*";
+/// Stands for any operation that changes something.
+const CHANGES: &str = "changes";
+
+pub(crate) fn changes_something(operation: &str) -> bool {
+    !READS.contains(&operation)
 }
 
-/// Meets the calls of one operation (`*`: of any), after as many as are let pass, as often as it says.
+/// Meets the calls of one operation, of any (`*`), or of those that change something, after as many as are let pass, as
+/// often as it says.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    pub(crate) operation: &'static str,
-    pub(crate) pass: usize,
-    pub(crate) times: usize,
-    pub(crate) fault: Fault,
+    operation: &'static str,
+    pass: usize,
+    times: usize,
+    fault: Fault,
+}
+
+impl Rule {
+    pub(crate) fn once(operation: &'static str, pass: usize, fault: Fault) -> Self {
+        Self { operation, pass, times: 1, fault }
+    }
+
+    pub(crate) fn kills(&self) -> bool {
+        matches!(self.fault, Fault::HangBefore | Fault::HangAfter)
+    }
+
+    fn meets(&self, operation: &str) -> bool {
+        self.times > 0
+            && match self.operation {
+                ANY => true,
+                CHANGES => changes_something(operation),
+                named => named == operation,
+            }
+    }
+}
+
+/// Where a function that makes these calls is killed.
+///
+/// A function keeps nothing between calls, and a read leaves nothing. So killing it before a call, or after a read, leaves
+/// what killing it after the change before leaves: it is killed after each change, and before the first call. `make hold`
+/// kills it before and after each call.
+pub(crate) fn deaths(calls: &[String]) -> impl Iterator<Item = Rule> {
+    deaths_among(calls.len(), calls.iter().filter(|operation| changes_something(operation)).count())
+}
+
+/// The same for a function whose calls are not known: without an end.
+pub(crate) fn endless_deaths() -> impl Iterator<Item = Rule> {
+    deaths_among(usize::MAX, usize::MAX)
+}
+
+fn deaths_among(calls: usize, changes: usize) -> impl Iterator<Item = Rule> {
+    let each = std::env::var_os("TINTYPE_KILL_AT_EACH_CALL").is_some();
+    let (operation, count) = if each { (ANY, calls) } else { (CHANGES, changes) };
+    let first = Rule::once(ANY, 0, Fault::HangBefore);
+    std::iter::once(first).chain((0..count).flat_map(move |number| {
+        let before = (each && number > 0).then(|| Rule::once(ANY, number, Fault::HangBefore));
+        before.into_iter().chain([Rule::once(operation, number, Fault::HangAfter)])
+    }))
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,7 +197,11 @@ impl Proxy {
     }
 
     pub(crate) fn rule_after(&self, operation: &'static str, pass: usize, times: usize, fault: Fault) {
-        self.state().rules.push(Rule { operation, pass, times, fault });
+        self.add(Rule { operation, pass, times, fault });
+    }
+
+    pub(crate) fn add(&self, rule: Rule) {
+        self.state().rules.push(rule);
     }
 
     /// Forgets all rules and calls.
@@ -155,6 +215,11 @@ impl Proxy {
         let mut state = self.state();
         state.taken += state.calls.len();
         std::mem::take(&mut state.calls)
+    }
+
+    /// The operations of the calls since the last time they were asked for.
+    pub(crate) fn take_operations(&self) -> Vec<String> {
+        self.take_calls().into_iter().map(|call| call.operation).collect()
     }
 
     /// Waits until a call hangs.
@@ -183,10 +248,7 @@ async fn exchange(
     let call = record(&request);
     let (fault, number) = {
         let mut state = state.lock().expect("no panic while it is held");
-        let rule = state
-            .rules
-            .iter_mut()
-            .find(|rule| rule.times > 0 && (rule.operation == "*" || rule.operation == call.operation));
+        let rule = state.rules.iter_mut().find(|rule| rule.meets(&call.operation));
         let fault = rule.and_then(|rule| {
             if rule.pass > 0 {
                 rule.pass -= 1;
