@@ -184,6 +184,16 @@ async fn comes_again(function: &FunctionUnderTest, event: &Value, moment: &str) 
     panic!("{moment}: it stays undone");
 }
 
+/// A page of S3's list that has no key, although others follow. The next one starts before all keys.
+fn empty_page() -> Fault {
+    let token = STANDARD.encode("!");
+    let body = format!(
+        "<ListBucketResult><IsTruncated>true</IsTruncated><KeyCount>0</KeyCount>\
+         <NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
+    );
+    Fault::Answer { status: 200, kind: "application/xml", body }
+}
+
 #[test]
 fn blobs_that_s3_failed_to_delete_are_deleted_on_redelivery() {
     on_stack(async |stack| {
@@ -243,6 +253,21 @@ fn blobs_of_some_of_an_owners_images_are_listed_together_and_the_others_stay() {
         for id in &ids {
             stack.no_blobs(id).await;
         }
+    });
+}
+
+#[test]
+fn blobs_behind_an_empty_page_of_a_list_are_found() {
+    on_stack(async |stack| {
+        let user = stack.user_on("Enterprise").await;
+        let remains = Remains::of(&user, 1).await;
+        let function = stack.function("sweep").await;
+        function.proxy.rule("ListObjectsV2", 2, empty_page());
+        function.invoke(remains.event.clone()).await.expect("it sweeps");
+        let lists = function.proxy.take_calls().iter().filter(|call| call.operation == "ListObjectsV2").count();
+        assert_eq!(lists, 4, "two of each bucket");
+        remains.are_gone("after empty pages").await;
+        remains.end(&user, &function).await;
     });
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, Object, ObjectIdentifier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tintype_model::{Blob, ContentType, Image, ImageId, ImageKey, Ready, Thumbnail, ThumbnailSetId, Timestamp, UserId};
@@ -225,24 +226,25 @@ impl BlobStore {
 
     /// Deletes a set of thumbnails.
     pub async fn delete_thumbnails(&self, id: ImageId, set: &ThumbnailSetId) -> Result<(), StoreError> {
-        self.delete_under(&self.thumbnails, &thumbnails_prefix(id, set)).await
+        let list = self.client.list_objects_v2().bucket(&self.thumbnails).prefix(thumbnails_prefix(id, set));
+        let mut pages = list.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
+            self.delete_keys(Bucket::Thumbnails, keys_of(page.contents.unwrap_or_default())).await?;
+        }
+        Ok(())
     }
 
     /// Deletes all blobs of an image in both buckets.
-    pub async fn delete_all(&self, id: ImageId) -> Result<(), StoreError> {
-        let (originals, thumbnails) = (format!("originals/{}", prefix(id)), format!("thumbnails/{}", prefix(id)));
-        tokio::try_join!(
-            self.delete_under(&self.originals, &originals),
-            self.delete_under(&self.thumbnails, &thumbnails)
-        )?;
-        Ok(())
+    pub async fn delete_image(&self, id: ImageId) -> Result<(), StoreError> {
+        self.delete_images(id.owner, &BTreeSet::from([id.key])).await
     }
 
     /// Deletes all blobs of these images of an owner in both buckets.
     pub async fn delete_images(&self, owner: UserId, images: &BTreeSet<ImageKey>) -> Result<(), StoreError> {
         let delete = async |bucket| {
             let keys = self.list_images(bucket, owner, images).await?;
-            self.delete_keys(self.place(bucket).0, keys.into_iter()).await
+            self.delete_keys(bucket, keys).await
         };
         tokio::try_join!(delete(Bucket::Originals), delete(Bucket::Thumbnails))?;
         Ok(())
@@ -275,12 +277,9 @@ impl BlobStore {
         after: Option<String>,
     ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
         let list = self.client.list_objects_v2().bucket(self.place(bucket).0).set_start_after(after);
-        let answer = list.send().await.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
-        let more = answer.is_truncated().unwrap_or_default();
-        let listed: Vec<Listed> = answer
-            .contents
+        let (objects, more) = list_page(list).await?;
+        let listed: Vec<Listed> = objects
             .into_iter()
-            .flatten()
             .filter_map(|object| {
                 let written_at = Timestamp::from_secs(object.last_modified.map_or(0, |at| at.secs()));
                 Some(Listed { key: object.key?, written_at })
@@ -306,11 +305,9 @@ impl BlobStore {
         let mut next = images.first().map(before);
         while let Some(after) = next {
             let list = self.client.list_objects_v2().bucket(name).prefix(&folder).start_after(after);
-            let page = list.max_keys(i32::try_from(most).unwrap_or(i32::MAX)).send().await;
-            let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
-            let is_last = !page.is_truncated().unwrap_or_default();
-            let found: Vec<String> = page.contents.into_iter().flatten().filter_map(|object| object.key).collect();
-            next = found.last().filter(|_| !is_last).and_then(|last| {
+            let (objects, more) = list_page(list.max_keys(i32::try_from(most).unwrap_or(i32::MAX))).await?;
+            let found = keys_of(objects);
+            next = found.last().filter(|_| more).and_then(|last| {
                 let Some(reached) = image_id_of_key(last) else { return Some(last.clone()) };
                 let image = images.range(reached.key..).next()?;
                 Some(if *image == reached.key { last.clone() } else { before(image) })
@@ -327,22 +324,13 @@ impl BlobStore {
         delete.send().await.map(|_| ()).map_err(|e| StoreError::from_sdk("DeleteObject", e))
     }
 
-    async fn delete_under(&self, bucket: &str, prefix: &str) -> Result<(), StoreError> {
-        let mut pages = self.client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
-            self.delete_keys(bucket, page.contents.into_iter().flatten().filter_map(|object| object.key)).await?;
-        }
-        Ok(())
-    }
-
-    async fn delete_keys(&self, bucket: &str, keys: impl Iterator<Item = String>) -> Result<(), StoreError> {
-        let identifiers = keys.map(|key| ObjectIdentifier::builder().key(key).build());
+    async fn delete_keys(&self, bucket: Bucket, keys: Vec<String>) -> Result<(), StoreError> {
+        let identifiers = keys.into_iter().map(|key| ObjectIdentifier::builder().key(key).build());
         let mut left: Vec<ObjectIdentifier> = identifiers.collect::<Result<_, _>>().map_err(unsigned)?;
         while !left.is_empty() {
             let rest = left.split_off(left.len().min(MOST_KEYS));
             let delete = Delete::builder().set_objects(Some(left)).quiet(true).build().map_err(unsigned)?;
-            let answer = self.client.delete_objects().bucket(bucket).delete(delete).send().await;
+            let answer = self.client.delete_objects().bucket(self.place(bucket).0).delete(delete).send().await;
             let answer = answer.map_err(|e| StoreError::from_sdk("DeleteObjects", e))?;
             if let Some(error) = answer.errors().first() {
                 return Err(StoreError::Unavailable(format!("DeleteObjects: {}", error.code().unwrap_or("unknown"))));
@@ -351,6 +339,24 @@ impl BlobStore {
         }
         Ok(())
     }
+}
+
+/// Lists a page, and says whether more follow. S3 promises at most so many keys, not at least one: behind an empty page
+/// there may be others, so it is passed over.
+async fn list_page(mut list: ListObjectsV2FluentBuilder) -> Result<(Vec<Object>, bool), StoreError> {
+    loop {
+        let page = list.clone().send().await.map_err(|e| StoreError::from_sdk("ListObjectsV2", e))?;
+        let objects = page.contents.unwrap_or_default();
+        let more = page.is_truncated.unwrap_or_default();
+        match page.next_continuation_token {
+            Some(next) if more && objects.is_empty() => list = list.continuation_token(next),
+            _ => return Ok((objects, more)),
+        }
+    }
+}
+
+fn keys_of(objects: Vec<Object>) -> Vec<String> {
+    objects.into_iter().filter_map(|object| object.key).collect()
 }
 
 async fn sign_read(

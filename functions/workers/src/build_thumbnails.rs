@@ -208,7 +208,7 @@ pub(crate) async fn build(
         let inputs = BuildInputs::read(worker, id).await?;
         let step = next_step(inputs.as_ref(), stored.as_ref(), existing);
         let (BuildStep::Finish | BuildStep::Publish | BuildStep::Build, Some(inputs)) = (&step, inputs) else {
-            worker.blobs.delete_all(id).await?;
+            worker.blobs.delete_image(id).await?;
             let rejected = step == BuildStep::DeleteOfRejected;
             return Ok(if rejected { BuildOutcome::Rejected } else { BuildOutcome::Deleted });
         };
@@ -232,7 +232,7 @@ pub(crate) async fn build(
                     AttemptOutcome::Invalid(image, rejection) => {
                         let (code, reason) = (reject_code(&rejection), rejection.to_string());
                         if worker.store.images.reject(&image, code, reason, Timestamp::now()).await? {
-                            worker.blobs.delete_all(id).await?;
+                            worker.blobs.delete_image(id).await?;
                             return Ok(BuildOutcome::Rejected);
                         }
                         continue;

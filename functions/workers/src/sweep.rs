@@ -34,8 +34,10 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<Event>) -> Result
         async move {
             let swept = blobs.delete_images(owner, &images).await;
             if let Err(error) = &swept {
-                let ids: Vec<String> = images.iter().map(|&key| ImageId { owner, key }.to_string()).collect();
-                error!(cause = %error, images = ids.join(" "), "Sweep failed");
+                for &key in &images {
+                    info_span!("record", image = %ImageId { owner, key })
+                        .in_scope(|| error!(cause = %error, "Sweep failed"));
+                }
             }
             swept
         }

@@ -17,7 +17,7 @@ impl Audit<'_> {
             RepairAction::DeleteImage(image) => {
                 let removed = self.store.images.delete(image, self.now).await?;
                 if removed {
-                    self.blobs.delete_all(image.id).await?;
+                    self.blobs.delete_image(image.id).await?;
                 }
                 Ok(removed)
             }
