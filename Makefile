@@ -277,6 +277,7 @@ lint-code: tools lint-tools
 		cargo build --locked --workspace --all-targets && cargo build --locked --workspace --test http'
 	$(stage) "cargo deny" cargo deny --locked check bans licenses sources
 	$(stage) "cargo shear" cargo shear
+	$(stage) "Features of functions and tests" $(PYTHON) tests/features.py
 	$(stage) "ruff" bash -c 'ruff format --check $(PYTHON_FILES) && ruff check $(PYTHON_FILES)'
 
 .PHONY: lint-deploy

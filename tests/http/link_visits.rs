@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::fixtures::Picture;
-use crate::harness::{Answer, BASE32, Body, Call, Fault, FunctionUnderTest, Stack, User, eventually, on_stack};
+use crate::harness::{
+    Answer, BASE32, Body, Call, Fault, FunctionUnderTest, Stack, User, aws_config, eventually, on_stack,
+};
 
 async fn owner(stack: &'static Stack) -> User {
     stack.user_on("Enterprise").await
@@ -509,7 +511,7 @@ fn a_link_outlives_the_credentials_of_the_function_that_made_it() {
     on_stack(async |stack| {
         let user = owner(stack).await;
         let image = user.hide("Harbour", Picture::small()).await;
-        let sts = aws_sdk_sts::Client::new(&aws_config::load_from_env().await);
+        let sts = aws_sdk_sts::Client::new(&aws_config());
         let session = sts.get_session_token().duration_seconds(12).send().await.expect("a session");
         let keys = session.credentials().expect("its keys");
         let keys = [

@@ -19,7 +19,7 @@ pub(crate) use internals::{
     text, unknown_id, user_of,
 };
 pub(crate) use proxy::{Fault, Need, Proxy, Recorded, Rule, changes_something, deaths, endless_deaths};
-pub(crate) use stack::{Stack, on_stack};
+pub(crate) use stack::{Stack, aws_config, on_stack};
 pub(crate) use user::{Created, PASSWORD, User};
 
 use std::time::{Duration, Instant};

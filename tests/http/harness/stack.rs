@@ -1,5 +1,8 @@
+use std::env;
 use std::sync::LazyLock;
 
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::RwLock;
@@ -34,7 +37,7 @@ pub(crate) struct Stack {
 
 // One runtime for the whole binary: pooled connections die with the runtime that opened them.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime can be started"));
-static STACK: LazyLock<Result<Stack, String>> = LazyLock::new(|| RUNTIME.block_on(Stack::from_env()));
+static STACK: LazyLock<Result<Stack, String>> = LazyLock::new(Stack::from_env);
 
 /// Runs one test against the stack that the environment names.
 pub(crate) fn on_stack(test: impl AsyncFnOnce(&'static Stack)) {
@@ -44,11 +47,26 @@ pub(crate) fn on_stack(test: impl AsyncFnOnce(&'static Stack)) {
     }
 }
 
+/// The stack's operator, who may do everything. `aws-config` would read the same, with features that the functions do not
+/// have, so everything of the SDK would be compiled twice.
+pub(crate) fn aws_config() -> SdkConfig {
+    let var = |name| env::var(name).unwrap_or_default();
+    let token = env::var("AWS_SESSION_TOKEN").ok();
+    let credentials =
+        Credentials::new(var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY"), token, None, "Environment");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(var("AWS_REGION")))
+        .endpoint_url(var("AWS_ENDPOINT_URL"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
 impl Stack {
-    async fn from_env() -> Result<Self, String> {
+    fn from_env() -> Result<Self, String> {
         let mut missing = Vec::new();
         let mut var = |name: &'static str| {
-            std::env::var(name).unwrap_or_else(|_| {
+            env::var(name).unwrap_or_else(|_| {
                 missing.push(name);
                 String::new()
             })
@@ -77,7 +95,7 @@ impl Stack {
             ));
         }
 
-        let aws = aws_config::load_from_env().await;
+        let aws = aws_config();
         let path_style = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
         Ok(Self {
             http: reqwest::Client::builder()
