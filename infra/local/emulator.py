@@ -524,7 +524,8 @@ async def serve(port: int, addresses: list[str], keep: bool, record: Path | None
         date_header=False,
         access_log=False,
         log_level="warning",
-        timeout_keep_alive=75,
+        # Longer than any client keeps an idle connection: one that sends a request while this end closes gets a reset.
+        timeout_keep_alive=3600,
         timeout_graceful_shutdown=1,
     )
     server = Server(config)
