@@ -2,7 +2,7 @@
 # Runs the black-box tests and those of the web page, or the black-box tests whose name contains the argument.
 #
 # Three parts at the same time, on separate stacks: concurrent tests; one after another, tests that read everything in a
-# stack or keep its workers busy; and the tests of the web page.
+# stack or keep its workers busy; and the tests of the web page, then those that start stacks of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,14 +32,19 @@ one_by_one() {
   # The CDN changes no other function's role.
   http "Roles of links on a stack with the CDN" budget::each_route_of_links
   stage "Update under constant requests" python -m tests.update
-  # With stacks of its own.
-  stage "Restart at another port" python -m tests.restart
-  stage "Backup and restore" python -m tests.restore
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
   # Before the upload, whose images each audit would check.
   http "Audit" audit:: -- --ignored
   http "Upload of many files" cli::many -- --ignored
+}
+
+web() {
+  set -e
+  stage "Browser tests" npm run --silent --prefix web e2e
+  # Here, since the other two parts take longer than the browser.
+  stage "Restart at another port" python -m tests.restart
+  stage "Backup and restore" python -m tests.restore
 }
 
 named() {
@@ -48,7 +53,7 @@ named() {
   http "Tests named $1 that run alone" "$1" -- --ignored --skip hold::
 }
 
-export -f stage http beside_each_other one_by_one named
+export -f stage http beside_each_other one_by_one web named
 on_stack() { exec python -m infra.local.stack test "$@"; }
 
 if [ $# -gt 0 ]; then
@@ -62,7 +67,7 @@ trap 'exit 130' INT TERM HUP
 
 status=0
 on_stack --logs $logs/one-by-one --parameter Cdn=true bash -c one_by_one > $logs/one-by-one/output 2>&1 &
-stage "Browser tests" tests/browser.sh > $logs/web/output 2>&1 &
+on_stack --logs $logs/web bash -c web > $logs/web/output 2>&1 &
 on_stack bash -c beside_each_other &
 for _ in 1 2 3; do wait -n || status=1; done
 cat $logs/one-by-one/output $logs/web/output
