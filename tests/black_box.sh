@@ -20,7 +20,6 @@ one_by_one() {
   stage "Shell blocks of the documents" python tests/documents.py README.md docs/walkthrough.md &
   local documents=$!
   stage "OpenAPI contract" python tests/contract.py
-  stage "Generated clients" python tests/clients/run.py
   wait $schedule
   wait $documents
   stage "Plan file" python -m tests.plan_file
@@ -43,6 +42,7 @@ web() {
   set -e
   stage "Browser tests" npm run --silent --prefix web e2e
   # Here, since the other two parts take longer than the browser.
+  stage "Generated clients" python tests/clients/run.py
   stage "Restart at another port" python -m tests.restart
   stage "Backup and restore" python -m tests.restore
 }
