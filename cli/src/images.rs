@@ -150,8 +150,7 @@ pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()>
         more("Pixels", image.width.zip(image.height).map(|(width, height)| format!("{width} × {height}")));
         if let Some(photo) = &image.photo {
             more("Taken", photo.taken_at.as_deref().map(escape_control));
-            let camera = [&photo.make, &photo.model].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
-            more("Camera", Some(escape_control(&camera)).filter(|text| !text.is_empty()));
+            more("Camera", camera(photo).as_deref().map(escape_control));
             more("Lens", photo.lens.as_deref().map(escape_control));
             more("Exposure", exposure(photo));
             more("Place", photo.place.as_ref().map(|place| format!("{}, {}", place.latitude, place.longitude)));
@@ -170,6 +169,16 @@ pub(crate) async fn show(client: &Client, out: Output, name: &str) -> Result<()>
         rows.iter().map(|(name, value)| format!("{name:<12} {value}")).collect::<Vec<_>>().join("\n")
     });
     Ok(())
+}
+
+/// The manufacturer and the model, which often begins with the manufacturer's name.
+fn camera(photo: &Photo) -> Option<String> {
+    let (Some(make), Some(model)) = (&photo.make, &photo.model) else {
+        return photo.make.clone().or_else(|| photo.model.clone());
+    };
+    let name = make.split(' ').next().unwrap_or_default();
+    let is_named = model.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    Some(if is_named { model.clone() } else { format!("{make} {model}") })
 }
 
 /// As photographers write it: `1/250 s  f/2.8  ISO 400  23 mm`.
@@ -268,4 +277,44 @@ async fn rm_all(client: &Client, folder: &ConfigDir, out: Output, me: &api::Me, 
     let job = jobs::wait(client, out, accepted.job).await?;
     out.print_result(&job, || format!("Deleted {} images.", HumanCount(job.done)));
     Ok(exit::DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_is_named_once() {
+        let named = |make: &str, model: &str| {
+            let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            camera(&Photo { make: text(make), model: text(model), ..Photo::default() }).unwrap_or_default()
+        };
+        for (make, model, expected) in [
+            ("Canon", "Canon EOS R5", "Canon EOS R5"),
+            ("NIKON CORPORATION", "NIKON Z 6", "NIKON Z 6"),
+            ("SONY", "ILCE-7M3", "SONY ILCE-7M3"),
+            ("Apple", "", "Apple"),
+            ("", "iPhone 15", "iPhone 15"),
+            ("Möbius", "M", "Möbius M"),
+            ("Leica", "Öö", "Leica Öö"),
+            ("", "", ""),
+        ] {
+            assert_eq!(named(make, model), expected);
+        }
+    }
+
+    #[test]
+    fn an_exposure_is_written_as_photographers_do() {
+        let photo = |exposure_time, f_number, iso, focal_length| Photo {
+            exposure_time,
+            f_number,
+            iso,
+            focal_length,
+            ..Photo::default()
+        };
+        let whole = photo(Some(0.004), Some(2.8), Some(400), Some(23.0));
+        assert_eq!(exposure(&whole).as_deref(), Some("1/250 s  f/2.8  ISO 400  23 mm"));
+        assert_eq!(exposure(&photo(Some(2.5), None, None, None)).as_deref(), Some("2.5 s"));
+        assert_eq!(exposure(&photo(None, None, None, None)), None);
+    }
 }

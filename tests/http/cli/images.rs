@@ -53,6 +53,20 @@ fn an_image_is_shown_by_id_or_title_in_either_form_of_unicode() {
 }
 
 #[test]
+fn how_an_image_was_taken_is_shown() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let image = user.publish("Harbour", &Picture::turned_jpeg(80, 60, 6)).await;
+        let shown = tool.run(["show", "Harbour"]).await.assert_status(0);
+        shown.says("Camera       TINTYPE-CAMERA 7").says("Place        52.52, 13.404722");
+        let public = json!({"photo_public": true});
+        user.patch(format!("/api/images/{}", image.str("id")), public).await.assert_status(200);
+        tool.run(["show", "Harbour"]).await.assert_status(0).says("Shown        to all who see the image");
+    });
+}
+
+#[test]
 fn warnings_and_reject_codes_are_shown_and_listed() {
     on_stack(async |stack| {
         let user = stack.user().await;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatCameraTime, formatDate, formatTime } from "./format";
+import { formatBytes, formatCamera, formatCameraTime, formatDate, formatTime } from "./format";
 
 test.each([
   [0, "0 B"],
@@ -19,6 +19,17 @@ test.each([
 ])("17: times and days in %s name their zone", (zone, time, day) => {
   expect(formatTime("2030-01-02T03:04:05Z", zone)).toBe(time);
   expect(formatDate("2030-01-02T03:04:05Z", zone)).toBe(day);
+});
+
+test.each([
+  ["Canon", "Canon EOS R5", "Canon EOS R5"],
+  ["NIKON CORPORATION", "NIKON Z 6", "NIKON Z 6"],
+  ["SONY", "ILCE-7M3", "SONY ILCE-7M3"],
+  ["Apple", null, "Apple"],
+  [null, "iPhone 15", "iPhone 15"],
+  [null, null, ""],
+])("the camera %s, %s is named once", (make, model, name) => {
+  expect(formatCamera({ make, model })).toBe(name);
 });
 
 test("a camera's time is shown as far as it is known", () => {

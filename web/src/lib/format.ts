@@ -29,6 +29,13 @@ export function formatCameraTime(taken: string): string {
   return Number.isNaN(time.getTime()) ? taken : inWords(minute)(time, "UTC");
 }
 
+/** The manufacturer and the model, which often begins with the manufacturer's name. */
+export function formatCamera({ make, model }: Photo): string {
+  const name = make?.split(" ")[0]?.toLowerCase();
+  const isNamed = name && model?.toLowerCase().startsWith(name);
+  return [isNamed ? "" : make, model].filter(Boolean).join(" ");
+}
+
 /** As photographers write it: 1/250 s, f/2.8, ISO 400, 23 mm. */
 export function formatExposure({ exposure_time: seconds, f_number, iso, focal_length }: Photo): string[] {
   const parts: string[] = [];
