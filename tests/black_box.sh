@@ -43,6 +43,7 @@ web() {
   stage "Browser tests" npm run --silent --prefix web e2e
   # Here, since the other two parts take longer than the browser.
   stage "Generated clients" python tests/clients/run.py
+  stage "Client at a terminal" python -m tests.terminal
   stage "Restart at another port" python -m tests.restart
   stage "Backup and restore" python -m tests.restore
 }
