@@ -490,8 +490,9 @@ def recorded(app, file: Path):
         }
         if entry["target"].startswith("DynamoDB_"):
             entry |= {"request": json.loads(request), "response": json.loads(response or b"{}")}
-        with file.open("a") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        # In one write: whoever reads the file meanwhile sees whole lines.
+        with file.open("ab", buffering=0) as lines:
+            lines.write(json.dumps(entry).encode() + b"\n")
 
     return record
 
