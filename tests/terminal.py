@@ -1,6 +1,7 @@
 """Uses the command-line client at a terminal: prompts, questions before deletions, and the progress of an upload."""
 
 import os
+import re
 import sys
 import tempfile
 import uuid
@@ -92,6 +93,8 @@ def check_upload(terminal: Terminal, folder: Path) -> None:
     shown = terminal.run(["upload", str(folder)], [], f"{FILES} uploaded", 0)
     # Bars are drawn, and drawn anew in their place.
     assert "=>" in shown and "\x1b[" in shown, shown
+    # No time is left once all bytes are sent.
+    assert not re.search(r"left +Waiting", shown), shown
 
 
 def check_deletion(terminal: Terminal, email: str) -> None:

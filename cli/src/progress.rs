@@ -1,10 +1,13 @@
 //! The progress of an upload or an export: bars on a terminal, otherwise a line every few seconds.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 
 use crate::output::{Waiting, escape_control};
 
@@ -42,6 +45,13 @@ pub(crate) struct OneFile<'a> {
     bar: Option<ProgressBar>,
 }
 
+/// The rate, and the time that is left: from the first byte to the last.
+fn write_left(state: &ProgressState, out: &mut dyn fmt::Write) {
+    if state.pos() > 0 && state.len().is_some_and(|all| state.pos() < all) {
+        write!(out, "{}/s  {:#} left  ", HumanBytes(state.per_sec() as u64), HumanDuration(state.eta())).ok();
+    }
+}
+
 impl Progress {
     pub(crate) fn new(quiet: bool, waiting: &Waiting) -> Self {
         let terminal = console_is_terminal();
@@ -49,9 +59,8 @@ impl Progress {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             let style = |template: &str| ProgressStyle::with_template(template).expect("a template known to be right");
             let whole = all.add(ProgressBar::new(0));
-            whole.set_style(
-                style("{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}").progress_chars("=> "),
-            );
+            let whole_style = style("{bar:30} {bytes} of {total_bytes}  {left}{msg}").with_key("left", write_left);
+            whole.set_style(whole_style.progress_chars("=> "));
             waiting.print_above(&all);
             Bars { all, whole, style: style("  {bar:20} {bytes:>10} of {total_bytes:10}  {msg}").progress_chars("=> ") }
         });
