@@ -2,7 +2,7 @@
 # Runs the black-box tests and those of the web page, or the black-box tests whose name contains the argument.
 #
 # Three parts at the same time, on separate stacks: concurrent tests; one after another, tests that read everything in a
-# stack or keep its workers busy; and the tests of the web page, then those that start stacks of their own.
+# stack or keep its workers busy; and the tests of the web page, then some that need neither.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

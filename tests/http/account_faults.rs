@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Body, Fault, PASSWORD, Rule, Stack, User, administrators_user, changes_something, deaths, eventually,
-    get_user, on_stack, unique, user_of,
+    Answer, Body, Fault, PASSWORD, Rule, Stack, User, administrators_user, deaths, eventually, get_user, on_stack,
+    unique, user_of,
 };
 use crate::resets::{half_a_minute_passes, note};
 
@@ -78,12 +78,11 @@ impl AccountCall<'_> {
     }
 }
 
-/// What a route with these calls is given: each call fails once, each change loses its answer, and the process is killed.
+/// What a route with these calls is given: each call fails, or loses its answer, and the process is killed.
 fn cuts(calls: &[String]) -> impl Iterator<Item = Rule> {
-    let failures = (0..calls.len()).map(|call| Rule::once("*", call, Fault::json(500, "InternalErrorException")));
-    let changes = calls.iter().enumerate().filter(|(_, operation)| changes_something(operation));
-    let losses = changes.map(|(call, _)| Rule::once("*", call, Fault::LoseAnswer));
-    failures.chain(losses).chain(deaths(calls))
+    let faults = [Fault::json(500, "InternalErrorException"), Fault::LoseAnswer];
+    let of_each = faults.into_iter().flat_map(|fault| (0..calls.len()).map(move |call| (call, fault.clone())));
+    of_each.map(|(call, fault)| Rule::once("*", call, fault)).chain(deaths(calls))
 }
 
 fn address() -> String {

@@ -264,7 +264,7 @@ fn blobs_behind_an_empty_page_of_a_list_are_found() {
         let function = stack.function("sweep").await;
         function.proxy.rule("ListObjectsV2", 2, empty_page());
         function.invoke(remains.event.clone()).await.expect("it sweeps");
-        let lists = function.proxy.take_calls().iter().filter(|call| call.operation == "ListObjectsV2").count();
+        let lists = function.proxy.take_operations().iter().filter(|operation| *operation == "ListObjectsV2").count();
         assert_eq!(lists, 4, "two of each bucket");
         remains.are_gone("after empty pages").await;
         remains.end(&user, &function).await;

@@ -18,7 +18,7 @@ pub(crate) use internals::{
     BASE32, Item, administrators_user, get_user, id_of, image_at, job_message, number, parts, profile_at, queued, sent,
     text, unknown_id, user_of,
 };
-pub(crate) use proxy::{Fault, Need, Proxy, Recorded, Rule, changes_something, deaths, endless_deaths};
+pub(crate) use proxy::{Fault, Need, Proxy, Recorded, Rule, deaths, endless_deaths};
 pub(crate) use stack::{Stack, aws_config, on_stack};
 pub(crate) use user::{Created, PASSWORD, User};
 

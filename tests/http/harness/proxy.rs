@@ -52,7 +52,7 @@ const ANY: &str = "*";
 /// Stands for any operation that changes something.
 const CHANGES: &str = "changes";
 
-pub(crate) fn changes_something(operation: &str) -> bool {
+fn changes_something(operation: &str) -> bool {
     !READS.contains(&operation)
 }
 
