@@ -184,12 +184,12 @@ build: rust-target web build-tools ## Build the functions and the web page for A
 		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 	@$(PYTHON) -m infra.package
 
-# All code that depends on the architecture is in the engine's crates, and all C but that of TLS.
-.PHONY: engine
-engine: ARCH := arm64
-engine: rust-target build-tools # Compile and link the thumbnail engine for arm64, as `make build` does, in the dev profile
-	$(stage) "Compile the image engine for arm64" cargo lambda build --locked --profile dev --disable-optimizations \
-		--lambda-dir target/engine --package tintype-imaging --example bench_worker --arm64
+# All code of the project that depends on the architecture is in these crates.
+.PHONY: kernels
+kernels: ARCH := arm64
+kernels: rust-target # Compile the kernels of the image engine for arm64
+	$(stage) "Compile the image engine's kernels for arm64" cargo build --locked --target $(TARGET) \
+		--package jpeg-scaled --package plane-kernels --package vp8-rows --package vp8l-rows
 
 # The sources of the page.
 WEB := $(filter-out web/src/lib/schema.d.ts,$(shell find web -type f \

@@ -2,7 +2,6 @@
 //! a `VP8L` or an `ALPH` payload; for the latter two more bytes give the size.
 #![no_main]
 
-use std::io::Read;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -45,7 +44,7 @@ fn limits() -> Limits {
     Limits { max_memory: 256 << 20, deadline: Some(Instant::now() + Duration::from_secs(10)) }
 }
 
-fn ours(mut decoder: Decoder<impl Read>) -> Result<Vec<u8>, Error> {
+fn ours(mut decoder: Decoder<'_>) -> Result<Vec<u8>, Error> {
     let mut pixels = Vec::new();
     while let Some(row) = decoder.next_row()? {
         pixels.extend_from_slice(row);

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-mod jpeg;
-
 use crate::colour::{rgb_to_ycbcr, ycbcr_to_rgb};
 use crate::picture::{Model, Picture};
 use crate::{ContentType, Rejection};
@@ -63,7 +61,7 @@ fn jpeg(picture: &Picture) -> Result<Vec<u8>, String> {
     };
     let flat = if flat.model == Model::Rgb { Cow::Owned(rgb_to_ycbcr(&flat)) } else { flat };
     let planes: Vec<&[u8]> = flat.planes.iter().map(|plane| &plane.data[..]).collect();
-    Ok(jpeg::encode(&planes, width, height, QUALITY))
+    Ok(plane_kernels::jpeg::encode(&planes, width, height, QUALITY))
 }
 
 /// Removes alpha, for formats without it.

@@ -15,8 +15,6 @@ mod metadata;
 mod photo;
 mod picture;
 mod reduce;
-mod resize;
-mod simd;
 mod source;
 
 use std::io::Read;

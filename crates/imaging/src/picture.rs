@@ -1,10 +1,10 @@
 //! Decoded images between decoder and encoder: resizing, orientation, alpha.
 
+use plane_kernels::resize::{FilterCache, PlaneView, rounded};
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::exif::Orientation;
 use crate::metadata::Metadata;
-use crate::resize::{FilterCache, PlaneView, Sample, rounded};
 
 /// The color model of the samples. Alpha is always premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +103,8 @@ pub(crate) struct Picture {
 }
 
 impl Plane {
-    fn resize<L: Sample>(&self, (width, height): (u32, u32), filters: &mut FilterCache) -> Vec<L> {
-        let view = PlaneView {
+    fn view(&self) -> PlaneView<'_> {
+        PlaneView {
             samples: &self.samples.data,
             channels: self.samples.channels,
             width: self.width as usize,
@@ -113,8 +113,7 @@ impl Plane {
             across: self.view_width,
             down: self.view_height,
             spread: self.spread,
-        };
-        view.resize((width as usize, height as usize), filters)
+        }
     }
 }
 
@@ -122,15 +121,19 @@ impl Decoded {
     /// Resizes the image, before orientation.
     pub(crate) fn resize(&self, size: (u32, u32)) -> Picture {
         let (width, height) = size;
+        let target = (width as usize, height as usize);
         let mut filters = FilterCache::default();
         if let Model::Coded(matrix) = self.model {
-            let [y, cb, cr] = [0, 1, 2].map(|plane: usize| self.planes[plane].resize::<f32>(size, &mut filters));
+            let [y, cb, cr] =
+                [0, 1, 2].map(|plane: usize| self.planes[plane].view().resize_unrounded(target, &mut filters));
             let pixels = y.iter().zip(&cb).zip(&cr);
             let data = pixels.flat_map(|((&y, &cb), &cr)| matrix.to_rgb([y, cb, cr])).collect();
             return Picture { width, height, model: Model::Rgb, planes: vec![Samples { channels: 3, data }] };
         }
-        let resize =
-            |plane: &Plane| Samples { channels: plane.samples.channels, data: plane.resize(size, &mut filters) };
+        let resize = |plane: &Plane| Samples {
+            channels: plane.samples.channels,
+            data: plane.view().resize(target, &mut filters),
+        };
         Picture { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
 }

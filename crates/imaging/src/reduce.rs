@@ -3,10 +3,10 @@
 //! A box filter is fast but lets aliasing through. The final resize uses a Lanczos filter, and enough
 //! pixels are left for it to remove that aliasing.
 
+use plane_kernels::resize::rounded;
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::picture::{Plane, Samples};
-use crate::resize::rounded;
 
 /// The most source pixels averaged in one direction; sums fit 32 bits.
 const MAX_FACTOR: u32 = 4096;

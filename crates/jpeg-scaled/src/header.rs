@@ -1,7 +1,5 @@
 //! Marker segments (ITU-T T.81, section B.2).
 
-use std::io::Read;
-
 use crate::error::{Error, Result};
 use crate::huffman::HuffmanSpec;
 use crate::input::Input;
@@ -90,9 +88,9 @@ impl DecoderTables {
 
     /// Reads segments up to and including the next scan header or EOI. `pending` is a marker that was
     /// read already. A DNL segment is ignored: the frame has its height already.
-    pub(crate) fn read<R: Read>(
+    pub(crate) fn read(
         &mut self,
-        input: &mut Input<R>,
+        input: &mut Input<'_>,
         mut pending: Option<u8>,
         limits: &Limits,
     ) -> Result<NextSegment> {
@@ -132,7 +130,7 @@ impl DecoderTables {
         }
     }
 
-    fn read_frame_header<R: Read>(&mut self, input: &mut Input<R>, code: u8) -> Result<()> {
+    fn read_frame_header(&mut self, input: &mut Input<'_>, code: u8) -> Result<()> {
         if self.frame.is_some() {
             return Err(Error::Corrupt("a second frame"));
         }
@@ -178,7 +176,7 @@ impl DecoderTables {
         Ok(())
     }
 
-    fn read_dht<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
+    fn read_dht(&mut self, input: &mut Input<'_>) -> Result<()> {
         let mut left = segment_length(input, 0)?;
         while left > 0 {
             let kind = input.byte()?;
@@ -202,7 +200,7 @@ impl DecoderTables {
         Ok(())
     }
 
-    fn read_dqt<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
+    fn read_dqt(&mut self, input: &mut Input<'_>) -> Result<()> {
         let mut left = segment_length(input, 0)?;
         while left > 0 {
             let kind = input.byte()?;
@@ -222,7 +220,7 @@ impl DecoderTables {
         Ok(())
     }
 
-    fn read_app<R: Read>(&mut self, input: &mut Input<R>, code: u8, limits: &Limits) -> Result<()> {
+    fn read_app(&mut self, input: &mut Input<'_>, code: u8, limits: &Limits) -> Result<()> {
         let length = segment_length(input, 0)?;
         let wanted = matches!(code, marker::APP0..=marker::APP2 | marker::APP14);
         let mut payload = Vec::new();
@@ -284,7 +282,7 @@ impl DecoderTables {
         packets
     }
 
-    fn read_scan_header<R: Read>(&self, input: &mut Input<R>) -> Result<Scan> {
+    fn read_scan_header(&self, input: &mut Input<'_>) -> Result<Scan> {
         let frame = self.frame.as_ref().ok_or(Error::Corrupt("a scan before the frame"))?;
         let length = segment_length(input, 4)?;
         let count = usize::from(input.byte()?);
@@ -365,7 +363,7 @@ impl DecoderTables {
 }
 
 /// Reads the length of a segment without the length field itself (section B.1.1.4); at least `least`.
-fn segment_length<R: Read>(input: &mut Input<R>, least: usize) -> Result<usize> {
+fn segment_length(input: &mut Input<'_>, least: usize) -> Result<usize> {
     usize::from(input.u16()?)
         .checked_sub(2)
         .filter(|&length| length >= least)

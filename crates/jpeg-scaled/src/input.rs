@@ -8,16 +8,16 @@ use crate::marker;
 const CHUNK: usize = 16 * 1024;
 
 /// The file, one chunk at a time.
-pub(crate) struct Input<R> {
-    reader: R,
+pub(crate) struct Input<'r> {
+    reader: Box<dyn Read + 'r>,
     chunk: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl<R: Read> Input<R> {
-    pub(crate) fn new(reader: R) -> Self {
-        Self { reader, chunk: vec![0; CHUNK], start: 0, end: 0 }
+impl<'r> Input<'r> {
+    pub(crate) fn new(reader: impl Read + 'r) -> Self {
+        Self { reader: Box::new(reader), chunk: vec![0; CHUNK], start: 0, end: 0 }
     }
 
     /// The rest of the chunk, or the next one; empty at the end of the file.
@@ -147,7 +147,7 @@ impl EntropyCodedSegment {
     /// # Errors
     /// [`Error::Truncated`] after an overrun.
     #[inline(always)]
-    pub(crate) fn block<R: Read>(&mut self, input: &mut Input<R>) -> Result<BitReader<'_>> {
+    pub(crate) fn block(&mut self, input: &mut Input<'_>) -> Result<BitReader<'_>> {
         if self.clean.len() - self.place.next < SPAN {
             self.fill(input)?;
         }
@@ -157,7 +157,7 @@ impl EntropyCodedSegment {
 
     #[cold]
     #[inline(never)]
-    fn fill<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
+    fn fill(&mut self, input: &mut Input<'_>) -> Result<()> {
         if self.overrun() {
             return Err(Error::Truncated);
         }
@@ -177,7 +177,7 @@ impl EntropyCodedSegment {
     }
 
     /// Reads one chunk of the file, or the part of it before a marker.
-    fn unstuff<R: Read>(&mut self, input: &mut Input<R>) -> Result<()> {
+    fn unstuff(&mut self, input: &mut Input<'_>) -> Result<()> {
         let available = input.available()?;
         if available.is_empty() {
             self.ended = true;
@@ -234,7 +234,7 @@ impl EntropyCodedSegment {
 
     /// Skips to the marker that ends the segment and returns it; `None` at the end of the file. Some cameras write bytes
     /// after the last block, which are skipped.
-    pub(crate) fn skip_to_marker<R: Read>(&mut self, input: &mut Input<R>) -> Result<Option<u8>> {
+    pub(crate) fn skip_to_marker(&mut self, input: &mut Input<'_>) -> Result<Option<u8>> {
         while !self.ended {
             self.unstuff(input)?;
             if !self.ended {

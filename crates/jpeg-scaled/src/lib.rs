@@ -154,16 +154,16 @@ pub struct Image {
 }
 
 /// Decodes one file.
-pub struct Decoder<R> {
-    input: Input<R>,
+pub struct Decoder<'r> {
+    input: Input<'r>,
     limits: Limits,
     tables: DecoderTables,
     first_scan: Option<header::Scan>,
 }
 
-impl<R: Read> Decoder<R> {
+impl<'r> Decoder<'r> {
     /// Creates a decoder. `reader` is read in pieces of 16 KiB and needs no buffer.
-    pub fn new(reader: R, limits: Limits) -> Self {
+    pub fn new(reader: impl Read + 'r, limits: Limits) -> Self {
         Self { input: Input::new(reader), limits, tables: DecoderTables::new(), first_scan: None }
     }
 

@@ -4,7 +4,6 @@
 //! Only the coefficients that the scale needs are kept, with a mask of all non-zero coefficients, which
 //! refinement scans need for decoding.
 
-use std::io::Read;
 use std::mem::take;
 
 use crate::error::{Error, Result};
@@ -16,12 +15,7 @@ use crate::scan::{Canvas, Coefficients, RestartState, ScanEnd, ScanTables, for_e
 
 const UNKNOWN: Error = Error::Corrupt("an undefined Huffman code");
 
-pub(crate) fn scan<R: Read>(
-    canvas: &mut Canvas,
-    input: &mut Input<R>,
-    tables: &DecoderTables,
-    scan: &Scan,
-) -> Result<ScanEnd> {
+pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderTables, scan: &Scan) -> Result<ScanEnd> {
     for &ScanComponent { component, .. } in &scan.components {
         if canvas.latch_quantization(component, tables)? {
             let part = &canvas.components[component];
@@ -71,10 +65,10 @@ fn with_coefficients(
     Ok(end)
 }
 
-fn dc_scan<R: Read>(
+fn dc_scan(
     canvas: &mut Canvas,
     groups: &mut [&mut [[i16; LANES]]],
-    input: &mut Input<R>,
+    input: &mut Input<'_>,
     tables: &DecoderTables,
     scan: &Scan,
 ) -> Result<ScanEnd> {
@@ -121,10 +115,10 @@ fn dc_scan<R: Read>(
     )
 }
 
-fn ac_scan<R: Read>(
+fn ac_scan(
     canvas: &mut Canvas,
     groups: &mut [[i16; LANES]],
-    input: &mut Input<R>,
+    input: &mut Input<'_>,
     tables: &DecoderTables,
     scan: &Scan,
 ) -> Result<ScanEnd> {

@@ -1,6 +1,5 @@
 //! Common parts of sequential and progressive scans: storage, iteration over MCUs, and restarts.
 
-use std::io::Read;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
@@ -464,12 +463,12 @@ impl ScanEnd {
 ///
 /// Compiled for every processor, and for AVX2 with BMI2, including an inlined `block`: a tenth faster with
 /// the same results.
-pub(crate) fn for_each_mcu<R: Read>(
+pub(crate) fn for_each_mcu(
     canvas: &mut Canvas,
-    input: &mut Input<R>,
+    input: &mut Input<'_>,
     interval: u32,
     scan: &Scan,
-    block: impl FnMut(&mut Canvas, &mut EntropyCodedSegment, &mut Input<R>, &mut RestartState, BlockPosition) -> Result<()>,
+    block: impl FnMut(&mut Canvas, &mut EntropyCodedSegment, &mut Input<'_>, &mut RestartState, BlockPosition) -> Result<()>,
 ) -> Result<ScanEnd> {
     Arch::new().dispatch(
         #[inline(always)]
@@ -478,15 +477,15 @@ pub(crate) fn for_each_mcu<R: Read>(
 }
 
 #[inline(always)]
-fn decode_mcus<R: Read>(
+fn decode_mcus(
     canvas: &mut Canvas,
-    input: &mut Input<R>,
+    input: &mut Input<'_>,
     interval: u32,
     scan: &Scan,
     mut block: impl FnMut(
         &mut Canvas,
         &mut EntropyCodedSegment,
-        &mut Input<R>,
+        &mut Input<'_>,
         &mut RestartState,
         BlockPosition,
     ) -> Result<()>,
@@ -601,10 +600,10 @@ fn decode_mcus<R: Read>(
 impl Canvas {
     /// Records that the data of a scan ended after `complete` rows of MCUs.
     #[cold]
-    fn end_early<R: Read>(
+    fn end_early(
         &mut self,
         bits: &mut EntropyCodedSegment,
-        input: &mut Input<R>,
+        input: &mut Input<'_>,
         scan: &Scan,
         complete: usize,
     ) -> Result<ScanEnd> {
@@ -648,9 +647,9 @@ struct Resynchronized {
 
 /// Skips to the restart marker that ends `interval`, or to one that ends a later interval. Returns `None` at another
 /// marker or the end of the file, which end the scan.
-fn resynchronize<R: Read>(
+fn resynchronize(
     bits: &mut EntropyCodedSegment,
-    input: &mut Input<R>,
+    input: &mut Input<'_>,
     interval: u32,
     mut damaged: bool,
 ) -> Result<Option<Resynchronized>> {

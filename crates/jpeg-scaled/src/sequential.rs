@@ -1,7 +1,5 @@
 //! Scans of baseline and extended sequential files (ITU-T T.81, section F.2): each block is complete.
 
-use std::io::Read;
-
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
 use crate::huffman::{HuffmanDecoder, LOOKUPS, SymbolKind};
@@ -9,12 +7,7 @@ use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, OUTSIDE};
 use crate::input::{BitReader, Input};
 use crate::scan::{Canvas, ScanEnd, ScanTables, for_each_mcu};
 
-pub(crate) fn scan<R: Read>(
-    canvas: &mut Canvas,
-    input: &mut Input<R>,
-    tables: &DecoderTables,
-    scan: &Scan,
-) -> Result<ScanEnd> {
+pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderTables, scan: &Scan) -> Result<ScanEnd> {
     let codes = ScanTables::new(tables, scan, SymbolKind::Ac)?;
     let missing = Error::Corrupt("a scan without its Huffman tables");
     let (Some(dc), Some(ac)) =

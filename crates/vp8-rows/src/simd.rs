@@ -83,169 +83,137 @@ impl Simd for Scalar {
     type Bytes = [u8; 16];
     type Words = [i16; 8];
 
-    #[inline(always)]
+    #[inline(never)]
     fn run<F: NullaryFnOnce>(self, call: F) -> F::Output {
         call.call()
     }
 
-    #[inline(always)]
     fn bytes(self, bytes: [u8; 16]) -> [u8; 16] {
         bytes
     }
 
-    #[inline(always)]
     fn array(self, bytes: [u8; 16]) -> [u8; 16] {
         bytes
     }
 
-    #[inline(always)]
     fn abs_diff(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, u8::abs_diff)
     }
 
-    #[inline(always)]
     fn double(self, a: [u8; 16]) -> [u8; 16] {
         each(a, a, u8::saturating_add)
     }
 
-    #[inline(always)]
     fn half(self, a: [u8; 16]) -> [u8; 16] {
         a.map(|a| a >> 1)
     }
 
-    #[inline(always)]
     fn add_samples(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, u8::saturating_add)
     }
 
-    #[inline(always)]
     fn max(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, u8::max)
     }
 
-    #[inline(always)]
     fn le_mask(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| if a <= b { 255 } else { 0 })
     }
 
-    #[inline(always)]
     fn and(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| a & b)
     }
 
-    #[inline(always)]
     fn and_not(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| a & !b)
     }
 
-    #[inline(always)]
     fn mean(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8)
     }
 
-    #[inline(always)]
     fn mean_of_three(self, a: [u8; 16], b: [u8; 16], c: [u8; 16]) -> [u8; 16] {
         let outer = each(a, c, |a, c| u16::from(a) + u16::from(c));
         each(outer, b.map(u16::from), |outer, b| ((outer + 2 * b + 2) >> 2) as u8)
     }
 
-    #[inline(always)]
     fn shift_lanes(self, a: [u8; 16]) -> [u8; 16] {
         (u128::from_le_bytes(a) >> 8).to_le_bytes()
     }
 
-    #[inline(always)]
     fn shift_sign(self, a: [u8; 16]) -> [u8; 16] {
         a.map(|a| a ^ 0x80)
     }
 
-    #[inline(always)]
     fn add(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| (a as i8).saturating_add(b as i8) as u8)
     }
 
-    #[inline(always)]
     fn subtract(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         each(a, b, |a, b| (a as i8).saturating_sub(b as i8) as u8)
     }
 
-    #[inline(always)]
     fn shift_right_3(self, a: [u8; 16]) -> [u8; 16] {
         a.map(|a| (a as i8 >> 3) as u8)
     }
 
-    #[inline(always)]
     fn round_half(self, a: [u8; 16]) -> [u8; 16] {
         a.map(|a| ((a as i8 + 1) >> 1) as u8)
     }
 
-    #[inline(always)]
     fn scaled_by_9_18_27(self, a: [u8; 16]) -> [[u8; 16]; 3] {
         let part = |factor: i16| a.map(|a| ((i16::from(a as i8) * factor + 63) >> 7) as u8);
         [part(9), part(18), part(27)]
     }
 
-    #[inline(always)]
     fn interleave_low(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         std::array::from_fn(|lane| if lane % 2 == 0 { a[lane / 2] } else { b[lane / 2] })
     }
 
-    #[inline(always)]
     fn interleave_high(self, a: [u8; 16], b: [u8; 16]) -> [u8; 16] {
         std::array::from_fn(|lane| if lane % 2 == 0 { a[8 + lane / 2] } else { b[8 + lane / 2] })
     }
 
-    #[inline(always)]
     fn words(self, words: [i16; 8]) -> [i16; 8] {
         words
     }
 
-    #[inline(always)]
     fn add_words(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         each(a, b, i16::wrapping_add)
     }
 
-    #[inline(always)]
     fn subtract_words(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         each(a, b, i16::wrapping_sub)
     }
 
-    #[inline(always)]
     fn mul_high(self, a: [i16; 8], factor: i16) -> [i16; 8] {
         a.map(|a| ((i32::from(a) * i32::from(factor)) >> 16) as i16)
     }
 
-    #[inline(always)]
     fn shift_right_3_words(self, a: [i16; 8]) -> [i16; 8] {
         a.map(|a| a >> 3)
     }
 
-    #[inline(always)]
     fn interleave_words_low(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[0], b[0], a[1], b[1], a[2], b[2], a[3], b[3]]
     }
 
-    #[inline(always)]
     fn interleave_words_high(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[4], b[4], a[5], b[5], a[6], b[6], a[7], b[7]]
     }
 
-    #[inline(always)]
     fn low_halves(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
     }
 
-    #[inline(always)]
     fn high_halves(self, a: [i16; 8], b: [i16; 8]) -> [i16; 8] {
         [a[4], a[5], a[6], a[7], b[4], b[5], b[6], b[7]]
     }
 
-    #[inline(always)]
     fn swap_halves(self, a: [i16; 8]) -> [i16; 8] {
         [a[4], a[5], a[6], a[7], a[0], a[1], a[2], a[3]]
     }
 
-    #[inline(always)]
     fn add_to(self, samples: [u8; 8], a: [i16; 8]) -> [u8; 8] {
         each(samples.map(i16::from), a, |sample, a| sample.saturating_add(a).clamp(0, 255) as u8)
     }

@@ -16,8 +16,8 @@ enum Filter {
 }
 
 /// Decodes the payload of one `ALPH` chunk.
-pub struct Alpha<R> {
-    bits: BitSource<R>,
+pub struct Alpha<'r> {
+    bits: BitSource<'r>,
     /// Set if the alpha is compressed.
     rows: Option<ImageRows>,
     filter: Filter,
@@ -28,12 +28,12 @@ pub struct Alpha<R> {
     above: Vec<u8>,
 }
 
-impl<R: Read> Alpha<R> {
+impl<'r> Alpha<'r> {
     /// Reads the header of the chunk. The size, in pixels, is that of the image's `VP8 ` chunk.
     ///
     /// # Errors
     /// Every kind of [`Error`].
-    pub fn new(reader: R, (width, height): (u32, u32), limits: Limits) -> Result<Self> {
+    pub fn new(reader: impl Read + 'r, (width, height): (u32, u32), limits: Limits) -> Result<Self> {
         let size = (width as usize, height as usize);
         let mut bits = BitSource::new(reader);
         let method = bits.read_bits(2)?;

@@ -12,8 +12,8 @@ const PAD: usize = 32;
 const STEP: usize = 24;
 
 /// A buffered reader with a position in bits.
-pub(crate) struct BitSource<R> {
-    reader: R,
+pub(crate) struct BitSource<'r> {
+    reader: Box<dyn Read + 'r>,
     data: Box<[u8; CHUNK]>,
     /// Bytes of `data` from the reader; zeros follow once `ended`.
     end: usize,
@@ -29,10 +29,10 @@ struct BitPosition {
     count: u32,
 }
 
-impl<R: Read> BitSource<R> {
-    pub(crate) fn new(reader: R) -> Self {
+impl<'r> BitSource<'r> {
+    pub(crate) fn new(reader: impl Read + 'r) -> Self {
         let data = vec![0; CHUNK].try_into().expect("the size is right");
-        Self { reader, data, end: 0, ended: false, place: BitPosition::default() }
+        Self { reader: Box::new(reader), data, end: 0, ended: false, place: BitPosition::default() }
     }
 
     /// The next `count` bits, at most 32.

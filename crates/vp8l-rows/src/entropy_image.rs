@@ -4,8 +4,6 @@
 //! The decoder keeps pixels in a ring as long as the largest distance and returns them row by row. A
 //! pixel is an ARGB number of 32 bits, alpha highest.
 
-use std::io::Read;
-
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::bits::{BitReader, BitSource};
@@ -112,8 +110,8 @@ pub(crate) struct EntropyCodedImage {
 impl EntropyCodedImage {
     /// Reads the color cache size and the prefix codes. Only the ARGB image (`argb`) has meta prefix
     /// codes (section 3.7.2.2).
-    pub(crate) fn new<R: Read>(
-        bits: &mut BitSource<R>,
+    pub(crate) fn new(
+        bits: &mut BitSource<'_>,
         (width, height): (usize, usize),
         argb: bool,
         budget: &mut Budget,
@@ -141,7 +139,7 @@ impl EntropyCodedImage {
     }
 
     /// Decodes the next row into `out`, which has the image's width.
-    pub(crate) fn next_row<R: Read>(&mut self, bits: &mut BitSource<R>, out: &mut [u32]) -> Result<()> {
+    pub(crate) fn next_row(&mut self, bits: &mut BitSource<'_>, out: &mut [u32]) -> Result<()> {
         let start = self.row * self.width;
         let end = start + self.width;
         while self.done < end {
@@ -159,8 +157,8 @@ impl EntropyCodedImage {
     }
 
     /// Decodes all pixels of a subresolution image or color table.
-    pub(crate) fn all<R: Read, T>(
-        bits: &mut BitSource<R>,
+    pub(crate) fn all<T>(
+        bits: &mut BitSource<'_>,
         (width, height): (usize, usize),
         budget: &mut Budget,
         make: impl Fn(u32) -> T,
@@ -367,8 +365,8 @@ impl PrefixCodeGroup {
 
 impl MetaPrefix {
     /// Also returns true if a code has cache indices.
-    fn read<R: Read>(
-        bits: &mut BitSource<R>,
+    fn read(
+        bits: &mut BitSource<'_>,
         (width, height): (usize, usize),
         cache_bits: u32,
         argb: bool,

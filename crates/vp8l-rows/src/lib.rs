@@ -72,8 +72,8 @@ pub struct Header {
 }
 
 /// Decodes the payload of one `VP8L` chunk.
-pub struct Decoder<R> {
-    bits: BitSource<R>,
+pub struct Decoder<'r> {
+    bits: BitSource<'r>,
     header: Header,
     limits: Limits,
     /// Set when the first row is read.
@@ -81,12 +81,12 @@ pub struct Decoder<R> {
     out: Vec<u8>,
 }
 
-impl<R: Read> Decoder<R> {
+impl<'r> Decoder<'r> {
     /// Reads the header of the payload. `reader` is read in pieces of 16 KiB and needs no buffer.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Truncated`] or [`Error::Corrupt`].
-    pub fn new(reader: R, limits: Limits) -> Result<Self> {
+    pub fn new(reader: impl Read + 'r, limits: Limits) -> Result<Self> {
         let mut bits = BitSource::new(reader);
         if bits.read_bits(8)? != SIGNATURE {
             return Err(Error::Corrupt("missing lossless signature"));
@@ -144,7 +144,7 @@ struct ImageRows {
 }
 
 impl ImageRows {
-    fn new<R: Read>(bits: &mut BitSource<R>, size: (usize, usize), limits: &Limits) -> Result<Self> {
+    fn new(bits: &mut BitSource<'_>, size: (usize, usize), limits: &Limits) -> Result<Self> {
         let mut budget = Budget::new(limits);
         let read = Transform::read_all(bits, size, &mut budget);
         let (transforms, coded_width) = read.map_err(|error| bits.end_or(error))?;
@@ -162,7 +162,7 @@ impl ImageRows {
     }
 
     /// The next row of ARGB pixels.
-    fn next<R: Read>(&mut self, bits: &mut BitSource<R>) -> Result<Option<&[u32]>> {
+    fn next(&mut self, bits: &mut BitSource<'_>) -> Result<Option<&[u32]>> {
         if self.rows_done == self.height {
             return Ok(None);
         }

@@ -1,7 +1,5 @@
 //! Prefix codes (RFC 9649, section 3.7.2): reading their code lengths, and decoding tables.
 
-use std::io::Read;
-
 use crate::bits::{BitReader, BitSource};
 use crate::error::{Error, Result};
 
@@ -82,9 +80,9 @@ impl CodeLengthReader {
     }
 
     /// Reads and checks a code; appends its tables to `entries` if `keep` is set.
-    pub(crate) fn read<R: Read>(
+    pub(crate) fn read(
         &mut self,
-        bits: &mut BitSource<R>,
+        bits: &mut BitSource<'_>,
         alphabet: usize,
         entries: &mut Entries,
         keep: bool,
@@ -109,7 +107,7 @@ impl CodeLengthReader {
     }
 
     /// A simple code length code: one or two symbols. Symbols outside of the alphabet are ignored.
-    fn read_simple<R: Read>(&mut self, bits: &mut BitSource<R>) -> Result<()> {
+    fn read_simple(&mut self, bits: &mut BitSource<'_>) -> Result<()> {
         let two = bits.read_flag()?;
         let size = if bits.read_flag()? { 8 } else { 1 };
         self.of[bits.read_bits(size)? as usize] = 1;
@@ -119,7 +117,7 @@ impl CodeLengthReader {
         Ok(())
     }
 
-    fn read_coded<R: Read>(&mut self, bits: &mut BitSource<R>, alphabet: usize) -> Result<()> {
+    fn read_coded(&mut self, bits: &mut BitSource<'_>, alphabet: usize) -> Result<()> {
         let count = 4 + bits.read_bits(4)? as usize;
         let mut code_lengths = [0; CODE_LENGTH_ORDER.len()];
         for &at in &CODE_LENGTH_ORDER[..count] {

@@ -1,7 +1,5 @@
 //! The inverse transforms, row by row (RFC 9649, section 3.5).
 
-use std::io::Read;
-
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::bits::BitSource;
@@ -31,8 +29,8 @@ pub(crate) enum Transform {
 impl Transform {
     /// Reads the transforms of an image of this size. Returns them in the order in which they are
     /// inverted, and the width of the entropy-coded image.
-    pub(crate) fn read_all<R: Read>(
-        bits: &mut BitSource<R>,
+    pub(crate) fn read_all(
+        bits: &mut BitSource<'_>,
         (mut width, height): (usize, usize),
         budget: &mut Budget,
     ) -> Result<(Vec<Self>, usize)> {

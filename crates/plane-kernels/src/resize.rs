@@ -28,31 +28,31 @@ const FEW: usize = 4;
 
 /// A plane of samples, or several interleaved.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PlaneView<'a> {
-    pub(crate) samples: &'a [u8],
-    pub(crate) channels: usize,
+pub struct PlaneView<'a> {
+    pub samples: &'a [u8],
+    pub channels: usize,
     /// In pixels.
-    pub(crate) width: usize,
-    pub(crate) height: usize,
+    pub width: usize,
+    pub height: usize,
     /// Samples from a row to the next.
-    pub(crate) stride: usize,
+    pub stride: usize,
     /// The size of the resized part, from the top left, in fractional pixels.
-    pub(crate) across: f64,
-    pub(crate) down: f64,
+    pub across: f64,
+    pub down: f64,
     /// The width and height, in samples of this plane, of a subsampled chroma sample of the file, which
     /// decoders interpolate (see [`SPREAD`]); 0 if not subsampled.
-    pub(crate) spread: (f64, f64),
+    pub spread: (f64, f64),
 }
 
 /// The sample type of a result.
-pub(crate) trait Sample: Copy + Default {
+trait Sample: Copy + Default {
     /// Writes up to [`FEW`] neighboring samples of each row, from `start` on.
     fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize);
 }
 
 /// Rounds to eight bits.
 #[inline(always)]
-pub(crate) fn rounded(value: f32) -> u32 {
+pub fn rounded(value: f32) -> u32 {
     // Adding 2^23 leaves the integer in the low bits.
     (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() & 255
 }
@@ -89,8 +89,13 @@ impl Sample for f32 {
 }
 
 impl PlaneView<'_> {
-    /// Resizes to `target`, with the same channels.
-    pub(crate) fn resize<L: Sample>(&self, target: (usize, usize), filters: &mut FilterCache) -> Vec<L> {
+    /// Resizes to `target`, a width and a height in pixels, with the same channels.
+    pub fn resize(&self, target: (usize, usize), filters: &mut FilterCache) -> Vec<u8> {
+        self.resize_on(Arch::new(), target, filters)
+    }
+
+    /// The same, neither rounded nor clamped.
+    pub fn resize_unrounded(&self, target: (usize, usize), filters: &mut FilterCache) -> Vec<f32> {
         self.resize_on(Arch::new(), target, filters)
     }
 
@@ -207,7 +212,7 @@ impl<L: Sample, S: Transpose + MultiplyAdd> NullaryFnOnce for Resize<'_, L, S> {
 
 /// The weights of the last resize, reused because chroma planes come in pairs of one size.
 #[derive(Default)]
-pub(crate) struct FilterCache(Vec<(Dimension, FilterWeights)>);
+pub struct FilterCache(Vec<(Dimension, FilterWeights)>);
 
 /// Length, visible length, target length and spread.
 type Dimension = (usize, f64, usize, f64);
@@ -454,8 +459,8 @@ mod tests {
                     let (across, down) = (width as f64 - part, height as f64 - part);
                     let spread = if channels == 1 { (0.75, 0.0) } else { (0.0, 1.0) };
                     let view = PlaneView { samples: &samples, channels, width, height, stride, across, down, spread };
-                    let exact: Vec<f32> = view.resize(target, &mut FilterCache::default());
-                    let rounded: Vec<u8> = view.resize(target, &mut FilterCache::default());
+                    let exact = view.resize_unrounded(target, &mut FilterCache::default());
+                    let rounded = view.resize(target, &mut FilterCache::default());
                     assert_eq!(rounded, view.resize_on::<u8>(Arch::Scalar, target, &mut FilterCache::default()));
                     for channel in 0..channels {
                         let expected = plainly(&view, target, channel);
