@@ -1,5 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
 import { test as base, expect, type Locator, type Page } from "@playwright/test";
+import type { Image } from "../src/lib/http";
 import { API, BUCKETS, PASSWORD, subjectOf, TestUser } from "./stack";
 
 export { expect } from "@playwright/test";
@@ -19,8 +20,11 @@ interface Fixtures {
 interface WorkerFixtures {
   /** A user of this worker, on the Premium plan, with one public image of each shape: picture-0 to picture-7. */
   artist: TestUser;
+  /** A user of this worker, on the Enterprise plan, with one private image. */
+  owner: { user: TestUser; image: Image };
 }
 
+/** For all files: a worker, with its browser, serves tests of the same fixtures only, and takes seconds to start. */
 export const test = base.extend<Fixtures, WorkerFixtures>({
   problems: [
     async ({ context, baseURL }, use) => {
@@ -54,6 +58,14 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
       const user = await TestUser.create({ plan: "Premium" });
       await Promise.all(Array.from({ length: 8 }, (_, number) => user.upload(`picture-${number}.jpg`)));
       await use(user);
+    },
+    { scope: "worker", timeout: 120_000 },
+  ],
+  owner: [
+    // eslint-disable-next-line no-empty-pattern
+    async ({}, use) => {
+      const user = await TestUser.create({ plan: "Enterprise" });
+      await use({ user, image: await user.upload("picture-2.jpg", { visibility: "private" }) });
     },
     { scope: "worker", timeout: 120_000 },
   ],

@@ -1,17 +1,6 @@
 import { request, type Page } from "@playwright/test";
 import type { Image, Link } from "../src/lib/http";
-import { BUCKETS, call, drawn, expect, expectAccessible, navigate, openAs, test as base, TestUser } from "./fixtures";
-
-const test = base.extend<object, { owner: { user: TestUser; image: Image } }>({
-  owner: [
-    // eslint-disable-next-line no-empty-pattern
-    async ({}, use) => {
-      const user = await TestUser.create({ plan: "Enterprise" });
-      await use({ user, image: await user.upload("picture-2.jpg", { visibility: "private" }) });
-    },
-    { scope: "worker", timeout: 120_000 },
-  ],
-});
+import { BUCKETS, call, drawn, expect, expectAccessible, navigate, openAs, test, TestUser } from "./fixtures";
 
 const main = (page: Page) => page.getByRole("main");
 const rows = (page: Page) => page.getByRole("list", { name: "Links" }).getByRole("listitem");
