@@ -22,6 +22,8 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from email import message
+from http import client
 from pathlib import Path
 from unicodedata import category
 
@@ -70,6 +72,15 @@ def configure(port: int, data: Path, keep: bool) -> None:
         LAMBDA_WARM_TTL_SECONDS="60",
         AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
     )
+
+
+def read_headers(file, _class=message.Message):
+    """The headers of an HTTP request or response. None is folded (RFC 9112, section 5.2)."""
+    headers = _class()
+    while (line := file.readline(65_537)) not in (b"\r\n", b"\n", b""):
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name] = value.strip()
+    return headers
 
 
 class PatientQueue(queue.Queue):
@@ -362,6 +373,7 @@ def adjust(api: str, port: int) -> None:
     from ministack.core import concurrency, iam_actions, iam_evaluator, lambda_runtime
     from ministack.services import apigateway, cloudfront, cognito, dynamodb, lambda_svc, s3, sqs
     from ministack.services.cloudformation import stacks
+    from samtranslator.open_api import open_api
 
     # Nagle's algorithm costs every invocation 40 ms.
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
@@ -394,6 +406,26 @@ def adjust(api: str, port: int) -> None:
             )
 
     s3._fire_s3_event_async = tell_soon
+    # SAM copies the whole API for each of its routes, twice, and writes back what it changed: seven eighths of a
+    # deployment's transformation, during which no request is answered.
+    open_api._deepcopy = lambda document: document
+    # A deployment reads and hashes the archive of one function after another, and no request was answered meanwhile.
+    blocks, run_apart = stacks._runs_on_worker_thread, stacks.run_reentrant
+    stacks._runs_on_worker_thread = lambda kind: kind == "AWS::Lambda::Function" or blocks(kind)
+
+    async def run_between_requests(function, kind: str, *rest):
+        if blocks(kind):
+            return await run_apart(function, kind, *rest)
+        await asyncio.sleep(0.01)
+        return function(kind, *rest)
+
+    stacks.run_reentrant = run_between_requests
+    # Each request verified its token anew, which a test sends dozens of times.
+    verify = apigateway._verify_rs256_signature
+    verify_once = functools.lru_cache(4096)(lambda token, n, e: verify(token, {"n": n, "e": e}))
+    apigateway._verify_rs256_signature = lambda token, key: verify_once(token, key.get("n", ""), key.get("e", ""))
+    # Headers were read by the parser of mails, twice for each invocation.
+    client.parse_headers = read_headers
     # Each request compared its path with each route twice, and prepared each route's pattern anew.
     apigateway._path_matches = lambda route, path: path_pattern(route).fullmatch(path) is not None
     # Each process that is started reads the whole archive of its function to find where it was unpacked.

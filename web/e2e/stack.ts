@@ -9,7 +9,9 @@ export const API = variable("TINTYPE_URL");
 export const BUCKETS = new URL(variable("AWS_ENDPOINT_URL")).origin;
 
 const PATIENCE = 60_000;
-const PAUSE = 100;
+/** Between the first two questions, in milliseconds; each pause is a third longer than the last. */
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 500;
 /** Of a request that a busy service refuses. */
 const MAX_TRIES = 5;
 
@@ -21,10 +23,11 @@ export function variable(name: string): string {
 
 /** Asks until there is an answer. */
 export async function eventually<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + PATIENCE; Date.now() < deadline;) {
+  const deadline = Date.now() + PATIENCE;
+  for (let pause = FIRST_PAUSE; Date.now() < deadline; pause = Math.min((pause * 4) / 3, LONGEST_PAUSE)) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
   throw new Error(`Waited in vain for ${what}.`);
 }

@@ -26,17 +26,22 @@ use std::time::{Duration, Instant};
 
 /// For a machine that has much else to do; where all is well nothing waits for it.
 const PATIENCE: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(60);
+/// Between the first two questions; each pause is a third longer than the last: every question takes time from what is
+/// waited for.
+const FIRST_PAUSE: Duration = Duration::from_millis(60);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Asks again and again until there is an answer, and fails naming what was waited for.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 4 / 3).min(LONGEST_PAUSE);
     }
 }
 
