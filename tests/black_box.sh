@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
 # Runs the black-box tests and those of the web page, or the black-box tests whose name contains the argument.
 #
-# Three parts at the same time, on separate stacks: concurrent tests; one after another, tests that read everything in a
-# stack or keep its workers busy; and the tests of the web page, then some that need neither.
+# Three parts at the same time, on separate stacks: concurrent tests, then an update; one after another, tests that read
+# everything in a stack or keep its workers busy; and the tests of the web page, then some that need neither.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stage() { python infra/stage.py "$@"; }
 http() { stage "$1" cargo test --locked --workspace --test http "${@:2}"; }
 
-# More threads than processors: many tests wait for retries.
-beside_each_other() { RUST_TEST_THREADS=8 http "Tests beside each other"; }
+beside_each_other() {
+  set -e
+  # More threads than processors: many tests wait for retries.
+  RUST_TEST_THREADS=8 http "Tests beside each other"
+  # Here, since the other two parts take longer than those.
+  stage "Update under constant requests" python -m tests.update
+}
 
 one_by_one() {
   set -e
@@ -30,7 +35,6 @@ one_by_one() {
   stage "CDN" python -m tests.cdn
   # The CDN changes no other function's role.
   http "Roles of links on a stack with the CDN" budget::each_route_of_links
-  stage "Update under constant requests" python -m tests.update
   stage "Rehearsal of a deployment" python -m tests.deployment
   http "Simultaneous creations" titles:: -- --ignored
   # Before the upload, whose images each audit would check.
