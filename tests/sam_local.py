@@ -86,8 +86,7 @@ def main() -> None:
         said = run(sys.executable, "-m", "infra.sam_local", "--folder", name, "--template", str(zips)).stdout
         template, environment = folder / "sam-local.json", folder / "sam-local-environment.json"
         assert f"sam local start-api --template {template} --env-vars {environment}" in said, said
-        # What it is made of is linted: `make lint`.
-        run("sam", "validate", "--template-file", str(template), "--region", "us-east-1")
+        run("sam", "validate", "--lint", "--template-file", str(template), "--region", "us-east-1")
         built = run("sam", "build", "--template-file", str(template), "--build-dir", str(folder / "build"))
         assert "Build Succeeded" in built.stdout + built.stderr, built
 

@@ -22,8 +22,6 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from email import message
-from http import client
 from pathlib import Path
 from unicodedata import category
 
@@ -72,15 +70,6 @@ def configure(port: int, data: Path, keep: bool) -> None:
         LAMBDA_WARM_TTL_SECONDS="60",
         AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
     )
-
-
-def read_headers(file, _class=message.Message):
-    """The headers of an HTTP request or response. None is folded (RFC 9112, section 5.2)."""
-    headers = _class()
-    while (line := file.readline(65_537)) not in (b"\r\n", b"\n", b""):
-        name, _, value = line.decode("latin-1").partition(":")
-        headers[name] = value.strip()
-    return headers
 
 
 class PatientQueue(queue.Queue):
@@ -420,12 +409,6 @@ def adjust(api: str, port: int) -> None:
         return function(kind, *rest)
 
     stacks.run_reentrant = run_between_requests
-    # Each request verified its token anew, which a test sends dozens of times.
-    verify = apigateway._verify_rs256_signature
-    verify_once = functools.lru_cache(4096)(lambda token, n, e: verify(token, {"n": n, "e": e}))
-    apigateway._verify_rs256_signature = lambda token, key: verify_once(token, key.get("n", ""), key.get("e", ""))
-    # Headers were read by the parser of mails, twice for each invocation.
-    client.parse_headers = read_headers
     # Each request compared its path with each route twice, and prepared each route's pattern anew.
     apigateway._path_matches = lambda route, path: path_pattern(route).fullmatch(path) is not None
     # Each process that is started reads the whole archive of its function to find where it was unpacked.

@@ -1,7 +1,7 @@
 //! Tests of the engine as other crates see it. One program: each would compile the engine's generic functions anew.
 
+mod encoder;
 mod fixtures;
-mod jpeg_encoder;
 mod lenient;
 mod limits;
 mod metadata;
