@@ -71,9 +71,8 @@ functions: tools # For the local stack
 .PHONY: test-programs
 test-programs: tools
 	$(stage) "Compile functions, client and tests" bash -c 'set -e; \
-		cargo build --locked --workspace $(FUNCTIONS:%=--bin %) --bin tintype; \
-		cargo test --locked --workspace --no-run; \
-		cargo test --locked --workspace --test http --no-run'
+		cargo build --locked --workspace --bins --test "*"; \
+		cargo test --locked --workspace --no-run'
 
 .PHONY: test
 test: ## Run all tests, the black-box ones against stacks of their own [ARGS=name]
