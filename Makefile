@@ -77,12 +77,19 @@ test-programs: tools
 .PHONY: test
 test: ## Run all tests, the black-box ones against stacks of their own [ARGS=name]
 	$(together) test-programs web stack-tools test-tools node-tools $(if $(ARGS),,chromium)
-	$(stage) "Unit tests" cargo test --locked --workspace $(ARGS)
-ifeq ($(ARGS),)
-	$(stage) "Unit tests and size of the web page" bash -c 'cd web && npm run --silent test && npm run --silent budget'
-	$(stage) "Image engine against libjpeg-turbo and Pillow" tests/engine.sh
-endif
+	$(together) --output-sync=target unit-tests $(if $(ARGS),,web-unit-tests engine-tests)
 	$(stage) "$(if $(ARGS),Black-box tests,Black-box and browser tests)" tests/black_box.sh $(ARGS)
+
+# Of each, a part uses one processor.
+.PHONY: unit-tests web-unit-tests engine-tests
+unit-tests: tools
+	$(stage) "Unit tests" cargo test --locked --workspace $(ARGS)
+
+web-unit-tests: web
+	$(stage) "Unit tests and size of the web page" bash -c 'cd web && npm run --silent test && npm run --silent budget'
+
+engine-tests: test-tools
+	$(stage) "Image engine against libjpeg-turbo and Pillow" tests/engine.sh
 
 .PHONY: test-web
 test-web: functions web stack-tools node-tools chromium ## Run the tests of the web page in Chromium, against a stack of their own [SPECS=name]
