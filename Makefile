@@ -97,7 +97,7 @@ test-web: functions web stack-tools node-tools chromium ## Run the tests of the 
 
 .PHONY: hold
 hold: ## Run the tests that take minutes: tens of thousands of images, a hundred thousand files, twice as many kills, arm64
-	$(together) test-programs web stack-tools
+	$(together) test-programs web stack-tools test-tools
 	$(stage) "Kills before and after each call" $(PYTHON) -m infra.local.stack test \
 		env RUST_TEST_THREADS=4 TINTYPE_KILL_AT_EACH_CALL=1 \
 		cargo test --locked --workspace --test http killed_at_any_call
