@@ -1,20 +1,31 @@
 //! Huffman decoding (ITU-T T.81, annexes C and F) with tables that decode several symbols at once.
 
+use std::rc::Rc;
+
 use crate::error::{Error, Result};
-use crate::input::BitReader;
+use crate::input::Bits;
 
 /// Bits that index [`HuffmanDecoder::fast`].
 const FAST_BITS: u32 = 10;
+/// Bits that index [`HuffmanDecoder::differences`].
+const DIFFERENCE_BITS: u32 = 9;
 /// Bits that index [`HuffmanDecoder::pairs`].
 const PAIR_BITS: u32 = 11;
 /// Bits that index [`HuffmanDecoder::skip`].
 const SKIP_BITS: u32 = 12;
 
-/// The most bits that a lookup consumes. This may exceed its index: the value bits of the last skipped
+/// Bits that index [`Codes::short`].
+const SHORT_BITS: u32 = 12;
+
+/// The most bits that a lookup of skipped symbols consumes. This may exceed its index: the value bits of the last skipped
 /// symbol need not be known.
-const MAX_LOOKUP_BITS: u32 = 14;
+const MAX_SKIP_BITS: u32 = 14;
+
 /// Lookups that one refill is enough for.
-pub(crate) const LOOKUPS: u32 = 56 / MAX_LOOKUP_BITS;
+pub(crate) const PAIRS: usize = 56 / PAIR_BITS as usize;
+pub(crate) const SKIPS: usize = 56 / MAX_SKIP_BITS as usize;
+/// Lookups of pairs that are possible after a DC difference of the greatest length without another refill.
+pub(crate) const PAIRS_AFTER_DC: usize = (56 - 16 - 15) / PAIR_BITS as usize;
 
 /// A run longer than any block: the symbol is EOB, or in progressive scans EOBn.
 pub(crate) const EOB: u32 = 64;
@@ -44,14 +55,23 @@ pub(crate) enum SymbolKind {
 }
 
 pub(crate) struct HuffmanDecoder {
+    codes: Codes,
     /// One symbol by the next bits. Bits 0 to 4: length of the code, including the value if it fits;
     /// bits 5 to 11: run of zeros, or [`EOB`] and more; bits 12 to 15: size of a value that does not
     /// fit; bits 16 to 31: a value that fits. 0 if the code is longer.
-    fast: Box<[u32; 1 << FAST_BITS]>,
-    /// As many symbols as the next bits hold: see [`SkipEntry`].
-    skip: Box<[u16; 1 << SKIP_BITS]>,
-    /// One or two symbols with their values by the next bits: see [`Pair`].
-    pairs: Box<[u32; 1 << PAIR_BITS]>,
+    fast: [u32; 1 << FAST_BITS],
+    /// [`SymbolKind::Dc`] only: a code by the next bits. Bits 0 to 7: its length; bits 8 to 15: SSSS. 0 if the code is longer.
+    differences: [u16; 1 << DIFFERENCE_BITS],
+    /// [`SymbolKind::Ac`] only: one or two coefficients with their values by the next bits.
+    pairs: [Lookup; 1 << PAIR_BITS],
+    /// [`SymbolKind::Ac`] only: as many symbols as the next bits hold.
+    skip: [SkipLookup; 1 << SKIP_BITS],
+}
+
+/// The codes of a table.
+struct Codes {
+    /// The code that the next bits start with. Bits 0 to 7: HUFFVAL; bits 8 to 15: its length. 0 if it is longer.
+    short: [u16; 1 << SHORT_BITS],
     /// MAXCODE + 1 of each length, in the high bits of 16.
     max_code: [u32; 17],
     /// VALPTR - MINCODE of each length.
@@ -67,80 +87,112 @@ pub(crate) struct Symbol {
     pub(crate) value: i32,
 }
 
-/// Skipped symbols. Bits 0 to 7: their length; bits 8 to 15: their number of coefficients, plus [`EOB`]
-/// if the last one ends the block. 0 if the first symbol is longer than the index.
-#[derive(Clone, Copy)]
-struct SkipEntry(u16);
+/// In the distance of a lookup: its index or its entry has too few bits for the first symbol, or coefficients follow the 63rd,
+/// so that those bits belong to the next block. The symbol must be read by [`HuffmanDecoder::decode`].
+pub(crate) const LONG: u8 = 64;
+/// In the distance of a lookup: the block ends.
+pub(crate) const END: u8 = 128;
 
-/// Up to two coefficients. Bits 0 to 3: length of their symbols; bits 4 to 7: distance to the first; bits 8 to 15 and 16
-/// to 23: their values; bits 24 to 31: distance to the next symbol, after the second coefficient, plus [`EOB`] if the
-/// block ends. A second coefficient that is missing is a zero at the place of the first. 0 if the first symbol is longer
-/// than the index, or its value than eight bits.
+/// Up to two coefficients. Bits 0 to 5: length of their symbols; bits 7 to 14: distance to the next symbol, with [`LONG`] or
+/// [`END`]; bits 15 to 20 and 21 to 27: values of the second and the first coefficient; bits 28 to 31: distance to the first
+/// one. A second coefficient that is missing is a zero at the place of the first.
 ///
-/// 32 bits, because the tables of a scan must fit the L1 cache.
+/// The fields are where the decoder needs the fewest instructions for them: a shift ignores the bits above the length, and so
+/// do tests of the distance. 32 bits, because the tables of a scan must fit the L1 cache.
 #[derive(Clone, Copy)]
-pub(crate) struct Pair(u32);
+pub(crate) struct Lookup(u32);
 
-impl Pair {
-    #[inline(always)]
-    pub(crate) fn is_none(self) -> bool {
-        self.0 == 0
+/// Skipped coefficients: the low half of a [`Lookup`].
+#[derive(Clone, Copy)]
+pub(crate) struct SkipLookup(u16);
+
+impl Lookup {
+    const TOO_LONG: Self = Self((LONG as u32) << 7);
+
+    /// `None` if a value has too many bits.
+    fn new(length: u32, distance: u32, run: u32, [first, second]: [i32; 2]) -> Option<Self> {
+        let fits = (-64..64).contains(&first) && (-32..32).contains(&second);
+        fits.then_some(Self(
+            length | distance << 7 | (second as u32 & 63) << 15 | (first as u32 & 127) << 21 | run << 28,
+        ))
     }
 
-    /// Distance and value of each coefficient, the second one first: the first one overwrites it if it is missing.
+    /// A number of which the lowest six bits are the length.
     #[inline(always)]
-    pub(crate) fn values(self) -> [(u32, i16); 2] {
-        let second = (self.distance() % EOB).wrapping_sub(1);
-        [(second, i16::from((self.0 >> 16) as i8)), (self.0 >> 4 & 15, i16::from((self.0 >> 8) as i8))]
+    pub(crate) fn length(self) -> u32 {
+        self.0
     }
 
-    /// Distance to the next symbol: [`EOB`] or more at the end of the block.
+    /// Distance to the next symbol.
     #[inline(always)]
-    pub(crate) fn distance(self) -> u32 {
-        self.0 >> 24
+    pub(crate) fn distance(self) -> u8 {
+        (self.0 >> 7) as u8
+    }
+
+    /// Distance to the first coefficient.
+    #[inline(always)]
+    pub(crate) fn run(self) -> u32 {
+        self.0 >> 28
+    }
+
+    #[inline(always)]
+    pub(crate) fn first(self) -> i16 {
+        ((self.0 << 4) as i32 >> 25) as i16
+    }
+
+    #[inline(always)]
+    pub(crate) fn second(self) -> i16 {
+        ((self.0 << 11) as i32 >> 26) as i16
     }
 }
 
-impl HuffmanDecoder {
-    pub(crate) fn new(code: &HuffmanSpec, kind: SymbolKind) -> Result<Self> {
-        let mut table = Self {
-            fast: vec![0; 1 << FAST_BITS].try_into().expect("the size is right"),
-            skip: vec![0; 1 << SKIP_BITS].try_into().expect("the size is right"),
-            pairs: vec![0; 1 << PAIR_BITS].try_into().expect("the size is right"),
-            max_code: [0; 17],
-            val_offset: [0; 17],
-            huffval: [0; 256],
-            kind,
-        };
-        table.huffval[..code.huffval.len()].copy_from_slice(&code.huffval);
+impl SkipLookup {
+    const TOO_LONG: Self = Self((LONG as u16) << 7);
+
+    /// A number of which the lowest six bits are the length.
+    #[inline(always)]
+    pub(crate) fn length(self) -> u32 {
+        u32::from(self.0)
+    }
+
+    #[inline(always)]
+    pub(crate) fn distance(self) -> u8 {
+        (self.0 >> 7) as u8
+    }
+}
+
+impl Codes {
+    fn new(spec: &HuffmanSpec, kind: SymbolKind) -> Result<Self> {
+        let mut codes =
+            Self { short: [0; 1 << SHORT_BITS], max_code: [0; 17], val_offset: [0; 17], huffval: [0; 256], kind };
+        codes.huffval[..spec.huffval.len()].copy_from_slice(&spec.huffval);
         let (mut next, mut index) = (0_u32, 0_u32);
         for length in 1..=16 {
             next <<= 1;
-            let count = u32::from(code.bits[length - 1]);
-            table.val_offset[length] = index as i32 - next as i32;
-            index += count;
-            next += count;
-            if next > 1 << length {
+            let count = u32::from(spec.bits[length - 1]);
+            codes.val_offset[length] = index as i32 - next as i32;
+            if next + count > 1 << length {
                 return Err(Error::Corrupt("a Huffman table has too many codes"));
             }
-            table.max_code[length] = next << (16 - length);
-        }
-        for bits in 0..1 << FAST_BITS {
-            table.fast[bits as usize] = table.fast_entry(bits);
-        }
-        if kind == SymbolKind::Ac {
-            for bits in 0..1 << SKIP_BITS {
-                table.skip[bits as usize] = table.skip_entry(bits);
+            if let Some(unused) = SHORT_BITS.checked_sub(length as u32) {
+                for (code, &symbol) in (next..).zip(codes.huffval[index as usize..].iter().take(count as usize)) {
+                    codes.short[(code << unused) as usize..][..1 << unused]
+                        .fill((length as u16) << 8 | u16::from(symbol));
+                }
             }
-            for bits in 0..1 << PAIR_BITS {
-                table.pairs[bits as usize] = table.pair_entry(bits);
-            }
+            index += count;
+            next += count;
+            codes.max_code[length] = next << (16 - length);
         }
-        Ok(table)
+        Ok(codes)
     }
 
     /// DECODE (section F.2.2.3) of the high bits of 16: length of the code, and its symbol.
-    fn decode_code(&self, bits: u32) -> Option<(u32, u8)> {
+    fn decode(&self, bits: u32) -> Option<(u32, u8)> {
+        let short = self.short[bits as usize >> (16 - SHORT_BITS)];
+        if short != 0 {
+            return Some((u32::from(short >> 8), short as u8));
+        }
         (1..=16).find(|&length| bits < self.max_code[length]).map(|length| {
             let code = (bits >> (16 - length)) as i32;
             let index = code + self.val_offset[length];
@@ -159,7 +211,7 @@ impl HuffmanDecoder {
     }
 
     fn fast_entry(&self, bits: u32) -> u32 {
-        let Some((length, symbol)) = self.decode_code(bits << (16 - FAST_BITS)) else {
+        let Some((length, symbol)) = self.decode(bits << (16 - FAST_BITS)) else {
             return 0;
         };
         if length > FAST_BITS {
@@ -174,12 +226,36 @@ impl HuffmanDecoder {
         (length + size) | run << 5 | (value as u32) << 16
     }
 
-    fn skip_entry(&self, bits: u32) -> u16 {
+    fn difference_entry(&self, bits: u32) -> u16 {
+        match self.decode(bits << (16 - DIFFERENCE_BITS)) {
+            Some((length, symbol)) if length <= DIFFERENCE_BITS => length as u16 | u16::from(symbol & 15) << 8,
+            _ => 0,
+        }
+    }
+
+    fn pair_entry(&self, bits: u32) -> Option<Lookup> {
+        let (length, run, value) = self.whole_symbol(bits, PAIR_BITS)?;
+        if run >= EOB {
+            // As if the next coefficient were zero.
+            return Lookup::new(length, u32::from(END) + 1, 0, [0, 0]);
+        }
+        let one = Lookup::new(length, run + 1, run, [value, 0]);
+        let known = PAIR_BITS - length;
+        let Some((more, run_2, value_2)) = self.whole_symbol(bits & ((1 << known) - 1), known) else {
+            return one;
+        };
+        if run_2 >= EOB {
+            return Lookup::new(length + more, u32::from(END) + run + 1, run, [value, 0]);
+        }
+        Lookup::new(length + more, run + 1 + run_2 + 1, run, [value, value_2]).or(one)
+    }
+
+    fn skip_entry(&self, bits: u32) -> SkipLookup {
         let (mut used, mut passed) = (0, 0);
         while used < SKIP_BITS {
             let known = SKIP_BITS - used;
-            let Some((length, symbol)) = self.decode_code((bits << used & ((1 << SKIP_BITS) - 1)) << (16 - SKIP_BITS))
-            else {
+            let rest = bits & ((1 << known) - 1);
+            let Some((length, symbol)) = self.decode(rest << (16 - known)) else {
                 break;
             };
             let (run, size) = self.run_and_size(symbol);
@@ -188,21 +264,22 @@ impl HuffmanDecoder {
             }
             if run >= EOB {
                 used += length;
-                passed += EOB;
+                // As if the next coefficient were zero.
+                passed += u32::from(END) + 1;
                 break;
             }
-            if passed + run + 1 > 63 || used + length + size > MAX_LOOKUP_BITS {
+            if passed + run + 1 > 63 || used + length + size > MAX_SKIP_BITS {
                 break;
             }
             used += length + size;
             passed += run + 1;
         }
-        (used | passed << 8) as u16
+        if used == 0 { SkipLookup::TOO_LONG } else { SkipLookup((used | passed << 7) as u16) }
     }
 
     /// Length, run and value of a symbol within `known` bits, or `None` if it is longer.
     fn whole_symbol(&self, bits: u32, known: u32) -> Option<(u32, u32, i32)> {
-        let (length, symbol) = self.decode_code(bits << (16 - known))?;
+        let (length, symbol) = self.decode(bits << (16 - known))?;
         let (run, size) = self.run_and_size(symbol);
         if length + size > known {
             return None;
@@ -212,101 +289,174 @@ impl HuffmanDecoder {
         let value = magnitude - if negative { (1 << size) - 1 } else { 0 };
         Some((length + size, run, value))
     }
+}
 
-    fn pair_entry(&self, bits: u32) -> u32 {
-        let entry = |length: u32, run: u32, values: [i8; 2], distance: u32| {
-            length | run << 4 | u32::from(values[0] as u8) << 8 | u32::from(values[1] as u8) << 16 | distance << 24
+impl HuffmanDecoder {
+    pub(crate) fn new(spec: &HuffmanSpec, kind: SymbolKind) -> Result<Rc<Self>> {
+        let mut decoder = Self {
+            codes: Codes::new(spec, kind)?,
+            fast: [0; 1 << FAST_BITS],
+            differences: [0; 1 << DIFFERENCE_BITS],
+            pairs: [Lookup::TOO_LONG; 1 << PAIR_BITS],
+            skip: [SkipLookup::TOO_LONG; 1 << SKIP_BITS],
         };
-        let Some((length, run, value)) = self.whole_symbol(bits, PAIR_BITS) else {
-            return 0;
-        };
-        if run >= EOB {
-            // As if the next coefficient were zero.
-            return entry(length, 0, [0, 0], EOB + 1);
-        }
-        let Ok(value) = i8::try_from(value) else {
-            return 0;
-        };
-        let next = run + 1;
-        let known = PAIR_BITS - length;
-        match self.whole_symbol(bits & ((1 << known) - 1), known) {
-            Some((more, run_2, _)) if run_2 >= EOB => entry(length + more, run, [value, 0], next + EOB),
-            Some((more, run_2, value_2)) if let Ok(value_2) = i8::try_from(value_2) => {
-                entry(length + more, run, [value, value_2], next + run_2 + 1)
+        let codes = &decoder.codes;
+        (0..).zip(&mut decoder.fast).for_each(|(bits, entry)| *entry = codes.fast_entry(bits));
+        match kind {
+            SymbolKind::Dc => {
+                (0..).zip(&mut decoder.differences).for_each(|(bits, entry)| *entry = codes.difference_entry(bits));
             }
-            _ => entry(length, run, [value, 0], next),
+            SymbolKind::Ac => {
+                for (bits, entry) in (0..).zip(&mut decoder.pairs) {
+                    *entry = codes.pair_entry(bits).unwrap_or(Lookup::TOO_LONG);
+                }
+                (0..).zip(&mut decoder.skip).for_each(|(bits, entry)| *entry = codes.skip_entry(bits));
+            }
+            SymbolKind::ProgressiveAc => {}
         }
+        Ok(Rc::new(decoder))
     }
 
-    /// The next one or two symbols of a sequential block, if they are short, without consuming them.
-    /// The reader must hold [`PAIR_BITS`] bits.
+    /// Reads a DC difference after a refill; `None` if the table does not have the code. No branch depends on its size.
     #[inline(always)]
-    pub(crate) fn pair(&self, reader: &BitReader<'_>) -> Pair {
-        Pair(self.pairs[reader.peek::<PAIR_BITS>()])
+    pub(crate) fn difference(&self, bits: &mut Bits) -> Option<i32> {
+        let entry = u32::from(self.differences[bits.peek::<DIFFERENCE_BITS>()]);
+        if entry == 0 {
+            return self.decode(bits).map(|symbol| symbol.value);
+        }
+        bits.consume(entry & 255);
+        Some(bits.extend_any(entry >> 8))
     }
 
+    /// What the next bits hold, without consuming it. The reader must hold [`PAIR_BITS`] bits.
     #[inline(always)]
-    pub(crate) fn take_pair(reader: &mut BitReader<'_>, pair: Pair) {
-        reader.consume(pair.0 & 15);
+    pub(crate) fn pair(&self, bits: Bits) -> Lookup {
+        self.pairs[bits.peek::<PAIR_BITS>()]
     }
 
-    /// Reads a symbol and its value; `None` if the table does not have the code. Refills the reader
-    /// first, which then holds at least 25 bits.
+    /// What the next bits hold, without consuming it. The reader must hold [`SKIP_BITS`] bits.
     #[inline(always)]
-    pub(crate) fn decode(&self, reader: &mut BitReader<'_>) -> Option<Symbol> {
-        reader.refill();
-        let entry = self.fast[reader.peek::<FAST_BITS>()];
+    pub(crate) fn skip(&self, bits: Bits) -> SkipLookup {
+        self.skip[bits.peek::<SKIP_BITS>()]
+    }
+
+    /// Reads a symbol and its value after a refill, which leaves at least 25 bits; `None` if the table does not have the code.
+    #[inline(always)]
+    pub(crate) fn decode(&self, bits: &mut Bits) -> Option<Symbol> {
+        let entry = self.fast[bits.peek::<FAST_BITS>()];
         let (length, run, size) = if entry == 0 {
-            self.decode_long(reader.peek::<16>() as u32)?
+            self.decode_long(bits.peek::<16>() as u32)?
         } else {
             (entry & 31, entry >> 5 & 127, entry >> 12 & 15)
         };
-        reader.consume(length);
-        Some(Symbol { run, value: if size == 0 { entry as i32 >> 16 } else { reader.extend(size) } })
+        bits.consume(length);
+        Some(Symbol { run, value: if size == 0 { entry as i32 >> 16 } else { bits.extend(size) } })
     }
 
     /// Length, run and size of a symbol with a long code.
     #[cold]
     #[inline(never)]
     fn decode_long(&self, bits: u32) -> Option<(u32, u32, u32)> {
-        let (length, symbol) = self.decode_code(bits)?;
-        let (run, size) = self.run_and_size(symbol);
+        let (length, symbol) = self.codes.decode(bits)?;
+        let (run, size) = self.codes.run_and_size(symbol);
         Some((length, run, size))
-    }
-
-    /// Skips the coefficients from `index` to the end of the block; `None` if the table does not have a
-    /// code.
-    #[inline(always)]
-    pub(crate) fn skip_block(&self, reader: &mut BitReader<'_>, mut index: u32) -> Option<()> {
-        while index < 64 {
-            reader.refill();
-            for _ in 0..LOOKUPS {
-                let entry = SkipEntry(self.skip[reader.peek::<SKIP_BITS>()]);
-                // Past the 63rd coefficient the bits belong to the next block.
-                if entry.0 == 0 || index + entry.coefficients() > 63 {
-                    index += self.decode(reader)?.run + 1;
-                    break;
-                }
-                reader.consume(u32::from(entry.0));
-                index += entry.distance();
-                if index > 63 {
-                    break;
-                }
-            }
-        }
-        Some(())
     }
 }
 
-impl SkipEntry {
-    /// Distance to the next symbol: [`EOB`] or more at the end of the block.
-    #[inline(always)]
-    fn distance(self) -> u32 {
-        u32::from(self.0 >> 8)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::typical;
+
+    /// Symbols of at most 64 bits of a block, read one by one: the run and the value of each, and the bits before the next.
+    fn symbols(spec: &HuffmanSpec, bits: u64) -> Vec<(u32, i32, u32)> {
+        let mut codes = Vec::new();
+        let (mut code, mut values) = (0_u32, spec.huffval.iter());
+        for length in 1..=16 {
+            for &symbol in values.by_ref().take(spec.bits[length as usize - 1].into()) {
+                codes.push((length, code, symbol));
+                code += 1;
+            }
+            code <<= 1;
+        }
+        let (mut found, mut used) = (Vec::new(), 0);
+        loop {
+            let next = |count: u32| if count == 0 { 0 } else { (bits << used >> (64 - count)) as u32 };
+            let known = 63 - used;
+            let Some(&(length, _, symbol)) =
+                codes.iter().find(|&&(length, code, _)| length <= known && next(length) == code)
+            else {
+                return found;
+            };
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            if length + size > known {
+                return found;
+            }
+            let magnitude = (next(length + size) & ((1 << size) - 1)) as i32;
+            let value = if size > 0 && magnitude >> (size - 1) == 0 { magnitude - (1 << size) + 1 } else { magnitude };
+            used += length + size;
+            let end = size == 0 && run < 15;
+            found.push((if end { EOB } else { run }, value, used));
+            if end {
+                return found;
+            }
+        }
     }
 
-    #[inline(always)]
-    fn coefficients(self) -> u32 {
-        u32::from(self.0 >> 8 & 63)
+    fn check(spec: &HuffmanSpec) {
+        let decoder = HuffmanDecoder::new(spec, SymbolKind::Ac).unwrap();
+        let (mut pairs, mut skips, mut random) = (0, 0, 1_u64);
+        for round in 0..1 << PAIR_BITS.max(SKIP_BITS) {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let word = (round as u64) << 52 | random >> 12;
+            let all = symbols(spec, word);
+
+            let found = decoder.pairs[(word >> (64 - PAIR_BITS)) as usize];
+            if found.distance() & LONG == 0 {
+                let length = found.length() & 63;
+                let count = 1 + all.iter().position(|&(.., used)| used == length).expect("whole symbols");
+                let coefficients: Vec<_> = all[..count].iter().filter(|&&(run, ..)| run != EOB).collect();
+                assert!(length <= PAIR_BITS && coefficients.len() <= 2);
+                assert_eq!(found.distance() & END != 0, all[count - 1].0 == EOB);
+                let mut place = 0;
+                let mut wanted = [0; 32];
+                for &&(run, value, _) in &coefficients {
+                    wanted[(place + run) as usize] = value;
+                    place += run + 1;
+                }
+                let distance = u32::from(found.distance() & !END);
+                assert_eq!(distance, place.max(1));
+                let mut set = [0; 32];
+                set[distance as usize - 1] = found.second().into();
+                set[found.run() as usize] = found.first().into();
+                assert_eq!(set, wanted);
+                pairs += 1;
+            }
+
+            let found = decoder.skip[(word >> (64 - SKIP_BITS)) as usize];
+            if found.distance() & LONG == 0 {
+                let length = found.length() & 63;
+                let count = 1 + all.iter().position(|&(.., used)| used == length).expect("whole symbols");
+                let end = all[count - 1].0 == EOB;
+                let coefficients: u32 = all[..count - usize::from(end)].iter().map(|&(run, ..)| run + 1).sum();
+                assert!(length <= MAX_SKIP_BITS);
+                assert_eq!(found.distance() & END != 0, end);
+                assert_eq!(u32::from(found.distance() & !END), coefficients + u32::from(end));
+                skips += 1;
+            }
+        }
+        assert!(pairs > 1000 && skips > 1000, "{pairs} pairs and {skips} skips were compared");
+    }
+
+    #[test]
+    fn lookups_hold_what_reading_symbol_by_symbol_gives() {
+        for &spec in &typical::AC {
+            check(&spec.into());
+        }
+        // Short codes, so that lookups hold many symbols.
+        check(&HuffmanSpec {
+            bits: [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            huffval: vec![1, 0, 0x11, 2, 0xF0, 0x25],
+        });
     }
 }

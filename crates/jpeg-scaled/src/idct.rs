@@ -26,19 +26,18 @@ pub(crate) const LANES: usize = 8;
 /// The coefficients of [`LANES`] neighboring blocks, by [`LowFrequencyBlock::slot`] and then by block.
 pub(crate) type Group = [[i16; LANES]];
 
-/// The slot of unused coefficients; it is never read.
-pub(crate) const OUTSIDE: usize = 64;
-
 /// The coefficients that a scale uses, by their index in zigzag order.
 pub(crate) struct LowFrequencyBlock {
     /// Index of the last one used.
-    pub(crate) last: u32,
+    pub(crate) last: u8,
     /// Mask of those used.
     pub(crate) inside: u64,
-    /// Slot of each in a group; [`OUTSIDE`] for unused and invalid indices.
+    /// Slot of each in a group; the one after those of the scale for unused and invalid indices.
     slot: [u8; 128],
-    /// The same, times [`LANES`].
-    offset: [u16; 128],
+    /// The same, times [`LANES`], four times, so that sums of an index, a flag and a distance need no check.
+    offset: [u16; 512],
+    /// Those of the indices before.
+    offset_before: [u16; 256],
 }
 
 impl LowFrequencyBlock {
@@ -47,10 +46,16 @@ impl LowFrequencyBlock {
         usize::from(self.slot[index as usize & 127])
     }
 
-    /// The offset of the slot among the coefficients of a group.
+    /// The offset of the slot among the coefficients of a group, of the coefficient at an index and a distance of up to 15.
     #[inline(always)]
-    pub(crate) fn offset(&self, index: u32) -> usize {
-        usize::from(self.offset[index as usize & 127])
+    pub(crate) fn offset(&self, index: u8, distance: u32) -> u16 {
+        self.offset[(u32::from(index) + (distance & 15)) as usize]
+    }
+
+    /// That of the coefficient before an index.
+    #[inline(always)]
+    pub(crate) fn offset_before(&self, index: u8) -> u16 {
+        self.offset_before[usize::from(index)]
     }
 }
 
@@ -67,15 +72,28 @@ pub(crate) static LOW_FREQUENCY_BLOCKS: [LowFrequencyBlock; 9] = [
 ];
 
 const fn low_frequency(size: u8) -> LowFrequencyBlock {
-    let mut low_frequency =
-        LowFrequencyBlock { last: 0, inside: 0, slot: [OUTSIDE as u8; 128], offset: [(OUTSIDE * LANES) as u16; 128] };
+    let outside = size * size;
+    let mut low_frequency = LowFrequencyBlock {
+        last: 0,
+        inside: 0,
+        slot: [outside; 128],
+        offset: [outside as u16 * LANES as u16; 512],
+        offset_before: [outside as u16 * LANES as u16; 256],
+    };
     let mut index = 0;
     while index < 64 {
         let (row, column) = ZIGZAG[index];
         if row < size && column < size {
-            low_frequency.last = index as u32;
+            low_frequency.last = index as u8;
             low_frequency.slot[index] = column * size + row;
-            low_frequency.offset[index] = (column * size + row) as u16 * LANES as u16;
+            let offset = (column * size + row) as u16 * LANES as u16;
+            let mut flags = 0;
+            while flags < 512 {
+                low_frequency.offset[index + flags] = offset;
+                flags += 128;
+            }
+            low_frequency.offset_before[index + 1] = offset;
+            low_frequency.offset_before[index + 1 + 128] = offset;
             low_frequency.inside |= 1 << index;
         }
         index += 1;

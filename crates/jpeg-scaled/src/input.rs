@@ -119,12 +119,11 @@ pub(crate) struct EntropyCodedSegment {
     place: BitPosition,
 }
 
-/// The next byte, and the unread bits of the bytes before it, in the high bits of a word.
+/// The next byte, and the unread bits of the bytes before it.
 #[derive(Clone, Copy, Default)]
 struct BitPosition {
     next: usize,
-    word: u64,
-    count: u32,
+    bits: Bits,
 }
 
 impl EntropyCodedSegment {
@@ -152,9 +151,50 @@ impl EntropyCodedSegment {
             self.fill(input)?;
         }
         let data = self.clean[self.place.next..].first_chunk().expect("there is a span");
-        Ok(BitReader { data, at: 0, word: self.place.word, count: self.place.count, home: &mut self.place })
+        Ok(BitReader { data, at: 0, bits: self.place.bits })
     }
 
+    /// Consumes what the reader of a block has read.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, (at, bits): BlockEnd) {
+        self.place = BitPosition { next: self.place.next + at, bits };
+    }
+
+    /// Reads any number of blocks. `read` is called until it returns true, which means that there are no more; false means that
+    /// there may be too few bytes for the next one. Its second argument is true when the end of the segment is near, after which
+    /// there are zeros: it must then read the blocks of one MCU, so that its caller knows which MCU was the last one with data.
+    ///
+    /// # Errors
+    /// Those of `read`, and [`Error::Truncated`] after an overrun.
+    #[inline(always)]
+    pub(crate) fn read_blocks(
+        &mut self,
+        input: &mut Input<'_>,
+        mut read: impl FnMut(&mut BitStream<'_>, bool) -> Result<bool>,
+    ) -> Result<()> {
+        let mut padded = false;
+        loop {
+            let end = if padded { self.clean.len() } else { self.real.max(0) as usize };
+            let rest = self.clean[..end].get(self.place.next..).unwrap_or_default();
+            let end = self.place.next + rest.len();
+            let mut stream = BitStream { rest, bits: self.place.bits };
+            let result = read(&mut stream, padded);
+            self.place = BitPosition { next: end - stream.rest.len(), bits: stream.bits };
+            if result? {
+                return Ok(());
+            }
+            if self.ended && !padded {
+                padded = true;
+            } else {
+                self.fill(input)?;
+            }
+        }
+    }
+
+    /// Reads bytes, or appends zeros after the last ones.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] after an overrun.
     #[cold]
     #[inline(never)]
     fn fill(&mut self, input: &mut Input<'_>) -> Result<()> {
@@ -224,7 +264,7 @@ impl EntropyCodedSegment {
 
     /// Unstuffed bits not yet read.
     fn unread(&self) -> isize {
-        (self.real - self.place.next as isize) * 8 + self.place.count as isize
+        (self.real - self.place.next as isize) * 8 + (self.place.bits.count & 63) as isize
     }
 
     /// Returns true if at most one block of data is left.
@@ -246,42 +286,34 @@ impl EntropyCodedSegment {
     }
 }
 
-/// Reads the bits of one block; [`commit`](Self::commit) consumes them.
-pub(crate) struct BitReader<'a> {
-    data: &'a [u8; SPAN],
-    at: usize,
+/// Unread bits, in the high bits of a word, and their number, in the low six bits of `count`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Bits {
     word: u64,
     count: u32,
-    home: &'a mut BitPosition,
 }
 
-impl BitReader<'_> {
-    /// Saves the position for the next block.
+impl Bits {
+    /// Adds bits of the next eight bytes: there are then at least 56. Returns how many bytes are used.
     #[inline(always)]
-    pub(crate) fn commit(self) {
-        *self.home = BitPosition { next: self.home.next + self.at, word: self.word, count: self.count };
-    }
-
-    /// Fills the word with at least 56 bits.
-    #[inline(always)]
-    pub(crate) fn refill(&mut self) {
-        let bytes = self.data[self.at & 511..].first_chunk::<8>().expect("eight bytes");
-        self.word |= u64::from_be_bytes(*bytes) >> (self.count & 63);
-        self.at += ((63 - self.count) >> 3) as usize;
-        self.count |= 56;
+    fn refill(&mut self, bytes: [u8; 8]) -> usize {
+        let count = self.count & 63;
+        self.word |= u64::from_be_bytes(bytes) >> count;
+        self.count = count | 56;
+        ((63 - count) >> 3) as usize
     }
 
     /// The next `COUNT` bits, without consuming them.
     #[inline(always)]
-    pub(crate) fn peek<const COUNT: u32>(&self) -> usize {
+    pub(crate) fn peek<const COUNT: u32>(self) -> usize {
         (self.word >> (64 - COUNT)) as usize
     }
 
-    /// At most 63 bits.
+    /// Consumes as many bits as the low six bits of `count` say.
     #[inline(always)]
     pub(crate) fn consume(&mut self, count: u32) {
         self.word <<= count & 63;
-        self.count -= count & 63;
+        self.count = self.count.wrapping_sub(count);
     }
 
     /// RECEIVE (section F.2.2.4): the next `count` bits, 1 to 48, after a refill.
@@ -298,5 +330,60 @@ impl BitReader<'_> {
         let negative = self.word as i64 >= 0;
         let bits = self.receive(size) as i32;
         bits - if negative { (1 << size) - 1 } else { 0 }
+    }
+
+    /// [`extend`](Self::extend) for 0 to 15 bits, without a branch.
+    #[inline(always)]
+    pub(crate) fn extend_any(&mut self, size: u32) -> i32 {
+        let magnitude = (self.word >> 1 >> ((63 - size) & 63)) as i32;
+        let negative = !(self.word as i64 >> 63) as i32;
+        self.consume(size);
+        magnitude - (negative & ((1 << size) - 1))
+    }
+}
+
+/// Reads the bits of one block.
+pub(crate) struct BitReader<'a> {
+    data: &'a [u8; SPAN],
+    at: usize,
+    pub(crate) bits: Bits,
+}
+
+/// The bytes that a block has used, and the bits that are left of them.
+pub(crate) type BlockEnd = (usize, Bits);
+
+impl BitReader<'_> {
+    /// After this, there are at least 56 bits.
+    #[inline(always)]
+    pub(crate) fn refill(&mut self) {
+        let bytes = self.data[self.at & 511..].first_chunk::<8>().expect("eight bytes");
+        self.at += self.bits.refill(*bytes);
+    }
+
+    #[inline(always)]
+    pub(crate) fn end(self) -> BlockEnd {
+        (self.at & 511, self.bits)
+    }
+}
+
+/// Reads the bits of any number of blocks.
+pub(crate) struct BitStream<'a> {
+    /// The bytes not yet read.
+    rest: &'a [u8],
+    bits: Bits,
+}
+
+impl BitStream<'_> {
+    /// A reader for the bits of the next block; `None` if there may be too few bytes for it.
+    #[inline(always)]
+    pub(crate) fn block(&self) -> Option<BitReader<'_>> {
+        Some(BitReader { data: self.rest.first_chunk()?, at: 0, bits: self.bits })
+    }
+
+    /// Consumes what the reader of a block has read.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, (at, bits): BlockEnd) {
+        self.rest = &self.rest[at..];
+        self.bits = bits;
     }
 }

@@ -10,8 +10,11 @@ use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
 use crate::huffman::{EOB, HuffmanDecoder, SymbolKind};
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
-use crate::input::{BitReader, Input};
-use crate::scan::{Canvas, Coefficients, RestartState, ScanEnd, ScanTables, for_each_mcu};
+use crate::input::{BitReader, EntropyCodedSegment, Input};
+use crate::scan::{
+    Canvas, Coefficients, McuDecoder, McuPattern, McuRun, RestartState, ScanEnd, ScanTables, for_each_block,
+    for_each_mcu,
+};
 
 const UNKNOWN: Error = Error::Corrupt("an undefined Huffman code");
 
@@ -39,7 +42,7 @@ pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderT
     }
     let size = canvas.components[scan.components[0].component].size;
     // Unused coefficients matter only while a later scan may refine them together with used ones.
-    if size == 1 || (scan.ss > LOW_FREQUENCY_BLOCKS[size].last && scan.al == 0) {
+    if size == 1 || (scan.ss > u32::from(LOW_FREQUENCY_BLOCKS[size].last) && scan.al == 0) {
         return Ok(ScanEnd::at(Some(input.skip_scan()?)));
     }
     if canvas.limits.approximate && scan.ah == 1 && canvas.components[scan.components[0].component].finely_quantized {
@@ -74,7 +77,7 @@ fn dc_scan(
 ) -> Result<ScanEnd> {
     let al = scan.al;
     if scan.ah > 0 {
-        return for_each_mcu(
+        return for_each_block(
             canvas,
             input,
             tables.restart_interval,
@@ -83,8 +86,9 @@ fn dc_scan(
             |canvas, bits, input, _, place| {
                 let mut reader = bits.block(input)?;
                 reader.refill();
-                let bit = reader.receive(1) as i16;
-                reader.commit();
+                let bit = reader.bits.receive(1) as i16;
+                let end = reader.end();
+                bits.advance(end);
                 let part = &canvas.components[place.component];
                 let at = part.group_index(place) * part.area();
                 groups[place.scan_index][at][place.column % LANES] |= bit << al;
@@ -95,7 +99,7 @@ fn dc_scan(
     let codes = ScanTables::new(tables, scan, SymbolKind::ProgressiveAc)?;
     let dc =
         codes.dc.into_iter().collect::<Option<Vec<_>>>().ok_or(Error::Corrupt("a scan without its Huffman tables"))?;
-    for_each_mcu(
+    for_each_block(
         canvas,
         input,
         tables.restart_interval,
@@ -103,8 +107,10 @@ fn dc_scan(
         #[inline(always)]
         |canvas, bits, input, state, place| {
             let mut reader = bits.block(input)?;
-            let difference = dc[place.scan_index].decode(&mut reader).ok_or(UNKNOWN)?;
-            reader.commit();
+            reader.refill();
+            let difference = dc[place.scan_index].decode(&mut reader.bits).ok_or(UNKNOWN)?;
+            let end = reader.end();
+            bits.advance(end);
             let prediction = &mut state.predictions[place.scan_index];
             *prediction = prediction.wrapping_add(difference.value);
             let part = &canvas.components[place.component];
@@ -126,42 +132,82 @@ fn ac_scan(
     let [Some(table)] = &codes.ac[..] else {
         return Err(Error::Corrupt("a scan without its Huffman table"));
     };
-    let refines = scan.ah > 0;
-    for_each_mcu(
-        canvas,
-        input,
-        tables.restart_interval,
-        scan,
-        #[inline(always)]
-        |canvas, bits, input, state, place| {
-            if !refines && state.eob_run > 0 {
-                state.eob_run -= 1;
-                return Ok(());
-            }
-            let part = &mut canvas.components[place.component];
-            let block = place.row * part.stride + place.column;
-            let at = part.group_index(place) * part.area();
-            let mut reader = bits.block(input)?;
-            let mut band = Band {
-                reader: &mut reader,
-                table,
-                low_frequency: &LOW_FREQUENCY_BLOCKS[part.size],
-                group: &mut groups[at..],
-                lane: place.column % LANES,
-                nonzero: &mut part.nonzero[block],
-                ss: scan.ss,
-                se: scan.se,
-                al: scan.al,
-            };
-            if refines {
-                band.refine(state)?;
-            } else {
-                band.first(state)?;
-            }
-            reader.commit();
-            Ok(())
-        },
-    )
+    let pattern = McuPattern::new(canvas, scan);
+    for_each_mcu(canvas, input, tables.restart_interval, &pattern, &mut AcDecoder { table, groups, scan })
+}
+
+/// Decodes the blocks of a row at once.
+struct AcDecoder<'a> {
+    table: &'a HuffmanDecoder,
+    groups: &'a mut [[i16; LANES]],
+    scan: &'a Scan,
+}
+
+impl McuDecoder for AcDecoder<'_> {
+    #[inline(always)]
+    fn most(&self) -> u32 {
+        u32::MAX
+    }
+
+    #[inline(always)]
+    fn decode(
+        &mut self,
+        canvas: &mut Canvas,
+        bits: &mut EntropyCodedSegment,
+        input: &mut Input<'_>,
+        state: &mut RestartState,
+        run: McuRun,
+    ) -> (u32, Result<()>) {
+        let Self { table, groups, scan } = self;
+        let part = &mut canvas.components[scan.components[0].component];
+        let (area, start) = (part.area(), run.row as usize * part.stride);
+        let groups = &mut groups[start / LANES * area..][..part.stride / LANES * area];
+        let nonzero = &mut part.nonzero[start..][..part.stride];
+        let low_frequency = &LOW_FREQUENCY_BLOCKS[part.size];
+        let refines = scan.ah > 0;
+        let (mut column, mut end) = (run.column as usize, (run.column + run.count) as usize);
+        let result = bits.read_blocks(
+            input,
+            #[inline(always)]
+            |stream, padded| {
+                if padded {
+                    end = end.min(column + 1);
+                }
+                while column < end {
+                    if !refines && state.eob_run > 0 {
+                        let empty = (end - column).min(state.eob_run as usize);
+                        state.eob_run -= empty as u32;
+                        column += empty;
+                        continue;
+                    }
+                    let Some(mut reader) = stream.block() else {
+                        return Ok(false);
+                    };
+                    let mut band = Band {
+                        reader: &mut reader,
+                        table,
+                        low_frequency,
+                        group: &mut groups[column / LANES * area..][..area],
+                        lane: column % LANES,
+                        nonzero: &mut nonzero[column],
+                        ss: scan.ss,
+                        se: scan.se,
+                        al: scan.al,
+                    };
+                    if refines {
+                        band.refine(state)?;
+                    } else {
+                        band.first(state)?;
+                    }
+                    let read = reader.end();
+                    stream.advance(read);
+                    column += 1;
+                }
+                Ok(true)
+            },
+        );
+        (column as u32 - run.column, result)
+    }
 }
 
 /// The band of one block (section G.1.1.1.1).
@@ -182,7 +228,8 @@ impl Band<'_, '_> {
     fn first(&mut self, state: &mut RestartState) -> Result<()> {
         let mut index = self.ss;
         while index <= self.se {
-            let symbol = self.table.decode(self.reader).ok_or(UNKNOWN)?;
+            self.reader.refill();
+            let symbol = self.table.decode(&mut self.reader.bits).ok_or(UNKNOWN)?;
             if symbol.run >= EOB {
                 state.eob_run = self.eob_run(symbol.run - EOB) - 1;
                 break;
@@ -204,7 +251,8 @@ impl Band<'_, '_> {
         let within = u64::MAX >> (63 - self.se);
         if state.eob_run == 0 {
             while index <= self.se {
-                let symbol = self.table.decode(self.reader).ok_or(UNKNOWN)?;
+                self.reader.refill();
+                let symbol = self.table.decode(&mut self.reader.bits).ok_or(UNKNOWN)?;
                 if symbol.run >= EOB {
                     state.eob_run = self.eob_run(symbol.run - EOB);
                     break;
@@ -239,7 +287,7 @@ impl Band<'_, '_> {
 
     /// The number of blocks in an EOB run, including this one (section G.1.2.2).
     fn eob_run(&mut self, size: u32) -> u32 {
-        let more = if size > 0 { self.reader.receive(size) as u32 } else { 0 };
+        let more = if size > 0 { self.reader.bits.receive(size) as u32 } else { 0 };
         (1 << size) + more
     }
 
@@ -269,7 +317,7 @@ impl Band<'_, '_> {
             known &= !part;
             let count = part.count_ones();
             self.reader.refill();
-            let bits = self.reader.receive(count);
+            let bits = self.reader.bits.receive(count);
             let mut kept = part & self.low_frequency.inside;
             while kept != 0 {
                 let index = kept.trailing_zeros();

@@ -1,11 +1,12 @@
 //! Common parts of sequential and progressive scans: storage, iteration over MCUs, and restarts.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Frame, Scan, ScanComponent};
 use crate::huffman::{HuffmanDecoder, HuffmanSpec, SymbolKind};
-use crate::idct::{Group, LANES, LOW_FREQUENCY_BLOCKS, OUTSIDE, Pack, Scalar, factors, transform};
+use crate::idct::{Group, LANES, LOW_FREQUENCY_BLOCKS, Pack, Scalar, factors, transform};
 use crate::input::{EntropyCodedSegment, Input};
 use crate::{Image, Limits, Plane, marker, typical};
 use pulp::{Arch, NullaryFnOnce};
@@ -52,9 +53,7 @@ pub(crate) struct ScaledComponent {
     pub(crate) last_bit_skipped: bool,
     /// Progressive only: the lowest known bit of each coefficient (Al); [`UNKNOWN_BIT`] before the first scan of it.
     pub(crate) lowest_bits: [u8; 64],
-    samples: Vec<u8>,
-    /// Sequential only: the group being decoded in each block row of an MCU.
-    open: Vec<ActiveGroup>,
+    pub(crate) samples: Vec<u8>,
     /// Progressive only: the used coefficients of each block.
     pub(crate) coefficients: Coefficients,
     /// Progressive only: a mask of the non-zero coefficients of each block.
@@ -102,16 +101,6 @@ impl Coefficients {
     }
 }
 
-/// The group of blocks being decoded in a row.
-struct ActiveGroup {
-    /// Index of the group; `usize::MAX` before the first.
-    group_index: usize,
-    coefficients: Box<ActiveCoefficients>,
-}
-
-/// A group with extra slots for unused coefficients.
-pub(crate) type ActiveCoefficients = [[i16; LANES]; 2 * OUTSIDE];
-
 impl ScaledComponent {
     /// Samples in a row of the plane.
     fn width(&self) -> usize {
@@ -134,58 +123,21 @@ impl ScaledComponent {
         self.stride * self.area()
     }
 
-    /// Starts a sequential scan.
-    pub(crate) fn open(&mut self) {
-        self.samples = Vec::with_capacity(self.rows * self.row_bytes());
-        let line = || ActiveGroup { group_index: usize::MAX, coefficients: Box::new([[0; LANES]; 2 * OUTSIDE]) };
-        self.open = (0..self.vertical).map(|_| line()).collect();
-    }
-
-    /// The group of a block of a sequential scan. It is empty at its first block, and transformed at the
-    /// first block of the next group.
-    #[inline(always)]
-    pub(crate) fn group(&mut self, place: BlockPosition) -> &mut ActiveCoefficients {
-        let group_index = self.group_index(place);
-        if self.open[place.line].group_index != group_index {
-            self.next_group(place.line, group_index);
-        }
-        &mut self.open[place.line].coefficients
-    }
-
+    /// Transforms a group of a sequential scan and writes its samples. Must be called for groups of the same row or of later
+    /// ones.
     #[inline(never)]
-    fn next_group(&mut self, line: usize, group_index: usize) {
-        let (area, row_bytes, groups) = (self.area(), self.row_bytes(), self.stride / LANES);
-        let open = &mut self.open[line];
-        if let (true, Some(factors)) = (open.group_index != usize::MAX, &self.factors) {
-            let group = &open.coefficients[..area];
-            let start = open.group_index / groups * row_bytes;
-            // Row by row, so that what is zeroed is still in the cache when it is written.
-            if self.samples.len() < start + row_bytes {
-                self.samples.resize(start + row_bytes, 0);
-            }
-            let row = &mut self.samples[start..][..row_bytes];
-            write_group(row, self.stride, self.size, open.group_index % groups, group, factors);
+    pub(crate) fn write(&mut self, row: usize, group_index: usize, group: &Group) {
+        let row_bytes = self.row_bytes();
+        let Some(factors) = &self.factors else {
+            return;
+        };
+        let start = row * row_bytes;
+        // Row by row, so that what is zeroed is still in the cache when it is written.
+        if self.samples.len() < start + row_bytes {
+            self.samples.resize(start + row_bytes, 0);
         }
-        open.coefficients[..area].fill([0; LANES]);
-        open.group_index = group_index;
-    }
-
-    /// Makes a block of a sequential scan gray.
-    fn blank(&mut self, place: BlockPosition) {
-        if !self.open.is_empty() {
-            for coefficient in self.group(place) {
-                coefficient[place.column % LANES] = 0;
-            }
-        }
-    }
-
-    /// Ends a sequential scan.
-    pub(crate) fn close(&mut self) {
-        for line in 0..self.open.len() {
-            self.next_group(line, usize::MAX);
-        }
-        self.open = Vec::new();
-        self.samples.resize(self.rows * self.row_bytes(), 0);
+        let row = &mut self.samples[start..][..row_bytes];
+        write_group(row, self.stride, self.size, group_index, group, factors);
     }
 }
 
@@ -273,7 +225,6 @@ impl Canvas {
                 last_bit_skipped: false,
                 lowest_bits: [UNKNOWN_BIT; 64],
                 samples: Vec::new(),
-                open: Vec::new(),
                 coefficients: Coefficients::default(),
                 nonzero: Vec::new(),
             });
@@ -394,33 +345,38 @@ impl ScaledComponent {
 }
 
 /// The Huffman tables of a scan in the order of its components; `None` if undefined, which is valid if no
-/// coefficient of that class is coded.
+/// coefficient of that class is coded. Components may share them.
 pub(crate) struct ScanTables {
-    pub(crate) dc: Vec<Option<HuffmanDecoder>>,
-    pub(crate) ac: Vec<Option<HuffmanDecoder>>,
+    pub(crate) dc: Vec<Option<Rc<HuffmanDecoder>>>,
+    pub(crate) ac: Vec<Option<Rc<HuffmanDecoder>>>,
 }
 
 impl ScanTables {
     pub(crate) fn new(tables: &DecoderTables, scan: &Scan, ac_kind: SymbolKind) -> Result<Self> {
-        let build = |codes: &[Option<HuffmanSpec>; 4], typical: &[typical::HuffmanSpec; 2], index: usize, kind| {
-            let spec = match &codes[index] {
-                // Frames of Motion JPEG define no tables.
-                None if ac_kind == SymbolKind::Ac => typical.get(index).map(|&spec| HuffmanSpec::from(spec)),
-                defined => defined.clone(),
-            };
-            spec.map(|spec| HuffmanDecoder::new(&spec, kind)).transpose()
+        let build = |codes: &[Option<HuffmanSpec>; 4],
+                     typical: &[typical::HuffmanSpec; 2],
+                     kind,
+                     table: fn(&ScanComponent) -> usize|
+         -> Result<_> {
+            let mut built = Vec::<Option<Rc<HuffmanDecoder>>>::new();
+            for part in &scan.components {
+                let index = table(part);
+                if let Some(same) = scan.components[..built.len()].iter().position(|other| table(other) == index) {
+                    built.push(built[same].clone());
+                    continue;
+                }
+                let spec = match &codes[index] {
+                    // Frames of Motion JPEG define no tables.
+                    None if ac_kind == SymbolKind::Ac => typical.get(index).map(|&spec| HuffmanSpec::from(spec)),
+                    defined => defined.clone(),
+                };
+                built.push(spec.map(|spec| HuffmanDecoder::new(&spec, kind)).transpose()?);
+            }
+            Ok(built)
         };
         Ok(Self {
-            dc: scan
-                .components
-                .iter()
-                .map(|part| build(&tables.dc, &typical::DC, part.dc_table, SymbolKind::Dc))
-                .collect::<Result<_>>()?,
-            ac: scan
-                .components
-                .iter()
-                .map(|part| build(&tables.ac, &typical::AC, part.ac_table, ac_kind))
-                .collect::<Result<_>>()?,
+            dc: build(&tables.dc, &typical::DC, SymbolKind::Dc, |part| part.dc_table)?,
+            ac: build(&tables.ac, &typical::AC, ac_kind, |part| part.ac_table)?,
         })
     }
 }
@@ -441,8 +397,6 @@ pub(crate) struct BlockPosition {
     pub(crate) component: usize,
     pub(crate) column: usize,
     pub(crate) row: usize,
-    /// Block row within the MCU.
-    pub(crate) line: usize,
 }
 
 /// The end of a scan.
@@ -459,21 +413,105 @@ impl ScanEnd {
     }
 }
 
+/// MCUs of one row, next to each other.
+#[derive(Clone, Copy)]
+pub(crate) struct McuRun {
+    pub(crate) column: u32,
+    pub(crate) row: u32,
+    pub(crate) count: u32,
+}
+
+/// What a scan does with its MCUs.
+pub(crate) trait McuDecoder {
+    /// The most MCUs that are decoded at once. A run never crosses a multiple of it.
+    fn most(&self) -> u32 {
+        1
+    }
+
+    /// Decodes MCUs. Returns how many, at least one, and with an error, which the next MCU has, how many before that.
+    fn decode(
+        &mut self,
+        canvas: &mut Canvas,
+        bits: &mut EntropyCodedSegment,
+        input: &mut Input<'_>,
+        state: &mut RestartState,
+        run: McuRun,
+    ) -> (u32, Result<()>);
+
+    /// Leaves MCUs gray, of which the data is missing.
+    fn blank(&mut self, _canvas: &mut Canvas, _run: McuRun) {}
+}
+
 /// Calls `block` for all blocks of a scan, as far as there is data.
-///
-/// Compiled for every processor, and for AVX2 with BMI2, including an inlined `block`: a tenth faster with
-/// the same results.
-pub(crate) fn for_each_mcu(
+pub(crate) fn for_each_block(
     canvas: &mut Canvas,
     input: &mut Input<'_>,
     interval: u32,
     scan: &Scan,
     block: impl FnMut(&mut Canvas, &mut EntropyCodedSegment, &mut Input<'_>, &mut RestartState, BlockPosition) -> Result<()>,
 ) -> Result<ScanEnd> {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || decode_mcus(canvas, input, interval, scan, block),
-    )
+    let pattern = McuPattern::new(canvas, scan);
+    for_each_mcu(canvas, input, interval, &pattern, &mut Blocks { pattern: &pattern, block })
+}
+
+struct Blocks<'a, F> {
+    pattern: &'a McuPattern,
+    block: F,
+}
+
+impl<F> McuDecoder for Blocks<'_, F>
+where
+    F: FnMut(&mut Canvas, &mut EntropyCodedSegment, &mut Input<'_>, &mut RestartState, BlockPosition) -> Result<()>,
+{
+    #[inline(always)]
+    fn decode(
+        &mut self,
+        canvas: &mut Canvas,
+        bits: &mut EntropyCodedSegment,
+        input: &mut Input<'_>,
+        state: &mut RestartState,
+        run: McuRun,
+    ) -> (u32, Result<()>) {
+        for place in &self.pattern.blocks {
+            if let Err(error) = (self.block)(canvas, bits, input, state, place.at(run.column, run.row)) {
+                return (0, Err(error));
+            }
+        }
+        (1, Ok(()))
+    }
+}
+
+/// Decodes all MCUs of a scan, as far as there is data.
+///
+/// Compiled for every processor, and for AVX2 with BMI2, including an inlined `decoder`: a tenth faster with
+/// the same results.
+pub(crate) fn for_each_mcu(
+    canvas: &mut Canvas,
+    input: &mut Input<'_>,
+    interval: u32,
+    pattern: &McuPattern,
+    decoder: &mut impl McuDecoder,
+) -> Result<ScanEnd> {
+    Arch::new().dispatch(DecodeMcus { canvas, input, interval, pattern, decoder })
+}
+
+/// Not a closure: see [`Transform`].
+struct DecodeMcus<'a, 'r, D> {
+    canvas: &'a mut Canvas,
+    input: &'a mut Input<'r>,
+    interval: u32,
+    pattern: &'a McuPattern,
+    decoder: &'a mut D,
+}
+
+impl<D: McuDecoder> NullaryFnOnce for DecodeMcus<'_, '_, D> {
+    type Output = Result<ScanEnd>;
+
+    #[inline(always)]
+    fn call(self) -> Result<ScanEnd> {
+        let Self { canvas, input, interval, pattern, decoder } = self;
+        decode_mcus(canvas, input, interval, pattern, decoder)
+    }
 }
 
 #[inline(always)]
@@ -481,38 +519,10 @@ fn decode_mcus(
     canvas: &mut Canvas,
     input: &mut Input<'_>,
     interval: u32,
-    scan: &Scan,
-    mut block: impl FnMut(
-        &mut Canvas,
-        &mut EntropyCodedSegment,
-        &mut Input<'_>,
-        &mut RestartState,
-        BlockPosition,
-    ) -> Result<()>,
+    pattern: &McuPattern,
+    decoder: &mut impl McuDecoder,
 ) -> Result<ScanEnd> {
-    // The blocks of an MCU, relative to its first; an MCU of a single component is one block (section A.2.2).
-    let mut pattern = Vec::new();
-    let (across, down) = if let [ScanComponent { component, .. }] = scan.components[..] {
-        pattern.push(McuBlock { scan_index: 0, component, column: 0, line: 0, across: 1, down: 1 });
-        canvas.components[component].blocks
-    } else {
-        for (scan_index, &ScanComponent { component, .. }) in scan.components.iter().enumerate() {
-            let sampled = &canvas.components[component];
-            let (across, down) = (sampled.horizontal as usize, sampled.vertical as usize);
-            for line in 0..down {
-                pattern.extend((0..across).map(|column| McuBlock {
-                    scan_index,
-                    component,
-                    column,
-                    line,
-                    across,
-                    down,
-                }));
-            }
-        }
-        canvas.mcus
-    };
-
+    let (across, down) = pattern.mcus;
     let total = across * down;
     let mut bits = EntropyCodedSegment::new();
     let mut state = RestartState::default();
@@ -528,20 +538,17 @@ fn decode_mcus(
         {
             return Err(Error::Deadline);
         }
-        let mut result = Ok(());
-        for (step, place) in pattern.iter().enumerate() {
-            result = block(canvas, &mut bits, input, &mut state, place.at(column, row));
-            if result.is_err() {
-                for place in &pattern[step..] {
-                    let place = place.at(column, row);
-                    canvas.components[place.component].blank(place);
-                }
-                break;
-            }
+        let most = decoder.most();
+        let mut count = (most - column % most).min(across - column);
+        if interval > 0 {
+            count = count.min(until_restart);
         }
-        mcu += 1;
-        column += 1;
-        if column == across as usize {
+        let (mut count, result) = decoder.decode(canvas, &mut bits, input, &mut state, McuRun { column, row, count });
+        // An MCU with an error counts.
+        count += u32::from(result.is_err());
+        mcu += count;
+        column += count;
+        if column == across {
             column = 0;
             row += 1;
             if result.is_ok() && !bits.overrun() {
@@ -552,12 +559,12 @@ fn decode_mcus(
             match result {
                 Ok(()) => continue,
                 Err(Error::Truncated | Error::Corrupt(_)) if bits.is_near_end() => {
-                    return canvas.end_early(&mut bits, input, scan, complete);
+                    return canvas.end_early(&mut bits, input, pattern, complete);
                 }
                 Err(error) => return Err(error),
             }
         }
-        until_restart -= 1;
+        until_restart -= count;
         let damaged = match result {
             Ok(()) => bits.overrun(),
             Err(Error::Corrupt(_) | Error::Truncated) => true,
@@ -574,24 +581,21 @@ fn decode_mcus(
             continue;
         }
         let Some(resumed) = resynchronize(&mut bits, input, done / interval, damaged)? else {
-            return canvas.end_early(&mut bits, input, scan, complete);
+            return canvas.end_early(&mut bits, input, pattern, complete);
         };
         canvas.damaged += resumed.damaged;
         let lost = mcu;
         mcu = (u64::from(resumed.interval) * u64::from(interval)).min(u64::from(total)) as u32;
         for lost in lost..mcu {
-            for place in &pattern {
-                let place = place.at((lost % across) as usize, (lost / across) as usize);
-                canvas.components[place.component].blank(place);
-            }
+            decoder.blank(canvas, McuRun { column: lost % across, row: lost / across, count: 1 });
         }
-        column = (mcu % across) as usize;
-        row = (mcu / across) as usize;
+        column = mcu % across;
+        row = mcu / across;
         until_restart = interval;
         state = RestartState::default();
     }
     if bits.overrun() {
-        return canvas.end_early(&mut bits, input, scan, complete);
+        return canvas.end_early(&mut bits, input, pattern, complete);
     }
     // A file without EOI may end in its last block.
     bits.skip_to_marker(input).map(ScanEnd::at)
@@ -604,37 +608,66 @@ impl Canvas {
         &mut self,
         bits: &mut EntropyCodedSegment,
         input: &mut Input<'_>,
-        scan: &Scan,
-        complete: usize,
+        pattern: &McuPattern,
+        complete: u32,
     ) -> Result<ScanEnd> {
-        let most = self.components.iter().map(|part| part.vertical).max().unwrap_or(1);
-        let factor = if let [only] = scan.components[..] { self.components[only.component].vertical } else { 1 };
-        let rows = complete as u32 * 8 * most / factor;
+        let rows = complete * 8 * pattern.vertical.0 / pattern.vertical.1;
         self.complete_rows = self.complete_rows.min(rows);
         Ok(ScanEnd { marker: bits.skip_to_marker(input)?, truncated: true })
     }
 }
 
+/// The MCUs of a scan (section A.2).
+pub(crate) struct McuPattern {
+    /// In a row, and rows.
+    mcus: (u32, u32),
+    /// Rows of the image in an MCU, as a fraction, in eighths.
+    vertical: (u32, u32),
+    /// The blocks of an MCU in their order.
+    pub(crate) blocks: Vec<McuBlock>,
+}
+
 /// A block of an MCU, relative to the first.
-struct McuBlock {
-    scan_index: usize,
-    component: usize,
-    column: usize,
-    line: usize,
+#[derive(Clone, Copy)]
+pub(crate) struct McuBlock {
+    pub(crate) scan_index: usize,
+    pub(crate) component: usize,
+    pub(crate) column: usize,
+    pub(crate) line: usize,
     /// Blocks of an MCU.
-    across: usize,
-    down: usize,
+    pub(crate) across: usize,
+    pub(crate) down: usize,
+}
+
+impl McuPattern {
+    pub(crate) fn new(canvas: &Canvas, scan: &Scan) -> Self {
+        let most = canvas.components.iter().map(|part| part.vertical).max().unwrap_or(1);
+        // An MCU of a single component is one block (section A.2.2).
+        if let [ScanComponent { component, .. }] = scan.components[..] {
+            let part = &canvas.components[component];
+            let only = McuBlock { scan_index: 0, component, column: 0, line: 0, across: 1, down: 1 };
+            return Self { mcus: part.blocks, vertical: (most, part.vertical), blocks: vec![only] };
+        }
+        let mut blocks = Vec::new();
+        for (scan_index, &ScanComponent { component, .. }) in scan.components.iter().enumerate() {
+            let sampled = &canvas.components[component];
+            let (across, down) = (sampled.horizontal as usize, sampled.vertical as usize);
+            for line in 0..down {
+                blocks.extend((0..across).map(|column| McuBlock { scan_index, component, column, line, across, down }));
+            }
+        }
+        Self { mcus: canvas.mcus, vertical: (most, 1), blocks }
+    }
 }
 
 impl McuBlock {
     #[inline(always)]
-    fn at(&self, column: usize, row: usize) -> BlockPosition {
+    pub(crate) fn at(&self, column: u32, row: u32) -> BlockPosition {
         BlockPosition {
             scan_index: self.scan_index,
             component: self.component,
-            column: column * self.across + self.column,
-            row: row * self.down + self.line,
-            line: self.line,
+            column: column as usize * self.across + self.column,
+            row: row as usize * self.down + self.line,
         }
     }
 }

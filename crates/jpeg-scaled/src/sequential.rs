@@ -1,11 +1,18 @@
 //! Scans of baseline and extended sequential files (ITU-T T.81, section F.2): each block is complete.
+//!
+//! A batch of MCUs is decoded at a time: whatever is the same for each of them (places, tables, scales) is worked out once, in
+//! a schedule of blocks, and the position in the data stays in registers.
+
+use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
-use crate::huffman::{HuffmanDecoder, LOOKUPS, SymbolKind};
-use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, OUTSIDE};
-use crate::input::{BitReader, Input};
-use crate::scan::{Canvas, ScanEnd, ScanTables, for_each_mcu};
+use crate::huffman::{END, EOB, HuffmanDecoder, LONG, PAIRS, PAIRS_AFTER_DC, SKIPS, SymbolKind};
+use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
+use crate::input::{BitReader, EntropyCodedSegment, Input};
+use crate::scan::{Canvas, McuBlock, McuDecoder, McuPattern, McuRun, RestartState, ScanEnd, ScanTables, for_each_mcu};
+
+const UNKNOWN: Error = Error::Corrupt("an undefined Huffman code");
 
 pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderTables, scan: &Scan) -> Result<ScanEnd> {
     let codes = ScanTables::new(tables, scan, SymbolKind::Ac)?;
@@ -19,97 +26,261 @@ pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderT
         if !canvas.latch_quantization(component, tables)? {
             return Err(Error::Corrupt("a sequential component with two scans"));
         }
-        canvas.components[component].open();
+        let part = &mut canvas.components[component];
+        part.samples = Vec::with_capacity(part.rows * part.row_bytes());
     }
-    let end = for_each_mcu(
-        canvas,
-        input,
-        tables.restart_interval,
-        scan,
-        #[inline(always)]
-        |canvas, bits, input, state, place| {
-            let mut reader = bits.block(input)?;
-            let part = &mut canvas.components[place.component];
-            let size = part.size;
-            let group = part.group(place);
-            let mut job = Block {
-                reader: &mut reader,
-                dc: &dc[place.scan_index],
-                ac: &ac[place.scan_index],
-                prediction: &mut state.predictions[place.scan_index],
-                // From the lane of the block on.
-                coefficients: group.as_flattened_mut()[place.column % LANES..]
-                    .first_chunk_mut()
-                    .expect("a whole group"),
-            };
-            match size {
-                1 => job.decode::<1>(),
-                2 => job.decode::<2>(),
-                3 => job.decode::<3>(),
-                4 => job.decode::<4>(),
-                5 => job.decode::<5>(),
-                6 => job.decode::<6>(),
-                7 => job.decode::<7>(),
-                _ => job.decode::<8>(),
-            }
-            .ok_or(Error::Corrupt("an undefined Huffman code"))?;
-            reader.commit();
-            Ok(())
-        },
-    )?;
+    let pattern = McuPattern::new(canvas, scan);
+    let mut decoder = SequentialDecoder::new(canvas, &pattern, &dc, &ac);
+    let end = for_each_mcu(canvas, input, tables.restart_interval, &pattern, &mut decoder)?;
+    decoder.seek(canvas, None);
     for &ScanComponent { component, .. } in &scan.components {
-        canvas.components[component].close();
+        let part = &mut canvas.components[component];
+        part.samples.resize(part.rows * part.row_bytes(), 0);
     }
     Ok(end)
 }
 
-/// The offset of the last slot of a group: also a mask of all offsets.
-const LAST_OFFSET: usize = (2 * OUTSIDE - 1) * LANES;
+/// The coefficients from the first one of a block on: as many as an offset can reach, so that no offset needs a check. Those
+/// after the batch are never used.
+type Reach = [i16; 1 << 16];
 
-struct Block<'a, 'b> {
-    reader: &'a mut BitReader<'b>,
-    dc: &'a HuffmanDecoder,
-    ac: &'a HuffmanDecoder,
-    prediction: &'a mut i32,
-    /// Every eighth belongs to the block.
-    coefficients: &'a mut [i16; LAST_OFFSET + 1],
+/// Batches of MCUs next to each other, of which one is decoded at a time.
+struct SequentialDecoder<'a> {
+    /// The blocks of a batch in their order.
+    blocks: Vec<ScheduledBlock<'a>>,
+    blocks_in_mcu: usize,
+    /// MCUs in a batch: a multiple of [`LANES`].
+    mcus: u32,
+    groups: Vec<ScheduledGroup>,
+    coefficients: Vec<i16>,
+    /// Coefficients in use.
+    used: usize,
+    /// Index in a row of batches, and row of MCUs, of the batch being decoded.
+    batch: Option<(u32, u32)>,
 }
 
-impl Block<'_, '_> {
-    /// `None` if a table does not have a code.
+/// A block of a batch.
+struct ScheduledBlock<'a> {
+    dc: &'a HuffmanDecoder,
+    ac: &'a HuffmanDecoder,
+    low_frequency: &'static LowFrequencyBlock,
+    /// Of its first coefficient among those of the batch.
+    offset: usize,
+    scan_index: usize,
+}
+
+/// [`LANES`] neighboring blocks of a batch.
+struct ScheduledGroup {
+    component: usize,
+    /// Block row in an MCU, and block rows of an MCU.
+    line: usize,
+    down: usize,
+    /// Its index among the groups of that block row in the batch, and their number.
+    index: usize,
+    across: usize,
+    /// Of its first coefficient among those of the batch.
+    offset: usize,
+    /// Coefficients in use of each block.
+    area: usize,
+}
+
+impl<'a> SequentialDecoder<'a> {
+    fn new(canvas: &Canvas, pattern: &McuPattern, dc: &'a [Rc<HuffmanDecoder>], ac: &'a [Rc<HuffmanDecoder>]) -> Self {
+        let blocks_in_mcu = pattern.blocks.len();
+        // Groups of a component with one block in an MCU. A single component has 64 blocks in a batch.
+        let batches = if blocks_in_mcu == 1 { 8 } else { 1 };
+        let mcus = batches * LANES;
+
+        let mut decoder = Self {
+            blocks: Vec::new(),
+            blocks_in_mcu,
+            mcus: mcus as u32,
+            groups: Vec::new(),
+            coefficients: Vec::new(),
+            used: 0,
+            batch: None,
+        };
+        // By component, the offset of its first group.
+        let mut starts = Vec::new();
+        // A slot more than in use, for coefficients that are not.
+        let group_size = |component: usize| (canvas.components[component].area() + 1) * LANES;
+        for block in pattern.blocks.iter().filter(|block| (block.column, block.line) == (0, 0)) {
+            let (component, across, down) = (block.component, block.across * batches, block.down);
+            let area = canvas.components[component].area();
+            starts.push(decoder.used);
+            for (line, index) in (0..down).flat_map(|line| (0..across).map(move |index| (line, index))) {
+                let offset = decoder.used;
+                decoder.groups.push(ScheduledGroup { component, line, down, index, across, offset, area });
+                decoder.used += group_size(component);
+            }
+        }
+        for mcu in 0..mcus {
+            for &McuBlock { scan_index, component, column, line, across, .. } in &pattern.blocks {
+                let column = mcu * across + column;
+                let group = line * across * batches + column / LANES;
+                decoder.blocks.push(ScheduledBlock {
+                    dc: &dc[scan_index],
+                    ac: &ac[scan_index],
+                    low_frequency: &LOW_FREQUENCY_BLOCKS[canvas.components[component].size],
+                    offset: starts[scan_index] + group * group_size(component) + column % LANES,
+                    scan_index,
+                });
+            }
+        }
+        decoder.coefficients = vec![0; decoder.used + size_of::<Reach>() / 2];
+        decoder
+    }
+
+    /// Writes the samples of the batch being decoded, and starts another one, which is gray.
+    fn seek(&mut self, canvas: &mut Canvas, batch: Option<(u32, u32)>) {
+        if let Some((index, row)) = self.batch {
+            for group in &self.groups {
+                let part = &mut canvas.components[group.component];
+                let group_index = index as usize * group.across + group.index;
+                if group_index < part.stride / LANES {
+                    let row = row as usize * group.down + group.line;
+                    let (coefficients, _) = self.coefficients[group.offset..].as_chunks();
+                    part.write(row, group_index, &coefficients[..group.area]);
+                }
+            }
+        }
+        self.coefficients[..self.used].fill(0);
+        self.batch = batch;
+    }
+
+    fn seek_to(&mut self, canvas: &mut Canvas, run: McuRun) {
+        let batch = Some((run.column / self.mcus, run.row));
+        if self.batch != batch {
+            self.seek(canvas, batch);
+        }
+    }
+}
+
+impl ScheduledBlock<'_> {
+    /// Looks up coefficients from `index` on, `COUNT` times at most, as long as they are in use. `None` if the table does not
+    /// have a code.
     #[inline(always)]
-    fn decode<const N: usize>(&mut self) -> Option<()> {
-        let low_frequency = &LOW_FREQUENCY_BLOCKS[N];
-        let difference = self.dc.decode(self.reader)?;
-        *self.prediction = self.prediction.wrapping_add(difference.value);
-        self.set(0, *self.prediction as i16);
+    fn lookups<const COUNT: usize>(
+        &self,
+        coefficients: &mut Reach,
+        reader: &mut BitReader<'_>,
+        index: &mut u8,
+    ) -> Option<()> {
+        let low_frequency = self.low_frequency;
+        for _ in 0..COUNT {
+            let found = self.ac.pair(reader.bits);
+            let next = index.wrapping_add(found.distance());
+            if next & LONG != 0 {
+                reader.refill();
+                let symbol = self.ac.decode(&mut reader.bits)?;
+                if symbol.run < EOB {
+                    coefficients[usize::from(low_frequency.offset(*index, symbol.run))] = symbol.value as i16;
+                }
+                *index += symbol.run as u8 + 1;
+                break;
+            }
+            reader.bits.consume(found.length());
+            coefficients[usize::from(low_frequency.offset_before(next))] = found.second();
+            coefficients[usize::from(low_frequency.offset(*index, found.run()))] = found.first();
+            *index = next;
+            if next > low_frequency.last {
+                break;
+            }
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn coefficients<'c>(&self, batch: &'c mut [i16]) -> &'c mut Reach {
+        batch[self.offset..].first_chunk_mut().expect("the batch ends with as many")
+    }
+
+    /// Decodes the block; `None` if a table does not have a code.
+    #[inline(always)]
+    fn decode(&self, coefficients: &mut Reach, prediction: &mut i32, reader: &mut BitReader<'_>) -> Option<()> {
+        let last = self.low_frequency.last;
+        reader.refill();
+        *prediction = prediction.wrapping_add(self.dc.difference(&mut reader.bits)?);
+        coefficients[0] = *prediction as i16;
         let mut index = 1;
-        while index <= low_frequency.last {
-            self.reader.refill();
-            for _ in 0..LOOKUPS {
-                let pair = self.ac.pair(self.reader);
-                // Past the 63rd coefficient the bits belong to the next block.
-                if pair.is_none() || (low_frequency.last > 31 && index + pair.distance() % 64 > 63) {
-                    let symbol = self.ac.decode(self.reader)?;
-                    self.set(low_frequency.offset(index + symbol.run), symbol.value as i16);
-                    index += symbol.run + 1;
+        if last > 0 {
+            self.lookups::<PAIRS_AFTER_DC>(coefficients, reader, &mut index)?;
+            while index <= last {
+                reader.refill();
+                self.lookups::<PAIRS>(coefficients, reader, &mut index)?;
+            }
+        }
+        while index < 64 {
+            reader.refill();
+            for _ in 0..SKIPS {
+                let found = self.ac.skip(reader.bits);
+                let next = index.wrapping_add(found.distance());
+                if next & LONG != 0 {
+                    reader.refill();
+                    index += self.ac.decode(&mut reader.bits)?.run as u8 + 1;
                     break;
                 }
-                HuffmanDecoder::take_pair(self.reader, pair);
-                for (distance, value) in pair.values() {
-                    self.set(low_frequency.offset(index + distance), value);
-                }
-                index += pair.distance();
-                if index > low_frequency.last {
+                reader.bits.consume(found.length());
+                index = next;
+                if next & END != 0 {
                     break;
                 }
             }
         }
-        self.ac.skip_block(self.reader, index)
+        Some(())
+    }
+}
+
+impl McuDecoder for SequentialDecoder<'_> {
+    #[inline(always)]
+    fn most(&self) -> u32 {
+        self.mcus
     }
 
     #[inline(always)]
-    fn set(&mut self, offset: usize, value: i16) {
-        self.coefficients[offset & LAST_OFFSET] = value;
+    fn decode(
+        &mut self,
+        canvas: &mut Canvas,
+        bits: &mut EntropyCodedSegment,
+        input: &mut Input<'_>,
+        state: &mut RestartState,
+        run: McuRun,
+    ) -> (u32, Result<()>) {
+        self.seek_to(canvas, run);
+        let Self { blocks, coefficients, blocks_in_mcu, .. } = self;
+        let start = (run.column % self.mcus) as usize * *blocks_in_mcu;
+        let mut end = start + run.count as usize * *blocks_in_mcu;
+        let mut at = start;
+        let result = bits.read_blocks(
+            input,
+            #[inline(always)]
+            |stream, padded| {
+                if padded {
+                    end = end.min((at + 1).next_multiple_of(*blocks_in_mcu));
+                }
+                for block in &blocks[at..end] {
+                    let Some(mut reader) = stream.block() else {
+                        return Ok(false);
+                    };
+                    let prediction = &mut state.predictions[block.scan_index & 3];
+                    let coefficients = block.coefficients(coefficients);
+                    block.decode(coefficients, prediction, &mut reader).ok_or(UNKNOWN)?;
+                    let read = reader.end();
+                    stream.advance(read);
+                    at += 1;
+                }
+                Ok(true)
+            },
+        );
+        if result.is_err() {
+            let block = &self.blocks[at];
+            let coefficients = block.coefficients(&mut self.coefficients);
+            (0..64).for_each(|index| coefficients[usize::from(block.low_frequency.offset(index, 0))] = 0);
+        }
+        (((at - start) / self.blocks_in_mcu) as u32, result)
+    }
+
+    fn blank(&mut self, canvas: &mut Canvas, run: McuRun) {
+        self.seek_to(canvas, run);
     }
 }

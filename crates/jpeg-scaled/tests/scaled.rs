@@ -117,6 +117,21 @@ fn restart_intervals_do_not_change_samples() {
     }
 }
 
+/// A row of MCUs is decoded in batches: of 8 MCUs, or of 64 blocks of a single component.
+#[test]
+fn rows_of_several_batches_match_formula() {
+    let mut numbers = Numbers(12);
+    for sampling in SAMPLINGS {
+        for interval in [0, 3, 8, 70] {
+            let mut file = File::noise(&mut numbers, (541, 17), sampling, 4);
+            file.restart_interval = interval;
+            for scale in [1, 2, 5] {
+                check(&file, scale);
+            }
+        }
+    }
+}
+
 #[test]
 fn single_component_scans_are_decoded() {
     let mut numbers = Numbers(3);
@@ -303,6 +318,43 @@ fn damage_is_confined_to_restart_intervals() {
             if !(first..=last).contains(&(block / 4)) {
                 assert_eq!(was, is, "block {block}");
             }
+        }
+    }
+}
+
+#[test]
+fn damage_is_confined_to_mcus_of_its_interval() {
+    let mut numbers = Numbers(13);
+    // 20 MCUs in a row, 5 in an interval.
+    let mut file = File::noise(&mut numbers, (320, 32), &[(2, 2), (1, 1), (1, 1)], 3);
+    file.restart_interval = 5;
+    let bytes = file.write();
+    let whole = decode(&bytes, &[8, 4, 4]).unwrap();
+    let markers: Vec<usize> =
+        (0..bytes.len() - 1).filter(|&at| bytes[at] == 0xFF && marker::RST.contains(&bytes[at + 1])).collect();
+    for interval in 1..7 {
+        // Half of the data of an interval is missing: the MCUs before the cut are complete, those after it are gray.
+        let (start, end) = (markers[interval - 1] + 2, markers[interval]);
+        let mut damaged = bytes.clone();
+        damaged.drain((start + end) / 2..end);
+        let picture = decode(&damaged, &[8, 4, 4]).unwrap();
+        assert_eq!(picture.damaged_intervals, 1);
+        for (component, side) in [(0, 16), (1, 4), (2, 4)] {
+            let stride = whole.planes[component].stride;
+            let samples = |image: &Image, mcu: usize| -> Vec<u8> {
+                let corner = mcu / 20 * side * stride + mcu % 20 * side;
+                (0..side)
+                    .flat_map(|y| image.planes[component].samples[corner + y * stride..][..side].to_vec())
+                    .collect()
+            };
+            let same = |mcu: usize| samples(&picture, mcu) == samples(&whole, mcu);
+            let gray = |mcu: usize| samples(&picture, mcu).iter().all(|&sample| sample == 128);
+            let first = 5 * interval;
+            assert!((0..first).chain(first + 5..40).all(same), "interval {interval}");
+            assert!(same(first) && gray(first + 4), "interval {interval}");
+            let good = (first..first + 5).take_while(|&mcu| same(mcu)).count();
+            // In the MCU of the cut, bits are missing.
+            assert!((first + good + 1..first + 5).all(gray), "interval {interval}");
         }
     }
 }
