@@ -423,12 +423,13 @@ pub(crate) struct McuRun {
 
 /// What a scan does with its MCUs.
 pub(crate) trait McuDecoder {
-    /// The most MCUs that are decoded at once. A run never crosses a multiple of it.
+    /// The most MCUs in a run. No run crosses a multiple of it.
     fn most(&self) -> u32 {
         1
     }
 
-    /// Decodes MCUs. Returns how many, at least one, and with an error, which the next MCU has, how many before that.
+    /// Decodes MCUs of a run, from its first one on. Returns how many it has decoded, at least one; with an error, the MCU after
+    /// those has it, and there may be none.
     fn decode(
         &mut self,
         canvas: &mut Canvas,
@@ -438,7 +439,7 @@ pub(crate) trait McuDecoder {
         run: McuRun,
     ) -> (u32, Result<()>);
 
-    /// Leaves MCUs gray, of which the data is missing.
+    /// Leaves MCUs gray whose data is missing.
     fn blank(&mut self, _canvas: &mut Canvas, _run: McuRun) {}
 }
 
