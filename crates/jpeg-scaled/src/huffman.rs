@@ -9,9 +9,9 @@ use crate::input::Bits;
 const FAST_BITS: u32 = 10;
 /// Bits that index [`HuffmanDecoder::differences`].
 const DIFFERENCE_BITS: u32 = 9;
-/// Bits that index [`HuffmanDecoder::pairs`].
+/// Bits that index [`AcLookups::pairs`].
 const PAIR_BITS: u32 = 11;
-/// Bits that index [`HuffmanDecoder::skip`].
+/// Bits that index [`AcLookups::skip`].
 const SKIP_BITS: u32 = 12;
 
 /// Bits that index [`Codes::short`].
@@ -62,9 +62,15 @@ pub(crate) struct HuffmanDecoder {
     fast: [u32; 1 << FAST_BITS],
     /// [`SymbolKind::Dc`] only: a code by the next bits. Bits 0 to 7: its length; bits 8 to 15: SSSS. 0 if the code is longer.
     differences: [u16; 1 << DIFFERENCE_BITS],
-    /// [`SymbolKind::Ac`] only: one or two coefficients with their values by the next bits.
+    /// [`SymbolKind::Ac`] only.
+    lookups: Option<Box<AcLookups>>,
+}
+
+/// What the next bits of a block hold, after its DC difference.
+pub(crate) struct AcLookups {
+    /// One or two coefficients with their values.
     pairs: [Lookup; 1 << PAIR_BITS],
-    /// [`SymbolKind::Ac`] only: as many symbols as the next bits hold.
+    /// As many symbols as the bits hold.
     skip: [SkipLookup; 1 << SKIP_BITS],
 }
 
@@ -291,14 +297,37 @@ impl Codes {
     }
 }
 
+impl AcLookups {
+    fn new(codes: &Codes) -> Box<Self> {
+        let mut lookups =
+            Box::new(Self { pairs: [Lookup::TOO_LONG; 1 << PAIR_BITS], skip: [SkipLookup::TOO_LONG; 1 << SKIP_BITS] });
+        for (bits, entry) in (0..).zip(&mut lookups.pairs) {
+            *entry = codes.pair_entry(bits).unwrap_or(Lookup::TOO_LONG);
+        }
+        (0..).zip(&mut lookups.skip).for_each(|(bits, entry)| *entry = codes.skip_entry(bits));
+        lookups
+    }
+
+    /// What the next bits hold, without consuming it. The reader must hold [`PAIR_BITS`] bits.
+    #[inline(always)]
+    pub(crate) fn pair(&self, bits: Bits) -> Lookup {
+        self.pairs[bits.peek::<PAIR_BITS>()]
+    }
+
+    /// What the next bits hold, without consuming it. The reader must hold [`SKIP_BITS`] bits.
+    #[inline(always)]
+    pub(crate) fn skip(&self, bits: Bits) -> SkipLookup {
+        self.skip[bits.peek::<SKIP_BITS>()]
+    }
+}
+
 impl HuffmanDecoder {
     pub(crate) fn new(spec: &HuffmanSpec, kind: SymbolKind) -> Result<Rc<Self>> {
         let mut decoder = Self {
             codes: Codes::new(spec, kind)?,
             fast: [0; 1 << FAST_BITS],
             differences: [0; 1 << DIFFERENCE_BITS],
-            pairs: [Lookup::TOO_LONG; 1 << PAIR_BITS],
-            skip: [SkipLookup::TOO_LONG; 1 << SKIP_BITS],
+            lookups: None,
         };
         let codes = &decoder.codes;
         (0..).zip(&mut decoder.fast).for_each(|(bits, entry)| *entry = codes.fast_entry(bits));
@@ -306,12 +335,7 @@ impl HuffmanDecoder {
             SymbolKind::Dc => {
                 (0..).zip(&mut decoder.differences).for_each(|(bits, entry)| *entry = codes.difference_entry(bits));
             }
-            SymbolKind::Ac => {
-                for (bits, entry) in (0..).zip(&mut decoder.pairs) {
-                    *entry = codes.pair_entry(bits).unwrap_or(Lookup::TOO_LONG);
-                }
-                (0..).zip(&mut decoder.skip).for_each(|(bits, entry)| *entry = codes.skip_entry(bits));
-            }
+            SymbolKind::Ac => decoder.lookups = Some(AcLookups::new(codes)),
             SymbolKind::ProgressiveAc => {}
         }
         Ok(Rc::new(decoder))
@@ -328,16 +352,12 @@ impl HuffmanDecoder {
         Some(bits.extend_any(entry >> 8))
     }
 
-    /// What the next bits hold, without consuming it. The reader must hold [`PAIR_BITS`] bits.
-    #[inline(always)]
-    pub(crate) fn pair(&self, bits: Bits) -> Lookup {
-        self.pairs[bits.peek::<PAIR_BITS>()]
-    }
-
-    /// What the next bits hold, without consuming it. The reader must hold [`SKIP_BITS`] bits.
-    #[inline(always)]
-    pub(crate) fn skip(&self, bits: Bits) -> SkipLookup {
-        self.skip[bits.peek::<SKIP_BITS>()]
+    /// The lookups of a decoder of [`SymbolKind::Ac`].
+    ///
+    /// # Panics
+    /// If it is of another kind.
+    pub(crate) fn lookups(&self) -> &AcLookups {
+        self.lookups.as_deref().expect("the kind has lookups")
     }
 
     /// Reads a symbol and its value after a refill, which leaves at least 25 bits; `None` if the table does not have the code.
@@ -405,13 +425,14 @@ mod tests {
 
     fn check(spec: &HuffmanSpec) {
         let decoder = HuffmanDecoder::new(spec, SymbolKind::Ac).unwrap();
+        let lookups = decoder.lookups();
         let (mut pairs, mut skips, mut random) = (0, 0, 1_u64);
         for round in 0..1 << PAIR_BITS.max(SKIP_BITS) {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let word = (round as u64) << 52 | random >> 12;
             let all = symbols(spec, word);
 
-            let found = decoder.pairs[(word >> (64 - PAIR_BITS)) as usize];
+            let found = lookups.pairs[(word >> (64 - PAIR_BITS)) as usize];
             if found.distance() & LONG == 0 {
                 let length = found.length() & 63;
                 let count = 1 + all.iter().position(|&(.., used)| used == length).expect("whole symbols");
@@ -433,7 +454,7 @@ mod tests {
                 pairs += 1;
             }
 
-            let found = decoder.skip[(word >> (64 - SKIP_BITS)) as usize];
+            let found = lookups.skip[(word >> (64 - SKIP_BITS)) as usize];
             if found.distance() & LONG == 0 {
                 let length = found.length() & 63;
                 let count = 1 + all.iter().position(|&(.., used)| used == length).expect("whole symbols");

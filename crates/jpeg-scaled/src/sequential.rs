@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
-use crate::huffman::{END, EOB, HuffmanDecoder, LONG, PAIRS, PAIRS_AFTER_DC, SKIPS, SymbolKind};
+use crate::huffman::{AcLookups, END, EOB, HuffmanDecoder, LONG, PAIRS, PAIRS_AFTER_DC, SKIPS, SymbolKind};
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
 use crate::input::{BitReader, EntropyCodedSegment, Input};
 use crate::scan::{Canvas, McuBlock, McuDecoder, McuPattern, McuRun, RestartState, ScanEnd, ScanTables, for_each_mcu};
@@ -63,6 +63,8 @@ struct SequentialDecoder<'a> {
 struct ScheduledBlock<'a> {
     dc: &'a HuffmanDecoder,
     ac: &'a HuffmanDecoder,
+    /// Those of `ac`.
+    lookups: &'a AcLookups,
     low_frequency: &'static LowFrequencyBlock,
     /// Of its first coefficient among those of the batch.
     offset: usize,
@@ -121,6 +123,7 @@ impl<'a> SequentialDecoder<'a> {
                 decoder.blocks.push(ScheduledBlock {
                     dc: &dc[scan_index],
                     ac: &ac[scan_index],
+                    lookups: ac[scan_index].lookups(),
                     low_frequency: &LOW_FREQUENCY_BLOCKS[canvas.components[component].size],
                     offset: starts[scan_index] + group * group_size(component) + column % LANES,
                     scan_index,
@@ -160,7 +163,7 @@ impl ScheduledBlock<'_> {
     /// Looks up coefficients from `index` on, `COUNT` times at most, as long as they are in use. `None` if the table does not
     /// have a code.
     #[inline(always)]
-    fn lookups<const COUNT: usize>(
+    fn coefficients_in_use<const COUNT: usize>(
         &self,
         coefficients: &mut Reach,
         reader: &mut BitReader<'_>,
@@ -168,7 +171,7 @@ impl ScheduledBlock<'_> {
     ) -> Option<()> {
         let low_frequency = self.low_frequency;
         for _ in 0..COUNT {
-            let found = self.ac.pair(reader.bits);
+            let found = self.lookups.pair(reader.bits);
             let next = index.wrapping_add(found.distance());
             if next & LONG != 0 {
                 reader.refill();
@@ -204,16 +207,16 @@ impl ScheduledBlock<'_> {
         coefficients[0] = *prediction as i16;
         let mut index = 1;
         if last > 0 {
-            self.lookups::<PAIRS_AFTER_DC>(coefficients, reader, &mut index)?;
+            self.coefficients_in_use::<PAIRS_AFTER_DC>(coefficients, reader, &mut index)?;
             while index <= last {
                 reader.refill();
-                self.lookups::<PAIRS>(coefficients, reader, &mut index)?;
+                self.coefficients_in_use::<PAIRS>(coefficients, reader, &mut index)?;
             }
         }
         while index < 64 {
             reader.refill();
             for _ in 0..SKIPS {
-                let found = self.ac.skip(reader.bits);
+                let found = self.lookups.skip(reader.bits);
                 let next = index.wrapping_add(found.distance());
                 if next & LONG != 0 {
                     reader.refill();
