@@ -30,6 +30,9 @@ pub(crate) const PAIRS_AFTER_DC: usize = (56 - 16 - 15) / PAIR_BITS as usize;
 /// A run longer than any block: the symbol is EOB, or in progressive scans EOBn.
 pub(crate) const EOB: u32 = 64;
 
+/// The next bits are no code of the table.
+pub(crate) const UNDEFINED_CODE: Error = Error::Corrupt("an undefined Huffman code");
+
 /// BITS and HUFFVAL of a DHT segment (sections B.2.4.2 and C.2).
 #[derive(Clone)]
 pub(crate) struct HuffmanSpec {

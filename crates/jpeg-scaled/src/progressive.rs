@@ -8,15 +8,13 @@ use std::mem::take;
 
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
-use crate::huffman::{EOB, HuffmanDecoder, SymbolKind};
+use crate::huffman::{EOB, HuffmanDecoder, SymbolKind, UNDEFINED_CODE};
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
 use crate::input::{BitReader, EntropyCodedSegment, Input};
 use crate::scan::{
     Canvas, Coefficients, McuDecoder, McuPattern, McuRun, RestartState, ScanEnd, ScanTables, for_each_block,
     for_each_mcu,
 };
-
-const UNKNOWN: Error = Error::Corrupt("an undefined Huffman code");
 
 pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderTables, scan: &Scan) -> Result<ScanEnd> {
     for &ScanComponent { component, .. } in &scan.components {
@@ -108,7 +106,7 @@ fn dc_scan(
         |canvas, bits, input, state, place| {
             let mut reader = bits.block(input)?;
             reader.refill();
-            let difference = dc[place.scan_index].decode(&mut reader.bits).ok_or(UNKNOWN)?;
+            let difference = dc[place.scan_index].decode(&mut reader.bits).ok_or(UNDEFINED_CODE)?;
             let end = reader.end();
             bits.advance(end);
             let prediction = &mut state.predictions[place.scan_index];
@@ -229,7 +227,7 @@ impl Band<'_, '_> {
         let mut index = self.ss;
         while index <= self.se {
             self.reader.refill();
-            let symbol = self.table.decode(&mut self.reader.bits).ok_or(UNKNOWN)?;
+            let symbol = self.table.decode(&mut self.reader.bits).ok_or(UNDEFINED_CODE)?;
             if symbol.run >= EOB {
                 state.eob_run = self.eob_run(symbol.run - EOB) - 1;
                 break;
@@ -252,7 +250,7 @@ impl Band<'_, '_> {
         if state.eob_run == 0 {
             while index <= self.se {
                 self.reader.refill();
-                let symbol = self.table.decode(&mut self.reader.bits).ok_or(UNKNOWN)?;
+                let symbol = self.table.decode(&mut self.reader.bits).ok_or(UNDEFINED_CODE)?;
                 if symbol.run >= EOB {
                     state.eob_run = self.eob_run(symbol.run - EOB);
                     break;

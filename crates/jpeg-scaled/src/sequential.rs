@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
-use crate::huffman::{AcLookups, END, EOB, HuffmanDecoder, LONG, PAIRS, PAIRS_AFTER_DC, SKIPS, SymbolKind};
+use crate::huffman::{
+    AcLookups, END, EOB, HuffmanDecoder, LONG, PAIRS, PAIRS_AFTER_DC, SKIPS, SymbolKind, UNDEFINED_CODE,
+};
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
 use crate::input::{BitReader, EntropyCodedSegment, Input};
 use crate::scan::{Canvas, McuBlock, McuDecoder, McuPattern, McuRun, RestartState, ScanEnd, ScanTables, for_each_mcu};
-
-const UNKNOWN: Error = Error::Corrupt("an undefined Huffman code");
 
 pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderTables, scan: &Scan) -> Result<ScanEnd> {
     let codes = ScanTables::new(tables, scan, SymbolKind::Ac)?;
@@ -267,7 +267,7 @@ impl McuDecoder for SequentialDecoder<'_> {
                     };
                     let prediction = &mut state.predictions[block.scan_index & 3];
                     let coefficients = block.coefficients(coefficients);
-                    block.decode(coefficients, prediction, &mut reader).ok_or(UNKNOWN)?;
+                    block.decode(coefficients, prediction, &mut reader).ok_or(UNDEFINED_CODE)?;
                     let read = reader.end();
                     stream.advance(read);
                     at += 1;

@@ -293,6 +293,11 @@ fn dnl_segment_with_the_known_height_is_ignored() {
     }
 }
 
+/// Where the restart markers of a file are.
+fn restart_markers(bytes: &[u8]) -> Vec<usize> {
+    (0..bytes.len() - 1).filter(|&at| bytes[at] == 0xFF && marker::RST.contains(&bytes[at + 1])).collect()
+}
+
 #[test]
 fn damage_is_confined_to_restart_intervals() {
     let mut numbers = Numbers(6);
@@ -300,8 +305,7 @@ fn damage_is_confined_to_restart_intervals() {
     file.restart_interval = 4;
     let bytes = file.write();
     let whole = decode(&bytes, &[8]).unwrap();
-    let markers: Vec<usize> =
-        (0..bytes.len() - 1).filter(|&at| bytes[at] == 0xFF && marker::RST.contains(&bytes[at + 1])).collect();
+    let markers = restart_markers(&bytes);
     assert_eq!(markers.len(), 15);
 
     // A missing marker: two intervals become one that is too long.
@@ -330,8 +334,7 @@ fn damage_is_confined_to_mcus_of_its_interval() {
     file.restart_interval = 5;
     let bytes = file.write();
     let whole = decode(&bytes, &[8, 4, 4]).unwrap();
-    let markers: Vec<usize> =
-        (0..bytes.len() - 1).filter(|&at| bytes[at] == 0xFF && marker::RST.contains(&bytes[at + 1])).collect();
+    let markers = restart_markers(&bytes);
     for interval in 1..7 {
         // Half of the data of an interval is missing: the MCUs before the cut are complete, those after it are gray.
         let (start, end) = (markers[interval - 1] + 2, markers[interval]);
