@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::header::{DecoderTables, Scan, ScanComponent};
 use crate::huffman::{EOB, HuffmanDecoder, SymbolKind, UNDEFINED_CODE};
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
-use crate::input::{BitReader, EntropyCodedSegment, Input};
+use crate::input::{BitReader, Input};
 use crate::scan::{
-    Canvas, Coefficients, McuDecoder, McuPattern, McuRun, RestartState, ScanEnd, ScanTables, for_each_block,
+    Canvas, Coefficients, McuDecoder, McuPattern, McuRun, RestartState, ScanData, ScanEnd, ScanTables, for_each_block,
     for_each_mcu,
 };
 
@@ -81,12 +81,12 @@ fn dc_scan(
             tables.restart_interval,
             scan,
             #[inline(always)]
-            |canvas, bits, input, _, place| {
-                let mut reader = bits.block(input)?;
+            |canvas, data, place| {
+                let mut reader = data.bits.block(data.input)?;
                 reader.refill();
                 let bit = reader.bits.receive(1) as i16;
                 let end = reader.end();
-                bits.advance(end);
+                data.bits.advance(end);
                 let part = &canvas.components[place.component];
                 let at = part.group_index(place) * part.area();
                 groups[place.scan_index][at][place.column % LANES] |= bit << al;
@@ -103,13 +103,13 @@ fn dc_scan(
         tables.restart_interval,
         scan,
         #[inline(always)]
-        |canvas, bits, input, state, place| {
-            let mut reader = bits.block(input)?;
+        |canvas, data, place| {
+            let mut reader = data.bits.block(data.input)?;
             reader.refill();
             let difference = dc[place.scan_index].decode(&mut reader.bits).ok_or(UNDEFINED_CODE)?;
             let end = reader.end();
-            bits.advance(end);
-            let prediction = &mut state.predictions[place.scan_index];
+            data.bits.advance(end);
+            let prediction = &mut data.state.predictions[place.scan_index];
             *prediction = prediction.wrapping_add(difference.value);
             let part = &canvas.components[place.component];
             let at = part.group_index(place) * part.area();
@@ -148,14 +148,7 @@ impl McuDecoder for AcDecoder<'_> {
     }
 
     #[inline(always)]
-    fn decode(
-        &mut self,
-        canvas: &mut Canvas,
-        bits: &mut EntropyCodedSegment,
-        input: &mut Input<'_>,
-        state: &mut RestartState,
-        run: McuRun,
-    ) -> (u32, Result<()>) {
+    fn decode(&mut self, canvas: &mut Canvas, data: &mut ScanData<'_, '_>, run: McuRun) -> (u32, Result<()>) {
         let Self { table, groups, scan } = self;
         let part = &mut canvas.components[scan.components[0].component];
         let (area, start) = (part.area(), run.row as usize * part.stride);
@@ -164,8 +157,9 @@ impl McuDecoder for AcDecoder<'_> {
         let low_frequency = &LOW_FREQUENCY_BLOCKS[part.size];
         let refines = scan.ah > 0;
         let (mut column, mut end) = (run.column as usize, (run.column + run.count) as usize);
-        let result = bits.read_blocks(
-            input,
+        let state = &mut data.state;
+        let result = data.bits.read_blocks(
+            data.input,
             #[inline(always)]
             |stream, padded| {
                 if padded {

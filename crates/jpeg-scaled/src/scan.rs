@@ -390,6 +390,13 @@ pub(crate) struct RestartState {
     pub(crate) eob_run: u32,
 }
 
+/// Where a scan is in the file.
+pub(crate) struct ScanData<'a, 'r> {
+    pub(crate) bits: EntropyCodedSegment,
+    pub(crate) input: &'a mut Input<'r>,
+    pub(crate) state: RestartState,
+}
+
 /// A block: its component, and its position among the blocks of that component.
 #[derive(Clone, Copy)]
 pub(crate) struct BlockPosition {
@@ -430,14 +437,7 @@ pub(crate) trait McuDecoder {
 
     /// Decodes MCUs of a run, from its first one on. Returns how many it has decoded, at least one; with an error, the MCU after
     /// those has it, and there may be none.
-    fn decode(
-        &mut self,
-        canvas: &mut Canvas,
-        bits: &mut EntropyCodedSegment,
-        input: &mut Input<'_>,
-        state: &mut RestartState,
-        run: McuRun,
-    ) -> (u32, Result<()>);
+    fn decode(&mut self, canvas: &mut Canvas, data: &mut ScanData<'_, '_>, run: McuRun) -> (u32, Result<()>);
 
     /// Leaves MCUs gray whose data is missing.
     fn blank(&mut self, _canvas: &mut Canvas, _run: McuRun) {}
@@ -449,7 +449,7 @@ pub(crate) fn for_each_block(
     input: &mut Input<'_>,
     interval: u32,
     scan: &Scan,
-    block: impl FnMut(&mut Canvas, &mut EntropyCodedSegment, &mut Input<'_>, &mut RestartState, BlockPosition) -> Result<()>,
+    block: impl FnMut(&mut Canvas, &mut ScanData<'_, '_>, BlockPosition) -> Result<()>,
 ) -> Result<ScanEnd> {
     let pattern = McuPattern::new(canvas, scan);
     for_each_mcu(canvas, input, interval, &pattern, &mut Blocks { pattern: &pattern, block })
@@ -462,19 +462,12 @@ struct Blocks<'a, F> {
 
 impl<F> McuDecoder for Blocks<'_, F>
 where
-    F: FnMut(&mut Canvas, &mut EntropyCodedSegment, &mut Input<'_>, &mut RestartState, BlockPosition) -> Result<()>,
+    F: FnMut(&mut Canvas, &mut ScanData<'_, '_>, BlockPosition) -> Result<()>,
 {
     #[inline(always)]
-    fn decode(
-        &mut self,
-        canvas: &mut Canvas,
-        bits: &mut EntropyCodedSegment,
-        input: &mut Input<'_>,
-        state: &mut RestartState,
-        run: McuRun,
-    ) -> (u32, Result<()>) {
+    fn decode(&mut self, canvas: &mut Canvas, data: &mut ScanData<'_, '_>, run: McuRun) -> (u32, Result<()>) {
         for place in &self.pattern.blocks {
-            if let Err(error) = (self.block)(canvas, bits, input, state, place.at(run.column, run.row)) {
+            if let Err(error) = (self.block)(canvas, data, place.at(run.column, run.row)) {
                 return (0, Err(error));
             }
         }
@@ -525,8 +518,7 @@ fn decode_mcus(
 ) -> Result<ScanEnd> {
     let (across, down) = pattern.mcus;
     let total = across * down;
-    let mut bits = EntropyCodedSegment::new();
-    let mut state = RestartState::default();
+    let mut data = ScanData { bits: EntropyCodedSegment::new(), input, state: RestartState::default() };
     let mut mcu = 0;
     let (mut column, mut row) = (0, 0);
     // Rows of MCUs before the end of the data.
@@ -544,7 +536,7 @@ fn decode_mcus(
         if interval > 0 {
             count = count.min(until_restart);
         }
-        let (mut count, result) = decoder.decode(canvas, &mut bits, input, &mut state, McuRun { column, row, count });
+        let (mut count, result) = decoder.decode(canvas, &mut data, McuRun { column, row, count });
         // An MCU with an error counts.
         count += u32::from(result.is_err());
         mcu += count;
@@ -552,22 +544,22 @@ fn decode_mcus(
         if column == across {
             column = 0;
             row += 1;
-            if result.is_ok() && !bits.overrun() {
+            if result.is_ok() && !data.bits.overrun() {
                 complete = row;
             }
         }
         if interval == 0 {
             match result {
                 Ok(()) => continue,
-                Err(Error::Truncated | Error::Corrupt(_)) if bits.is_near_end() => {
-                    return canvas.end_early(&mut bits, input, pattern, complete);
+                Err(Error::Truncated | Error::Corrupt(_)) if data.bits.is_near_end() => {
+                    return canvas.end_early(&mut data, pattern, complete);
                 }
                 Err(error) => return Err(error),
             }
         }
         until_restart -= count;
         let damaged = match result {
-            Ok(()) => bits.overrun(),
+            Ok(()) => data.bits.overrun(),
             Err(Error::Corrupt(_) | Error::Truncated) => true,
             Err(error) => return Err(error),
         };
@@ -581,8 +573,8 @@ fn decode_mcus(
             mcu = total;
             continue;
         }
-        let Some(resumed) = resynchronize(&mut bits, input, done / interval, damaged)? else {
-            return canvas.end_early(&mut bits, input, pattern, complete);
+        let Some(resumed) = resynchronize(&mut data, done / interval, damaged)? else {
+            return canvas.end_early(&mut data, pattern, complete);
         };
         canvas.damaged += resumed.damaged;
         let lost = mcu;
@@ -593,28 +585,22 @@ fn decode_mcus(
         column = mcu % across;
         row = mcu / across;
         until_restart = interval;
-        state = RestartState::default();
+        data.state = RestartState::default();
     }
-    if bits.overrun() {
-        return canvas.end_early(&mut bits, input, pattern, complete);
+    if data.bits.overrun() {
+        return canvas.end_early(&mut data, pattern, complete);
     }
     // A file without EOI may end in its last block.
-    bits.skip_to_marker(input).map(ScanEnd::at)
+    data.bits.skip_to_marker(data.input).map(ScanEnd::at)
 }
 
 impl Canvas {
     /// Records that the data of a scan ended after `complete` rows of MCUs.
     #[cold]
-    fn end_early(
-        &mut self,
-        bits: &mut EntropyCodedSegment,
-        input: &mut Input<'_>,
-        pattern: &McuPattern,
-        complete: u32,
-    ) -> Result<ScanEnd> {
+    fn end_early(&mut self, data: &mut ScanData<'_, '_>, pattern: &McuPattern, complete: u32) -> Result<ScanEnd> {
         let rows = complete * 8 * pattern.vertical.0 / pattern.vertical.1;
         self.complete_rows = self.complete_rows.min(rows);
-        Ok(ScanEnd { marker: bits.skip_to_marker(input)?, truncated: true })
+        Ok(ScanEnd { marker: data.bits.skip_to_marker(data.input)?, truncated: true })
     }
 }
 
@@ -681,17 +667,12 @@ struct Resynchronized {
 
 /// Skips to the restart marker that ends `interval`, or to one that ends a later interval. Returns `None` at another
 /// marker or the end of the file, which end the scan.
-fn resynchronize(
-    bits: &mut EntropyCodedSegment,
-    input: &mut Input<'_>,
-    interval: u32,
-    mut damaged: bool,
-) -> Result<Option<Resynchronized>> {
+fn resynchronize(data: &mut ScanData<'_, '_>, interval: u32, mut damaged: bool) -> Result<Option<Resynchronized>> {
     loop {
-        let Some(code) = bits.skip_to_marker(input)?.filter(|code| marker::RST.contains(code)) else {
+        let Some(code) = data.bits.skip_to_marker(data.input)?.filter(|code| marker::RST.contains(code)) else {
             return Ok(None);
         };
-        bits.restart();
+        data.bits.restart();
         let ahead = (u32::from(code - marker::RST0)).wrapping_sub(interval) & 7;
         match ahead {
             0 => return Ok(Some(Resynchronized { interval: interval + 1, damaged: u32::from(damaged) })),

@@ -11,8 +11,8 @@ use crate::huffman::{
     AcLookups, END, EOB, HuffmanDecoder, LONG, PAIRS, PAIRS_AFTER_DC, SKIPS, SymbolKind, UNDEFINED_CODE,
 };
 use crate::idct::{LANES, LOW_FREQUENCY_BLOCKS, LowFrequencyBlock};
-use crate::input::{BitReader, EntropyCodedSegment, Input};
-use crate::scan::{Canvas, McuBlock, McuDecoder, McuPattern, McuRun, RestartState, ScanEnd, ScanTables, for_each_mcu};
+use crate::input::{BitReader, Input};
+use crate::scan::{Canvas, McuBlock, McuDecoder, McuPattern, McuRun, ScanData, ScanEnd, ScanTables, for_each_mcu};
 
 pub(crate) fn scan(canvas: &mut Canvas, input: &mut Input<'_>, tables: &DecoderTables, scan: &Scan) -> Result<ScanEnd> {
     let codes = ScanTables::new(tables, scan, SymbolKind::Ac)?;
@@ -241,21 +241,14 @@ impl McuDecoder for SequentialDecoder<'_> {
     }
 
     #[inline(always)]
-    fn decode(
-        &mut self,
-        canvas: &mut Canvas,
-        bits: &mut EntropyCodedSegment,
-        input: &mut Input<'_>,
-        state: &mut RestartState,
-        run: McuRun,
-    ) -> (u32, Result<()>) {
+    fn decode(&mut self, canvas: &mut Canvas, data: &mut ScanData<'_, '_>, run: McuRun) -> (u32, Result<()>) {
         self.seek_to(canvas, run);
         let Self { blocks, coefficients, blocks_in_mcu, .. } = self;
         let start = (run.column % self.mcus) as usize * *blocks_in_mcu;
         let mut end = start + run.count as usize * *blocks_in_mcu;
         let mut at = start;
-        let result = bits.read_blocks(
-            input,
+        let result = data.bits.read_blocks(
+            data.input,
             #[inline(always)]
             |stream, padded| {
                 if padded {
@@ -265,7 +258,7 @@ impl McuDecoder for SequentialDecoder<'_> {
                     let Some(mut reader) = stream.block() else {
                         return Ok(false);
                     };
-                    let prediction = &mut state.predictions[block.scan_index & 3];
+                    let prediction = &mut data.state.predictions[block.scan_index & 3];
                     let coefficients = block.coefficients(coefficients);
                     block.decode(coefficients, prediction, &mut reader).ok_or(UNDEFINED_CODE)?;
                     let read = reader.end();
