@@ -1,5 +1,7 @@
 //! The orientation from Exif metadata, and the directories of TIFF files.
 
+use plane_kernels::resize::Layout;
+
 /// The orientation of a stored image, with the values of Exif tag 0x0112.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Orientation {
@@ -62,6 +64,19 @@ impl Orientation {
     /// Swaps width and height if the orientation does.
     pub(crate) fn oriented_size(self, (width, height): (u32, u32)) -> (u32, u32) {
         if self.swaps_sides() { (height, width) } else { (width, height) }
+    }
+
+    /// Where a picture that was stored with this size, in pixels, has its pixels once it is upright.
+    pub(crate) fn layout(self, (width, height): (usize, usize)) -> Layout {
+        let [a, b, c, d] = self.matrix().map(isize::from);
+        let row = if self.swaps_sides() { height } else { width };
+        // An axis that is mirrored begins at its other end.
+        let begin = |across: isize, down: isize| match (across, down) {
+            (-1, _) => width - 1,
+            (_, -1) => height - 1,
+            _ => 0,
+        };
+        Layout { first: begin(a, b) + begin(c, d) * row, across: a + c * row as isize, down: b + d * row as isize }
     }
 
     /// Reads the orientation from Exif data (a TIFF file, optionally after `Exif\0\0`). Invalid metadata

@@ -177,11 +177,8 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         sizes.push(thumbnail_size(size, target.height));
     }
     // Each is resized from the decoded image: resizing twice would be visible.
-    let picture = |size| {
-        let resized = decoded.resize(orientation.oriented_size(size));
-        colour::to_srgb(resized, decoded.icc_profile.as_deref()).orient(orientation)
-    };
-    let pictures = sizes.into_iter().map(picture).collect();
+    let resized = sizes.into_iter().map(|size| decoded.resize(orientation.oriented_size(size)));
+    let pictures = resized.map(|picture| colour::to_srgb(picture, decoded.icc_profile.as_deref())).collect();
     Ok(Pictures { size, truncated: decoded.truncated, metadata: decoded.metadata, pictures })
 }
 

@@ -1,6 +1,6 @@
 //! Decoded images between decoder and encoder: resizing, orientation, alpha.
 
-use plane_kernels::resize::{FilterCache, PlaneView, rounded};
+use plane_kernels::resize::{FilterCache, Layout, PlaneView, rounded};
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::exif::Orientation;
@@ -118,21 +118,22 @@ impl Plane {
 }
 
 impl Decoded {
-    /// Resizes the image, before orientation.
-    pub(crate) fn resize(&self, size: (u32, u32)) -> Picture {
-        let (width, height) = size;
+    /// Resizes the image to a size before orientation, and turns it upright.
+    pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Picture {
         let target = (width as usize, height as usize);
+        let layout = self.orientation.layout(target);
+        let (width, height) = self.orientation.oriented_size((width, height));
         let mut filters = FilterCache::default();
         if let Model::Coded(matrix) = self.model {
             let [y, cb, cr] =
-                [0, 1, 2].map(|plane: usize| self.planes[plane].view().resize_unrounded(target, &mut filters));
+                [0, 1, 2].map(|plane: usize| self.planes[plane].view().resize_unrounded(target, layout, &mut filters));
             let pixels = y.iter().zip(&cb).zip(&cr);
             let data = pixels.flat_map(|((&y, &cb), &cr)| matrix.to_rgb([y, cb, cr])).collect();
             return Picture { width, height, model: Model::Rgb, planes: vec![Samples { channels: 3, data }] };
         }
         let resize = |plane: &Plane| Samples {
             channels: plane.samples.channels,
-            data: plane.view().resize(target, &mut filters),
+            data: plane.view().resize(target, layout, &mut filters),
         };
         Picture { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
     }
@@ -141,6 +142,7 @@ impl Decoded {
 impl Picture {
     /// Resizes the image.
     pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Self {
+        let target = (width as usize, height as usize);
         let mut filters = FilterCache::default();
         let resize = |samples: &Samples| {
             let view = PlaneView {
@@ -153,21 +155,9 @@ impl Picture {
                 down: f64::from(self.height),
                 spread: (0.0, 0.0),
             };
-            Samples { channels: samples.channels, data: view.resize((width as usize, height as usize), &mut filters) }
+            Samples { channels: samples.channels, data: view.resize(target, Layout::upright(target.0), &mut filters) }
         };
         Self { width, height, model: self.model, planes: self.planes.iter().map(resize).collect() }
-    }
-
-    /// Applies the orientation.
-    pub(crate) fn orient(self, orientation: Orientation) -> Self {
-        if orientation == Orientation::Upright {
-            return self;
-        }
-        let (width, height) = (self.width as usize, self.height as usize);
-        let planes = self.planes.iter().map(|samples| orient_samples(samples, width, height, orientation)).collect();
-        let (width, height) =
-            if orientation.swaps_sides() { (self.height, self.width) } else { (self.width, self.height) };
-        Self { width, height, model: self.model, planes }
     }
 
     pub(crate) fn is_opaque(&self) -> bool {
@@ -268,44 +258,6 @@ fn multiply<const CHANNELS: usize>(row: &mut [u8]) {
     }
 }
 
-fn orient_samples(samples: &Samples, width: usize, height: usize, orientation: Orientation) -> Samples {
-    let data = match samples.channels {
-        1 => orient_pixels::<1>(&samples.data, width, height, orientation),
-        2 => orient_pixels::<2>(&samples.data, width, height, orientation),
-        3 => orient_pixels::<3>(&samples.data, width, height, orientation),
-        _ => orient_pixels::<4>(&samples.data, width, height, orientation),
-    };
-    Samples { channels: samples.channels, data }
-}
-
-fn orient_pixels<const CHANNELS: usize>(data: &[u8], width: usize, height: usize, orientation: Orientation) -> Vec<u8> {
-    let pixels = data.as_chunks::<CHANNELS>().0;
-    let (out_width, out_height) = if orientation.swaps_sides() { (height, width) } else { (width, height) };
-    // The pixel of the first column, and the distance to that of the next one.
-    let line = |y: usize| -> (usize, isize) {
-        let row = width as isize;
-        match orientation {
-            Orientation::Upright => (y * width, 1),
-            Orientation::MirroredHorizontally => (y * width + width - 1, -1),
-            Orientation::Rotated180 => ((height - y) * width - 1, -1),
-            Orientation::MirroredVertically => ((height - 1 - y) * width, 1),
-            Orientation::Transposed => (y, row),
-            Orientation::RotatedClockwise => ((height - 1) * width + y, -row),
-            Orientation::Transversed => (height * width - 1 - y, -row),
-            Orientation::RotatedCounterclockwise => (width - 1 - y, row),
-        }
-    };
-    let mut out = vec![[0; CHANNELS]; pixels.len()];
-    for (y, out) in out.chunks_exact_mut(out_width).enumerate().take(out_height) {
-        let (mut from, step) = line(y);
-        for pixel in out {
-            *pixel = pixels[from];
-            from = from.wrapping_add_signed(step);
-        }
-    }
-    out.into_flattened()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,7 +278,16 @@ mod tests {
         ];
         for channels in 1..=4 {
             let data: Vec<u8> = (0..(width * height * channels) as u8).collect();
-            let samples = Samples { channels, data };
+            let picture = PlaneView {
+                samples: &data,
+                channels,
+                width,
+                height,
+                stride: width * channels,
+                across: width as f64,
+                down: height as f64,
+                spread: (0.0, 0.0),
+            };
             for orientation in all {
                 let (out_width, out_height) = if orientation.swaps_sides() { (height, width) } else { (width, height) };
                 let mut wanted = Vec::new();
@@ -341,10 +302,12 @@ mod tests {
                         Transversed => (width - 1 - y, height - 1 - x),
                         RotatedCounterclockwise => (width - 1 - y, x),
                     };
-                    wanted.extend_from_slice(&samples.data[(from_y * width + from_x) * channels..][..channels]);
+                    wanted.extend_from_slice(&data[(from_y * width + from_x) * channels..][..channels]);
                 }
-                let found = orient_samples(&samples, width, height, orientation);
-                assert_eq!(found.data, wanted, "{orientation:?}, {channels} channels");
+                // At its own size, so that only the layout matters.
+                let layout = orientation.layout((width, height));
+                let found = picture.resize((width, height), layout, &mut FilterCache::default());
+                assert_eq!(found, wanted, "{orientation:?}, {channels} channels");
             }
         }
     }

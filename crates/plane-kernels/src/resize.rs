@@ -44,8 +44,32 @@ pub struct PlaneView<'a> {
     pub spread: (f64, f64),
 }
 
+/// Where a result has its pixels, so that it can be turned and mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The index of the pixel at the top left.
+    pub first: usize,
+    /// From the index of a pixel to that of the next one to the right, and of the next one below.
+    pub across: isize,
+    pub down: isize,
+}
+
+impl Layout {
+    /// By rows from the top.
+    pub fn upright(width: usize) -> Self {
+        Self { first: 0, across: 1, down: width as isize }
+    }
+
+    #[inline(always)]
+    fn index(&self, x: usize, y: usize) -> usize {
+        self.first.wrapping_add_signed(x as isize * self.across + y as isize * self.down)
+    }
+}
+
 /// The sample type of a result.
 trait Sample: Copy + Default {
+    fn from_sum(sum: f32) -> Self;
+
     /// Writes up to [`FEW`] neighboring samples of each row, from `start` on.
     fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize);
 }
@@ -58,6 +82,11 @@ pub fn rounded(value: f32) -> u32 {
 }
 
 impl Sample for u8 {
+    #[inline(always)]
+    fn from_sum(sum: f32) -> Self {
+        rounded(sum) as u8
+    }
+
     #[inline(always)]
     fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
         let mut words = [0; BAND];
@@ -79,6 +108,11 @@ impl Sample for u8 {
 /// Neither rounded nor clamped.
 impl Sample for f32 {
     #[inline(always)]
+    fn from_sum(sum: f32) -> Self {
+        sum
+    }
+
+    #[inline(always)]
     fn write(samples: &[[f32; BAND]; FEW], rows: std::slice::ChunksExactMut<'_, Self>, start: usize) {
         for (index, row) in rows.enumerate() {
             for (place, samples) in row[start..].iter_mut().zip(samples) {
@@ -89,25 +123,34 @@ impl Sample for f32 {
 }
 
 impl PlaneView<'_> {
-    /// Resizes to `target`, a width and a height in pixels, with the same channels.
-    pub fn resize(&self, target: (usize, usize), filters: &mut FilterCache) -> Vec<u8> {
-        self.resize_on(Arch::new(), target, filters)
+    /// Resizes to `target`, a width and a height in pixels before turning, with the same channels.
+    ///
+    /// # Panics
+    /// If `layout` puts a pixel of `target` beyond its number of pixels.
+    pub fn resize(&self, target: (usize, usize), layout: Layout, filters: &mut FilterCache) -> Vec<u8> {
+        self.resize_on(Arch::new(), target, layout, filters)
     }
 
     /// The same, neither rounded nor clamped.
-    pub fn resize_unrounded(&self, target: (usize, usize), filters: &mut FilterCache) -> Vec<f32> {
-        self.resize_on(Arch::new(), target, filters)
+    pub fn resize_unrounded(&self, target: (usize, usize), layout: Layout, filters: &mut FilterCache) -> Vec<f32> {
+        self.resize_on(Arch::new(), target, layout, filters)
     }
 
-    fn resize_on<L: Sample>(&self, arch: Arch, target: (usize, usize), filters: &mut FilterCache) -> Vec<L> {
+    fn resize_on<L: Sample>(
+        &self,
+        arch: Arch,
+        target: (usize, usize),
+        layout: Layout,
+        filters: &mut FilterCache,
+    ) -> Vec<L> {
         let mut out = vec![L::default(); target.0 * target.1 * self.channels];
         let [across, down] = filters.weights_for(self, target);
         match arch {
             #[cfg(target_arch = "x86_64")]
-            Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, simd }),
+            Arch::V3(simd) => simd.vectorize(Resize { view: self, across, down, layout, out: &mut out, simd }),
             #[cfg(target_arch = "aarch64")]
-            Arch::Neon(simd) => simd.vectorize(Resize { view: self, across, down, out: &mut out, simd }),
-            other => other.dispatch(Resize { view: self, across, down, out: &mut out, simd: Scalar }),
+            Arch::Neon(simd) => simd.vectorize(Resize { view: self, across, down, layout, out: &mut out, simd }),
+            other => other.dispatch(Resize { view: self, across, down, layout, out: &mut out, simd: Scalar }),
         }
         out
     }
@@ -143,6 +186,7 @@ struct Resize<'a, L, S> {
     view: &'a PlaneView<'a>,
     across: &'a FilterWeights,
     down: &'a FilterWeights,
+    layout: Layout,
     out: &'a mut [L],
     simd: S,
 }
@@ -152,8 +196,8 @@ impl<L: Sample, S: Transpose + MultiplyAdd> NullaryFnOnce for Resize<'_, L, S> {
 
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let Self { view, across, down, out, simd } = self;
-        let (width, height) = (across.firsts.len(), down.firsts.len());
+        let Self { view, across, down, layout, out, simd } = self;
+        let height = down.firsts.len();
         let samples = view.width * view.channels;
         let strips = samples.div_ceil(WIDE);
         let one = 1.0 / down.unit;
@@ -199,12 +243,11 @@ impl<L: Sample, S: Transpose + MultiplyAdd> NullaryFnOnce for Resize<'_, L, S> {
                     }
                 }
             }
-            let band = &mut out[start * width * view.channels..end * width * view.channels];
             match view.channels {
-                1 => across.apply::<1, L>(&columns, band, width),
-                2 => across.apply::<2, L>(&columns, band, width),
-                3 => across.apply::<3, L>(&columns, band, width),
-                _ => across.apply::<4, L>(&columns, band, width),
+                1 => across.apply::<1, L>(&columns, start..end, layout, out),
+                2 => across.apply::<2, L>(&columns, start..end, layout, out),
+                3 => across.apply::<3, L>(&columns, start..end, layout, out),
+                _ => across.apply::<4, L>(&columns, start..end, layout, out),
             }
         }
     }
@@ -282,18 +325,65 @@ impl FilterWeights {
         (self.firsts[index], &self.whole[index * self.taps / 2..][..self.taps / 2])
     }
 
-    /// Computes rows of the result, `width` pixels each, from columns with one lane for each row.
+    /// Computes rows of the result from columns with one lane for each row.
     #[inline(always)]
-    fn apply<const CHANNELS: usize, L: Sample>(&self, columns: &[[f32; BAND]], out: &mut [L], width: usize) {
+    fn apply<const CHANNELS: usize, L: Sample>(
+        &self,
+        columns: &[[f32; BAND]],
+        rows: Range<usize>,
+        layout: Layout,
+        out: &mut [L],
+    ) {
+        let width = self.firsts.len();
         let length = width * CHANNELS;
-        for start in (0..length).step_by(FEW) {
-            let mut samples = [[0.0; BAND]; FEW];
-            for (sample, sums) in (start..length).zip(&mut samples) {
-                let (from, weights) = self.at(sample / CHANNELS);
-                *sums = weighted_sum::<CHANNELS>(&columns[from * CHANNELS + sample % CHANNELS..], weights);
+        if layout == Layout::upright(width) {
+            let out = &mut out[rows.start * length..rows.end * length];
+            for start in (0..length).step_by(FEW) {
+                let mut samples = [[0.0; BAND]; FEW];
+                for (sample, sums) in (start..length).zip(&mut samples) {
+                    *sums = self.sum::<CHANNELS>(columns, sample);
+                }
+                L::write(&samples, out.chunks_exact_mut(length), start);
             }
-            L::write(&samples, out.chunks_exact_mut(length), start);
+            return;
         }
+        let pixels = out.as_chunks_mut::<CHANNELS>().0;
+        for sample in 0..length {
+            let (x, channel) = (sample / CHANNELS, sample % CHANNELS);
+            let sums = self.sum::<CHANNELS>(columns, sample);
+            let mut lanes = [L::default(); BAND];
+            for lane in 0..BAND {
+                lanes[lane] = L::from_sum(sums[lane]);
+            }
+            let lanes = &lanes[..rows.len()];
+            // The rows of a column that becomes a row follow each other.
+            match layout.down {
+                1 => {
+                    let line = &mut pixels[layout.index(x, rows.start)..][..lanes.len()];
+                    for (pixel, &lane) in line.iter_mut().zip(lanes) {
+                        pixel[channel] = lane;
+                    }
+                }
+                -1 => {
+                    let line = &mut pixels[layout.index(x, rows.end - 1)..][..lanes.len()];
+                    for (pixel, &lane) in line.iter_mut().zip(lanes.iter().rev()) {
+                        pixel[channel] = lane;
+                    }
+                }
+                _ => {
+                    for (y, &lane) in rows.clone().zip(lanes) {
+                        pixels[layout.index(x, y)][channel] = lane;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The lanes of a sample of the result: a row each.
+    #[inline(always)]
+    fn sum<const CHANNELS: usize>(&self, columns: &[[f32; BAND]], sample: usize) -> [f32; BAND] {
+        let (from, weights) = self.at(sample / CHANNELS);
+        weighted_sum::<CHANNELS>(&columns[from * CHANNELS + sample % CHANNELS..], weights)
     }
 }
 
@@ -444,6 +534,23 @@ mod tests {
         out
     }
 
+    /// The other seven ways to turn and mirror a picture.
+    fn turned((width, height): (usize, usize)) -> [Layout; 7] {
+        let (w, h) = (width as isize, height as isize);
+        let (right, bottom) = (width - 1, (height - 1) * width);
+        let (turned_right, turned_bottom) = (height - 1, (width - 1) * height);
+        [
+            (right, -1, w),
+            (bottom, 1, -w),
+            (bottom + right, -1, -w),
+            (0, h, 1),
+            (turned_right, h, -1),
+            (turned_bottom, -h, 1),
+            (turned_bottom + turned_right, -h, -1),
+        ]
+        .map(|(first, across, down)| Layout { first, across, down })
+    }
+
     #[test]
     fn resize_matches_definition_at_every_size_and_channel_count() {
         let mut state = 1_u32;
@@ -459,9 +566,19 @@ mod tests {
                     let (across, down) = (width as f64 - part, height as f64 - part);
                     let spread = if channels == 1 { (0.75, 0.0) } else { (0.0, 1.0) };
                     let view = PlaneView { samples: &samples, channels, width, height, stride, across, down, spread };
-                    let exact = view.resize_unrounded(target, &mut FilterCache::default());
-                    let rounded = view.resize(target, &mut FilterCache::default());
-                    assert_eq!(rounded, view.resize_on::<u8>(Arch::Scalar, target, &mut FilterCache::default()));
+                    let filters = &mut FilterCache::default();
+                    let layout = Layout::upright(target.0);
+                    let exact = view.resize_unrounded(target, layout, filters);
+                    let rounded = view.resize(target, layout, filters);
+                    assert_eq!(rounded, view.resize_on::<u8>(Arch::Scalar, target, layout, filters));
+                    for layout in turned(target) {
+                        let turned = view.resize(target, layout, filters);
+                        for (index, pixel) in rounded.chunks_exact(channels).enumerate() {
+                            let index = layout.index(index % target.0, index / target.0);
+                            assert_eq!(turned[index * channels..][..channels], *pixel, "{layout:?}");
+                        }
+                        assert_eq!(turned, view.resize_on::<u8>(Arch::Scalar, target, layout, filters));
+                    }
                     for channel in 0..channels {
                         let expected = plainly(&view, target, channel);
                         let found = exact.iter().zip(&rounded).skip(channel).step_by(channels);
