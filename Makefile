@@ -16,8 +16,11 @@ ARCH ?=
 
 # What cargo compiles for; empty means this machine.
 TARGET = $(if $(ARCH),$(ARCH:arm64=aarch64)-unknown-linux-gnu)
+MACHINE = $(patsubst arm64,aarch64,$(or $(ARCH),$(shell uname -m)))
+FOREIGN = $(filter-out $(shell uname -m),$(MACHINE))
 
 FUNCTIONS := api web workers
+PACKAGES := $(FUNCTIONS:%=--package tintype-%)
 
 # Tools that check the OpenAPI document and generate clients from it.
 CLIENTS := tests/clients/node_modules/.package-lock.json
@@ -188,9 +191,22 @@ restore: stack-tools ## Make table and buckets of a backup for a new stack [STAC
 # cargo-lambda's own optimisations replace the manifest's profile, and abort on panic.
 .PHONY: build
 build: rust-target web build-tools ## Build the functions and the web page for AWS [ARCH=...]
-	cargo lambda build --locked --release --disable-optimizations --output-format zip $(FUNCTIONS:%=--package tintype-%) \
-		$(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
+	@$(PYTHON) -m infra.profile $(MACHINE) cargo lambda build --locked --release --disable-optimizations --output-format zip \
+		$(PACKAGES) $(if $(ARCH),--$(subst x86_64,x86-64,$(ARCH)))
 	@$(PYTHON) -m infra.package
+
+# Of the three executables `api` alone, with the libraries of all: a profile knows functions by symbols, which depend on the
+# features of their crates, on whether others need machine code of them, and on the last three variables, with which cargo-lambda
+# builds for a machine of its own kind. It cannot build this: its linker does not know the flags that rustc passes.
+.PHONY: profile
+profile: TARGET = $(MACHINE)-unknown-linux-gnu
+profile: rust-target profile-tools functions web stack-tools ## Make anew the profile that `make build` compiles with [ARCH=...]
+	$(stage) "Compile api to count what it executes" env RUSTFLAGS=-Cprofile-generate \
+		$(if $(FOREIGN),,__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS=nightly \
+			CARGO_UNSTABLE_TARGET_APPLIES_TO_HOST=true CARGO_TARGET_APPLIES_TO_HOST=false) \
+		cargo build --locked --release $(PACKAGES) --package tintype-imaging --lib --bin api --target $(TARGET) \
+		$(if $(FOREIGN),--config 'target.$(TARGET).linker="$(MACHINE)-linux-gnu-gcc"')
+	$(stage) "Requests" $(PYTHON) -m infra.local.stack test $(PYTHON) -m benches.profile $(MACHINE)
 
 # All code of the project that depends on the architecture is in these crates.
 .PHONY: kernels
@@ -286,6 +302,7 @@ lint-code: tools lint-tools
 	$(stage) "cargo deny" cargo deny --locked check bans licenses sources
 	$(stage) "cargo shear" cargo shear
 	$(stage) "Features of functions and tests" $(PYTHON) tests/features.py
+	$(stage) "Profiles of the functions" $(PYTHON) -m tests.profile
 	$(stage) "ruff" bash -c 'ruff format --check $(PYTHON_FILES) && ruff check $(PYTHON_FILES)'
 
 .PHONY: lint-deploy
@@ -335,6 +352,15 @@ tools:
 		|| { echo "Rust is missing: install it with rustup, see https://rustup.rs."; exit 1; }
 	@command -v cc >/dev/null \
 		|| { echo "A C compiler is missing: install one, such as Debian's build-essential."; exit 1; }
+
+.PHONY: profile-tools
+profile-tools: tools
+	@test "$$(uname -s)" = Linux || { echo "The functions, which are for Linux, have to run here: make the profile on Linux."; exit 1; }
+	@test -z "$(FOREIGN)" || { command -v qemu-$(MACHINE) && command -v $(MACHINE)-linux-gnu-gcc; } >/dev/null \
+		|| { echo "qemu-$(MACHINE) or $(MACHINE)-linux-gnu-gcc is missing: install them, such as Debian's qemu-user and gcc-$(subst _,-,$(MACHINE))-linux-gnu."; exit 1; }
+	@test -x "$$(rustc --print sysroot)/lib/rustlib/$$(rustc -vV | sed -n 's/^host: //p')/bin/llvm-profdata" \
+		|| { command -v rustup >/dev/null && rustup component add llvm-tools; } \
+		|| { echo "llvm-profdata is missing: install it with 'rustup component add llvm-tools', see https://rustup.rs."; exit 1; }
 
 # The standard library for TARGET.
 .PHONY: rust-target

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -40,23 +40,11 @@ ROUNDS, REQUESTS, WARM = 5, 60, 20
 IMAGES = 50
 
 
-class Bench:
-    """A user with images, and the executables."""
+class Stack:
+    """What runs functions of the stack."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self) -> None:
         self.environments = environments()
-        self.versions = {"": work}
-        for archive in BUILT.glob("*/bootstrap.zip"):
-            with zipfile.ZipFile(archive) as code:
-                code.extractall(work / f"{archive.parent.name}.zip")
-            executable = work / archive.parent.name
-            executable.symlink_to(work / f"{archive.parent.name}.zip" / "bootstrap")
-            executable.chmod(0o755)
-        if AGAINST:
-            self.versions["against"] = Path(AGAINST)
-
-    def function(self, version: str, executable: str, handler: str) -> Function:
-        return self.process([str(self.versions[version] / executable)], handler)
 
     def process(self, command: list[str], handler: str, more: dict[str, str] | None = None) -> Function:
         """The environment is that of the deployed function, with the credentials of this process. Without SSL_CERT_FILE, so
@@ -70,6 +58,25 @@ class Bench:
             "_HANDLER": handler,
         }
         return Function(command, inherited | self.environments[handler] | settings | (more or {}))
+
+
+class Bench(Stack):
+    """The executables that are measured, by version."""
+
+    def __init__(self, work: Path) -> None:
+        super().__init__()
+        self.versions = {"": work}
+        for archive in BUILT.glob("*/bootstrap.zip"):
+            with zipfile.ZipFile(archive) as code:
+                code.extractall(work / f"{archive.parent.name}.zip")
+            executable = work / archive.parent.name
+            executable.symlink_to(work / f"{archive.parent.name}.zip" / "bootstrap")
+            executable.chmod(0o755)
+        if AGAINST:
+            self.versions["against"] = Path(AGAINST)
+
+    def function(self, version: str, executable: str, handler: str) -> Function:
+        return self.process([str(self.versions[version] / executable)], handler)
 
     def start_ups(self) -> None:
         print(f"{'function':<26} {'zip MB':>8} {'first poll ms':>14} {'MB resident':>12}   medians of {STARTS} starts")
@@ -127,47 +134,56 @@ def event(method: str, path: str, token: str = "", body: dict | None = None, aut
     return made if body is None else made | {"body": json.dumps(body)}
 
 
+def draft() -> dict:
+    """What an upload registers."""
+    return {"content_type": "image/jpeg", "size": 1000, "title": uuid.uuid4().hex}
+
+
+class Requests:
+    """The requests of a user with images: `events` has for each handler the event of its nth request."""
+
+    def __init__(self) -> None:
+        self.repository = repository = Repository()
+        repository.photo = jpeg()
+        for number in range(1 + IMAGES):
+            repository.upload(number)
+        wait(repository.all_built)
+        token, (public, *private) = repository.token, repository.ids
+        for image in private:
+            repository.api("PATCH", f"/api/images/{image}", {"visibility": "private"})
+        refresh = repository.login()["refresh_token"]
+        waiting = self.pending()
+        thumbnail = repository.api("GET", f"/api/images/{public}")["thumbnails"][0]["url"].partition("/media/")[2]
+        self.events: dict[str, Callable[[int], dict]] = {
+            "health": lambda _: event("GET", "/api/health"),
+            "list_plans": lambda _: event("GET", "/api/plans"),
+            "get_me": lambda _: event("GET", "/api/me", token),
+            "update_me": lambda n: event("PATCH", "/api/me", token, {"name": f"Bench {n}"}),
+            # Before there are others: the newest are listed.
+            "list_images": lambda _: event("GET", "/api/images?limit=50", token),
+            "create_image": lambda _: event("POST", "/api/images", token, draft()),
+            "get_image": lambda n: event("GET", f"/api/images/{private[n % IMAGES]}", token, authorizer=False),
+            "update_image": lambda n: event(
+                "PATCH", f"/api/images/{private[0]}", token, {"description": uuid.uuid4().hex}
+            ),
+            "renew_upload": lambda _: event("POST", f"/api/images/{waiting}/upload", token),
+            "explore": lambda _: event("GET", "/api/explore", authorizer=False),
+            "get_thumbnail": lambda _: event("GET", f"/media/{thumbnail}"),
+            "refresh": lambda _: event("POST", "/api/auth/refresh", body={"refresh_token": refresh}),
+            "login": lambda _: event("POST", "/api/auth/login", body=repository.account),
+            "delete_image": lambda _: event("DELETE", f"/api/images/{self.pending()}", token),
+        }
+
+    def pending(self) -> str:
+        """The id of a new image that waits for its upload."""
+        return self.repository.api("POST", "/api/images", draft())["image"]["id"]
+
+
 def routes(bench: Bench) -> None:
-    repository = Repository()
-    repository.photo = jpeg()
-    for number in range(1 + IMAGES):
-        repository.upload(number)
-    wait(repository.all_built)
-    token, (public, *private) = repository.token, repository.ids
-    for image in private:
-        repository.api("PATCH", f"/api/images/{image}", {"visibility": "private"})
-    refresh = repository.login()["refresh_token"]
-    draft = {"content_type": "image/jpeg", "size": 1000}
-    doomed: Iterator[str] = iter([])
-
-    def pending() -> str:
-        return repository.api("POST", "/api/images", draft | {"title": uuid.uuid4().hex})["image"]["id"]
-
-    waiting = pending()
-    thumbnail = repository.api("GET", f"/api/images/{public}")["thumbnails"][0]["url"].partition("/media/")[2]
-
-    requests: dict[str, Callable[[int], dict]] = {
-        "health": lambda _: event("GET", "/api/health"),
-        "list_plans": lambda _: event("GET", "/api/plans"),
-        "get_me": lambda _: event("GET", "/api/me", token),
-        "update_me": lambda n: event("PATCH", "/api/me", token, {"name": f"Bench {n}"}),
-        # Before there are others: the newest are listed.
-        "list_images": lambda _: event("GET", "/api/images?limit=50", token),
-        "create_image": lambda _: event("POST", "/api/images", token, draft | {"title": uuid.uuid4().hex}),
-        "get_image": lambda n: event("GET", f"/api/images/{private[n % IMAGES]}", token, authorizer=False),
-        "update_image": lambda n: event("PATCH", f"/api/images/{private[0]}", token, {"description": uuid.uuid4().hex}),
-        "renew_upload": lambda _: event("POST", f"/api/images/{waiting}/upload", token),
-        "explore": lambda _: event("GET", "/api/explore", authorizer=False),
-        "get_thumbnail": lambda _: event("GET", f"/media/{thumbnail}"),
-        "refresh": lambda _: event("POST", "/api/auth/refresh", body={"refresh_token": refresh}),
-        "login": lambda _: event("POST", "/api/auth/login", body=repository.account),
-        "delete_image": lambda _: event("DELETE", f"/api/images/{next(doomed)}", token),
-    }
+    requests = Requests().events
     print(f"\n{'route':<16}" + "".join(f"{version or 'CPU ms':>10}" for version in bench.versions), end="")
     print(f"{'ratio' if AGAINST else '':>8}   medians of {ROUNDS} rounds of {REQUESTS} requests, one after the other")
     for handler, request in requests.items():
-        if handler == "delete_image":
-            doomed = iter([pending() for _ in range(len(bench.versions) * (WARM + ROUNDS * REQUESTS))])
         functions = {version: bench.function(version, "api", handler) for version in bench.versions}
         values = list(rounds(functions, request).values())
         ratio = f"{values[0] / values[1]:8.2f}" if AGAINST else ""

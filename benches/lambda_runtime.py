@@ -15,7 +15,8 @@ class Function:
     """A running function. `first_poll_ms` is the time from exec to its first poll."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self.events: queue.Queue[bytes] = queue.Queue()
+        # None closes the connection instead.
+        self.events: queue.Queue[bytes | None] = queue.Queue()
         self.answers: queue.Queue[dict] = queue.Queue()
         polled = threading.Event()
         function = self
@@ -29,6 +30,9 @@ class Function:
                     function.polled_at = time.perf_counter()
                     polled.set()
                 event = function.events.get()
+                if event is None:
+                    self.close_connection = True
+                    return
                 self.send_response(200)
                 self.send_header("Lambda-Runtime-Aws-Request-Id", str(uuid.uuid4()))
                 self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 60_000))
@@ -79,6 +83,16 @@ class Function:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+        self.close()
+
+    def end(self) -> None:
+        """Lets the process end by itself, as a killed one writes no profile: its poll is not answered, which it calls an
+        error."""
+        self.events.put(None)
+        self.process.wait(60)
+        self.close()
+
+    def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
 
