@@ -18,9 +18,7 @@ def built(machine: str) -> str:
 
 
 def main() -> None:
-    machines = [file.stem for file in profile.PROFILES.glob("*.profdata")]
-    assert machines
-    for machine in machines:
+    for machine in ("x86_64", "aarch64"):
         # The magic number of LLVM's indexed profiles.
         assert profile.profile(machine).read_bytes().startswith(b"\xfflprofi\x81"), machine
         assert len(profile.recorded(machine).read_text().splitlines()) == 3, machine
