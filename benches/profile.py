@@ -4,6 +4,7 @@ Plays the requests of benches/functions.py, the same number for each route, to t
 `-Cprofile-generate`, and merges what its processes counted. An `api` for another architecture runs under qemu-user.
 """
 
+import gzip
 import platform
 import subprocess
 import sys
@@ -35,10 +36,12 @@ def main() -> None:
             for number in range(REQUESTS):
                 function.invoke(event(number))
             function.end()
-        profile.PROFILES.mkdir(exist_ok=True)
+        merged = Path(counts) / "merged"
         # `--sparse` leaves out functions that never ran.
-        merge = [profile.llvm_profdata(), "merge", "--sparse", "--output", profile.profile(machine)]
+        merge = [profile.llvm_profdata(), "merge", "--sparse", "--output", merged]
         subprocess.run([*merge, *(Path(counts) / f"{handler}.profraw" for handler in routes)], check=True)
+        profile.PROFILES.mkdir(exist_ok=True)
+        profile.profile(machine).write_bytes(gzip.compress(merged.read_bytes(), mtime=0))
     profile.recorded(machine).write_text(made_for)
     print(
         f"Wrote {profile.profile(machine).relative_to(ROOT)} from {REQUESTS} requests for each of {len(routes)} routes."

@@ -1,6 +1,6 @@
 """Compiles the functions with a profile, which says what their requests execute: profile.py MACHINE COMMAND...
 
-Runs the command, a build for MACHINE (x86_64 or aarch64), so that rustc optimises by `infra/profiles/MACHINE.profdata`
+Runs the command, a build for MACHINE (x86_64 or aarch64), so that rustc optimises by `infra/profiles/MACHINE.profdata.gz`
 (`-Cprofile-use`, https://doc.rust-lang.org/rustc/profile-guided-optimization.html). `make profile` makes that file.
 
 A profile knows a function by its symbol. That contains a hash of rustc's version, the target, and the versions and features of
@@ -9,6 +9,7 @@ functions of crates that changed are compiled as without one. `made_for` says th
 were.
 """
 
+import gzip
 import hashlib
 import os
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ROOT / "infra" / "profiles"
+UNPACKED = ROOT / "target" / "profiles"
 # What is built together, since the features of a package depend on that.
 PACKAGES = [argument for name in ("api", "web", "workers") for argument in ("--package", f"tintype-{name}")]
 
@@ -27,7 +29,7 @@ def target(machine: str) -> str:
 
 
 def profile(machine: str) -> Path:
-    return PROFILES / f"{machine}.profdata"
+    return PROFILES / f"{machine}.profdata.gz"
 
 
 def recorded(machine: str) -> Path:
@@ -75,10 +77,15 @@ def difference(machine: str) -> str:
 def flags(machine: str) -> str:
     if not profile(machine).exists():
         return ""
-    # Of packages from a registry cargo sees that a flag has changed, not that a file has. A function that changed is compiled
-    # without the profile; rustc need not say so of each.
-    content = hashlib.sha256(profile(machine).read_bytes()).hexdigest()[:16]
-    return f"-Cprofile-use={profile(machine)} --cfg=profile_{content} -Cllvm-args=-no-pgo-warn-mismatch"
+    content = gzip.decompress(profile(machine).read_bytes())
+    # Named by its content: of packages from a registry cargo sees that a flag has changed, not that a file has.
+    unpacked = UNPACKED / f"{hashlib.sha256(content).hexdigest()[:16]}.profdata"
+    # A new file would make cargo compile the project's crates again.
+    if not unpacked.exists() or unpacked.read_bytes() != content:
+        UNPACKED.mkdir(parents=True, exist_ok=True)
+        unpacked.write_bytes(content)
+    # A function that changed is compiled without the profile; rustc need not say so of each.
+    return f"-Cprofile-use={unpacked} -Cllvm-args=-no-pgo-warn-mismatch"
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Checks that `infra.profile` hands a build the profile of its architecture, and says when it does not fit."""
 
+import gzip
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ SHOW = [sys.executable, "-c", "import os; print(os.environ['RUSTFLAGS'])"]
 
 def built(machine: str) -> str:
     """What a build prints that shows the flags it gets."""
-    code = "import sys; from infra import profile; profile.PROFILES = profile.Path(sys.argv.pop(1)); profile.main()"
+    code = "import sys; from infra import profile; profile.PROFILES = profile.UNPACKED = profile.Path(sys.argv.pop(1)); profile.main()"
     command = [sys.executable, "-c", code, str(profile.PROFILES), machine, *SHOW]
     return subprocess.run(command, cwd=profile.ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
@@ -20,18 +21,18 @@ def built(machine: str) -> str:
 def main() -> None:
     for machine in ("x86_64", "aarch64"):
         # The magic number of LLVM's indexed profiles.
-        assert profile.profile(machine).read_bytes().startswith(b"\xfflprofi\x81"), machine
+        assert gzip.decompress(profile.profile(machine).read_bytes()).startswith(b"\xfflprofi\x81"), machine
         assert len(profile.recorded(machine).read_text().splitlines()) == 3, machine
     with tempfile.TemporaryDirectory() as folder:
         profile.PROFILES = Path(folder)
         told, flags = built("x86_64").split("(docs", 1)
         assert "there is none" in told, told
         assert "-Cprofile-use" not in flags, flags
-        profile.profile("x86_64").touch()
+        profile.profile("x86_64").write_bytes(gzip.compress(b"a profile"))
         profile.recorded("x86_64").write_text(profile.made_for("x86_64"))
         fits = built("x86_64")
         assert fits.startswith("-Cprofile-use="), fits
-        profile.profile("x86_64").write_text("another")
+        profile.profile("x86_64").write_bytes(gzip.compress(b"another"))
         assert built("x86_64") != fits, "A build with another profile would keep what was compiled with the first."
         profile.recorded("x86_64").write_text("rustc 1.0.0 (a59de37e9 2015-05-13)\npackages 0\non itself\n")
         other = built("x86_64")

@@ -170,15 +170,14 @@ fn pictures(source: &mut Source<'_>, request: &ThumbnailRequest<'_>) -> Result<P
         ContentType::Heic => decode::tiles::decode::<decode::heic::Hevc>(source, target),
     }?;
     source.check_deadline()?;
-    let orientation = decoded.orientation;
-    let size = orientation.oriented_size((decoded.width, decoded.height));
+    let size = decoded.orientation.oriented_size((decoded.width, decoded.height));
     let mut sizes = distinct(request.heights, size);
     if sizes.is_empty() {
         sizes.push(thumbnail_size(size, target.height));
     }
     // Each is resized from the decoded image: resizing twice would be visible.
-    let resized = sizes.into_iter().map(|size| decoded.resize(orientation.oriented_size(size)));
-    let pictures = resized.map(|picture| colour::to_srgb(picture, decoded.icc_profile.as_deref())).collect();
+    let picture = |size| colour::to_srgb(decoded.resize(size), decoded.icc_profile.as_deref());
+    let pictures = sizes.into_iter().map(picture).collect();
     Ok(Pictures { size, truncated: decoded.truncated, metadata: decoded.metadata, pictures })
 }
 

@@ -118,11 +118,11 @@ impl Plane {
 }
 
 impl Decoded {
-    /// Resizes the image to a size before orientation, and turns it upright.
+    /// Resizes the image, and turns it upright.
     pub(crate) fn resize(&self, (width, height): (u32, u32)) -> Picture {
-        let target = (width as usize, height as usize);
+        let stored = self.orientation.oriented_size((width, height));
+        let target = (stored.0 as usize, stored.1 as usize);
         let layout = self.orientation.layout(target);
-        let (width, height) = self.orientation.oriented_size((width, height));
         let mut filters = FilterCache::default();
         if let Model::Coded(matrix) = self.model {
             let [y, cb, cr] =
