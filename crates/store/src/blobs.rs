@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{RequestChecksumCalculation, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
@@ -18,6 +19,9 @@ use tokio::io::AsyncBufRead;
 use crate::StoreError;
 use crate::calls::RecordCalls;
 use crate::presign::{Presigner, ToSign};
+
+/// How long no byte of an object may come, the SDK's own value.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct BlobStore {
@@ -125,7 +129,11 @@ impl BlobStore {
     pub fn new(sdk: &aws_types::SdkConfig, originals: impl Into<String>, thumbnails: impl Into<String>) -> Self {
         let config = aws_sdk_s3::config::Builder::from(sdk)
             // A presigned PUT has the checksum that the owner declared, or none.
-            .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            // Objects are read after the attempt, whose timeout covers what is sent.
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALLED_AFTER).build(),
+            )
             .interceptor(RecordCalls)
             .build();
         let (client, originals, thumbnails) = (Client::from_conf(config), originals.into(), thumbnails.into());
