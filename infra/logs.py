@@ -22,6 +22,9 @@ from infra.settings import use_region_of
 GROUPS = ("AccessLogGroup", "ApiLogGroup", "WorkerLogGroup")
 # Of an event's own fields, those that stand in columns or are not for reading.
 IN_COLUMNS = {"message", "status", "ms"}
+# What the line that ends an invocation says beside its metrics.
+SAID = ("message", "method", "status", "outcome", "cause", "calls")
+ABOUT = ("image", "job", "message_id")
 MOST_TRACES = 5  # BatchGetTraces takes no more.
 
 
@@ -63,34 +66,39 @@ def at(event: dict) -> float:
     return stamp / 1000 if stamp > 1e11 else stamp
 
 
-def spans(event: dict) -> dict:
-    """The fields of an event's spans, the innermost last."""
-    return {name: value for span in event.get("spans", []) for name, value in span.items() if name != "name"}
+def known(event: dict) -> dict:
+    """What is known of an event's invocation: by the line that ends it, or by an event's spans, of which the innermost counts."""
+    spans = {name: value for span in event.get("spans", []) for name, value in span.items() if name != "name"}
+    return event | spans
 
 
 def is_about(event: dict, text: str | None, route: str | None) -> bool:
-    known = spans(event).get("route", event.get("route"))
-    return (text is None or text in json.dumps(event)) and (route is None or known == route)
+    return (text is None or text in json.dumps(event)) and (route is None or known(event).get("route") == route)
 
 
 def line(event: dict) -> str | None:
-    """An event as text; None for what is not for reading: metrics, and Lambda's own records."""
-    if "_aws" in event or event.get("type", "").startswith("platform."):
+    """An event as text; None for what is not for reading: Lambda's own records."""
+    if event.get("type", "").startswith("platform."):
         return None
     when = datetime.fromtimestamp(at(event), timezone.utc).strftime("%H:%M:%S.%f")[:-3]
-    if "fields" not in event:
+    if "_aws" in event:
+        said = {name: event[name] for name in SAID if name in event}
+        fields = said | {"ms": event.get("Latency"), "aws_ms": event.get("AwsLatency")}
+    elif "fields" in event:
+        fields = event["fields"]
+    else:
         # A line of API Gateway's access log.
         columns = ["GATEWAY", event.get("route", ""), event.get("status", ""), f"{event.get('ms', '')} ms"]
         return f"{when} {' '.join(map(str, columns))} {event.get('request_id', '')}"
-    fields, known = event["fields"], spans(event)
-    parts = [when, event.get("level", ""), known.get("route", "-")]
+    about = known(event)
+    parts = [when, event.get("level", ""), about.get("route", "-")]
     parts += [str(fields["status"])] if "status" in fields else []
     parts += [f"{fields['ms']} ms"] if "ms" in fields else []
     parts.append(fields.get("message", ""))
     rest = {name: value for name, value in fields.items() if name not in IN_COLUMNS and value not in (None, "")}
-    named = {name: known[name] for name in ("image", "job", "message_id") if known.get(name)}
+    named = {name: about[name] for name in ABOUT if about.get(name)}
     parts += [f"{name}={value}" for name, value in (rest | named).items()]
-    parts.append(f"request={known.get('request_id', known.get('requestId', '-'))}")
+    parts.append(f"request={about.get('request_id', about.get('requestId', '-'))}")
     return " ".join(parts)
 
 
@@ -98,7 +106,7 @@ def trace_ids(events: list[dict]) -> list[str]:
     """The ids of the X-Ray traces that were sampled."""
     found = {}
     for event in events:
-        header = dict(part.split("=", 1) for part in str(spans(event).get("xrayTraceId", "")).split(";") if "=" in part)
+        header = dict(part.split("=", 1) for part in str(known(event).get("xrayTraceId", "")).split(";") if "=" in part)
         if header.get("Sampled") == "1":
             found[header["Root"]] = None
     return list(found)

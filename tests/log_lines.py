@@ -18,10 +18,25 @@ REQUEST = "aws-request-1"
 LINES = {
     "AccessLogGroup": {"request_id": REQUEST, "route": "GET /api/me", "status": "200", "ms": "9"},
     "ApiLogGroup": {
-        "timestamp": "2026-01-01T00:00:00.000000Z",
+        "timestamp": "2026-01-01T00:00:00.000001Z",
         "level": "INFO",
-        "fields": {"message": "Request answered", "method": "GET", "status": 200, "ms": 7.5, "calls": "BatchGetItem 1"},
-        "spans": [{"name": "request", "route": "get_me", "request_id": REQUEST}],
+        "message": "Request answered",
+        "route": "get_me",
+        "request_id": REQUEST,
+        "method": "GET",
+        "status": 200,
+        "calls": "BatchGetItem 1",
+        "Latency": 7.5,
+        "_aws": {"Timestamp": 1767225600000},
+    },
+    "WorkerLogGroup": {
+        "timestamp": "2026-01-01T00:00:00.000000Z",
+        "level": "WARN",
+        "fields": {"message": "Found", "finding": "orphan"},
+        "spans": [
+            {"name": "invocation", "requestId": "another", "xrayTraceId": "Root=1-2-4;Parent=4;Sampled=0"},
+            {"name": "page", "route": "audit", "request_id": REQUEST, "image": "an-image"},
+        ],
     },
 }
 # A function's own segment, and the subsegments that it and its function sent.
@@ -75,9 +90,11 @@ def check_cloud() -> None:
         record = {"timestamp": int(time.time() * 1000), "message": json.dumps(event)}
         client.put_log_events(logGroupName=names[group], logStreamName="test", logEvents=[record])
     status, text = shown("--id", REQUEST, local=False)
-    gateway, function = sorted(text.splitlines(), key=lambda line: "GATEWAY" not in line)
+    # By time; the gateway's line has that of its arrival.
+    worker, function, gateway = text.splitlines()
     assert status == 0 and "GET /api/me 200 9 ms" in gateway, text
     assert "INFO get_me 200 7.5 ms Request answered" in function and "calls=BatchGetItem 1" in function, text
+    assert worker.endswith(f"WARN audit Found finding=orphan image=an-image request={REQUEST}"), text
     assert shown("--id", "aws-request-2", local=False)[0] == 1
 
 
@@ -91,10 +108,8 @@ def main() -> int:
         "    4.0 ms DynamoDB BatchGetItem failed",
         "    1.0 ms Overhead",
     ], trace
-    sampled = {"spans": [{"xrayTraceId": "Root=1-2-3;Parent=4;Sampled=1"}]}
-    assert logs.trace_ids([sampled, sampled, {"spans": [{"xrayTraceId": "Root=1-2-4;Parent=4;Sampled=0"}]}]) == [
-        "1-2-3"
-    ]
+    ended, event = ({"xrayTraceId": f"Root={root};Parent=4;Sampled=1"} for root in ("1-2-3", "1-2-5"))
+    assert logs.trace_ids([*LINES.values(), ended, {"spans": [event]}, ended]) == ["1-2-3", "1-2-5"]
     print("The lines of a request are found locally and in CloudWatch Logs, and a trace is shown as a tree.")
     return 0
 

@@ -16,10 +16,10 @@ fn log(stack: &Stack) -> String {
     String::from_utf8_lossy(&log).into_owned()
 }
 
-/// The values of `field` in the spans of an event.
-fn of_span<'a>(event: &'a Value, field: &str) -> &'a str {
+/// The first value of `field` in the line that ends an invocation, or in the spans of an event.
+fn about<'a>(event: &'a Value, field: &str) -> &'a str {
     let spans = event["spans"].as_array().into_iter().flatten();
-    spans.filter_map(|span| span[field].as_str()).next().unwrap_or_default()
+    [event].into_iter().chain(spans).filter_map(|span| span[field].as_str()).next().unwrap_or_default()
 }
 
 /// The first event of a function whose line has `text`.
@@ -36,8 +36,8 @@ async fn event(stack: &Stack, function: &str, text: &str) -> Value {
 /// The event of an answered request.
 async fn request(stack: &Stack, function: &str, answer: &Answer) -> Value {
     let event = event(stack, function, answer.must_header("x-request-id")).await;
-    assert_eq!(event["fields"]["status"], answer.status, "{event}");
-    assert_eq!(of_span(&event, "route"), function, "{event}");
+    assert_eq!(event["status"], answer.status, "{event}");
+    assert_eq!(about(&event, "route"), function, "{event}");
     event
 }
 
@@ -70,15 +70,15 @@ fn logs_name_requests_images_and_jobs_and_hold_no_token_password_or_address() {
         let answer = user.post("/api/images", draft.clone()).await.assert_status(201);
         let created = Created::from(answer.json());
         let image = created.id.as_str();
-        assert_eq!(of_span(&request(stack, "create_image", &answer).await, "image"), image);
+        assert_eq!(about(&request(stack, "create_image", &answer).await, "image"), image);
         user.post("/api/images", draft).await.assert_problem(409, "title_taken");
         created.put(stack, &picture.bytes).await.assert_status(200);
         let ready = user.ready(image).await;
         let built = event(stack, "build_thumbnails", image).await;
-        assert_eq!(of_span(&built, "image"), image, "{built}");
-        assert_ne!(of_span(&built, "message_id"), "", "{built}");
+        assert_eq!(about(&built, "image"), image, "{built}");
+        assert_ne!(about(&built, "message_id"), "", "{built}");
         let answer = user.get(format!("/api/images/{image}")).await.assert_status(200);
-        assert_eq!(of_span(&request(stack, "get_image", &answer).await, "image"), image);
+        assert_eq!(about(&request(stack, "get_image", &answer).await, "image"), image);
 
         let link = user.link(&ready, json!({"password": link_password})).await;
         let link_url = link.str("link_url");
@@ -89,7 +89,7 @@ fn logs_name_requests_images_and_jobs_and_hold_no_token_password_or_address() {
         };
         visit(&wrong).await;
         let visited = visit(&link_password).await;
-        assert_eq!(of_span(&request(stack, "visit_link", &visited).await, "image"), image);
+        assert_eq!(about(&request(stack, "visit_link", &visited).await, "image"), image);
 
         stack.post("/api/auth/forgot-password", json!({"email": user.email})).await.assert_status(202);
         let code = stack.mailed_code(&user.email, 2).await;
@@ -104,9 +104,9 @@ fn logs_name_requests_images_and_jobs_and_hold_no_token_password_or_address() {
         let delete = stack.call(Method::DELETE, "/api/me").token(session.str("access_token"));
         let answer = delete.json(&json!({"password": new})).await.assert_status(202);
         let job = answer.json()["job"].str("id").to_owned();
-        assert_eq!(of_span(&request(stack, "delete_me", &answer).await, "job"), job);
-        assert_eq!(of_span(&event(stack, "run_job", &job).await, "job"), job);
-        assert_eq!(of_span(&event(stack, "sweep", image).await, "image"), image);
+        assert_eq!(about(&request(stack, "delete_me", &answer).await, "job"), job);
+        assert_eq!(about(&event(stack, "run_job", &job).await, "job"), job);
+        assert_eq!(about(&event(stack, "sweep", image).await, "image"), image);
 
         let secrets = [
             user.email.split('@').next().expect("a local part"),
@@ -152,7 +152,7 @@ fn calls_that_the_sdk_retries_are_logged() {
             assert_eq!(event["fields"]["service"], "DynamoDB", "{event}");
             assert_eq!(event["fields"]["attempt"], 2, "{event}");
             assert_eq!(event["fields"]["cause"], cause, "{event}");
-            assert_eq!(of_span(event, "route"), "get_me", "{event}");
+            assert_eq!(about(event, "route"), "get_me", "{event}");
         }
     });
 }
@@ -166,23 +166,17 @@ fn events_of_the_audit_name_what_its_page_is_of() {
         function.invoke(page).await.expect("the audit checks a page");
         let log = function.log();
         let retried = log.iter().find(|event| event["fields"]["operation"] == "Scan").expect("a retry");
-        assert_eq!(of_span(retried, "of"), "items", "{retried}");
+        assert_eq!(about(retried, "of"), "items", "{retried}");
     });
 }
 
-/// The metrics of a function's latest invocation, once they are `count`.
-async fn metrics(function: &FunctionUnderTest, count: usize) -> Value {
-    eventually(&format!("metrics of {count} invocations"), async || {
+/// The line that ends a function's latest invocation, once there are `count`.
+async fn ended(function: &FunctionUnderTest, count: usize) -> Value {
+    eventually(&format!("the ends of {count} invocations"), async || {
         let lines: Vec<Value> = function.log().into_iter().filter(|line| line["_aws"].is_object()).collect();
         (lines.len() == count).then(|| lines[count - 1].clone())
     })
     .await
-}
-
-/// The event with this message.
-fn said(function: &FunctionUnderTest, message: &str) -> Value {
-    let mut events = function.log().into_iter().filter(|event| event["fields"]["message"] == message);
-    events.next_back().unwrap_or_else(|| panic!("{} did not log {message}: {:?}", function.operation, function.log()))
 }
 
 #[test]
@@ -196,28 +190,32 @@ fn each_request_logs_its_calls_to_aws_and_its_metrics() {
         {
             let draft = Picture::small().draft(&format!("Harbour {index}"));
             function.call(Some(&user), "POST", "/api/images", Some(draft)).await.assert_status(201);
-            let metrics = metrics(&function, index + 1).await;
+            let line = ended(&function, index + 1).await;
             let made = function.proxy.take_calls().len();
-            assert_eq!((&metrics["AwsCalls"], &metrics["AwsRetries"]), (&json!(made), &json!(0)), "{metrics}");
-            assert_eq!((&metrics["Stack"], &metrics["route"]), (&json!("tintype"), &json!("create_image")));
-            let event = said(&function, "Request answered");
-            assert_eq!(event["fields"]["calls"], calls, "{event}");
+            assert_eq!((&line["AwsCalls"], &line["AwsRetries"]), (&json!(made), &json!(0)), "{line}");
+            assert_eq!((&line["Stack"], &line["route"]), (&json!("tintype"), &json!("create_image")));
+            let said = (&line["level"], &line["message"], &line["method"], &line["status"], &line["calls"]);
+            let request = (&json!("INFO"), &json!("Request answered"), &json!("POST"), &json!(201), &json!(calls));
+            assert_eq!(said, request, "{line}");
             // RFC 3339: Lambda takes a line without it for INFO, whatever its level is.
-            let stamp = event.str("timestamp");
-            assert!(stamp.len() >= 20 && &stamp[10..11] == "T" && stamp.ends_with('Z'), "{event}");
-            assert_eq!(of_span(&event, "request_id"), metrics.str("request_id"));
-            let [latency, aws] = ["Latency", "AwsLatency"].map(|name| metrics[name].as_f64().expect("a number"));
-            assert!(aws > 0.0 && latency > aws, "{metrics}");
+            let stamp = line.str("timestamp");
+            assert!(stamp.len() >= 20 && &stamp[10..11] == "T" && stamp.ends_with('Z'), "{line}");
+            let [latency, aws] = ["Latency", "AwsLatency"].map(|name| line[name].as_f64().expect("a number"));
+            assert!(aws > 0.0 && latency > aws, "{line}");
+            // Nothing else is written of a request that needed no retry.
+            assert_eq!(function.log().len(), index + 1, "{:?}", function.log());
         }
 
         function.proxy.rule("BatchGetItem", usize::MAX, Fault::json(500, "InternalServerError"));
         let draft = Picture::small().draft("Quay");
         let answer = function.call(Some(&user), "POST", "/api/images", Some(draft)).await;
         assert!(answer.status >= 500, "{answer}");
-        let failed = metrics(&function, 3).await;
+        let failed = ended(&function, 3).await;
         let made = function.proxy.take_calls().len();
         assert_eq!((&failed["AwsCalls"], &failed["AwsRetries"]), (&json!(made), &json!(made - 1)), "{failed}");
-        assert_eq!(failed["Failures"], 1);
+        let said = (&failed["level"], &failed["message"], &failed["status"], &failed["Failures"]);
+        assert_eq!(said, (&json!("ERROR"), &json!("Request failed"), &json!(answer.status), &json!(1)), "{failed}");
+        assert_ne!(failed["cause"], Value::Null, "{failed}");
     });
 }
 
@@ -231,17 +229,17 @@ fn workers_log_how_each_invocation_ended_and_its_metrics() {
         unbuild(stack, &user, id).await;
         let builder = stack.function("build_thumbnails").await;
         builder.invoke(told_of(&stack.original_key(id).await)).await.expect("it builds");
-        let built = metrics(&builder, 1).await;
+        let built = ended(&builder, 1).await;
         let made = builder.proxy.take_calls().len();
         assert_eq!((&built["ImagesBuilt"], &built["AwsCalls"]), (&json!(1), &json!(made)), "{built}");
-        let ended = said(&builder, "Invocation ended");
-        assert_eq!((&ended["fields"]["outcome"], of_span(&ended, "route")), (&json!("done"), "build_thumbnails"));
+        let said = (&built["message"], &built["outcome"], &built["route"]);
+        assert_eq!(said, (&json!("Invocation ended"), &json!("done"), &json!("build_thumbnails")), "{built}");
 
         let auditor = stack.function("audit").await;
         auditor.proxy.rule("Scan", usize::MAX, Fault::json(400, "AccessDeniedException"));
         auditor.invoke(json!({})).await.expect_err("it cannot read the table");
-        assert_eq!(metrics(&auditor, 1).await["Failures"], 1);
-        assert_eq!(said(&auditor, "Invocation ended")["fields"]["outcome"], "failed");
+        let failed = ended(&auditor, 1).await;
+        assert_eq!((&failed["outcome"], &failed["Failures"]), (&json!("failed"), &json!(1)), "{failed}");
     });
 }
 
@@ -254,6 +252,7 @@ fn sampled_invocation_sends_a_subsegment_for_each_call() {
         let address = daemon.local_addr().expect("it has an address").to_string();
         let function = stack.function_with("get_me", &[("AWS_XRAY_DAEMON_ADDRESS", &address)]).await;
         function.call(Some(&user), "GET", "/api/me", None).await.assert_status(200);
+        assert_eq!(ended(&function, 1).await["xrayTraceId"], TRACE);
         for call in function.proxy.take_calls() {
             let mut datagram = [0; 65_536];
             let size = daemon.recv(&mut datagram).expect("a subsegment");

@@ -11,16 +11,20 @@ use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::tower::Service;
 use lambda_http::{Adapter, Body, Error, IntoResponse, LambdaEvent, Request, RequestExt, lambda_runtime, service_fn};
 use percent_encoding::percent_decode_str;
-use tracing::Instrument;
+use tintype_telemetry::{Invocation, Outcome};
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
 use url::Url;
 
-use crate::log::request_span;
 use crate::response::{self, Response};
+
+/// A response and, for the log, why the request failed.
+pub type Answer = (Response, Option<String>);
 
 /// Serves a route of an HTTP API, a Function URL or an Application Load Balancer until Lambda stops the function.
 pub async fn run<A>(route: &'static str, answer: impl Fn(Request) -> A + Send + Sync + 'static) -> Result<(), Error>
 where
-    A: Future<Output = Response> + Send,
+    A: Future<Output = Answer> + Send,
 {
     let answer = Arc::new(answer);
     let stack = std::env::var("STACK").unwrap_or_default();
@@ -30,8 +34,14 @@ where
         async move {
             let (id, began) = (request_id(&request), Instant::now());
             tintype_telemetry::begin(request.lambda_context().xray_trace_id.as_deref());
-            let response = answer(request).instrument(request_span(route, &id)).await;
-            tintype_telemetry::report(&stack, route, &id, began.elapsed());
+            let method = request.method().clone();
+            // Its events carry the id that the client gets as `X-Request-Id`, and `image` and `job` once they are recorded.
+            let span = info_span!("request", route, request_id = id, image = Empty, job = Empty);
+            let (response, cause) = answer(request).instrument(span).await;
+            let (method, status, cause) = (method.as_str(), response.status().as_u16(), cause.as_deref());
+            let outcome = Outcome::Answered { method, status, cause };
+            let duration = began.elapsed();
+            tintype_telemetry::report(&Invocation { stack: &stack, route, request_id: &id, duration, outcome });
             Ok::<_, Error>(Unconverted(response::with_request_id(response, &id)))
         }
     }));

@@ -1,16 +1,21 @@
-//! What an invocation reports: its calls to AWS, its metrics and, if it is traced, its X-Ray subsegments.
+//! What an invocation reports: how it ended, its calls to AWS, its metrics and, if it is traced, its X-Ray subsegments.
 //!
 //! Lambda gives a process one invocation at a time, so the state is one for the process.
 
 mod xray;
 
 use std::collections::BTreeMap;
+use std::env;
+use std::fmt::{self, Display};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{env, fmt};
 
 use serde::Serialize;
+use tracing::Span;
+use tracing::field::display;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::xray::Trace;
 
@@ -38,12 +43,38 @@ pub struct Call<'a> {
     pub failed: bool,
 }
 
+/// How an invocation ended.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// A request was answered. `cause`: why it failed.
+    Answered {
+        method: &'a str,
+        status: u16,
+        cause: Option<&'a str>,
+    },
+    Done,
+    Failed,
+}
+
+/// An invocation that has ended.
+#[derive(Debug)]
+pub struct Invocation<'a> {
+    /// The dimension of the metrics.
+    pub stack: &'a str,
+    /// The function: a route of the API, or a worker.
+    pub route: &'a str,
+    pub request_id: &'a str,
+    pub duration: Duration,
+    pub outcome: Outcome<'a>,
+}
+
 /// The calls of an invocation.
-#[derive(Debug, Clone, Default)]
-pub struct Calls {
+#[derive(Debug, Default)]
+struct Calls {
     /// Attempts by operation.
     operations: BTreeMap<String, u32>,
     retries: u32,
+    /// From the start of each attempt to its end, added up.
     duration: Duration,
 }
 
@@ -51,7 +82,11 @@ pub struct Calls {
 struct State {
     calls: Calls,
     counters: BTreeMap<Counter, u32>,
+    /// The X-Ray header, if it is sampled.
+    trace_header: Option<String>,
     trace: Option<Trace>,
+    image: Option<String>,
+    job: Option<String>,
 }
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
@@ -70,7 +105,25 @@ pub fn init_log() {
 
 /// Begins an invocation. `trace`: its X-Ray header, of the form `Root=...;Parent=...;Sampled=1`.
 pub fn begin(trace: Option<&str>) {
-    *state() = Some(State { trace: trace.and_then(Trace::parse), ..State::default() });
+    let trace_header = trace.filter(|header| xray::sampled(header).is_some()).map(str::to_owned);
+    *state() = Some(State { trace: trace.and_then(Trace::parse), trace_header, ..State::default() });
+}
+
+/// Names the image that a request is about, in its log.
+pub fn record_image(id: impl Display) {
+    record("image", id, |state| &mut state.image);
+}
+
+/// Names the job that a request began or asks for, in its log.
+pub fn record_job(id: impl Display) {
+    record("job", id, |state| &mut state.job);
+}
+
+fn record(name: &str, id: impl Display, place: impl Fn(&mut State) -> &mut Option<String>) {
+    Span::current().record(name, display(&id));
+    if let Some(state) = state().as_mut() {
+        *place(state) = Some(id.to_string());
+    }
 }
 
 pub fn record_call(call: &Call<'_>) {
@@ -91,32 +144,60 @@ pub fn count(counter: Counter) {
     }
 }
 
-/// Returns the calls of the invocation so far.
-pub fn calls() -> Calls {
-    state().as_ref().map(|state| state.calls.clone()).unwrap_or_default()
+/// Ends an invocation: writes a line to the log, without tokens, addresses or content, which is also its metrics, in
+/// CloudWatch's embedded metric format.
+pub fn report(invocation: &Invocation<'_>) {
+    let Some(state) = state().take() else { return };
+    println!("{}", line(invocation, &state, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), &time()));
 }
 
-/// Ends an invocation: writes its metrics to the log, in CloudWatch's embedded metric format.
-/// `stack`: the dimension of the metrics.
-pub fn report(stack: &str, route: &str, request_id: &str, duration: Duration) {
-    let Some(State { calls, counters, .. }) = state().take() else { return };
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    println!("{}", metrics(stack, route, request_id, duration, &calls, &counters, at));
+/// The present time in the format of `tracing`'s events.
+fn time() -> String {
+    let mut time = String::new();
+    // Writing to a string cannot fail.
+    let _ = tracing_subscriber::fmt::time::SystemTime.format_time(&mut Writer::new(&mut time));
+    time
 }
 
 /// A line of the log that is also metrics:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
-/// Route and request id are properties and no dimensions: CloudWatch bills each metric for each combination of dimensions.
+/// Metrics have names in Pascal case. The others are properties and no dimensions: CloudWatch bills each metric for each
+/// combination of dimensions.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: &'a str,
+    level: &'static str,
+    message: &'static str,
+    route: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    calls: &'a str,
+    /// As in the span of the Lambda runtime.
+    #[serde(rename = "xrayTraceId", skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a str>,
+    #[serde(rename = "Stack")]
+    stack: &'a str,
+    #[serde(flatten)]
+    metrics: Metrics,
+    #[serde(rename = "_aws")]
+    metadata: Metadata,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct MetricsLine<'a> {
-    #[serde(rename = "level")]
-    level: &'static str,
-    stack: &'a str,
-    #[serde(rename = "route")]
-    route: &'a str,
-    #[serde(rename = "request_id")]
-    request_id: &'a str,
+struct Metrics {
+    /// Milliseconds, as `aws_latency`.
     latency: f64,
     aws_calls: u32,
     aws_latency: f64,
@@ -126,8 +207,6 @@ struct MetricsLine<'a> {
     images_built: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     images_rejected: Option<u32>,
-    #[serde(rename = "_aws")]
-    metadata: Metadata,
 }
 
 #[derive(Serialize)]
@@ -153,18 +232,35 @@ struct Metric {
     unit: &'static str,
 }
 
-/// Returns the line as JSON.
-fn metrics(
-    stack: &str,
-    route: &str,
-    request_id: &str,
-    duration: Duration,
-    calls: &Calls,
-    counters: &BTreeMap<Counter, u32>,
-    at: Duration,
-) -> String {
-    let counter = |counter| counters.get(&counter).copied();
-    let (images_built, images_rejected) = (counter(Counter::ImagesBuilt), counter(Counter::ImagesRejected));
+/// Returns the line as JSON. `at`: since 1970.
+fn line(invocation: &Invocation<'_>, state: &State, at: Duration, timestamp: &str) -> String {
+    let Invocation { stack, route, request_id, duration, ref outcome } = *invocation;
+    let (level, message, failed) = match outcome {
+        Outcome::Answered { status: 500.., .. } => ("ERROR", "Request failed", true),
+        Outcome::Answered { .. } => ("INFO", "Request answered", false),
+        Outcome::Done => ("INFO", "Invocation ended", false),
+        // The runtime logs the error.
+        Outcome::Failed => ("INFO", "Invocation ended", true),
+    };
+    let (method, status, cause) = match *outcome {
+        Outcome::Answered { method, status, cause } => (Some(method), Some(status), cause),
+        _ => (None, None, None),
+    };
+    let outcome = match outcome {
+        Outcome::Answered { .. } => None,
+        Outcome::Done => Some("done"),
+        Outcome::Failed => Some("failed"),
+    };
+    let counter = |counter| state.counters.get(&counter).copied();
+    let metrics = Metrics {
+        latency: milliseconds(duration),
+        aws_calls: state.calls.count(),
+        aws_latency: milliseconds(state.calls.duration),
+        aws_retries: state.calls.retries,
+        failures: counter(Counter::Failures).unwrap_or_default() + u32::from(failed),
+        images_built: counter(Counter::ImagesBuilt),
+        images_rejected: counter(Counter::ImagesRejected),
+    };
     let always = [
         ("Latency", "Milliseconds"),
         ("AwsCalls", "Count"),
@@ -172,44 +268,43 @@ fn metrics(
         ("AwsRetries", "Count"),
         ("Failures", "Count"),
     ];
-    let built = images_built.map(|_| ("ImagesBuilt", "Count"));
-    let rejected = images_rejected.map(|_| ("ImagesRejected", "Count"));
-    let metrics = always.into_iter().chain(built).chain(rejected).map(|(name, unit)| Metric { name, unit }).collect();
-    let line = MetricsLine {
-        level: "INFO",
-        stack,
+    let built = metrics.images_built.map(|_| ("ImagesBuilt", "Count"));
+    let rejected = metrics.images_rejected.map(|_| ("ImagesRejected", "Count"));
+    let names = always.into_iter().chain(built).chain(rejected).map(|(name, unit)| Metric { name, unit }).collect();
+    let line = Line {
+        timestamp,
+        level,
+        message,
         route,
         request_id,
-        latency: milliseconds(duration),
-        aws_calls: calls.count(),
-        aws_latency: milliseconds(calls.duration),
-        aws_retries: calls.retries,
-        failures: counter(Counter::Failures).unwrap_or_default(),
-        images_built,
-        images_rejected,
+        image: state.image.as_deref(),
+        job: state.job.as_deref(),
+        method,
+        status,
+        outcome,
+        cause,
+        calls: &state.calls.to_string(),
+        trace: state.trace_header.as_deref(),
+        stack,
+        metrics,
         metadata: Metadata {
             timestamp: u64::try_from(at.as_millis()).unwrap_or_default(),
-            cloud_watch_metrics: [Directive { namespace: NAMESPACE, dimensions: [["Stack"]], metrics }],
+            cloud_watch_metrics: [Directive { namespace: NAMESPACE, dimensions: [["Stack"]], metrics: names }],
         },
     };
     serde_json::to_string(&line).expect("its keys are strings")
 }
 
 /// Milliseconds with three decimals.
-pub fn milliseconds(duration: Duration) -> f64 {
+fn milliseconds(duration: Duration) -> f64 {
     let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
     f64::from(micros) / 1000.0
 }
 
 impl Calls {
     /// The number of attempts.
-    pub fn count(&self) -> u32 {
+    fn count(&self) -> u32 {
         self.operations.values().sum()
-    }
-
-    /// The time from the start of each attempt to its end, added up.
-    pub fn duration(&self) -> Duration {
-        self.duration
     }
 }
 
@@ -231,12 +326,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_in_the_embedded_metric_format() {
+    fn line_is_in_the_embedded_metric_format() {
         let operations = [("BatchGetItem", 2), ("GetObject", 1)].map(|(name, count)| (name.to_owned(), count));
         let calls = Calls { operations: operations.into(), retries: 1, duration: Duration::from_micros(4500) };
-        assert_eq!(calls.to_string(), "BatchGetItem 2, GetObject 1");
-        let counters = BTreeMap::from([(Counter::ImagesBuilt, 1)]);
+        let state = State { calls, counters: [(Counter::ImagesBuilt, 1)].into(), ..State::default() };
         let (duration, at) = (Duration::from_micros(12_340), Duration::from_secs(1_700_000_000));
+        let invocation = |outcome| Invocation { stack: "tintype", route: "r", request_id: "id", duration, outcome };
+        let said = |invocation: &Invocation, state: &State| {
+            serde_json::from_str::<Value>(&line(invocation, state, at, "2026-01-01T00:00:00Z")).unwrap()
+        };
         let count = |name| json!({"Name": name, "Unit": "Count"});
         let time = |name| json!({"Name": name, "Unit": "Milliseconds"});
         let expected = json!({
@@ -251,10 +349,21 @@ mod tests {
                     ],
                 }],
             },
-            "level": "INFO", "Stack": "tintype", "route": "build_thumbnails", "request_id": "r",
+            "timestamp": "2026-01-01T00:00:00Z", "level": "INFO", "message": "Invocation ended", "outcome": "done",
+            "Stack": "tintype", "route": "r", "request_id": "id", "calls": "BatchGetItem 2, GetObject 1",
             "Latency": 12.34, "AwsCalls": 3, "AwsLatency": 4.5, "AwsRetries": 1, "Failures": 0, "ImagesBuilt": 1,
         });
-        let line = metrics("tintype", "build_thumbnails", "r", duration, &calls, &counters, at);
-        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+        assert_eq!(said(&invocation(Outcome::Done), &state), expected);
+
+        let answered = |status| Outcome::Answered { method: "GET", status, cause: Some("why") };
+        for (outcome, level, message, failures) in [
+            (answered(404), "INFO", "Request answered", 0),
+            (answered(500), "ERROR", "Request failed", 1),
+            (Outcome::Failed, "INFO", "Invocation ended", 1),
+        ] {
+            let said = said(&invocation(outcome), &State::default());
+            let found = (&said["level"], &said["message"], &said["Failures"], &said["image"]);
+            assert_eq!(found, (&level.into(), &message.into(), &failures.into(), &Value::Null), "{said}");
+        }
     }
 }

@@ -39,7 +39,7 @@ impl Trace {
 }
 
 /// The root and the parent of a header whose trace is sampled.
-fn sampled(header: &str) -> Option<(&str, &str)> {
+pub(crate) fn sampled(header: &str) -> Option<(&str, &str)> {
     let field = |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
     (field("Sampled") == Some("1")).then_some((field("Root")?, field("Parent")?))
 }

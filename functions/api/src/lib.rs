@@ -8,7 +8,6 @@ mod caller;
 mod error;
 mod fields;
 mod image_view;
-mod log;
 pub mod openapi;
 mod operation;
 mod passwords;

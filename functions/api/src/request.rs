@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::fields::{FieldReader, QueryText};
 use crate::input::Input;
-use crate::log::record_image;
 use crate::response::{self, Response, WithHeader};
+use tintype_telemetry::record_image;
 
 /// The largest body in bytes of all routes except the batch.
 const MAX_BODY: usize = 64 * 1024;

@@ -1,14 +1,13 @@
 //! Handles an event of the gateway: what all routes have in common.
 
 use std::io::Write;
-use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use lambda_http::Body;
-use tintype_gateway::{accepts, log_request};
+use tintype_gateway::{Answer, accepts};
 use tintype_model::Timestamp;
 
 use crate::app::App;
@@ -16,8 +15,7 @@ use crate::request::Request;
 use crate::response::{Response, WithHeader, unless_matched};
 use crate::routes::Route;
 
-pub(crate) async fn serve(app: &App, route: &'static Route, request: lambda_http::Request) -> Response {
-    let began = Instant::now();
+pub(crate) async fn serve(app: &App, route: &'static Route, request: lambda_http::Request) -> Answer {
     let mut request = Request::new(app, route.path, request, Timestamp::now());
     let outcome = match request.read_signing_keys().await {
         Ok(()) => (route.handle)(&request).await,
@@ -32,8 +30,7 @@ pub(crate) async fn serve(app: &App, route: &'static Route, request: lambda_http
     };
     let method = request.http.method();
     let response = compressed(&request, unless_matched(response, method, request.header("if-none-match")));
-    log_request(method, response.status(), began, cause.as_deref());
-    response
+    (response, cause)
 }
 
 /// In bytes. A smaller response fits the first packets of a connection, so compression saves no time.

@@ -1,23 +1,20 @@
 use std::fmt::Write;
 
 use lambda_http::{Request, RequestExt};
-use tintype_gateway::response::Response;
-use tintype_gateway::{base_url, thumbnail_url};
+use tintype_gateway::{Answer, base_url, thumbnail_url};
 use tintype_model::{Image, ImageId, ImageState};
 use tintype_store::{Key, Store, StoreError};
-use tracing::Span;
-use tracing::field::display;
+use tintype_telemetry::record_image;
 
 use crate::{PageFunction, header, site};
 
 /// Returns the page, with Open Graph tags if the image is public. The page is the same, byte by byte, for an image that
-/// is private, that does not exist and that cannot be read now: who may see it finds out by the API. The second value is
-/// for the log.
-pub(crate) async fn handle(app: &PageFunction, store: &Store, request: &Request) -> (Response, Option<String>) {
+/// is private, that does not exist and that cannot be read now: who may see it finds out by the API.
+pub(crate) async fn handle(app: &PageFunction, store: &Store, request: &Request) -> Answer {
     let generic = || app.site.page(header(request, "accept-encoding").unwrap_or_default());
     let id = request.raw_http_path().rsplit('/').next().unwrap_or_default();
     let Ok(id) = id.parse::<ImageId>() else { return (generic(), None) };
-    Span::current().record("image", display(id));
+    record_image(id);
     match find(store, id).await {
         Ok(Some(image)) => (site::html(with_tags(app, request, &image)), None),
         Ok(None) => (generic(), None),

@@ -7,12 +7,11 @@ mod site;
 
 use std::env;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::StatusCode;
 use lambda_http::{Error, Request, RequestExt};
 use tintype_gateway::response::{self, Response, unless_matched};
-use tintype_gateway::{DOCS, FILES, PAGES, log_request, matches, prefers_html};
+use tintype_gateway::{Answer, DOCS, FILES, PAGES, matches, prefers_html};
 use tintype_store::Store;
 
 use crate::security::SecurityHeaders;
@@ -53,16 +52,13 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-async fn answer(app: &PageFunction, request: &Request) -> Response {
-    let began = Instant::now();
+async fn answer(app: &PageFunction, request: &Request) -> Answer {
     let (response, cause) = match &app.store {
         Some(store) => image_page::handle(app, store, request).await,
         None => (page(app, request), None),
     };
     let response = app.security.add_to(response, request.raw_http_path() == DOCS);
-    let response = unless_matched(response, request.method(), header(request, "if-none-match"));
-    log_request(request.method(), response.status(), began, cause.as_deref());
-    response
+    (unless_matched(response, request.method(), header(request, "if-none-match")), cause)
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {

@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use tintype_store::{Accounts, BlobStore, JobQueue, Store};
-use tintype_telemetry::{Counter, milliseconds};
-use tracing::{Instrument, info, info_span};
+use tintype_telemetry::{Invocation, Outcome};
+use tracing::{Instrument, info_span};
 
 /// The clients and settings of a worker.
 struct Worker {
@@ -70,16 +70,10 @@ async fn observed<T>(
     let (began, request_id) = (Instant::now(), context.request_id.as_str());
     let span = info_span!("invocation", route = worker.handler, request_id);
     tintype_telemetry::begin(context.xray_trace_id.as_deref());
-    let result = handled.instrument(span.clone()).await;
-    let (duration, calls) = (began.elapsed(), tintype_telemetry::calls());
-    let (ms, aws_ms, calls) = (milliseconds(duration), milliseconds(calls.duration()), calls.to_string());
-    // The runtime logs the error.
-    if result.is_err() {
-        tintype_telemetry::count(Counter::Failures);
-    }
-    let outcome = if result.is_ok() { "done" } else { "failed" };
-    span.in_scope(|| info!(outcome, ms, aws_ms, calls, "Invocation ended"));
-    tintype_telemetry::report(&worker.stack, &worker.handler, request_id, duration);
+    let result = handled.instrument(span).await;
+    let (stack, route) = (worker.stack.as_str(), worker.handler.as_str());
+    let outcome = if result.is_ok() { Outcome::Done } else { Outcome::Failed };
+    tintype_telemetry::report(&Invocation { stack, route, request_id, duration: began.elapsed(), outcome });
     result
 }
 

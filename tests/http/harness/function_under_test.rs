@@ -142,7 +142,8 @@ impl FunctionUnderTest {
     pub(crate) async fn logs(&self, level: &str, cause: &str) -> Value {
         eventually(&format!("{} to log {level} with {cause}", self.operation), async || {
             self.log().into_iter().find(|event| {
-                let logged = event["fields"]["cause"].as_str();
+                // The line that ends an invocation has no other fields.
+                let logged = event["cause"].as_str().or(event["fields"]["cause"].as_str());
                 event["level"] == level && logged.is_some_and(|logged| logged.contains(cause))
             })
         })

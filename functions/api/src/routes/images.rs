@@ -18,9 +18,9 @@ use tintype_store::{Key, Profiles};
 use crate::caller::Caller;
 use crate::error::Problem;
 use crate::image_view::{self, ImageView};
-use crate::log::record_image;
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader};
+use tintype_telemetry::record_image;
 
 /// An image that the caller owns, as it was read. Changes of an image take one.
 struct OwnedImage {

@@ -9,9 +9,9 @@ use tintype_model::{Job, JobId, JobKind, JobStatus, Timestamp};
 use tintype_store::JobMessage;
 
 use crate::error::Problem;
-use crate::log::record_job;
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader, etag};
+use tintype_telemetry::record_job;
 
 /// The representation of a job.
 #[derive(Serialize, JsonSchema)]

@@ -12,11 +12,11 @@ use tintype_store::{Key, LinkChange, UpdateLinkOutcome};
 
 use crate::error::Problem;
 use crate::fields::{LinkPassword, Nullable};
-use crate::log::record_image;
 use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::passwords;
 use crate::request::{CHANGE_TRIES, Request};
 use crate::response::{self, Response, WithHeader, etag};
+use tintype_telemetry::record_image;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Link")]

@@ -6,8 +6,8 @@ use tintype_model::{Image, ImageId, ImageKey, Profile, UserId};
 use tintype_store::Key;
 
 use crate::error::Problem;
-use crate::log::record_image;
 use crate::request::Request;
+use tintype_telemetry::record_image;
 
 /// The lifetime of the presigned URLs that media redirects to.
 const REDIRECT_SECONDS: u64 = 60;

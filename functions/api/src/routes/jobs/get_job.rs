@@ -1,10 +1,10 @@
 use tintype_model::{JobId, Work};
 
 use crate::error::Problem;
-use crate::log::record_job;
 use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::Response;
+use tintype_telemetry::record_job;
 
 pub(crate) const DOCUMENT: Operation = Operation {
     tag: "Jobs",

@@ -4,10 +4,10 @@ use tintype_store::{CreateLinkOutcome, Key};
 
 use crate::error::Problem;
 use crate::fields::{ImageIdText, LinkPassword, MaxDownloads, Nullable};
-use crate::log::record_image;
 use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader, etag};
+use tintype_telemetry::record_image;
 
 input! {
     pub(crate) struct CreateLink {

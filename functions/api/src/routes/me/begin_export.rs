@@ -5,11 +5,11 @@ use tintype_model::{Job, JobId, Timestamp};
 use tintype_store::{Key, Profiles};
 
 use crate::error::Problem;
-use crate::log::record_job;
 use crate::operation::{AuthRequirement, Operation, ResponseDoc, of};
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader};
 use crate::routes::jobs::JobView;
+use tintype_telemetry::record_job;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "BegunExport")]

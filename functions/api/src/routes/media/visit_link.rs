@@ -7,11 +7,11 @@ use tintype_store::{Key, PasswordAttempt};
 use crate::error::Problem;
 use crate::fields::LinkPassword;
 use crate::image_view::file_name;
-use crate::log::record_image;
 use crate::operation::{Operation, ResponseDoc, of, text};
 use crate::passwords;
 use crate::request::Request;
 use crate::response::{self, Response, WithHeader};
+use tintype_telemetry::record_image;
 
 /// A counted download can be resumed for this long.
 const RESUME: Duration = Duration::from_secs(15 * 60);
