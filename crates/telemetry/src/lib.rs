@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tracing::Span;
-use tracing::field::display;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -120,9 +119,10 @@ pub fn record_job(id: impl Display) {
 }
 
 fn record(name: &str, id: impl Display, place: impl Fn(&mut State) -> &mut Option<String>) {
-    Span::current().record(name, display(&id));
+    let id = id.to_string();
+    Span::current().record(name, &id);
     if let Some(state) = state().as_mut() {
-        *place(state) = Some(id.to_string());
+        *place(state) = Some(id);
     }
 }
 
@@ -235,21 +235,17 @@ struct Metric {
 /// Returns the line as JSON. `at`: since 1970.
 fn line(invocation: &Invocation<'_>, state: &State, at: Duration, timestamp: &str) -> String {
     let Invocation { stack, route, request_id, duration, ref outcome } = *invocation;
-    let (level, message, failed) = match outcome {
-        Outcome::Answered { status: 500.., .. } => ("ERROR", "Request failed", true),
-        Outcome::Answered { .. } => ("INFO", "Request answered", false),
-        Outcome::Done => ("INFO", "Invocation ended", false),
-        // The runtime logs the error.
-        Outcome::Failed => ("INFO", "Invocation ended", true),
-    };
     let (method, status, cause) = match *outcome {
         Outcome::Answered { method, status, cause } => (Some(method), Some(status), cause),
         _ => (None, None, None),
     };
-    let outcome = match outcome {
-        Outcome::Answered { .. } => None,
-        Outcome::Done => Some("done"),
-        Outcome::Failed => Some("failed"),
+    let failed = matches!(outcome, Outcome::Answered { status: 500.., .. } | Outcome::Failed);
+    let (level, message, outcome) = match (outcome, failed) {
+        (Outcome::Answered { .. }, false) => ("INFO", "Request answered", None),
+        (Outcome::Answered { .. }, true) => ("ERROR", "Request failed", None),
+        (_, false) => ("INFO", "Invocation ended", Some("done")),
+        // The runtime logs the error.
+        (_, true) => ("INFO", "Invocation ended", Some("failed")),
     };
     let counter = |counter| state.counters.get(&counter).copied();
     let metrics = Metrics {
