@@ -77,8 +77,9 @@ def is_about(event: dict, text: str | None, route: str | None) -> bool:
 
 
 def line(event: dict) -> str | None:
-    """An event as text; None for what is not for reading: Lambda's own records."""
-    if event.get("type", "").startswith("platform."):
+    """An event as text; None for what is not for reading: Lambda's own records, and lines of older functions, which have
+    nothing but metrics."""
+    if event.get("type", "").startswith("platform.") or ("_aws" in event and "message" not in event):
         return None
     when = datetime.fromtimestamp(at(event), timezone.utc).strftime("%H:%M:%S.%f")[:-3]
     if "_aws" in event:

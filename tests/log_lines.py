@@ -108,6 +108,7 @@ def main() -> int:
         "    4.0 ms DynamoDB BatchGetItem failed",
         "    1.0 ms Overhead",
     ], trace
+    assert logs.line({"_aws": {"Timestamp": 1767225600000}, "Latency": 7.5, "route": "get_me"}) is None
     ended, event = ({"xrayTraceId": f"Root={root};Parent=4;Sampled=1"} for root in ("1-2-3", "1-2-5"))
     assert logs.trace_ids([*LINES.values(), ended, {"spans": [event]}, ended]) == ["1-2-3", "1-2-5"]
     print("The lines of a request are found locally and in CloudWatch Logs, and a trace is shown as a tree.")
