@@ -146,6 +146,25 @@ fn a_slow_read_is_waited_for_and_one_that_hangs_is_asked_again() {
 }
 
 #[test]
+fn an_answer_that_stalls_is_asked_for_again_and_an_object_that_stalls_is_given_up_on() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let image = user.publish("Harbour", Picture::small()).await;
+        let (owner, key) = parts(image.str("id"));
+        let (read, media) = (stack.function("get_me").await, stack.function("get_thumbnail").await);
+        read.proxy.rule("BatchGetItem", 1, Fault::Stall);
+        media.proxy.rule("GetObject", 1, Fault::Stall);
+        let target = format!("/media/thumbnail/{owner}/{key}/200.jpg");
+        let me = read.call(Some(&user), "GET", "/api/me", None);
+        let (me, thumbnail) = tokio::join!(me, media.call(None, "GET", &target, None));
+        me.assert_status(200);
+        assert_eq!(read.proxy.take_calls().len(), 2);
+        is_busy(thumbnail);
+        media.call(None, "GET", &target, None).await.assert_status(200);
+    });
+}
+
+#[test]
 fn buckets_that_fail_are_asked_again_and_then_given_up_on() {
     on_stack(async |stack| {
         let user = stack.user().await;

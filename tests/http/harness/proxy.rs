@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Refuse,
     /// The service does it, and its answer is lost.
     LoseAnswer,
+    /// The service does it, and the last byte of its answer never comes.
+    Stall,
     Delay(Duration),
     /// No answer, ever; the service does not hear of it.
     HangBefore,
@@ -272,7 +274,7 @@ async fn exchange(
         Some(Fault::Refuse) => return Ok(()),
         Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
         Some(Fault::HangBefore) => forever().await,
-        Some(Fault::LoseAnswer | Fault::HangAfter) | None => {}
+        Some(Fault::LoseAnswer | Fault::Stall | Fault::HangAfter) | None => {}
     }
     let mut server = TcpStream::connect(upstream).await?;
     server.write_all(&request.to_bytes()).await?;
@@ -287,6 +289,10 @@ async fn exchange(
     }
     match fault {
         Some(Fault::LoseAnswer) => return Ok(()),
+        Some(Fault::Stall) => {
+            client.write_all(&answer[..answer.len() - 1]).await?;
+            forever().await;
+        }
         Some(Fault::HangAfter) => forever().await,
         _ => {}
     }
