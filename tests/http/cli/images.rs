@@ -9,7 +9,7 @@ use serde_json::json;
 use super::gate::{Do, Gate};
 use super::tool::Tool;
 use crate::fixtures::Picture;
-use crate::harness::{Body, on_stack, unique};
+use crate::harness::{Body, eventually, on_stack, unique};
 
 #[test]
 fn lists_are_lines_for_people_and_json_for_programs() {
@@ -19,8 +19,14 @@ fn lists_are_lines_for_people_and_json_for_programs() {
         user.publish("Pier", Picture::small()).await;
         user.hide("Harbour/dawn", Picture::small()).await;
         user.pending("Harbour/noon").await;
-        let all = tool.run(["list", "--json"]).await.assert_status(0).json();
-        assert_eq!(all, user.pages("/api/images").await);
+        // The URLs of private images change every 30 seconds.
+        let (all, expected) = eventually("two equal lists, and one of the client between them", async || {
+            let before = user.pages("/api/images").await;
+            let all = tool.run(["list", "--json"]).await.assert_status(0).json();
+            (user.pages("/api/images").await == before).then_some((all, before))
+        })
+        .await;
+        assert_eq!(all, expected);
         let titles = async |arguments: &[&str]| -> Vec<String> {
             let ran = tool.run([&["list", "--json"], arguments].concat()).await.assert_status(0);
             ran.json().iter().map(|image| image.str("title").to_owned()).collect()
