@@ -278,14 +278,15 @@ impl BlobStore {
         }
     }
 
-    /// Lists a page of a bucket by key. Returns the last key if more follow.
+    /// Lists a page of a bucket by key, at most `limit` blobs, and at most 1,000. Returns the last key if more follow.
     pub(crate) async fn list(
         &self,
         bucket: Bucket,
         after: Option<String>,
+        limit: Option<i32>,
     ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
         let list = self.client.list_objects_v2().bucket(self.place(bucket).0).set_start_after(after);
-        let (objects, more) = list_page(list).await?;
+        let (objects, more) = list_page(list.set_max_keys(limit)).await?;
         let listed: Vec<Listed> = objects
             .into_iter()
             .filter_map(|object| {

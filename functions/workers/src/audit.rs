@@ -3,6 +3,7 @@
 //! table and continues there at the next run; the command returns its position.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use lambda_runtime::{Context, Error, LambdaEvent};
@@ -36,6 +37,9 @@ pub(crate) struct AuditRequest {
     grace_seconds: u64,
     #[serde(default)]
     place: Option<AuditCursor>,
+    /// See [`Audit::page_size`].
+    #[serde(default)]
+    page_size: Option<NonZeroU16>,
     /// Continue where the last run with this option ended, and save the position at the end.
     #[serde(default)]
     keep_place: bool,
@@ -88,6 +92,7 @@ pub(crate) async fn handle(worker: &Worker, event: LambdaEvent<AuditRequest>) ->
         jobs: &worker.jobs,
         now: Timestamp::now(),
         grace: Duration::from_secs(request.grace_seconds),
+        page_size: request.page_size,
     };
     let mut place = match request.place.take() {
         Some(place) => place,

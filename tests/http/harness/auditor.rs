@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::{Body, FunctionUnderTest, Stack, User, eventually, parts};
 
+/// As much as most users have. What is checked besides is other users'.
+const FEW: u16 = 20;
+
 pub(crate) type Counts = BTreeMap<String, u64>;
 
 /// The findings and repairs of an audit, by kind.
@@ -44,7 +47,7 @@ impl Stack {
         let mut place = Value::Null;
         loop {
             // The function's time lasts for one page, so this goes on from place to place.
-            let report = look(function, mend, seconds, &place).await;
+            let report = look(function, mend, seconds, &place, None).await;
             audited.add(&report);
             place = report["next"].clone();
             if place.is_null() {
@@ -68,8 +71,9 @@ impl Stack {
     }
 }
 
-async fn look(function: &FunctionUnderTest, mend: bool, seconds: u64, place: &Value) -> Value {
-    function.invoke(json!({"mend": mend, "grace_seconds": seconds, "place": place})).await.expect("the audit runs")
+async fn look(function: &FunctionUnderTest, mend: bool, seconds: u64, place: &Value, page_size: Option<u16>) -> Value {
+    let page = json!({"mend": mend, "grace_seconds": seconds, "place": place, "page_size": page_size});
+    function.invoke(page).await.expect("the audit runs")
 }
 
 /// Looks where a user's items and blobs stand: the emulator scans, as S3 lists, by key.
@@ -87,7 +91,7 @@ async fn findings_of(function: &FunctionUnderTest, user: &str) -> Vec<String> {
     });
     for (start, mut place) in of_items.into_iter().chain(of_blobs) {
         loop {
-            let report = look(function, false, 0, &place).await;
+            let report = look(function, false, 0, &place, Some(FEW)).await;
             for named in report.list("named").iter().filter(|named| is_theirs(named.str("subject"))) {
                 found.push(format!("{} {}", named.str("kind"), named.str("subject")));
             }

@@ -8,6 +8,7 @@ mod checks;
 mod repairs;
 
 use std::collections::HashSet;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Audit<'a> {
     pub now: Timestamp,
     /// Changes within this time may still be in progress.
     pub grace: Duration,
+    /// The most items or blobs of a page. `None`: 200 items, and as many blobs as S3 lists at once.
+    pub page_size: Option<NonZeroU16>,
 }
 
 /// The position of an audit. The table comes first: its repairs determine which blobs belong to an image.
@@ -130,7 +133,8 @@ impl Audit<'_> {
 
     async fn items(&self, after: Option<(String, String)>) -> Result<AuditPage, StoreError> {
         let after = after.map(|(pk, sk)| Key::stored(pk, sk));
-        let ItemPage { items, next } = self.store.dynamo.scan(after, PAGE).await?;
+        let limit = self.page_size.map_or(PAGE, |size| PAGE.min(size.get().into()));
+        let ItemPage { items, next } = self.store.dynamo.scan(after, limit).await?;
         let mut looked = AuditPage {
             seen: items.len() as u64,
             next: Some(match next {
@@ -206,7 +210,7 @@ impl Audit<'_> {
     }
 
     async fn bucket(&self, bucket: Bucket, after: Option<String>) -> Result<AuditPage, StoreError> {
-        let (listed, more) = self.blobs.list(bucket, after).await?;
+        let (listed, more) = self.blobs.list(bucket, after, self.page_size.map(|size| size.get().into())).await?;
         let next = match (more, bucket) {
             (Some(last), Bucket::Originals) => Some(AuditCursor::Originals { after: Some(last) }),
             (Some(last), Bucket::Thumbnails) => Some(AuditCursor::Thumbnails { after: Some(last) }),
