@@ -41,10 +41,10 @@ impl Jobs {
         self.dynamo.get([Key::job(id)]).await?.job(id)
     }
 
-    /// Reads the jobs of a user that have not expired.
+    /// Reads the jobs of a user that have not expired, without unreadable ones.
     pub(crate) async fn of_user(&self, user: UserId) -> Result<Vec<Job>, StoreError> {
         let page = self.dynamo.query(Query::prefix(Key::images_of(user), key::JOB)).await?;
-        page.items.iter().map(item::job).collect()
+        Ok(page.items.iter().filter_map(|item| item::job(item).ok()).collect())
     }
 
     /// Begins the deletion of all images of a user. Raises the deletion epoch, so that later images stay. Returns false

@@ -1,4 +1,7 @@
 //! The checks of images, claims, users and blobs. Each returns findings by index of its subject.
+//!
+//! [`Audit::items`] reports unreadable items. The checks skip the subjects whose state depends on one, so that it does not
+//! end the audit of the others.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -37,17 +40,18 @@ impl Audit<'_> {
             if !items.has(&Key::profile(image.id.owner)) && !self.is_being_deleted(image.id.owner).await? {
                 found("image_without_owner", Repair::Manual);
             }
-            let claim = claims.get(&Key::claim(image.id.owner, &image.title)).map(item::claim).transpose()?;
+            let claim = claims.get(&Key::claim(image.id.owner, &image.title)).map(item::claim);
             let live = |claim: &item::Claim| claim.expires_at.is_none_or(|at| at.secs() > self.now.secs());
             match claim {
-                Some(claim) if claim.image == image.id.key => {
+                Some(Err(_)) => {}
+                Some(Ok(claim)) if claim.image == image.id.key => {
                     // `check_claims` checks the claim of a rejected image.
                     if image.holds_claim() && claim.expires_at != image.expires_at() {
                         found("claim_expires_otherwise", fix(RepairAction::TakeClaim(Box::new(image.clone()))));
                     }
                 }
                 _ if !image.holds_claim() => {}
-                Some(claim) if live(&claim) => found("title_held_by_another", Repair::Manual),
+                Some(Ok(claim)) if live(&claim) => found("title_held_by_another", Repair::Manual),
                 _ => found("title_not_held", fix(RepairAction::TakeClaim(Box::new(image.clone())))),
             }
             let place = items.get(&Key::image(image.id)).map(feed_entry).unwrap_or_default();
@@ -111,14 +115,14 @@ impl Audit<'_> {
         let items = self.store.read(claims.iter().map(|(key, ..)| key.clone())).await?;
         let mut held = Vec::with_capacity(claims.len());
         for (index, (key, owner, title)) in claims.iter().enumerate() {
-            if let Some(claim) = items.get(key).map(item::claim).transpose()? {
+            if let Some(Ok(claim)) = items.get(key).map(item::claim) {
                 held.push((index, key, title, claim.expires_at, ImageId { owner: *owner, key: claim.image }));
             }
         }
         let images = self.store.read(held.iter().map(|&(.., id)| Key::image(id))).await?;
         let mut findings = Vec::new();
         for (index, key, title, expires_at, id) in held {
-            let image = images.image(id)?;
+            let Ok(image) = images.image(id) else { continue };
             if image.as_ref().is_some_and(|image| image.holds_claim() && image.title == *title) {
                 continue;
             }
@@ -140,7 +144,8 @@ impl Audit<'_> {
         let mut findings = Vec::new();
         for (index, &user) in users.iter().enumerate() {
             let mut found = |kind, repair| findings.push((index, Finding::new(kind, user, repair)));
-            let Some(profile) = items.profile(user)? else {
+            let Ok(profile) = items.profile(user) else { continue };
+            let Some(profile) = profile else {
                 if !self.is_being_deleted(user).await? {
                     found("counters_without_owner", Repair::Manual);
                 }
@@ -179,14 +184,14 @@ impl Audit<'_> {
     /// Returns the wrong counters of a user with their values and the right ones.
     async fn miscounted(&self, user: UserId) -> Result<Vec<(Key, Usage, Usage)>, StoreError> {
         for _ in 0..COUNTS {
-            let held = self.counters(user).await?;
+            let Some(held) = self.counters(user).await? else { return Ok(Vec::new()) };
             let mut right: HashMap<Key, Usage> = HashMap::new();
             let mut after = None;
             loop {
                 let query = Query::prefix(Key::images_of(user), key::IMAGE).after(after);
                 let page = self.store.dynamo.query(query).await?;
                 for item in &page.items {
-                    let image = item::image(item)?;
+                    let Ok(image) = item::image(item) else { return Ok(Vec::new()) };
                     if image.is_ready() {
                         let counter = right.entry(Key::usage_of(image.id)).or_default();
                         counter.images += 1;
@@ -199,7 +204,7 @@ impl Audit<'_> {
                 }
             }
             // The counters did not change during the count.
-            if self.counters(user).await? == held {
+            if self.counters(user).await?.as_ref() == Some(&held) {
                 let compared = Profiles::usage_keys(user).map(|key| {
                     let of = |counts: &HashMap<Key, Usage>| counts.get(&key).copied().unwrap_or_default();
                     (key.clone(), of(&held), of(&right))
@@ -210,10 +215,11 @@ impl Audit<'_> {
         Ok(Vec::new())
     }
 
-    async fn counters(&self, user: UserId) -> Result<HashMap<Key, Usage>, StoreError> {
+    /// Reads the counters of a user; `None` if one is unreadable.
+    async fn counters(&self, user: UserId) -> Result<Option<HashMap<Key, Usage>>, StoreError> {
         let items = self.store.read(Profiles::usage_keys(user)).await?;
-        let counter = |key: Key| items.get(&key).map(|item| Ok((key, item::usage(item)?)));
-        Profiles::usage_keys(user).filter_map(counter).collect()
+        let counter = |key: Key| items.get(&key).map(|item| Some((key, item::usage(item).ok()?)));
+        Ok(Profiles::usage_keys(user).filter_map(counter).collect())
     }
 
     pub(super) async fn check_blobs(
@@ -231,7 +237,8 @@ impl Audit<'_> {
                 found("blob_of_no_kind", Repair::Manual);
                 continue;
             };
-            let image = items.image(id)?.filter(|image| !image.is_expired(self.now));
+            let Ok(image) = items.image(id) else { continue };
+            let image = image.filter(|image| !image.is_expired(self.now));
             match image.as_ref().map(|image| (image, &image.state)) {
                 None => found("blob_without_image", delete()),
                 Some((_, ImageState::Rejected { .. })) => found("blob_of_rejected_image", delete()),

@@ -171,6 +171,7 @@ impl Audit<'_> {
                         ));
                     }
                 }
+                ItemKind::Job if item::job(item).is_err() => findings.push(unreadable()),
                 ItemKind::Temporary | ItemKind::Job => match item::expires_at(item) {
                     Some(at) if at.secs() <= self.now.secs() => {
                         let fix = RepairAction::DeleteExpired(key.clone());
