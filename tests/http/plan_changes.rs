@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::fixtures::Picture;
 use crate::harness::{
-    Body, FunctionUnderTest, Stack, User, deaths, eventually, job_message, on_stack, parts, sent, unique,
+    Body, FunctionUnderTest, Stack, User, deaths, eventually, image_at, job_message, on_stack, parts, sent, text,
+    unique,
 };
 use crate::jobs::over;
 
@@ -367,5 +368,42 @@ fn an_image_that_cannot_be_rebuilt_does_not_block_others() {
         assert_eq!((&job["status"], job.number("done")), (&json!("done"), 1));
         has(stack, &user, &images[0], &[50, 70]).await;
         has(stack, &user, &images[1], &[40]).await;
+    });
+}
+
+/// As during a gradual deployment, and after a rollback.
+#[test]
+fn changes_keep_what_a_newer_version_stored_with_an_image() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let user = stack.user_on("Basic").await;
+        let (ready, pending) = (user.publish("Harbour", Picture::small()).await, user.pending("Later").await);
+        let id = ready.str("id");
+        let newer = (":newer", text("kept"));
+        for id in [id, &pending.id] {
+            stack.change(image_at(id), "pk", "SET newer = :newer", std::slice::from_ref(&newer)).await;
+        }
+        let in_thumbnail = "SET thumbnails[0].newer = :newer";
+        stack.change(image_at(id), "thumbnails", in_thumbnail, std::slice::from_ref(&newer)).await;
+        let item = async |id: &str| stack.image_item(id).await.expect("it is there");
+
+        user.patch(format!("/api/images/{id}"), json!({"title": "Pier", "visibility": "private"}))
+            .await
+            .assert_status(200);
+        let changed = item(id).await;
+        assert_eq!((&changed["newer"], &changed["title"]), (&newer.1, &text("Pier")));
+        assert_eq!(changed["thumbnails"].as_l().expect("a list")[0].as_m().expect("a map")["newer"], newer.1);
+        assert!(!changed.contains_key("feed_pk"));
+        user.post(format!("/api/images/{}/upload", pending.id), json!({})).await.assert_status(200);
+        assert_eq!(item(&pending.id).await["newer"], newer.1);
+
+        let plan = new_plan(&admin, &[100, 50]).await;
+        job_over(&admin, &assign(&admin, &user.api_id, Some(&plan)).await).await;
+        let rebuilt = item(id).await;
+        assert_eq!((&rebuilt["newer"], rebuilt["thumbnails"].as_l().expect("a list").len()), (&newer.1, 2));
+        // Of the last change only: it makes `sweep` delete the old thumbnails.
+        assert!(rebuilt.contains_key("replaced"));
+        user.patch(format!("/api/images/{id}"), json!({"description": "At dawn"})).await.assert_status(200);
+        assert!(!item(id).await.contains_key("replaced"));
     });
 }

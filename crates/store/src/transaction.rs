@@ -103,23 +103,37 @@ impl ImageTransaction {
 }
 
 fn write_image(id: ImageId, old: Option<&Image>, new: Option<&Image>, feed_shards: u8) -> Write {
-    let write = match new {
-        Some(new) => {
-            let mut stored = item::from_image(new, feed_shards);
-            if let (Some(ImageState::Ready(was)), ImageState::Ready(is)) = (old.map(|image| &image.state), &new.state)
-                && was.built_for != is.built_for
-            {
-                // Read by `sweep` from the stream of the table.
-                stored.insert(ATTR_REPLACED_SET.to_owned(), s(was.built_for.as_str()));
-            }
-            Write::put(stored)
-        }
-        None => Write::delete(Key::image(id)),
+    let write = match (old, new) {
+        (Some(old), Some(new)) => update_image(old, new, feed_shards),
+        (None, Some(new)) => Write::put(item::from_image(new, feed_shards)),
+        (_, None) => Write::delete(Key::image(id)),
     };
     match old {
         Some(old) => write.only_if("#version = :version").value(":version", n(old.version)),
         None => write.only_if("attribute_not_exists(pk)"),
     }
+}
+
+/// Writes the attributes that differ. A put would delete those that a newer version of this code has added: during a gradual
+/// deployment, and after a rollback, an older version changes the same items.
+fn update_image(old: &Image, new: &Image, feed_shards: u8) -> Write {
+    let (before, mut after) = (item::from_image(old, feed_shards), item::from_image(new, feed_shards));
+    if let (ImageState::Ready(was), ImageState::Ready(is)) = (&old.state, &new.state)
+        && was.built_for != is.built_for
+    {
+        // Read by `sweep` from the stream of the table.
+        after.insert(ATTR_REPLACED_SET.to_owned(), s(was.built_for.as_str()));
+    }
+    let known = before.keys().map(String::as_str).chain([ATTR_REPLACED_SET]);
+    let removed: Vec<String> = known.filter(|&name| !after.contains_key(name)).map(|name| format!("#{name}")).collect();
+    after.retain(|name, value| before.get(name) != Some(value));
+    let set: Vec<String> = after.keys().map(|name| format!("#{name} = :new_{name}")).collect();
+    let mut expression = format!("SET {}", set.join(", "));
+    if !removed.is_empty() {
+        expression += &format!(" REMOVE {}", removed.join(", "));
+    }
+    let update = Write::update(Key::image(new.id), expression);
+    after.into_iter().fold(update, |update, (name, value)| update.value(format!(":new_{name}"), value))
 }
 
 /// Writes the claim of an image on its title, unless another image holds it.
