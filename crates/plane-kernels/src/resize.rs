@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use pulp::{Arch, NullaryFnOnce};
 
-use crate::simd::{LANES, MultiplyAdd, RowPair, Scalar, Transpose, WIDE};
+use crate::simd::{LANES, MultiplyAdd, Scalar, Transpose, WIDE};
 
 /// The radius of the filter, in samples of the smaller image.
 const LOBES: f64 = 3.0;
@@ -210,7 +210,7 @@ impl<L: Sample, S: Transpose + MultiplyAdd> NullaryFnOnce for Resize<'_, L, S> {
             let end = height.min(start + BAND);
             let first = down.firsts[start];
             let last = down.firsts[end - 1] + down.taps;
-            pairs.resize((last - first).div_ceil(2), RowPair::default());
+            pairs.resize((last - first).div_ceil(2), simd.pair([0; WIDE], [0; WIDE]));
             view.load_rows(loaded.max(first)..last);
             loaded = last;
             for (strip, columns) in columns.as_chunks_mut::<WIDE>().0.iter_mut().enumerate().take(strips) {
@@ -220,14 +220,12 @@ impl<L: Sample, S: Transpose + MultiplyAdd> NullaryFnOnce for Resize<'_, L, S> {
                 }
                 for y in start..end {
                     let (from, weights) = down.whole_at(y);
-                    let mut sums = [[0; LANES]; WIDE / LANES];
+                    let mut sums = simd.zeros();
                     for (pair, &weights) in pairs[(from - first) / 2..].iter().zip(weights) {
                         sums = simd.multiply_add(sums, pair, weights);
                     }
-                    for (row, sums) in strip_rows[y % BAND].as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
-                        for lane in 0..LANES {
-                            row[lane] = sums[lane] as f32 * one;
-                        }
+                    for (sample, sum) in strip_rows[y % BAND].iter_mut().zip(simd.columns(sums)) {
+                        *sample = sum as f32 * one;
                     }
                 }
                 for (eight, rows) in strip_rows.as_chunks::<LANES>().0.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! Operations on vectors.
 
 #[cfg(target_arch = "aarch64")]
-use std::arch::aarch64::{int16x8_t, int32x4_t};
+use std::arch::aarch64::{int16x8_t, int32x4_t, uint8x8_t};
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m128i, __m256};
+use std::arch::x86_64::{__m128i, __m256, __m256i};
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 8;
@@ -13,56 +13,55 @@ pub(crate) trait Transpose: Copy {
     fn transpose(self, rows: [[f32; LANES]; LANES]) -> [[f32; LANES]; LANES];
 }
 
-/// Columns of a [`RowPair`].
+/// Columns that [`MultiplyAdd`] takes at once.
 pub(crate) const WIDE: usize = 32;
+/// Eight columns each.
+const PARTS: usize = WIDE / LANES;
 
-/// The samples of two rows, for [`MultiplyAdd`]: in each part eight columns of both rows.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct RowPair([[i16; 2 * LANES]; WIDE / LANES]);
-
-/// Sums of products of samples and weights.
+/// Sums of products of samples and weights. The types are the processor's vectors: compilers pass arrays that are cast to them
+/// through memory.
 pub(crate) trait MultiplyAdd: Copy {
-    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair;
+    /// The samples of two rows.
+    type RowPair: Copy;
+    /// A sum for each column.
+    type Sums: Copy;
+
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> Self::RowPair;
+    fn zeros(self) -> Self::Sums;
     /// Adds the samples of the upper row times the first weight, and those of the lower row times the second.
-    fn multiply_add(
-        self,
-        sums: [[i32; LANES]; WIDE / LANES],
-        pair: &RowPair,
-        weights: [i16; 2],
-    ) -> [[i32; LANES]; WIDE / LANES];
+    fn multiply_add(self, sums: Self::Sums, pair: &Self::RowPair, weights: [i16; 2]) -> Self::Sums;
+    fn columns(self, sums: Self::Sums) -> [i32; WIDE];
 }
 
 /// For every processor.
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
 
-/// The upper row precedes the lower one.
 impl MultiplyAdd for Scalar {
+    type RowPair = [[i16; WIDE]; 2];
+    type Sums = [i32; WIDE];
+
     #[inline(always)]
-    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair {
-        let mut pair = RowPair::default();
-        for (part, out) in pair.0.iter_mut().enumerate() {
-            for lane in 0..LANES {
-                out[lane] = upper[part * LANES + lane].into();
-                out[LANES + lane] = lower[part * LANES + lane].into();
-            }
-        }
-        pair
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> Self::RowPair {
+        [upper.map(i16::from), lower.map(i16::from)]
     }
 
     #[inline(always)]
-    fn multiply_add(
-        self,
-        mut sums: [[i32; LANES]; WIDE / LANES],
-        pair: &RowPair,
-        weights: [i16; 2],
-    ) -> [[i32; LANES]; WIDE / LANES] {
-        for (sums, samples) in sums.iter_mut().zip(&pair.0) {
-            for lane in 0..LANES {
-                sums[lane] += i32::from(samples[lane]) * i32::from(weights[0]);
-                sums[lane] += i32::from(samples[LANES + lane]) * i32::from(weights[1]);
-            }
+    fn zeros(self) -> Self::Sums {
+        [0; WIDE]
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, mut sums: Self::Sums, [upper, lower]: &Self::RowPair, weights: [i16; 2]) -> Self::Sums {
+        for column in 0..WIDE {
+            sums[column] += i32::from(upper[column]) * i32::from(weights[0]);
+            sums[column] += i32::from(lower[column]) * i32::from(weights[1]);
         }
+        sums
+    }
+
+    #[inline(always)]
+    fn columns(self, sums: Self::Sums) -> [i32; WIDE] {
         sums
     }
 }
@@ -70,62 +69,81 @@ impl MultiplyAdd for Scalar {
 /// The rows are interleaved.
 #[cfg(target_arch = "x86_64")]
 impl MultiplyAdd for pulp::x86::V3 {
+    type RowPair = [__m256i; PARTS];
+    type Sums = [__m256i; PARTS];
+
     #[inline(always)]
-    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair {
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> Self::RowPair {
         let upper: [__m128i; 2] = pulp::cast(upper);
         let lower: [__m128i; 2] = pulp::cast(lower);
-        let mut pair = RowPair::default();
+        let mut pair = self.zeros();
         for half in 0..2 {
             let low = self.sse2._mm_unpacklo_epi8(upper[half], lower[half]);
             let high = self.sse2._mm_unpackhi_epi8(upper[half], lower[half]);
-            pair.0[2 * half] = pulp::cast(self.avx2._mm256_cvtepu8_epi16(low));
-            pair.0[2 * half + 1] = pulp::cast(self.avx2._mm256_cvtepu8_epi16(high));
+            pair[2 * half] = self.avx2._mm256_cvtepu8_epi16(low);
+            pair[2 * half + 1] = self.avx2._mm256_cvtepu8_epi16(high);
         }
         pair
     }
 
     #[inline(always)]
-    fn multiply_add(
-        self,
-        mut sums: [[i32; LANES]; WIDE / LANES],
-        pair: &RowPair,
-        weights: [i16; 2],
-    ) -> [[i32; LANES]; WIDE / LANES] {
+    fn zeros(self) -> Self::Sums {
+        [self.avx._mm256_setzero_si256(); PARTS]
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, mut sums: Self::Sums, pair: &Self::RowPair, weights: [i16; 2]) -> Self::Sums {
         let weights = self.avx._mm256_set1_epi32(pulp::cast(weights));
-        for (sums, &samples) in sums.iter_mut().zip(&pair.0) {
-            let products = self.avx2._mm256_madd_epi16(pulp::cast(samples), weights);
-            *sums = pulp::cast(self.avx2._mm256_add_epi32(pulp::cast(*sums), products));
+        for (sums, &samples) in sums.iter_mut().zip(pair) {
+            *sums = self.avx2._mm256_add_epi32(*sums, self.avx2._mm256_madd_epi16(samples, weights));
         }
         sums
+    }
+
+    #[inline(always)]
+    fn columns(self, sums: Self::Sums) -> [i32; WIDE] {
+        pulp::cast(sums)
     }
 }
 
 /// As for every processor, but compilers do not vectorize that.
 #[cfg(target_arch = "aarch64")]
 impl MultiplyAdd for pulp::aarch64::Neon {
+    type RowPair = [[int16x8_t; 2]; PARTS];
+    type Sums = [[int32x4_t; 2]; PARTS];
+
     #[inline(always)]
-    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> RowPair {
-        Scalar.pair(upper, lower)
+    fn pair(self, upper: [u8; WIDE], lower: [u8; WIDE]) -> Self::RowPair {
+        let neon = self.neon;
+        let (upper, lower): ([uint8x8_t; PARTS], [uint8x8_t; PARTS]) = (pulp::cast(upper), pulp::cast(lower));
+        let mut pair = [[neon.vdupq_n_s16(0); 2]; PARTS];
+        for part in 0..PARTS {
+            pair[part][0] = neon.vreinterpretq_s16_u16(neon.vmovl_u8(upper[part]));
+            pair[part][1] = neon.vreinterpretq_s16_u16(neon.vmovl_u8(lower[part]));
+        }
+        pair
     }
 
     #[inline(always)]
-    fn multiply_add(
-        self,
-        mut sums: [[i32; LANES]; WIDE / LANES],
-        pair: &RowPair,
-        [first, second]: [i16; 2],
-    ) -> [[i32; LANES]; WIDE / LANES] {
+    fn zeros(self) -> Self::Sums {
+        [[self.neon.vdupq_n_s32(0); 2]; PARTS]
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, mut sums: Self::Sums, pair: &Self::RowPair, [first, second]: [i16; 2]) -> Self::Sums {
         let neon = self.neon;
-        for (sums, &samples) in sums.iter_mut().zip(&pair.0) {
-            let [upper, lower]: [int16x8_t; 2] = pulp::cast(samples);
-            let [mut low, mut high]: [int32x4_t; 2] = pulp::cast(*sums);
-            low = neon.vmlal_n_s16(low, neon.vget_low_s16(upper), first);
-            high = neon.vmlal_high_n_s16(high, upper, first);
-            low = neon.vmlal_n_s16(low, neon.vget_low_s16(lower), second);
-            high = neon.vmlal_high_n_s16(high, lower, second);
-            *sums = pulp::cast([low, high]);
+        for ([low, high], &[upper, lower]) in sums.iter_mut().zip(pair) {
+            *low = neon.vmlal_n_s16(*low, neon.vget_low_s16(upper), first);
+            *high = neon.vmlal_high_n_s16(*high, upper, first);
+            *low = neon.vmlal_n_s16(*low, neon.vget_low_s16(lower), second);
+            *high = neon.vmlal_high_n_s16(*high, lower, second);
         }
         sums
+    }
+
+    #[inline(always)]
+    fn columns(self, sums: Self::Sums) -> [i32; WIDE] {
+        pulp::cast(sums)
     }
 }
 
