@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Body, FunctionUnderTest, Stack, User, eventually, parts};
 
-/// As much as most users have. What is checked besides is other users'.
+/// Items or blobs of a page. Most users have fewer; larger pages would check more of other users.
 const FEW: u16 = 20;
 
 pub(crate) type Counts = BTreeMap<String, u64>;
