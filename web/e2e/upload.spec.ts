@@ -12,7 +12,7 @@ import {
 } from "./fixtures";
 import { folderOf, photo, photos } from "./photos";
 import { longestTask, traced } from "./trace";
-import { choose, heading, holdPuts, panel, recordPanel, row, watchPuts } from "./uploads";
+import { choose, drop, heading, held, holdPuts, panel, recordPanel, row, watchPuts } from "./uploads";
 
 let user: TestUser;
 test.beforeEach(async ({ page }) => {
@@ -60,17 +60,25 @@ test("2: a dropped folder of 250 files comes whole @wide", async ({ page }) => {
   const { buffer } = await photo("same");
   const files: Record<string, Buffer> = { ".DS_Store": Buffer.from("x"), "Thumbs.db": Buffer.from("x") };
   for (let number = 0; number < 250; number++) files[`${number % 3 ? `day-${number % 7}/` : ""}${number}.jpg`] = buffer;
-  const folder = await folderOf(files);
-  const devtools = await page.context().newCDPSession(page);
-  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-    const data = { items: [], files: [folder], dragOperationsMask: 1 };
-    await devtools.send("Input.dispatchDragEvent", { type, x: 100, y: 300, data });
-  }
+  await drop(page, await folderOf(files));
   // One photograph in 250 files is uploaded once.
   await expect(panel(page)).toContainText("1 done · 249 already there · 2 other files skipped", { timeout: 30_000 });
   const { results } = await user.call<{ results: { title: string }[] }>("/api/images");
   expect(results.length).toBe(1);
   expect(results[0]?.title).toMatch(/^(day-\d\/)?\d+\.jpg$/);
+});
+
+test("2: what is dropped before the session and the code of uploads are there is taken @narrow", async ({ page }) => {
+  const folder = await folderOf({ "early.jpg": (await photo("early")).buffer });
+  const [session, code] = [await held(page, "**/api/auth/refresh"), await held(page, "**/assets/upload*.js")];
+  await page.reload();
+  await drop(page, folder);
+  await session.isAsked;
+  session.release();
+  await code.isAsked;
+  await drop(page, await folderOf({ "second.jpg": (await photo("second")).buffer }));
+  code.release();
+  await expect(panel(page)).toContainText("2 done");
 });
 
 test("2: a drop that cannot be read is an error that the user sees @narrow", async ({ page }) => {
@@ -85,14 +93,12 @@ test("2: a drop that cannot be read is an error that the user sees @narrow", asy
       return entry as unknown as FileSystemEntry;
     };
   });
-  // What takes drops is loaded after the page.
-  const isTaken = () =>
-    page.evaluate(() => {
-      const dataTransfer = new DataTransfer();
-      dataTransfer.items.add(new File(["x"], "a.jpg"));
-      return !dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
-    });
-  await expect.poll(isTaken).toBe(true);
+  const isTaken = await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["x"], "a.jpg"));
+    return !dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+  });
+  expect(isTaken).toBe(true);
   await expect(page.getByRole("alert")).toContainText("Something went wrong.");
   await expect(panel(page)).toHaveCount(0);
 });

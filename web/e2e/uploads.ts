@@ -9,6 +9,29 @@ export async function choose(page: Page, files: Photo[] | string[]): Promise<voi
   await page.getByLabel("Choose files").setInputFiles(files);
 }
 
+/** Drops a folder of this machine on the page, as a person does. */
+export async function drop(page: Page, folder: string): Promise<void> {
+  const devtools = await page.context().newCDPSession(page);
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    const data = { items: [], files: [folder], dragOperationsMask: 1 };
+    await devtools.send("Input.dispatchDragEvent", { type, x: 100, y: 300, data });
+  }
+}
+
+/** Holds back requests to a URL until they are released. `isAsked` resolves at the first one. */
+export async function held(page: Page, url: string): Promise<{ isAsked: Promise<void>; release: () => void }> {
+  let release: () => void = () => undefined;
+  let ask: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const isAsked = new Promise<void>((resolve) => (ask = resolve));
+  await page.route(url, async (route) => {
+    ask();
+    await released;
+    await route.continue();
+  });
+  return { isAsked, release };
+}
+
 /** Holds back what is sent to the bucket until it is released. */
 export async function holdPuts(page: Page): Promise<() => void> {
   let release: () => void = () => undefined;

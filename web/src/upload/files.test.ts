@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { type Drop, isSidecar, type Part, readDrop, readInput } from "./files";
+import type { Drop } from "./drop";
+import { isSidecar, type Part, readDrop, readInput } from "./files";
 
 /** A folder as browsers give it: a hundred entries at a time. */
 function folder(path: string, children: FileSystemEntry[]): FileSystemEntry {

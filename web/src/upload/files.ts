@@ -1,5 +1,7 @@
 /** Reads what a person dropped or chose, without opening any file. */
 
+import type { Drop } from "./drop";
+
 export interface Found {
   file: File;
   /** Path below the dropped folder, or the file's name: the image's title. */
@@ -14,9 +16,6 @@ export interface Part {
   /** Paths of what could not be read. */
   unreadable: string[];
 }
-
-/** The entries of a drop, taken while the event is handled: the browser empties the event afterwards. */
-export type Drop = (FileSystemEntry | File)[];
 
 /** Milliseconds that reading may hold the page at a time. */
 const SLICE = 12;
@@ -36,17 +35,6 @@ export function isSidecar(path: string): boolean {
     SIDECAR_EXTENSIONS.test(name) ||
     parts.some((part) => part.startsWith(".") || SIDECAR_FOLDERS.has(part))
   );
-}
-
-/** Takes what a drop holds. Must be called while the event is handled. */
-export function takeDrop(data: DataTransfer): Drop {
-  const taken: Drop = [];
-  for (const item of data.items) {
-    if (item.kind !== "file") continue;
-    const entry = item.webkitGetAsEntry() ?? item.getAsFile();
-    if (entry) taken.push(entry);
-  }
-  return taken;
 }
 
 /** Lists files of a drop, folders with all that is below them. */
