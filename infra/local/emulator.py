@@ -6,6 +6,7 @@ Stops in order at SIGTERM, at SIGINT, or when the process that started it is gon
 import argparse
 import asyncio
 import base64
+import bisect
 import contextvars
 import functools
 import json
@@ -279,6 +280,16 @@ def path_pattern(route: str) -> re.Pattern:
     return re.compile(re.sub(r"\\\{.+?(\\\+)?\\\}", lambda name: ".+" if name[1] else "[^/]+", re.escape(route)))
 
 
+def items_after(items: list[dict], key: dict, table: dict) -> list[dict]:
+    """The items whose keys, which are strings, follow a key."""
+    names = [table["pk_name"], table["sk_name"]]
+
+    def place(item: dict) -> list[str]:
+        return [item[name]["S"] for name in names]
+
+    return items[bisect.bisect_right(items, place(key), key=place) :]
+
+
 def keep_what_is_protected(stacks, cognito, dynamodb) -> None:
     """CloudFormation deletes no protected table and no protected user pool, so it cannot roll back their creation."""
     delete = stacks._delete_resource
@@ -384,6 +395,8 @@ def adjust(api: str, port: int) -> None:
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.050, 0.001, 0.250)
     # A query checks its condition's grammar anew for each item of the partition, which was most of a query's time.
     dynamodb._condition_syntax_error = functools.lru_cache(dynamodb._condition_syntax_error)
+    # A scan looked at the keys of all items for those after the place where it begins. They are in that order.
+    dynamodb._apply_exclusive_start_key_scan = items_after
     # Each request parses all policies of its caller's role anew.
     parse = iam_evaluator.parse_policy_document
     parse_text = functools.lru_cache(parse)
