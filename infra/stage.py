@@ -1,9 +1,10 @@
 """Runs a command as a stage of a build or of tests: stage.py NAME COMMAND...
 
-Prints how long it took, and adds that to the file that STAGES names, if any.
+Prints how long it took and how much processor time, and adds both to the file that STAGES names, if any.
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,16 +16,26 @@ from pathlib import Path
 @contextmanager
 def stage(name: str):
     print(f"==> {name}", flush=True)
-    began, outcome = time.monotonic(), "failed"
+    began, used, outcome = time.monotonic(), processor_time(), "failed"
     try:
         yield
         outcome = "done"
     finally:
-        seconds = time.monotonic() - began
-        print(f"==> {name}: {outcome} in {seconds:.1f} s", flush=True)
+        seconds, used = time.monotonic() - began, processor_time() - used
+        # Little where something else works, such as the emulator for a deployment.
+        print(f"==> {name}: {outcome} in {seconds:.1f} s, processor time {used:.1f} s", flush=True)
         if stages := os.environ.get("STAGES"):
             with Path(stages).open("a") as file:
-                file.write(f"{seconds:8.1f}  {name}{' (failed)' if outcome == 'failed' else ''}\n")
+                file.write(f"{seconds:8.1f}  {used:8.1f}  {name}{' (failed)' if outcome == 'failed' else ''}\n")
+
+
+def processor_time() -> float:
+    """Seconds of this process and of all that it has waited for."""
+    return sum(
+        getattr(resource.getrusage(whose), mode)
+        for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        for mode in ("ru_utime", "ru_stime")
+    )
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from infra.local.deployment import (
     tail,
     update_functions,
 )
-from infra.stage import stage
+from infra.stage import processor_time, stage
 
 RUN = ROOT / ".local" / "run"
 TEST_LOGS = ROOT / ".local" / "test-logs"
@@ -356,7 +356,10 @@ def test(command: list[str], parameters: list[str], release: bool, logs: Path, r
             }
             say(f"Running the tests against {environment['TINTYPE_URL']} ...")
             result = finish(subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, start_new_session=True))
-            return result or (0 if is_clean(environment) else 1)
+            result = result or (0 if is_clean(environment) else 1)
+            used = processor_time()
+        say(f"The emulator and its functions took {processor_time() - used:.1f} s of processor time.")
+        return result
     finally:
         logs.mkdir(parents=True, exist_ok=True)
         for log in data.glob("*.log"):
