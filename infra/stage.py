@@ -22,7 +22,7 @@ def stage(name: str):
         outcome = "done"
     finally:
         seconds, used = time.monotonic() - began, processor_time() - used
-        # Little where something else works, such as the emulator for a deployment.
+        # Of what this process started: a deployment is the work of the emulator, which counts for itself.
         print(f"==> {name}: {outcome} in {seconds:.1f} s, processor time {used:.1f} s", flush=True)
         if stages := os.environ.get("STAGES"):
             with Path(stages).open("a") as file:
