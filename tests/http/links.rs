@@ -1,5 +1,6 @@
 //! /api/expiring-links
 
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
@@ -13,10 +14,8 @@ fn of(link: &Value) -> String {
     format!("{LINKS}/{}", link.str("id"))
 }
 
-fn seconds(time: &str) -> u64 {
-    let clock: Vec<u64> = time[11..19].split(':').map(|part| part.parse().expect("digits")).collect();
-    let days: u64 = time[8..10].parse().expect("a day");
-    ((days * 24 + clock[0]) * 60 + clock[1]) * 60 + clock[2]
+fn seconds(time: &str) -> i64 {
+    DateTime::from_str(time, DateTimeFormat::DateTime).expect("a time is RFC 3339").secs()
 }
 
 /// A user on Enterprise with a ready image.
