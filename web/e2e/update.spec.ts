@@ -1,6 +1,6 @@
 import { expect, navigate, openAs, test, TestUser } from "./fixtures";
-import { photos } from "./photos";
-import { choose, heading, holdPuts, row } from "./uploads";
+import { folderOf, photo, photos } from "./photos";
+import { choose, drop, heading, holdPuts, panel, row } from "./uploads";
 
 test("22: a page whose chunk is missing after a deployment reloads once @narrow", async ({ page, problems }) => {
   problems.allow(/Failed to fetch dynamically imported module/);
@@ -41,4 +41,24 @@ test("22: a missing chunk does not reload the page during an upload @wide", asyn
   await reload.click();
   await expect(page.getByRole("main")).toContainText("has no expiring links");
   expect(loads).toBe(1);
+});
+
+test("22: files that are dropped on a page without the code of uploads do not vanish silently @narrow", async ({
+  page,
+  problems,
+}) => {
+  problems.allow(/Failed to fetch dynamically imported module/);
+  await openAs(page, await TestUser.create());
+  await page.route("**/assets/upload*.js", (route) => route.fulfill({ status: 404, body: "" }));
+  await page.reload();
+  const reload = page.getByRole("status").getByRole("button", { name: "Reload" });
+  await expect(reload).toBeVisible();
+  const folder = await folderOf({ "late.jpg": (await photo("late")).buffer });
+  await drop(page, folder);
+  await expect(page.getByRole("alert")).toContainText("Reload the page and drop them again.");
+  await page.unroute("**/assets/upload*.js");
+  await reload.click();
+  await expect(page.getByRole("alert")).not.toContainText("drop them again");
+  await drop(page, folder);
+  await expect(panel(page)).toContainText("1 done");
 });

@@ -81,6 +81,42 @@ test("2: what is dropped before the session and the code of uploads are there is
   await expect(panel(page)).toContainText("2 done");
 });
 
+test("2: what is dropped while the service cannot be reached is uploaded when it can @narrow", async ({ page }) => {
+  await page.route("**/api/auth/refresh", (route) => route.abort());
+  await page.reload();
+  await drop(page, await folderOf({ "early.jpg": (await photo("early")).buffer }));
+  const notice = page.getByText("The files that you dropped wait for it.");
+  await expect(notice).toBeVisible();
+  await page.unroute("**/api/auth/refresh");
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await expect(panel(page)).toContainText("1 done");
+  await expect(notice).toHaveCount(0);
+});
+
+test("2: who drops files without a session is asked to log in, and then they are uploaded @narrow", async ({
+  page,
+}) => {
+  const session = await held(page, "**/api/auth/refresh");
+  await page.context().clearCookies();
+  await page.reload();
+  await drop(page, await folderOf({ "discarded.jpg": (await photo("discarded")).buffer }));
+  session.release();
+  const notice = page.getByText("Log in, and the files that you dropped are uploaded.");
+  await expect(page).toHaveURL(/\/login$/);
+  await page.getByRole("button", { name: "Discard files" }).click();
+  await expect(notice).toHaveCount(0);
+  await page.goto("/");
+  await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeVisible();
+  await drop(page, await folderOf({ "kept.jpg": (await photo("kept")).buffer }));
+  await expect(page).toHaveURL(/\/login$/);
+  await expect(notice).toBeVisible();
+  await page.getByLabel("Email", { exact: true }).fill(user.email);
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("main").getByRole("button", { name: "Log in" }).click();
+  await expect(panel(page)).toContainText("1 done");
+  await expect(row(page, "kept.jpg")).toBeVisible();
+});
+
 test("2: a drop that cannot be read is an error that the user sees @narrow", async ({ page }) => {
   await page.evaluate(() => {
     DataTransferItem.prototype.webkitGetAsEntry = () => {

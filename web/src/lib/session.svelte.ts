@@ -141,6 +141,8 @@ class Session {
     const me = await ask(anonymousApi.GET("/api/me", { headers, signal: this.signal }));
     // The session may have ended meanwhile.
     if (generation !== this.generation || this.token === null) return;
+    // What was loaded without the session is loaded anew. Now, not later: work of the session may begin with `me`.
+    if (this.status === "unreachable") this.generation++;
     this.me = me;
     this.status = "active";
   }
@@ -209,12 +211,9 @@ class Session {
   /** Takes over the session that another tab began, or an earlier page. */
   async #adopt(): Promise<void> {
     clearTimeout(this.#retryTimer);
-    const wasShown = this.status === "unreachable";
     try {
       if (!(await this.renew(this.token))) return;
       await this.reloadMe();
-      // What was loaded without the session is loaded anew.
-      if (wasShown) this.generation++;
     } catch (error) {
       if (isAborted(error) || !this.#isUnknown) return;
       this.status = "unreachable";

@@ -187,6 +187,12 @@ export const words = {
     chooseFolder: "Choose a folder",
     visibility: "New images are",
     drop: "Drop images or folders to upload them",
+    waits: {
+      login: "Log in, and the files that you dropped are uploaded.",
+      service: "The service cannot be reached. The files that you dropped wait for it.",
+      discard: "Discard files",
+      lost: "The files that you dropped are not uploaded. Reload the page and drop them again.",
+    },
     panel: "Uploads",
     list: "Files",
     progress: "Upload progress",

@@ -84,6 +84,7 @@ class Uploads {
 
   async #add(parts: AsyncGenerator<Part>): Promise<void> {
     this.reading += 1;
+    const release = holdPage();
     try {
       const queue = await this.#open();
       for await (const part of parts) {
@@ -94,6 +95,7 @@ class Uploads {
       notices.error(errorText(error));
     } finally {
       this.reading -= 1;
+      release();
     }
   }
 
