@@ -202,7 +202,7 @@ pub(crate) struct Upload {
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Nobody but you may see them
+    /// Nobody but you may see them; images that are there already stay as visible as they are
     #[arg(long)]
     pub(crate) private: bool,
 
@@ -416,6 +416,21 @@ fn pattern(text: &str) -> Result<String, String> {
         return Err("must not be empty".to_owned());
     }
     globset::Glob::new(text).map(|_| text.to_owned()).map_err(|error| error.kind().to_string())
+}
+
+impl Command {
+    /// True if the command does nothing but print.
+    pub(crate) fn only_prints(&self) -> bool {
+        matches!(
+            self,
+            Self::Whoami
+                | Self::List(_)
+                | Self::Show { .. }
+                | Self::Explore(_)
+                | Self::Plans
+                | Self::Link { command: LinkCommand::List { .. } }
+        )
+    }
 }
 
 /// Puts the images that a command names behind `--`, so that titles may begin with a hyphen: what the command has no option

@@ -138,27 +138,37 @@ impl Client {
     /// Returns an access token other than `refused`. Renews it if necessary, once for all concurrent callers.
     async fn access_token(&self, refused: Option<&str>) -> Result<Option<String>> {
         let mut state = self.session().await;
-        let Some(session) = &state.session else { return Ok(None) };
-        let stale = session.expires_at <= now() + EARLY || refused == Some(&session.access_token);
-        if !stale {
-            return Ok(Some(session.access_token.clone()));
-        }
-        let body = api::Refresh { refresh_token: Some(session.refresh_token.clone()), cookie: None };
-        // This operation needs no login, so the recursion ends here.
-        match Box::pin(self.request(api::REFRESH).json(&body).idempotent().send()).await {
-            Ok(tokens) => {
-                let session = Session::from(tokens);
-                let token = session.access_token.clone();
-                self.sessions.save(&self.config_dir, &session).await?;
-                state.session = Some(session);
-                Ok(Some(token))
+        loop {
+            let Some(session) = state.session.clone() else { return Ok(None) };
+            let stale = session.expires_at <= now() + EARLY || refused == Some(&session.access_token);
+            if !stale {
+                return Ok(Some(session.access_token));
             }
-            Err(Error::Refused(refusal)) if refusal.status == 401 => {
-                self.sessions.forget().await;
-                state.session = None;
-                Err(Error::NotLoggedIn("Your session is over: log in again with `tintype login`.".into()))
+            let body = api::Refresh { refresh_token: Some(session.refresh_token.clone()), cookie: None };
+            // This operation needs no login, so the recursion ends here.
+            match Box::pin(self.request(api::REFRESH).json(&body).idempotent().send()).await {
+                Ok(tokens) => {
+                    let renewed = Session::from(tokens);
+                    self.sessions.replace(&self.config_dir, &session, &renewed).await?;
+                    let token = renewed.access_token.clone();
+                    state.session = Some(renewed);
+                    return Ok(Some(token));
+                }
+                Err(Error::Refused(refusal)) if refusal.status == 401 => {
+                    // The user may have logged in again beside this program. It never goes on as another user.
+                    let stored = self.sessions.load().await;
+                    let newer = stored.filter(|stored| stored.refresh_token != session.refresh_token);
+                    if newer.is_none() {
+                        self.sessions.forget().await;
+                    }
+                    state.session = newer.filter(|newer| newer.user().is_some_and(|user| session.user() == Some(user)));
+                    if state.session.is_none() {
+                        let over = "Your session is over: log in again with `tintype login`.";
+                        return Err(Error::NotLoggedIn(over.into()));
+                    }
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
         }
     }
 }

@@ -56,6 +56,14 @@ impl Error {
         Self::File { what: what.to_string(), source }
     }
 
+    /// Names the file of an error that does not know it.
+    pub(crate) fn in_file(self, what: impl fmt::Display) -> Self {
+        match self {
+            Self::File { source, .. } => Self::file(what, source),
+            error => error,
+        }
+    }
+
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) => exit::USAGE,

@@ -17,7 +17,7 @@ use crate::client::{Client, causes};
 use crate::error::{Error, Result, exit};
 use crate::images::{find, missing};
 use crate::journal::{first_16, hex};
-use crate::output::{Output, escape_control, line};
+use crate::output::{Output, complain, escape_control, line};
 use crate::retry::{Backoff, retry_after};
 
 /// For how long a download without progress is retried.
@@ -50,7 +50,7 @@ pub(crate) async fn run(client: &Client, out: Output, arguments: &args::Get) -> 
                 if out.json {
                     line(&json!({"image": name, "error": error.to_string()}).to_string());
                 }
-                eprintln!("tintype: {}: {error}", escape_control(name));
+                complain(&format!("tintype: {}: {error}", escape_control(name)));
             }
             Err(error) => return Err(error),
         }
@@ -82,7 +82,11 @@ async fn one(client: &Client, out: Output, force: bool, target: &Target, name: &
     let image = find(client, name).await?;
     let (root, path) = match target {
         Target::Stdout => {
-            return fetch(client, image, &mut io::stdout(), 0, &mut |_| {}, &renewed(client)).await;
+            return match fetch(client, image, &mut io::stdout(), 0, &mut |_| {}, &renewed(client)).await {
+                // The reader has enough.
+                Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                result => result.map_err(|error| error.in_file("standard output")),
+            };
         }
         Target::File(path) => (path.parent(), path.clone()),
         Target::Folder { root, flat } => (Some(root.as_path()), root.join(path_of(&image, *flat))),
@@ -91,11 +95,15 @@ async fn one(client: &Client, out: Output, force: bool, target: &Target, name: &
         return Err(Error::Other(format!("{} is a folder.", path.display())));
     }
     if path.symlink_metadata().is_ok() && !force {
-        if is_right(&path, &image) {
+        if is_original(&path, &image) {
             print_download(out, &image, &path, "there already");
             return Ok(());
         }
-        return Err(Error::Other(format!("{} exists with different content: --force replaces it.", path.display())));
+        let why = match image.sha256 {
+            Some(_) => "exists with different content",
+            None => "exists, and the original has no checksum to compare it with",
+        };
+        return Err(Error::Other(format!("{} {why}: --force replaces it.", path.display())));
     }
     // Checked before folders are created.
     url_of(&image)?;
@@ -204,13 +212,14 @@ pub(crate) async fn download(
         have = 0;
     }
     let resumed = have > 0;
-    fetch(client, image.clone(), &mut file, have, moved, renew).await?;
+    let in_part = |error: Error| error.in_file(part.display());
+    fetch(client, image.clone(), &mut file, have, moved, renew).await.map_err(in_part)?;
     file.sync_all().map_err(wrong)?;
     if !is_right(part, image) {
         // The bytes of an earlier run may be wrong: download it again from the beginning.
         file.set_len(0).map_err(wrong)?;
         if resumed {
-            fetch(client, image.clone(), &mut file, 0, moved, renew).await?;
+            fetch(client, image.clone(), &mut file, 0, moved, renew).await.map_err(in_part)?;
             file.sync_all().map_err(wrong)?;
         }
         if !is_right(part, image) {
@@ -277,8 +286,13 @@ pub(crate) fn part_of(target: &Path, id: &str) -> PathBuf {
     target.with_file_name(format!(".tintype-{}.part", hex(&first_16(&hash.finalize()))))
 }
 
-/// Returns true if a file has the image's size and, if declared, its hash.
-pub(crate) fn is_right(path: &Path, image: &Image) -> bool {
+/// Returns true if any file at this path is the image's original: it has its hash, which must have been declared.
+pub(crate) fn is_original(path: &Path, image: &Image) -> bool {
+    image.sha256.is_some() && is_right(path, image)
+}
+
+/// Returns true if a download has the image's size and, if declared, its hash.
+fn is_right(path: &Path, image: &Image) -> bool {
     let check = || -> io::Result<bool> {
         let mut file = File::open(path)?;
         if file.metadata()?.len() != image.size {

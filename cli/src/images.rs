@@ -11,7 +11,7 @@ use crate::config::ConfigDir;
 use crate::error::{Error, Result, exit};
 use crate::jobs;
 use crate::journal;
-use crate::output::{Output, escape_control, line, question};
+use crate::output::{Output, complain, escape_control, line, question};
 
 /// The largest page of the service.
 const PAGE: u64 = 100;
@@ -210,7 +210,7 @@ pub(crate) async fn rm(client: &Client, folder: &ConfigDir, out: Output, argumen
             error => error,
         })?;
     }
-    let (mut done, mut failed) = (Vec::new(), 0_usize);
+    let mut failed = 0_usize;
     for names in arguments.images.chunks(1000) {
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
@@ -229,14 +229,14 @@ pub(crate) async fn rm(client: &Client, folder: &ConfigDir, out: Output, argumen
         if ids.is_empty() {
             continue;
         }
-        let body = api::DeleteImages { all: None, ids: Some(ids.iter().map(|(id, _)| id.clone()).collect()) };
+        let given: Vec<String> = ids.iter().map(|(id, _)| id.clone()).collect();
+        // Before the request, whose answer may be lost. `upload` finds those that were not deleted by their titles.
+        journal::gone(folder, &client.url, &me.id, &given)?;
+        let body = api::DeleteImages { all: None, ids: Some(given) };
         let answer = client.request(api::DELETE_IMAGES).json(&body).idempotent().send().await?;
         for (result, (_, name)) in answer.results.iter().zip(&ids) {
             match &result.error {
-                None => {
-                    done.push(result.id.clone());
-                    print_deletion(out, name, Ok(&result.id));
-                }
+                None => print_deletion(out, name, Ok(&result.id)),
                 Some(problem) => {
                     failed += 1;
                     let why = if problem.code == "not_found" { "you have no such image" } else { &problem.detail };
@@ -245,7 +245,6 @@ pub(crate) async fn rm(client: &Client, folder: &ConfigDir, out: Output, argumen
             }
         }
     }
-    journal::gone(folder, &client.url, &me.id, &done)?;
     Ok(if failed == 0 { exit::DONE } else { exit::SOME_FAILED })
 }
 
@@ -255,7 +254,7 @@ fn print_deletion(out: Output, name: &str, result: std::result::Result<&str, Str
             if out.quiet { String::new() } else { format!("Deleted {}", escape_control(name)) }
         }),
         Err(why) if out.json => line(&json!({"image": name, "deleted": false, "error": why}).to_string()),
-        Err(why) => eprintln!("tintype: {}: {}", escape_control(name), escape_control(&why)),
+        Err(why) => complain(&format!("tintype: {}: {}", escape_control(name), escape_control(&why))),
     }
 }
 
@@ -271,9 +270,10 @@ async fn rm_all(client: &Client, folder: &ConfigDir, out: Output, me: &api::Me, 
             return Err(Error::Usage("Nothing was deleted.".into()));
         }
     }
+    // Before the request, whose answer may be lost.
+    journal::forget(folder, &client.url, &me.id);
     let body = api::DeleteImages { all: Some(true), ids: None };
     let accepted = client.request(api::DELETE_IMAGES_202).json(&body).idempotent().send().await?;
-    journal::forget(folder, &client.url, &me.id);
     let job = jobs::wait(client, out, accepted.job).await?;
     out.print_result(&job, || format!("Deleted {} images.", HumanCount(job.done)));
     Ok(exit::DONE)

@@ -9,7 +9,7 @@ use crate::args::{self, PasswordArgs};
 use crate::client::Client;
 use crate::error::{Result, exit};
 use crate::images::{each, find};
-use crate::output::{Output, escape_control, line, secret};
+use crate::output::{Output, complain, escape_control, line, secret};
 
 pub(crate) async fn run(client: &Client, out: Output, command: args::LinkCommand) -> Result<u8> {
     match command {
@@ -61,7 +61,7 @@ pub(crate) async fn run(client: &Client, out: Output, command: args::LinkCommand
                         if out.json {
                             line(&json!({"id": id, "revoked": false, "error": why}).to_string());
                         } else {
-                            eprintln!("tintype: {}: {why}", escape_control(&id));
+                            complain(&format!("tintype: {}: {why}", escape_control(&id)));
                         }
                     }
                     Err(error) => return Err(error),

@@ -1,5 +1,7 @@
 //! `tintype`: the command-line client of a Tintype repository, which uses the HTTP API only.
 
+#![warn(clippy::print_stderr, reason = "a failure to print must not end the work: see output::complain")]
+
 mod account;
 mod api;
 mod args;
@@ -31,7 +33,7 @@ use args::{Account, Cli, Command};
 use client::Client;
 use config::{Config, ConfigDir, parse_url};
 use error::{Error, Result, exit};
-use output::{Output, line};
+use output::{Output, complain, line, outlive_reader};
 
 /// For how long failed requests are retried by commands other than `upload` and `export`.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
         if out.json {
             line(&json!({"error": {"code": error.code(), "message": error.to_string()}}).to_string());
         }
-        eprintln!("tintype: {error}");
+        complain(&format!("tintype: {error}"));
         error.exit_status()
     }))
 }
@@ -80,6 +82,9 @@ async fn run(cli: Cli, out: Output) -> Result<u8> {
 }
 
 async fn dispatch(command: Command, client: &Client, folder: &ConfigDir, config: &Config, out: Output) -> Result<u8> {
+    if !command.only_prints() {
+        outlive_reader();
+    }
     match command {
         Command::Login(arguments) => account::login(client, folder, out, arguments).await?,
         Command::Logout { everywhere } => account::logout(client, out, everywhere).await?,

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::MultiProgress;
@@ -11,6 +12,9 @@ use serde::Serialize;
 use crate::args::PasswordArgs;
 use crate::error::{Error, Result, exit};
 use crate::retry::Backoff;
+
+/// True if the command goes on when nobody reads its output any more.
+static OUTLIVES_READER: AtomicBool = AtomicBool::new(false);
 
 /// Time between two messages about a service that does not answer.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -38,9 +42,14 @@ impl Output {
     /// Prints a note for people to standard error.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
-            writeln!(io::stderr(), "{text}").ok();
+            complain(text);
         }
     }
+}
+
+/// Prints a line to standard error. Where that cannot be written, the work goes on.
+pub(crate) fn complain(text: &str) {
+    writeln!(io::stderr(), "{text}").ok();
 }
 
 /// Tells the user that requests fail and are tried again, or wait for an answer: at once, then every few seconds.
@@ -101,7 +110,7 @@ impl Waiting {
 
     /// Prints a failure above the bars.
     pub(crate) fn print_failure(&self, text: &str) {
-        self.above_bars(|| eprintln!("{text}"));
+        self.above_bars(|| complain(text));
     }
 
     fn above_bars(&self, print: impl FnOnce()) {
@@ -112,14 +121,22 @@ impl Waiting {
     }
 }
 
-/// Prints a line to standard output. Ends the program if the reader has closed the pipe.
+/// For commands that do more than print: their work goes on when the reader of standard output has closed the pipe.
+pub(crate) fn outlive_reader() {
+    OUTLIVES_READER.store(true, Ordering::Relaxed);
+}
+
+/// Prints a line to standard output. Ends the program if the reader has closed the pipe, unless [`outlive_reader`] was called.
 pub(crate) fn line(text: &str) {
     let mut out = io::stdout().lock();
     if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
         if error.kind() == io::ErrorKind::BrokenPipe {
+            if OUTLIVES_READER.load(Ordering::Relaxed) {
+                return;
+            }
             process::exit(i32::from(exit::DONE));
         }
-        writeln!(io::stderr(), "tintype: cannot write: {error}").ok();
+        complain(&format!("tintype: cannot write: {error}"));
         process::exit(i32::from(exit::FAILED));
     }
 }

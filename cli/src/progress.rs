@@ -9,7 +9,7 @@ use indicatif::{
     HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
 };
 
-use crate::output::{Waiting, escape_control};
+use crate::output::{Waiting, complain, escape_control};
 
 /// Bytes of a file that has a bar of its own. Smaller ones come and go too fast, and too many at a time.
 const SHOWN: u64 = 1 << 20;
@@ -141,7 +141,7 @@ impl Progress {
             tokio::time::sleep(PAUSE).await;
             let note = std::mem::take(&mut *self.note.lock().expect("no panic while it is held"));
             if self.lines && !note.is_empty() {
-                eprintln!("{note}");
+                complain(&note);
             }
             let now = (self.done.load(Ordering::Relaxed), self.done_bytes.load(Ordering::Relaxed));
             if !self.lines || now == last {
@@ -152,13 +152,13 @@ impl Progress {
             let rate = (sent as f64 / self.began.elapsed().as_secs_f64()) as u64;
             let left = bytes.saturating_sub(now.1).checked_div(rate).map(Duration::from_secs);
             let left = left.map_or_else(String::new, |left| format!(", {} left", HumanDuration(left)));
-            eprintln!(
+            complain(&format!(
                 "{}, {} of {}, {}/s{left}",
                 self.counts(now.0, self.failed.load(Ordering::Relaxed)),
                 HumanBytes(now.1),
                 HumanBytes(bytes),
                 HumanBytes(rate),
-            );
+            ));
         }
     }
 

@@ -52,6 +52,18 @@ impl From<Tokens> for Session {
     }
 }
 
+impl Session {
+    /// The user's id, from the access token, a JWT (RFC 7519).
+    pub(crate) fn user(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Claims {
+            sub: String,
+        }
+        let claims = BASE64URL_NOPAD.decode(self.access_token.split('.').nth(1)?.as_bytes()).ok()?;
+        serde_json::from_slice(&claims).ok().map(|Claims { sub }| sub)
+    }
+}
+
 impl SessionStore {
     pub(crate) fn new(folder: &ConfigDir, url: &Url, keyring: bool) -> Self {
         let name = BASE64URL_NOPAD.encode(&Sha256::digest(url.as_str())[..12]);
@@ -81,6 +93,14 @@ impl SessionStore {
         Self::prepare(folder)?;
         write_private(&self.file, text.as_bytes())?;
         Ok(StoredIn::File)
+    }
+
+    /// Stores a session in place of the one that it renews. What another program has stored meanwhile, or deleted, stays so.
+    pub(crate) async fn replace(&self, folder: &ConfigDir, old: &Session, new: &Session) -> error::Result<()> {
+        if self.load().await.is_some_and(|stored| stored.refresh_token == old.refresh_token) {
+            self.save(folder, new).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn forget(&self) {

@@ -228,15 +228,19 @@ fn left_out(root: &Path, entry: &DirEntry, excluded: &GlobSet) -> Option<FileFai
             FileFailure::skipped(path, "system", "a folder of the system")
         });
     }
-    (path != root && excluded.is_match(&*below(root, path)))
+    (path != root && excluded.is_match(&*name_below(root, path)))
         .then(|| FileFailure::skipped(path, "excluded", "not selected"))
 }
 
-/// A file's path below the root that it was found under, in NFC; of a file that is the root, its name.
-fn below(root: &Path, path: &Path) -> String {
+/// A file's path below the root that it was found under; of a file that is the root, its name.
+fn below<'a>(root: &Path, path: &'a Path) -> &'a Path {
     let below = path.strip_prefix(root).ok().filter(|below| !below.as_os_str().is_empty());
-    let below = below.or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
-    below.to_string_lossy().nfc().collect()
+    below.or_else(|| path.file_name().map(Path::new)).unwrap_or(path)
+}
+
+/// The same as text in NFC.
+fn name_below(root: &Path, path: &Path) -> String {
+    below(root, path).to_string_lossy().nfc().collect()
 }
 
 fn look(root: &Path, selection: &Selection, entry: &DirEntry) -> Result<Found, FileFailure> {
@@ -244,7 +248,7 @@ fn look(root: &Path, selection: &Selection, entry: &DirEntry) -> Result<Found, F
     if let Some(skipped) = left_out(root, entry, &GlobSet::empty()) {
         return Err(skipped);
     }
-    let name = below(root, path);
+    let name = name_below(root, path);
     if !selection.takes(&name) {
         return Err(FileFailure::skipped(path, "excluded", "not selected"));
     }
@@ -257,7 +261,7 @@ fn look(root: &Path, selection: &Selection, entry: &DirEntry) -> Result<Found, F
         failure.skipped &= is_no_image(path);
         failure
     };
-    if path.to_str().is_none() {
+    if below(root, path).to_str().is_none() {
         return Err(bad_name("its name is not valid Unicode: rename it"));
     }
     let title = Title::parse(&format!("{}{name}", selection.prefix))

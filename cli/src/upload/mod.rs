@@ -32,7 +32,7 @@ use crate::config::{Config, ConfigDir};
 use crate::error::{Error, Result, exit};
 use crate::images::each;
 use crate::journal::{Content, FileState, Journal};
-use crate::output::{Output, escape_control, line};
+use crate::output::{Output, complain, escape_control, line};
 use crate::progress::Progress;
 use crate::retry::RetryGate;
 
@@ -411,6 +411,12 @@ impl Run<'_> {
         if !self.arguments.watch || stopped {
             self.progress.clear();
         }
+        if self.arguments.private && report.already > 0 && !self.arguments.dry_run {
+            self.out.note(
+                "Images that were there already stay as visible as they are: `tintype list --visibility public` shows \
+                 those that others can see.",
+            );
+        }
         if self.out.json {
             line(
                 &json!({
@@ -471,11 +477,11 @@ impl Run<'_> {
             line(&format!("{text}, in {took}"));
         }
         for failure in &report.failures {
-            eprintln!("{}: {}", failure.path, failure.reason);
+            complain(&format!("{}: {}", failure.path, failure.reason));
         }
         let untold = report.failed.saturating_sub(report.failures.len() as u64);
         if untold > 0 {
-            eprintln!("and {} more (--json lists all)", HumanCount(untold));
+            complain(&format!("and {} more (--json lists all)", HumanCount(untold)));
         }
     }
 }

@@ -75,7 +75,7 @@ impl Run<'_> {
         drop(ahead);
         let bar = self.progress.one(file.title.as_str(), file.size);
         let mut backoff = Backoff::new(PATIENCE);
-        let mut renewals = 0;
+        let (mut renewals, mut already) = (0, false);
         let failed = loop {
             let ready = match upload.take().filter(|upload| renewals > 0 || !is_over(upload)) {
                 Some(upload) => upload,
@@ -83,7 +83,10 @@ impl Run<'_> {
                     renewals += 1;
                     match self.renew(id).await? {
                         Renewed::Upload(upload) => upload,
-                        Renewed::Done => break None,
+                        Renewed::Done => {
+                            already = true;
+                            break None;
+                        }
                         Renewed::Gone => match self.register_again(&file, id).await? {
                             Ok((new, upload)) => {
                                 id = new;
@@ -126,11 +129,15 @@ impl Run<'_> {
                 self.unsettled().insert(id, file.path.clone());
                 self.client.waiting.over();
                 let mut report = self.report();
-                report.uploaded += 1;
-                report.uploaded_bytes += file.size;
+                if already {
+                    report.already += 1;
+                } else {
+                    report.uploaded += 1;
+                    report.uploaded_bytes += file.size;
+                }
                 drop(report);
                 self.progress.over(file.size, false);
-                self.event("uploaded", &file, Some(id));
+                self.event(if already { "already" } else { "uploaded" }, &file, Some(id));
             }
         }
         Ok(())
@@ -138,11 +145,24 @@ impl Run<'_> {
 
     async fn renew(&self, id: ImageId) -> Result<Renewed> {
         match self.client.request(api::RENEW_UPLOAD).path_param(&id.to_string()).idempotent().send().await {
-            Ok(answer) => Ok(Renewed::Upload(answer.upload)),
+            Ok(answer) => self.hide(answer).await,
             Err(error) if error.refused_with("not_pending") => Ok(Renewed::Done),
             Err(error) if error.refused_with("not_found") => Ok(Renewed::Gone),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes an image private, before its file is sent, that an earlier run registered without `--private`.
+    async fn hide(&self, answer: api::ImageWithUpload) -> Result<Renewed> {
+        if self.arguments.private && answer.image.visibility != "private" {
+            let change = api::UpdateImage { visibility: Some("private".into()), ..Default::default() };
+            match self.client.request(api::UPDATE_IMAGE).path_param(&answer.image.id).json(&change).send().await {
+                Ok(_) => {}
+                Err(error) if error.refused_with("not_found") => return Ok(Renewed::Gone),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Renewed::Upload(answer.upload))
     }
 
     /// Re-registers a file whose image expired.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::gate::Gate;
+use super::gate::{Do, Gate};
 use super::tool::{Tool, photos};
 use crate::harness::{Body, PASSWORD, on_stack};
 
@@ -108,6 +108,39 @@ fn concurrent_requests_refresh_a_session_once() {
         });
         tool.run(["whoami"]).await.assert_status(3).says("log in again");
         assert!(!path.exists());
+    });
+}
+
+#[test]
+fn a_command_goes_on_with_a_newer_session_of_its_user_and_spares_any_other() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let path = tool.kept("sessions", "json").expect("a session is kept");
+        let (newer, others) = (session(&Tool::of(&user).await), session(&Tool::of(&stack.user().await).await));
+        let mut renewable = session(&tool);
+        renewable["expires_at"] = json!(0);
+        let mut over = renewable.clone();
+        over["refresh_token"] = json!("over");
+        // While the command renews its session, a login beside it stores another one.
+        for (own, stored, status) in
+            [(&over, &newer, 0), (&over, &others, 3), (&renewable, &newer, 0), (&renewable, &others, 0)]
+        {
+            fs::write(&path, own.to_string()).expect("it can be written");
+            let (to, text) = (path.clone(), stored.to_string());
+            let gate = Gate::with(move |seen| {
+                if seen.path == "/api/auth/refresh" {
+                    fs::write(&to, &text).expect("it can be written");
+                }
+                Do::Pass
+            })
+            .await;
+            let ran = tool.run_through(&gate, ["whoami"]).await.assert_status(status);
+            if status == 0 {
+                ran.says(&user.email);
+            }
+            assert_eq!(session(&tool), *stored);
+        }
     });
 }
 

@@ -96,7 +96,9 @@ fn originals_are_downloaded_unchanged_if_the_plan_includes_them() {
         let user = stack.user_on("Enterprise").await;
         let tool = Tool::of(&user).await;
         let (picture, small) = (Picture::png(200, 100), Picture::small());
-        user.publish("2024/Pier", &picture).await;
+        let pier = user.create_with("2024/Pier", &picture, json!({"sha256": picture.sha256()})).await;
+        pier.put(stack, &picture.bytes).await.assert_status(200);
+        user.ready(&pier.id).await;
         let hidden = user.hide("Harbour.jpg", small).await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let into = folder.path().to_str().expect("it is text");
@@ -109,6 +111,8 @@ fn originals_are_downloaded_unchanged_if_the_plan_includes_them() {
 
         let get = ["get", "2024/Pier", "--output", into];
         tool.run(get).await.assert_status(0).says("there already");
+        // Of another picture with as many bytes nothing tells that it is none.
+        tool.run(["get", "Harbour.jpg", "--output", into]).await.assert_status(1).says("no checksum");
         fs::write(&pier, "mine").expect("it can be written");
         tool.run(get).await.assert_status(1).says("--force");
         tool.run([&get[..], &["--force"]].concat()).await.assert_status(0);
@@ -166,7 +170,7 @@ fn downloads_keep_the_folders_of_titles_and_stay_in_theirs() {
         fs::create_dir(folder.path().join("here")).expect("a folder");
         here.current_dir(folder.path().join("here"));
         super::tool::Running::of(here).ends().await.assert_status(0);
-        tool.run(["get", escaping.str("id"), "../../outside.png", "--output", &at("deep/in/here")])
+        tool.run(["get", escaping.str("id"), "../../outside.png", "--force", "--output", &at("deep/in/here")])
             .await
             .assert_status(0);
         // A link that was there before leads out of the folder.
@@ -279,7 +283,7 @@ fn titles_may_begin_with_a_hyphen() {
             tool.run([&["link", "create", "--expires", "5m"], name].concat()).await.assert_status(0);
         }
         assert_eq!(files(folder.path()), ["--all.jpg", "-harbour.jpg", "-y.jpg"]);
-        tool.run(["get", "-harbour", "--output", into]).await.assert_status(0);
+        tool.run(["get", "-harbour", "--force", "--output", into]).await.assert_status(0);
         assert_eq!(tool.run(["link", "list", "--image", "-y", "--json"]).await.assert_status(0).json().len(), 1);
         assert_eq!(tool.run(["list", "--prefix", "-h", "--json"]).await.assert_status(0).json().len(), 1);
 

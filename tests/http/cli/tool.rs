@@ -83,6 +83,17 @@ impl Tool {
         self.start(arguments).ends().await
     }
 
+    /// Its requests go through this gate, those of other commands do not.
+    pub(super) async fn run_through<A: AsRef<OsStr>>(
+        &self,
+        gate: &Gate,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Ran {
+        let mut command = self.command(arguments);
+        command.env("http_proxy", &gate.url);
+        Running::of(command).ends().await
+    }
+
     pub(super) fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
         Running::of(self.command(arguments))
     }

@@ -1,12 +1,16 @@
 //! What `upload` takes for what.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::gate::Gate;
-use super::tool::{Tool, name, photo, photos, write};
+use super::gate::{Do, Gate};
+use super::tool::{Running, Tool, name, photo, photos, write};
 use crate::fixtures::Picture;
 use crate::harness::{Body, on_stack};
 
@@ -235,8 +239,8 @@ fn a_file_that_changed_before_it_was_uploaded_takes_its_own_title() {
         let user = stack.user().await;
         // Nothing gets to the bucket.
         let gate = Gate::with(|seen| match seen.method.as_str() {
-            "PUT" => super::gate::Do::Answer(400, Vec::new(), "<Error><Code>InvalidRequest</Code></Error>".into()),
-            _ => super::gate::Do::Pass,
+            "PUT" => Do::Answer(400, Vec::new(), "<Error><Code>InvalidRequest</Code></Error>".into()),
+            _ => Do::Pass,
         })
         .await;
         let tool = Tool::of(&user).await.through(&gate);
@@ -265,6 +269,124 @@ fn files_are_public_unless_they_are_to_be_private() {
         tool.run([Path::new("upload"), hidden.path(), Path::new("--private")]).await.assert_status(0);
         assert_eq!(user.pages("/api/images?visibility=public").await.len(), 1);
         assert_eq!(user.pages("/api/images?visibility=private").await.len(), 3);
+    });
+}
+
+#[test]
+fn what_an_earlier_run_registered_as_public_is_private_before_it_is_sent() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let open = Arc::new(AtomicBool::new(false));
+        let opened = Arc::clone(&open);
+        let gate = Gate::with(move |seen| match seen.method.as_str() {
+            "PUT" if !opened.load(Ordering::SeqCst) => {
+                Do::Answer(400, Vec::new(), "<Error><Code>InvalidRequest</Code></Error>".into())
+            }
+            _ => Do::Pass,
+        })
+        .await;
+        let tool = Tool::of(&user).await.through(&gate);
+        let folder = photos(1);
+        let upload = [Path::new("upload"), folder.path()];
+        tool.run(upload).await.assert_status(4);
+        assert_eq!(user.pages("/api/images?visibility=public").await.len(), 1);
+        open.store(true, Ordering::SeqCst);
+        let private = [&upload[..], &[Path::new("--private")]].concat();
+        let ran = tool.run(&private).await.assert_status(0).says("1 uploaded");
+        assert!(!ran.err.contains("stay as visible"), "{}", ran.err);
+        assert!(user.pages("/api/images?visibility=public").await.is_empty());
+        let image = user.pages("/api/images").await.remove(0);
+        assert_eq!((image.str("visibility"), image.str("status")), ("private", "ready"));
+        let seen = gate.seen();
+        let place = |method: &str| seen.iter().rposition(|seen| seen.method == method).expect("it was asked for");
+        assert!(place("PATCH") < place("PUT"), "{seen:?}");
+
+        // On a machine whose journal does not know it, too. What was uploaded stays as it is, and the user is told.
+        write(&folder.path().join(name(1)), &photo(1));
+        open.store(false, Ordering::SeqCst);
+        tool.run(upload).await.assert_status(4);
+        open.store(true, Ordering::SeqCst);
+        let elsewhere = Tool::of(&user).await;
+        elsewhere
+            .run(&private)
+            .await
+            .assert_status(0)
+            .says("1 uploaded")
+            .says("1 there already")
+            .says("stay as visible");
+        assert!(user.pages("/api/images?visibility=public").await.is_empty());
+    });
+}
+
+#[test]
+fn a_deleted_image_is_uploaded_again_though_the_answer_was_lost_or_nobody_read_it() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let mut lose = false;
+        let gate = Gate::with(move |seen| match seen.path.as_str() {
+            "/api/images/delete" if !std::mem::replace(&mut lose, true) => Do::LoseAnswer,
+            _ => Do::Pass,
+        })
+        .await;
+        let tool = Tool::of(&user).await.through(&gate);
+        let folder = photos(2);
+        let upload = async || {
+            let upload = [Path::new("upload"), folder.path(), Path::new("--json")];
+            tool.run(upload).await.assert_status(0).summary()
+        };
+        assert_eq!(upload().await["uploaded"], 2);
+        // The second try finds nothing to delete.
+        tool.run(["rm", "0.png"]).await.assert_status(4).says("you have no such image");
+        let summary = upload().await;
+        assert_eq!((summary.number("uploaded"), summary.number("already")), (1, 1), "{summary}");
+
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = tool.command(["rm", "0.png", "1.webp"]);
+        command.stdout(writer);
+        Running::of(command).ends().await.assert_status(0);
+        assert_eq!(upload().await["uploaded"], 2);
+    });
+}
+
+#[test]
+fn an_upload_goes_on_when_its_output_cannot_be_written() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let tool = Tool::of(&user).await;
+        let folder = photos(6);
+        write(&folder.path().join("6.png"), b"no image");
+        let closed = || {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            writer
+        };
+        let mut command = tool.command([Path::new("upload"), folder.path(), Path::new("--json")]);
+        command.stdout(closed()).stderr(closed());
+        Running::of(command).ends().await.assert_status(4);
+        assert_eq!(user.pages("/api/images?status=ready").await.len(), 6);
+        // A list has nothing else to do, and ends.
+        let mut command = tool.command(["list", "--all"]);
+        command.stdout(closed()).stderr(closed());
+        Running::of(command).ends().await.assert_status(0);
+        stack.set_plan(&user.id, Some("Premium")).await;
+        let into = tempfile::tempdir().expect("a temporary folder");
+        let mut command = tool.command(["get", "none.png", "0.png", "--output"]);
+        command.arg(into.path()).stderr(closed());
+        Running::of(command).ends().await.assert_status(4);
+        assert!(into.path().join("0.png").exists());
+    });
+}
+
+#[test]
+fn a_folder_whose_own_name_is_no_text_is_uploaded() {
+    on_stack(async |stack| {
+        let tool = Tool::of(&stack.user().await).await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = folder.path().join(OsStr::from_bytes(b"Fotos \xe4"));
+        write(&root.join(name(0)), &photo(0));
+        write(&root.join(OsStr::from_bytes(b"\xe4.png")), &photo(4));
+        tool.run([Path::new("upload"), &root]).await.assert_status(4).says("1 uploaded").says("not valid Unicode");
     });
 }
 
