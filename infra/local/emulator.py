@@ -381,6 +381,26 @@ def let_invocations_end(runtime, functions) -> None:
     functions.invalidate_worker, functions.release_worker = invalidate_idle, release_or_kill
 
 
+def refuse_large_responses(runtime) -> None:
+    """A response of more bytes than Lambda takes ends its invocation with an error ("Lambda quotas": 6 MB each way)."""
+    record = runtime.ProvidedWorker._record_result
+    most = 6_291_556
+
+    def is_too_large(payload) -> bool:
+        # Counting again what was parsed takes time, and a byte is at most a few in JSON.
+        if not isinstance(payload, dict) or len(payload.get("body") or "") < most // 8:
+            return False
+        return len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()) > most
+
+    def record_bounded(worker, generation: int, request_id: str, kind: str, payload) -> bool:
+        if kind == "response" and is_too_large(payload):
+            message = f"Response payload size exceeded maximum allowed payload size ({most} bytes)."
+            kind, payload = "error", {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message}
+        return record(worker, generation, request_id, kind, payload)
+
+    runtime.ProvidedWorker._record_result = record_bounded
+
+
 def adjust(api: str, port: int) -> None:
     from ministack import app
     from ministack.core import concurrency, iam_actions, iam_evaluator, lambda_runtime
@@ -452,6 +472,7 @@ def adjust(api: str, port: int) -> None:
 
     socketserver.BaseServer.serve_forever = serve_patiently
     let_invocations_end(lambda_runtime, lambda_svc)
+    refuse_large_responses(lambda_runtime)
     be_strict_about_users(cognito)
     let_the_default_route_take_preflights(apigateway)
     keep_what_is_protected(stacks, cognito, dynamodb)

@@ -12,6 +12,9 @@ fn drafts(count: usize, prefix: &str) -> Vec<Value> {
     (0..count).map(|index| Picture::small().draft(&format!("{prefix} {index}"))).collect()
 }
 
+/// Lambda's limit for a response, in bytes of JSON. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const MAX_RESPONSE: usize = 6 * 1024 * 1024;
+
 async fn batch(user: &User, images: Vec<Value>) -> Vec<Value> {
     user.post("/api/images/batch", json!({"images": images})).await.assert_json(207).list("results").to_vec()
 }
@@ -187,5 +190,21 @@ fn a_batch_that_was_cut_off_is_finished_by_its_repetition() {
         for image in &listed {
             assert!(stack.claim(&user.id, image.str("title")).await.is_some());
         }
+    });
+}
+
+#[test]
+fn a_batch_of_nonsense_has_an_answer_that_fits() {
+    on_stack(async |stack| {
+        let user = stack.user().await;
+        let nonsense: serde_json::Map<String, Value> = (0..130).map(|number| (number.to_string(), json!(0))).collect();
+        let mut images = vec![Picture::small().draft("Harbour")];
+        images.resize(1000, Value::Object(nonsense));
+        let answer = user.post("/api/images/batch", json!({"images": images})).await;
+        let sent = serde_json::to_string(&String::from_utf8_lossy(&answer.body)).expect("text is JSON").len();
+        assert!(sent < MAX_RESPONSE, "{sent}");
+        let answer = answer.assert_json(207);
+        let results = answer.list("results");
+        assert_eq!((results.len(), results[0].number("status"), results[1].number("status")), (1000, 201, 422));
     });
 }

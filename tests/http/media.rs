@@ -68,6 +68,7 @@ fn a_public_thumbnail_is_served_to_anyone_under_its_stable_url() {
             answer.must_header("x-request-id");
             let tag = answer.must_header("etag");
             let again = stack.get(url).header("if-none-match", tag).await.assert_status(304);
+            assert_eq!(again.must_header("etag"), tag);
             assert!(again.body.is_empty());
             let head = stack.head(url).await.assert_status(200);
             assert!(head.body.is_empty());

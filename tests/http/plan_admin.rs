@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::fixtures::Picture;
-use crate::harness::{Body, Fault, Stack, User, on_stack, unique};
+use crate::harness::{Body, Created, Fault, Stack, User, on_stack, unique};
 
 fn plan(name: &str) -> Value {
     json!({
@@ -53,6 +53,24 @@ fn an_admin_makes_a_plan_and_anyone_sees_it() {
         let first = repeated(other.clone()).await.assert_json(201);
         assert_eq!(repeated(other.clone()).await.assert_json(201), first);
         repeated(with(other, "max_images", json!(1))).await.assert_problem(422, "idempotency_mismatch");
+    });
+}
+
+#[test]
+fn a_plan_that_takes_the_place_of_a_deleted_one_has_other_etags() {
+    on_stack(async |stack| {
+        let admin = stack.admin().await;
+        let (name, key) = (format!("plan-{}", unique()), unique());
+        let path = format!("/api/plans/{name}");
+        let create = |key: &str| admin.post("/api/plans", plan(&name)).header("idempotency-key", key);
+        let tag = create(&key).await.assert_status(201).must_header("etag").to_owned();
+        assert_eq!(create(&key).await.assert_status(201).must_header("etag"), tag);
+        admin.delete(&path).await.assert_status(204);
+        create(&unique()).await.assert_status(201);
+        stack.get(&path).header("if-none-match", &tag).await.assert_status(200);
+        let mut rules = plan(&name);
+        rules.as_object_mut().expect("an object").remove("name");
+        admin.put(&path, rules).header("if-match", &tag).await.assert_problem(412, "precondition_failed");
     });
 }
 
@@ -211,6 +229,31 @@ fn a_plan_limits_how_many_images_and_how_large() {
         user.post("/api/images", picture.draft("Three")).await.assert_problem(403, "image_limit");
         user.delete(format!("/api/images/{}", first.str("id"))).await.assert_status(204);
         user.hide("Three", picture).await;
+
+        // A request that is repeated has its first answer, though the plan allows neither image any more.
+        let user = stack.user_on(&few).await;
+        let (single, several) = (unique(), unique());
+        let create = |title: &str| user.post("/api/images", picture.draft(title)).header("idempotency-key", &single);
+        let batch = |title: &str| {
+            let body = json!({"images": [picture.draft(title)]});
+            user.post("/api/images/batch", body).header("idempotency-key", &several)
+        };
+        let one = Created::from(create("One").await.assert_json(201));
+        let two = batch("Two").await.assert_json(207)["results"][0].clone();
+        let two = Created::from(json!({"image": {"id": two["id"]}, "upload": two["upload"]}));
+        for created in [&one, &two] {
+            created.put(stack, &picture.bytes).await.assert_status(200);
+            user.ready(&created.id).await;
+        }
+        let narrow = new_plan(&admin, |plan| with(plan, "max_image_bytes", json!(1))).await;
+        for plan in [&few, &narrow] {
+            stack.set_plan(&user.id, Some(plan)).await;
+            assert_eq!(Created::from(create("One").await.assert_json(201)).id, one.id);
+            assert_eq!(batch("Two").await.assert_json(207)["results"][0]["id"], two.id);
+            create("Other").await.assert_problem(422, "idempotency_mismatch");
+            batch("Other").await.assert_problem(422, "idempotency_mismatch");
+        }
+        assert_eq!(user.pages("/api/images").await.len(), 2);
 
         let size = picture.bytes.len();
         let exact = new_plan(&admin, |plan| with(plan, "max_image_bytes", json!(size))).await;

@@ -75,8 +75,10 @@ pub enum Fetched {
         bytes: Vec<u8>,
         etag: String,
     },
-    /// The caller's copy has the same ETag.
-    NotModified,
+    /// The caller has a copy with this ETag.
+    NotModified {
+        etag: String,
+    },
     Missing,
 }
 
@@ -216,8 +218,13 @@ impl BlobStore {
                 Ok(Fetched::Bytes { bytes: bytes.to_vec(), etag })
             }
             Err(error) if is_missing(&error) => Ok(Fetched::Missing),
-            Err(error) if error.raw_response().is_some_and(|r| r.status().as_u16() == 304) => Ok(Fetched::NotModified),
-            Err(error) => Err(StoreError::from_sdk("GetObject", error)),
+            Err(error) => match error.raw_response().filter(|answer| answer.status().as_u16() == 304) {
+                Some(answer) => {
+                    let etag = answer.headers().get("etag").unwrap_or_default().to_owned();
+                    Ok(Fetched::NotModified { etag })
+                }
+                None => Err(StoreError::from_sdk("GetObject", error)),
+            },
         }
     }
 

@@ -58,6 +58,14 @@ pub(crate) async fn read_record(
 }
 
 impl IdempotencyRecords {
+    /// Reads the record of a request, if it was performed or begun before.
+    pub async fn read(&self, request: &Idempotency, now: Timestamp) -> Result<Option<IdempotencyRecord>, StoreError> {
+        let key = Key::idempotency(request);
+        let items = self.dynamo.get([key.clone()]).await?;
+        let record = items.get(&key).filter(|item| item::expires_at(item).is_none_or(|at| at > now));
+        record.map(item::idempotency_record).transpose()
+    }
+
     /// Records that a request is in progress. An interrupted request can be taken over when its lease has expired.
     pub async fn begin(&self, request: &Idempotency, now: Timestamp) -> Result<IdempotencyState, StoreError> {
         let key = Key::idempotency(request);

@@ -47,7 +47,7 @@ pub use jobs::{Jobs, PageOutcome};
 pub use key::Key;
 pub use keyset::{Jwks, TokenError};
 pub use links::{CreateLinkOutcome, LinkChange, LinkPage, Links, PasswordAttempt, UpdateLinkOutcome};
-pub use plans::{CreatePlanOutcome, DeletePlanOutcome, INDEX_LAG, Plans};
+pub use plans::{CreatePlanOutcome, DeletePlanOutcome, INDEX_LAG, Plans, first_version};
 pub use profiles::Profiles;
 pub use queue::{JobMessage, JobQueue};
 pub use signing::KeyRing;

@@ -35,6 +35,12 @@ const BY_PLAN: &str = "by_plan";
 /// The longest time that the index of users by plan lags behind the table. AWS documents a fraction of a second.
 pub const INDEX_LAG: Duration = Duration::from_secs(3);
 
+/// The version of a plan that is created: the time in milliseconds, so that no version of an earlier plan of the same name
+/// comes again, and nobody's ETag stands for both.
+pub fn first_version(now: Timestamp) -> u64 {
+    now.millis().unsigned_abs()
+}
+
 /// The plans.
 #[derive(Debug, Clone)]
 pub struct Plans {

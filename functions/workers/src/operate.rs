@@ -6,7 +6,7 @@ use std::time::Duration;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use tintype_model::{Email, Heights, JobId, MAX_IMAGE_BYTES, Plan, PlanName, Timestamp, UserId};
-use tintype_store::{CreatePlanOutcome, JobMessage, Key, PoolUser};
+use tintype_store::{CreatePlanOutcome, JobMessage, Key, PoolUser, first_version};
 use tracing::info;
 use uuid::Uuid;
 
@@ -137,7 +137,8 @@ fn parse(plan: PlanDefinition) -> Result<Plan, String> {
         expiring_links: plan.expiring_links,
         max_image_bytes: plan.max_image_bytes,
         max_images: plan.max_images,
-        version: 1,
+        // That of the table is taken where the plan is written.
+        version: 0,
     })
 }
 
@@ -147,7 +148,8 @@ async fn load_plan(worker: &Worker, wanted: &Plan, add_only: bool) -> Result<boo
     let mut sent = false;
     for _ in 0..TRIES {
         let Some(held) = worker.store.plans.read(&wanted.name).await? else {
-            match worker.store.plans.create(wanted, None, now).await? {
+            let new = Plan { version: first_version(now), ..wanted.clone() };
+            match worker.store.plans.create(&new, None, now).await? {
                 CreatePlanOutcome::Created => return Ok(true),
                 _ => continue,
             }

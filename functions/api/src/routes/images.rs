@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tintype_model::{Image, Plan, Profile, Timestamp};
+use tintype_model::{Blob, Image, Plan, Profile, Timestamp};
 use tintype_store::{Key, Profiles};
 
 use crate::caller::Caller;
@@ -44,16 +44,44 @@ async fn load_owned(request: &Request<'_>) -> Result<OwnedImage, Problem> {
     }
 }
 
-/// Returns the caller and their plan if it allows one more image. Images that are not ready are not counted.
-async fn check_image_limit(request: &Request<'_>) -> Result<(Profile, Plan), Problem> {
-    let user = request.token_subject().await?;
-    let (caller, items) = request.authenticate_with(Profiles::usage_keys(user)).await?;
-    let plan = request.required_plan_of(&caller.profile).await?;
-    if items.usage(user)?.images >= plan.max_images {
-        let detail = format!("You have reached your plan's limit of {} images.", plan.max_images);
-        return Err(Problem::forbidden("image_limit", detail));
+/// Whoever registers images.
+struct Uploader {
+    profile: Profile,
+    plan: Plan,
+    /// True if the plan allows no more images. Those that are not ready are not counted.
+    at_limit: bool,
+}
+
+impl Uploader {
+    async fn load(request: &Request<'_>) -> Result<Self, Problem> {
+        let user = request.token_subject().await?;
+        let (caller, items) = request.authenticate_with(Profiles::usage_keys(user)).await?;
+        let plan = request.required_plan_of(&caller.profile).await?;
+        let at_limit = items.usage(user)?.images >= plan.max_images;
+        Ok(Self { profile: caller.profile, plan, at_limit })
     }
-    Ok((caller.profile, plan))
+
+    fn check_limit(&self) -> Result<(), Problem> {
+        let detail = || format!("You have reached your plan's limit of {} images.", self.plan.max_images);
+        if self.at_limit { Err(Problem::forbidden("image_limit", detail())) } else { Ok(()) }
+    }
+
+    /// Checks what the deployment and the plan allow now, which may differ from what they allowed an earlier request.
+    fn check_blob(&self, request: &Request<'_>, blob: &Blob) -> Result<(), Problem> {
+        let (kind, taken) = (blob.content_type, &request.app.content_types);
+        if !taken.contains(&kind) {
+            let taken: Vec<&str> = taken.iter().map(|kind| kind.as_str()).collect();
+            let taken = taken.join(", ");
+            let message = format!("{} is switched off in this service: must be one of {taken}", kind.name());
+            return Err(Problem::invalid_field("content_type", "unsupported", message));
+        }
+        let most = self.plan.max_image_bytes;
+        if blob.size > most {
+            let message = format!("your plan takes images of up to {most} bytes");
+            return Err(Problem::invalid_field("size", "out_of_range", message));
+        }
+        Ok(())
+    }
 }
 
 /// The upload that S3 accepts for an image: with these headers, once, until it expires.

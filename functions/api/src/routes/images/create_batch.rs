@@ -10,7 +10,7 @@ use tintype_model::{Image, ImageId, ImageKey, Timestamp, Title};
 use tintype_store::{CreateOutcome, IdempotencyState};
 
 use super::create_image::{CreateImage, draft};
-use super::{UploadView, upload_of};
+use super::{UploadView, Uploader, upload_of};
 use crate::error::{Problem, ProblemBody};
 use crate::fields::{FieldRejection, FromField, MAX_ITEMS, items};
 use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
@@ -101,8 +101,16 @@ pub(crate) const DOCUMENT: Operation = Operation {
 
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let CreateBatch { images: Drafts(items) } = request.body_up_to(MAX_BODY)?;
-    let (owner, plan) = super::check_image_limit(request).await?;
-    let idempotency = request.idempotency("create_batch", owner.id)?;
+    let uploader = Uploader::load(request).await?;
+    let idempotency = request.idempotency("create_batch", uploader.profile.id)?;
+    if let Err(problem) = uploader.check_limit() {
+        // What was registered before has its response, whatever is allowed now.
+        let first = match &idempotency {
+            Some(idempotency) => request.app.store.idempotency.read(idempotency, request.now).await?,
+            None => None,
+        };
+        first.ok_or(problem)?;
+    }
     let (started_at, before) = match &idempotency {
         None => (request.now, None),
         Some(idempotency) => {
@@ -129,13 +137,16 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         .enumerate()
         .map(|(index, item)| {
             let body: CreateImage = read_object(item, "An image must be a JSON object.")?;
-            draft(request, body, &owner, &plan, key_at(index, started_at))
+            Ok(draft(request, body, &uploader.profile, key_at(index, started_at)))
         })
         .collect();
 
+    let check = |draft: &Image| uploader.check_blob(request, &draft.blob);
     let results = match before {
-        Some(outcomes) => repeat(drafts, outcomes.as_bytes()),
+        Some(outcomes) => repeat(drafts, outcomes.as_bytes(), check),
         None => {
+            let drafts =
+                drafts.into_iter().map(|draft| draft.and_then(|draft| check(&draft).map(|()| draft))).collect();
             let results = create(request, drafts).await?;
             if let Some(idempotency) = &idempotency {
                 let outcomes: Option<String> = results.iter().map(outcome).collect();
@@ -196,14 +207,19 @@ fn outcome(result: &Result<Image, Problem>) -> Option<char> {
 }
 
 /// Returns the results of the first request again.
-fn repeat(drafts: Vec<Result<Image, Problem>>, outcomes: &[u8]) -> Vec<Result<Image, Problem>> {
+fn repeat(
+    drafts: Vec<Result<Image, Problem>>,
+    outcomes: &[u8],
+    check: impl Fn(&Image) -> Result<(), Problem>,
+) -> Vec<Result<Image, Problem>> {
     let again = |(draft, outcome): (Result<Image, Problem>, &u8)| match *outcome {
         CREATED => draft,
         TITLE_TAKEN => Err(Problem::title_taken()),
         // The plan may allow now what it did not allow then.
-        _ => {
-            Err(draft.err().unwrap_or_else(|| Problem::unprocessable("invalid", "Your plan did not allow this image.")))
-        }
+        _ => Err(draft
+            .and_then(|draft| check(&draft))
+            .err()
+            .unwrap_or_else(|| Problem::unprocessable("invalid", "Your plan did not allow this image."))),
     };
     drafts.into_iter().zip(outcomes).map(again).collect()
 }

@@ -1,9 +1,10 @@
 use http::StatusCode;
 use tintype_model::{
-    Blob, ContentType, Description, Image, ImageId, ImageKey, ImageState, Plan, Profile, Sha256, Title, Visibility,
+    Blob, ContentType, Description, Image, ImageId, ImageKey, ImageState, Profile, Sha256, Title, Visibility,
 };
 use tintype_store::CreateOutcome;
 
+use super::Uploader;
 use crate::error::Problem;
 use crate::fields::UploadSize;
 use crate::operation::{AuthRequirement, Operation, RequestHeader, ResponseDoc, of};
@@ -39,14 +40,26 @@ pub(crate) const DOCUMENT: Operation = Operation {
 
 pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let body: CreateImage = request.body()?;
-    let (owner, plan) = super::check_image_limit(request).await?;
-    let idempotency = request.idempotency("create_image", owner.id)?;
+    let uploader = Uploader::load(request).await?;
+    let idempotency = request.idempotency("create_image", uploader.profile.id)?;
     let key_at = |started_at| match &idempotency {
         Some(idempotency) => idempotency.image_key(started_at, 0),
         None => ImageKey::generate(),
     };
-    let mut image = draft(request, body, &owner, &plan, key_at(request.now))?;
-    match request.app.store.images.create(&image, idempotency.as_ref(), request.now).await? {
+    let mut image = draft(request, body, &uploader.profile, key_at(request.now));
+    let store = &request.app.store;
+    let outcome = match uploader.check_limit().and_then(|()| uploader.check_blob(request, &image.blob)) {
+        Ok(()) => store.images.create(&image, idempotency.as_ref(), request.now).await?,
+        // What was created before has its response, whatever is allowed now.
+        Err(problem) => match &idempotency {
+            Some(idempotency) => match store.idempotency.read(idempotency, request.now).await? {
+                Some(first) => CreateOutcome::Repeated(first),
+                None => return Err(problem),
+            },
+            None => return Err(problem),
+        },
+    };
+    match outcome {
         CreateOutcome::Created => {}
         CreateOutcome::TitleTaken => return Err(Problem::title_taken()),
         CreateOutcome::Repeated(first) => {
@@ -59,28 +72,12 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
             image.updated_at = first.started_at;
         }
     }
-    super::upload_response(request, StatusCode::CREATED, &image, &owner, &plan).await
+    super::upload_response(request, StatusCode::CREATED, &image, &uploader.profile, &uploader.plan).await
 }
 
 /// Returns the pending image that a body describes.
-pub(super) fn draft(
-    request: &Request<'_>,
-    body: CreateImage,
-    owner: &Profile,
-    plan: &Plan,
-    key: ImageKey,
-) -> Result<Image, Problem> {
-    let (kind, taken) = (body.content_type, &request.app.content_types);
-    if !taken.contains(&kind) {
-        let taken: Vec<&str> = taken.iter().map(|kind| kind.as_str()).collect();
-        let message = format!("{} is switched off in this service: must be one of {}", kind.name(), taken.join(", "));
-        return Err(Problem::invalid_field("content_type", "unsupported", message));
-    }
-    if body.size.0 > plan.max_image_bytes {
-        let message = format!("your plan takes images of up to {} bytes", plan.max_image_bytes);
-        return Err(Problem::invalid_field("size", "out_of_range", message));
-    }
-    Ok(Image {
+pub(super) fn draft(request: &Request<'_>, body: CreateImage, owner: &Profile, key: ImageKey) -> Image {
+    Image {
         id: ImageId { owner: owner.id, key },
         title: body.title,
         description: body.description,
@@ -92,5 +89,5 @@ pub(super) fn draft(
         created_at: key.created_at(),
         updated_at: key.created_at(),
         version: 1,
-    })
+    }
 }

@@ -74,7 +74,10 @@ async fn respond(
         Fetched::Bytes { bytes, etag } => Ok(response::content(StatusCode::OK, thumbnail.content_type.as_str(), bytes)
             .with_header("etag", etag)
             .with_header("cache-control", CACHE)),
-        Fetched::NotModified => Ok(response::empty(StatusCode::NOT_MODIFIED).with_header("cache-control", CACHE)),
+        // A 304 has the ETag of the 200 (RFC 9110, 15.4.5): it tells a cache which of two variants it has.
+        Fetched::NotModified { etag } => {
+            Ok(response::empty(StatusCode::NOT_MODIFIED).with_header("etag", etag).with_header("cache-control", CACHE))
+        }
         // Just replaced or deleted.
         Fetched::Missing => Err(Problem::not_found()),
     }

@@ -1,6 +1,6 @@
 use http::StatusCode;
 use tintype_model::{Heights, Plan, PlanName};
-use tintype_store::CreatePlanOutcome;
+use tintype_store::{CreatePlanOutcome, first_version};
 
 use super::PlanView;
 use crate::error::Problem;
@@ -39,7 +39,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let admin = request.admin().await?;
     let body: CreatePlan = request.body()?;
     let idempotency = request.idempotency("create_plan", admin.profile.id)?;
-    let plan = Plan {
+    let mut plan = Plan {
         name: body.name,
         thumbnail_heights: body.thumbnail_heights.as_slice().to_vec(),
         webp_thumbnails: body.webp_thumbnails,
@@ -47,7 +47,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
         expiring_links: body.expiring_links,
         max_image_bytes: body.max_image_bytes.0,
         max_images: body.max_images.0,
-        version: 1,
+        version: first_version(request.now),
     };
     match request.app.store.plans.create(&plan, idempotency.as_ref(), request.now).await? {
         CreatePlanOutcome::Created => {}
@@ -56,6 +56,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
             if idempotency.as_ref().is_some_and(|repeated| repeated.body() != first.body) {
                 return Err(Problem::idempotency_mismatch());
             }
+            plan.version = first_version(first.started_at);
         }
     }
     let location = format!("{}/api/plans/{}", request.base_url(), plan.name);
