@@ -1,4 +1,4 @@
-import { expect, expectAccessible, findTile, test, tiles } from "./fixtures";
+import { expect, expectAccessible, findTile, navigate, test, tiles } from "./fixtures";
 
 test("Explore shows the public images of all users, and is accessible", async ({ page, artist }) => {
   // Newest first: other tests' images are between older ones.
@@ -49,4 +49,13 @@ test("an image whose last rows are missing says so @narrow", async ({ page, arti
   expect(image.warnings).toEqual(["truncated"]);
   await page.goto(`/i/${image.id}`);
   await expect(page.getByText("The file is incomplete: its last rows are missing and were filled.")).toBeVisible();
+});
+
+test("Explore shows what is new when one comes to it again @wide", async ({ page, artist }) => {
+  await page.goto("/");
+  await expect(tiles(page).first()).toBeVisible();
+  const image = await artist.upload("picture-3.jpg", { title: `new ${Date.now()}` });
+  await navigate(page, "Sign up");
+  await navigate(page, "Explore");
+  await expect(await findTile(page, image.title)).toBeVisible();
 });

@@ -1,6 +1,6 @@
 import type { Page } from "@playwright/test";
 import type { Image } from "../src/lib/http";
-import { drawn, expect, expectAccessible, openAs, test, tiles, TestUser } from "./fixtures";
+import { drawn, expect, expectAccessible, navigate, openAs, test, tiles, TestUser } from "./fixtures";
 
 let user: TestUser;
 
@@ -350,6 +350,91 @@ test("what is typed before the image's present values arrive stays @narrow", asy
   release();
   await expect(form.getByLabel("Description")).toHaveValue("By Ann.");
   await expect(form.getByLabel("Title")).toHaveValue("harbour at dawn");
+});
+
+test("what is typed stays while the image changes hands: no key, click or late answer ends the edit @wide", async ({
+  page,
+}) => {
+  await register(["bridge"]);
+  await register(["harbour"]);
+  await reload(page);
+  await tile(page, "bridge").click();
+  // Keys are heeded once it is open.
+  await expect(async () => {
+    await page.keyboard.press("ArrowLeft");
+    await expect(page.getByRole("dialog", { name: "harbour" })).toBeVisible({ timeout: 500 });
+  }).toPass();
+  const form = page.getByRole("form", { name: "Edit image" });
+  const edit = async (title: string) => {
+    await page.getByRole("dialog", { name: title }).getByRole("button", { name: "Edit" }).click();
+  };
+  await edit("harbour");
+  await form.getByLabel("Description").fill("From the pier.");
+  await form.getByRole("button", { name: "Save" }).focus();
+  await page.keyboard.press("ArrowRight");
+  await page.mouse.click(200, 200);
+  await expect(page.getByRole("button", { name: "Next" })).toBeHidden();
+  await expect(form.getByLabel("Description")).toHaveValue("From the pier.");
+
+  // The answer comes when the next image is being edited.
+  let answer = () => {};
+  const answered = new Promise<void>((resolve) => (answer = resolve));
+  await page.route("**/api/images/*", async (route) => {
+    if (route.request().method() === "PATCH") await answered;
+    await route.continue();
+  });
+  const saved = page.waitForResponse((response) => response.request().method() === "PATCH");
+  await form.getByRole("button", { name: "Save" }).click();
+  await form.getByRole("button", { name: "Cancel" }).click();
+  await page.keyboard.press("ArrowRight");
+  await edit("bridge");
+  await form.getByLabel("Title").fill("bridge at night");
+  answer();
+  await saved;
+  await expect.poll(async () => (await listed()).map(({ description }) => description)).toContain("From the pier.");
+  await expect(form.getByLabel("Title")).toHaveValue("bridge at night");
+});
+
+test("an error is seen over the large view, and stays when that is closed @narrow", async ({ page }) => {
+  await register(["harbour"]);
+  await reload(page);
+  await page.route("**/api/images/*", (route) =>
+    route.request().method() === "PATCH" ? route.abort() : route.continue(),
+  );
+  await tile(page, "harbour").click();
+  const view = page.getByRole("dialog", { name: "harbour" });
+  await view.getByRole("button", { name: "Make private" }).click();
+  const notice = page.getByRole("alert").getByText("The service cannot be reached.");
+  await expect(view.getByRole("alert")).toContainText("The service cannot be reached.");
+  await expectAccessible(page);
+  await page.keyboard.press("Escape");
+  await expect(view).toHaveCount(0);
+  await expect(notice).toBeVisible();
+  await page.getByRole("alert").getByRole("button", { name: "Close" }).click();
+  await expect(notice).toHaveCount(0);
+});
+
+test("a change of many images goes on when the page is left, and closing it warns @wide", async ({ page }) => {
+  await register(numbered(6));
+  await reload(page);
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  await page.route("**/api/images/*", async (route) => {
+    if (route.request().method() === "PATCH") await opened;
+    await route.continue();
+  });
+  await select(page, ...numbered(6));
+  await page.getByRole("button", { name: "Make private" }).click();
+  await expect(page.getByText("0 of 6")).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByText("0 of 6")).toBeVisible();
+  await navigate(page, "Account");
+  await expect(page.getByRole("heading", { level: 1, name: "Account" })).toBeVisible();
+  const isHeld = await page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
+  expect(isHeld).toBe(true);
+  open();
+  await expect(page.getByText("Made private: 6")).toBeVisible();
+  expect((await listed()).every(({ visibility }) => visibility === "private")).toBe(true);
 });
 
 test("images are made private and public, filtered and found by their titles @wide", async ({ page }) => {

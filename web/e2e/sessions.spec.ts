@@ -339,3 +339,21 @@ test("a page that is loaded without a connection says so, and shows the user onc
   await page.evaluate(() => dispatchEvent(new Event("online")));
   await expect(page.getByRole("heading", { level: 1, name: image.title })).toBeVisible();
 });
+
+test("a token that the service no longer takes is renewed when Account reads the user @wide", async ({ page }) => {
+  const user = await TestUser.create();
+  await openAs(page, user);
+  let refused: string | undefined;
+  await page.route("**/api/me", (route) => {
+    const token = route.request().headers()["authorization"];
+    refused ??= token;
+    return token === refused
+      ? route.fulfill({ status: 401, contentType: "application/json", body: '{"message":"Unauthorized"}' })
+      : route.continue();
+  });
+  await navigate(page, "Account");
+  await expect(email(page)).toHaveValue(user.email);
+  await expect(page.getByText(/Plan/).first()).toBeVisible();
+  await expect(page.getByRole("alert")).not.toContainText("401");
+  expect(refused).toBeDefined();
+});

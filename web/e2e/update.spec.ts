@@ -57,8 +57,38 @@ test("22: files that are dropped on a page without the code of uploads do not va
   await drop(page, folder);
   await expect(page.getByRole("alert")).toContainText("Reload the page and drop them again.");
   await page.unroute("**/assets/upload*.js");
-  await reload.click();
-  await expect(page.getByRole("alert")).not.toContainText("drop them again");
+  await Promise.all([page.waitForEvent("load"), reload.click()]);
   await drop(page, folder);
   await expect(panel(page)).toContainText("1 done");
+});
+
+test("22: a page that cannot be loaded without a connection says so, and is there after a retry @narrow", async ({
+  page,
+  context,
+  problems,
+}) => {
+  problems.allow(/Failed to fetch dynamically imported module/);
+  await page.goto("/");
+  await expect(page.getByRole("heading", { level: 1, name: "Explore" })).toBeVisible();
+  let loads = 0;
+  page.on("domcontentloaded", () => loads++);
+  await context.setOffline(true);
+  await navigate(page, "Sign up");
+  await expect(page.getByRole("main")).toContainText("The service cannot be reached.");
+  await context.setOffline(false);
+  await page.getByRole("main").getByRole("button", { name: "Retry" }).click();
+  await expect(page.getByRole("main").getByLabel("Email", { exact: true })).toBeVisible();
+  expect(loads).toBe(0);
+});
+
+test("“Skip to content” leaves the page as it is @narrow", async ({ page }) => {
+  await page.goto("/signup");
+  const name = page.getByLabel("Name", { exact: true });
+  await name.fill("Ada");
+  await page.getByRole("link", { name: "Skip to content" }).focus();
+  await page.keyboard.press("Enter");
+  await expect(page.locator("#main")).toBeFocused();
+  await expect(name).toHaveValue("Ada");
+  await page.goBack();
+  await expect(name).toHaveValue("Ada");
 });

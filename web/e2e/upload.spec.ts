@@ -117,6 +117,37 @@ test("2: who drops files without a session is asked to log in, and then they are
   await expect(row(page, "kept.jpg")).toBeVisible();
 });
 
+test("2: what is dragged within the page is no upload @narrow", async ({ page }) => {
+  const isTaken = await page.evaluate(() => {
+    // As Chromium does when somebody drags a picture of the page.
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["x"], "a.jpg"));
+    document.querySelector("h1")?.dispatchEvent(new DragEvent("dragstart", { dataTransfer, bubbles: true }));
+    const over = dispatchEvent(new DragEvent("dragover", { dataTransfer, cancelable: true }));
+    const dropped = dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+    document.querySelector("h1")?.dispatchEvent(new DragEvent("dragend", { dataTransfer, bubbles: true }));
+    return !over || !dropped;
+  });
+  expect(isTaken).toBe(false);
+  await drop(page, await folderOf({ "own.jpg": (await photo("own")).buffer }));
+  await expect(panel(page)).toContainText("1 done");
+});
+
+test("2: a file whose image is being deleted is uploaded again @wide", async ({ page }) => {
+  await choose(page, [await photo("again")]);
+  await expect(panel(page)).toContainText("1 done");
+  await page.getByRole("button", { name: "Select", exact: true }).click();
+  await tiles(page).first().click();
+  await page.getByRole("button", { name: "Delete" }).click();
+  await expect(page.getByText("1 image deleted.")).toBeVisible();
+  // Within the time of Undo.
+  await choose(page, [await photo("again")]);
+  await expect(panel(page)).toContainText("2 done");
+  await expect(page.getByRole("button", { name: "Undo" })).toHaveCount(0);
+  const { results } = await user.call<{ results: { status: string }[] }>("/api/images");
+  expect(results.map(({ status }) => status)).toEqual(["ready"]);
+});
+
 test("2: a drop that cannot be read is an error that the user sees @narrow", async ({ page }) => {
   await page.evaluate(() => {
     DataTransferItem.prototype.webkitGetAsEntry = () => {
@@ -136,6 +167,24 @@ test("2: a drop that cannot be read is an error that the user sees @narrow", asy
   });
   expect(isTaken).toBe(true);
   await expect(page.getByRole("alert")).toContainText("Something went wrong.");
+  await expect(panel(page)).toHaveCount(0);
+});
+
+test("2: files that cannot be read are named, also those of one path @narrow", async ({ page }) => {
+  await page.evaluate(() => {
+    DataTransferItem.prototype.webkitGetAsEntry = () => {
+      const file = (_: unknown, fail: (error: Error) => void) => fail(new DOMException("gone", "NotFoundError"));
+      const entry = { fullPath: "/trip.jpg", name: "trip.jpg", isFile: true, isDirectory: false, file };
+      return entry as unknown as FileSystemEntry;
+    };
+    for (let time = 0; time < 2; time++) {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(["x"], "trip.jpg"));
+      dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+    }
+  });
+  await expect(panel(page).getByText("trip.jpg cannot be read.")).toHaveCount(2);
+  await panel(page).getByRole("button", { name: "Close" }).click();
   await expect(panel(page)).toHaveCount(0);
 });
 

@@ -28,6 +28,8 @@ export class Feed {
   #pages = new Map<string, number>();
   #renewals = new Map<number, Promise<void>>();
   #reading: Promise<void> | null = null;
+  /** True from `reload` until its first page takes the place of what is shown. */
+  #isStale = false;
   #abort = new AbortController();
 
   constructor(read: ReadPage) {
@@ -37,7 +39,7 @@ export class Feed {
   /** Reads the next page that has images. Does nothing at the end, or after an error until `retry`. */
   more(): Promise<void> {
     if (this.status === "end" || this.status === "error") return Promise.resolve();
-    return this.#reading ?? this.#start(false);
+    return this.#reading ?? this.#start();
   }
 
   retry(): Promise<void> {
@@ -60,7 +62,8 @@ export class Feed {
     this.#cursors = [];
     this.#pages.clear();
     this.status = "idle";
-    return this.#start(true);
+    this.#isStale = true;
+    return this.#start();
   }
 
   /** Puts new images before the first one. */
@@ -109,6 +112,7 @@ export class Feed {
     this.#cursors = [];
     this.#pages.clear();
     this.items = [];
+    this.#isStale = false;
     this.status = "idle";
   }
 
@@ -121,8 +125,8 @@ export class Feed {
     this.#renewals.set(page, renewal);
   }
 
-  #start(replace: boolean): Promise<void> {
-    const reading = this.#readNext(replace).finally(() => {
+  #start(): Promise<void> {
+    const reading = this.#readNext().finally(() => {
       if (this.#reading === reading) this.#reading = null;
     });
     this.#reading = reading;
@@ -133,13 +137,18 @@ export class Feed {
     try {
       const { results } = await this.#read(this.#cursors[page], this.#abort.signal);
       const renewed = new Map(results.map((image) => [image.id, image]));
-      this.items = this.items.map((item) => renewed.get(item.id) ?? item);
+      // An answer that took long does not bring an earlier state back.
+      const newer = (item: Image) => {
+        const image = renewed.get(item.id);
+        return image && image.updated_at >= item.updated_at ? image : item;
+      };
+      this.items = this.items.map(newer);
     } catch {
       // The image's own error shows, and the next time that it comes into view this is tried again.
     }
   }
 
-  async #readNext(replace = false): Promise<void> {
+  async #readNext(): Promise<void> {
     const { signal } = this.#abort;
     this.status = "loading";
     this.failure = "";
@@ -155,7 +164,8 @@ export class Feed {
         for (const { id } of fresh) this.#pages.set(id, number);
         this.#next = page.next_cursor ?? undefined;
       } while (fresh.length === 0 && this.#next !== undefined);
-      this.items = replace ? fresh : [...this.items, ...fresh];
+      this.items = this.#isStale ? fresh : [...this.items, ...fresh];
+      this.#isStale = false;
       this.status = this.#next === undefined ? "end" : "idle";
     } catch (error) {
       if (signal.aborted) return;

@@ -106,14 +106,15 @@ class Deletions {
   }
 }
 
-/** Deletes images at once, a thousand with each request, and tells of those that stay. */
+/** Deletes images at once, a thousand with each request, until `signal` ends it, and tells of those that stay. */
 export async function deleteNow(
   ids: string[],
   restore: Restore,
   deleted: Deleted,
-  onDone?: (count: number) => void,
+  { onDone, signal }: { onDone?: (count: number) => void; signal?: AbortSignal } = {},
 ): Promise<void> {
   for (let at = 0; at < ids.length; at += MAX_UNDO) {
+    if (signal?.aborted) return restore(new Set(ids.slice(at)));
     const some = ids.slice(at, at + MAX_UNDO);
     try {
       const answer = await ask(api.POST("/api/images/delete", { body: { ids: some } }));

@@ -73,7 +73,8 @@ export async function refresh(feed: Feed, filter: Filter): Promise<void> {
   const known = new Map(feed.items.map((image) => [image.id, image]));
   for (const image of results) {
     const before = known.get(image.id);
-    if (before && before.updated_at + before.status !== image.updated_at + image.status) feed.update(image);
+    const isNewer = before && image.updated_at >= before.updated_at;
+    if (isNewer && before.updated_at + before.status !== image.updated_at + image.status) feed.update(image);
   }
   // Images become ready in any order, so one that is new under a filter may be older than what is there.
   feed.insert(results.filter(({ id }) => !known.has(id)));

@@ -126,6 +126,8 @@ class Router {
     const { key } = stateOf(history.state);
     history.replaceState({ key }, "");
     window.addEventListener("popstate", ({ state }) => {
+      // A jump within the page, such as "Skip to content", makes an entry without a state.
+      if (state === null) return history.replaceState({ key: this.key }, "");
       this.#remember();
       this.#show(stateOf(state));
     });

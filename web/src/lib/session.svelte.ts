@@ -137,14 +137,28 @@ class Session {
   /** Reads the user again: name, plan and usage. */
   async reloadMe(): Promise<void> {
     const { generation } = this;
-    const headers = { Authorization: `Bearer ${this.token}` };
-    const me = await ask(anonymousApi.GET("/api/me", { headers, signal: this.signal }));
+    const me = await this.#readMe();
     // The session may have ended meanwhile.
-    if (generation !== this.generation || this.token === null) return;
+    if (!me || generation !== this.generation || this.token === null) return;
     // What was loaded without the session is loaded anew. Now, not later: work of the session may begin with `me`.
     if (this.status === "unreachable") this.generation++;
     this.me = me;
     this.status = "active";
+  }
+
+  /** Undefined if the session has ended. */
+  async #readMe(): Promise<Me | undefined> {
+    for (let isFirst = true; ; isFirst = false) {
+      const { token } = this;
+      if (token === null) return undefined;
+      const headers = { Authorization: `Bearer ${token}` };
+      try {
+        return await ask(anonymousApi.GET("/api/me", { headers, signal: this.signal }));
+      } catch (error) {
+        if (!isFirst || !(error instanceof ApiError) || error.status !== 401) throw error;
+        await this.renew(token);
+      }
+    }
   }
 
   /**

@@ -361,6 +361,22 @@ describe("content that is there already", () => {
     expect(queue.counts.ready).toBe(1);
   });
 
+  test("is uploaded again after it was deleted elsewhere, on a page that was open all the while", async () => {
+    const elsewhere = model.make("b.jpg", contentOf(file("b.jpg")), "ready");
+    const queue = start();
+    queue.add(part(file("a.jpg"), file("b.jpg")), "public");
+    await until(settled(queue));
+    expect([queue.counts.ready, queue.counts.present]).toEqual([1, 1]);
+    model.images_ = model.images_.filter(({ id }) => id !== elsewhere.id);
+    queue.add(part(file("a.jpg"), file("b.jpg")), "public");
+    await until(settled(queue));
+    expect([queue.counts.ready, queue.counts.present]).toEqual([2, 2]);
+    model.images_ = [];
+    queue.add(part(file("a.jpg"), file("b.jpg")), "public");
+    await until(settled(queue));
+    expect([queue.counts.ready, queue.counts.present]).toEqual([4, 2]);
+  });
+
   test("goes on where a closed page left it", async () => {
     model.make("a.jpg", contentOf(file("a.jpg")), "pending");
     const queue = start();

@@ -188,6 +188,11 @@ export class UploadQueue {
     return ACTIVE.reduce((sum, state) => sum + this.counts[state], 0);
   }
 
+  /** Files that are not on the list. */
+  get passedOver(): number {
+    return this.skipped + this.unreadable.length;
+  }
+
   get ended(): boolean {
     return this.#end.signal.aborted;
   }
@@ -196,7 +201,10 @@ export class UploadQueue {
 
   add({ found, skipped, unreadable }: Part, visibility: Visibility): void {
     if (this.ended) return;
-    if (this.active === 0 && found.length > 0) this.#renewLimits();
+    if (this.active === 0 && found.length > 0) {
+      this.#renewLimits();
+      this.#forgetLists();
+    }
     this.skipped += skipped;
     this.unreadable.push(...unreadable);
     for (const { file, path } of found) {
@@ -702,6 +710,16 @@ export class UploadQueue {
   #foreign(format: string | undefined): Failure {
     const accepted = this.#accepted;
     return format ? { code: "foreign_format", format, accepted } : { code: "not_an_image", accepted };
+  }
+
+  /** What was there when earlier files were added may be gone: it is asked for anew. */
+  #forgetLists(): void {
+    this.#listed = null;
+    this.#listedInFull = false;
+    this.#onServer.clear();
+    for (const [content, { state }] of this.#byContent) {
+      if (state !== "processing") this.#byContent.delete(content);
+    }
   }
 
   #renewLimits(): void {

@@ -1,5 +1,6 @@
 /** The uploads of the user who is logged in, for the page. */
 
+import { deletions } from "../images/deletions";
 import { holdPage } from "../lib/busy";
 import { errorText, type Visibility } from "../lib/http";
 import { notices } from "../lib/notices.svelte";
@@ -86,6 +87,8 @@ class Uploads {
     this.reading += 1;
     const release = holdPage();
     try {
+      // A file whose image is about to be deleted is not there already.
+      await deletions.flush();
       const queue = await this.#open();
       for await (const part of parts) {
         if (!queue || queue.ended) break;

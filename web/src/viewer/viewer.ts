@@ -24,6 +24,7 @@ export class LargeViewer {
   readonly #feed: Feed;
   readonly #pswp: PhotoSwipe;
   readonly #timer: number;
+  #isLocked = false;
 
   constructor({ feed, index, host, onchange, onclosed }: ViewerOptions) {
     this.#feed = feed;
@@ -63,7 +64,10 @@ export class LargeViewer {
     pswp.on("keydown", (event) => {
       const target = event.originalEvent.target as Element | null;
       const isElsewhere = target?.closest("dialog") !== host || target?.closest("input, textarea, select");
-      if (isElsewhere) event.preventDefault();
+      if (isElsewhere || this.#isLocked) event.preventDefault();
+    });
+    pswp.on("pointerDown", (event) => {
+      if (this.#isLocked) event.preventDefault();
     });
     pswp.on("afterInit", () => pswp.element?.removeAttribute("role"));
     pswp.on("change", () => {
@@ -113,6 +117,12 @@ export class LargeViewer {
       if (isMoved || items[index] !== before[index]) this.#pswp.refreshSlideContent(index);
     }
     return true;
+  }
+
+  /** While it is locked, keys and fingers neither leave the image nor close the view. */
+  lock(isLocked: boolean): void {
+    this.#isLocked = isLocked;
+    this.#pswp.element?.classList.toggle("locked", isLocked);
   }
 
   close(): void {
