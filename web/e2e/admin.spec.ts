@@ -68,7 +68,7 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
   delete plan.name;
   await admin.call(`/api/plans/${name}`, { method: "PUT", body: { ...plan, max_images: 7 } });
   await dialog.getByRole("button", { name: "Save" }).click();
-  await expect(dialog.getByRole("alert")).toContainText("changed by another admin");
+  await expect(dialog.getByRole("alert").first()).toContainText("changed by another admin");
   await expect(dialog.getByLabel("Maximum images", { exact: true })).toHaveValue("7");
   await dialog.getByLabel("Thumbnail heights", { exact: true }).fill("150");
   await dialog.getByLabel("WebP thumbnails").check();
@@ -81,7 +81,7 @@ test("an admin makes, changes and removes plans @wide", async ({ page }) => {
 
   await planRow(page, name).getByRole("button", { name: "Remove" }).click();
   await dialog.getByRole("button", { name: "Remove" }).click();
-  await expect(dialog.getByRole("alert")).toContainText("The plan is in use");
+  await expect(dialog.getByRole("alert").first()).toContainText("The plan is in use");
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await TestUser.assign(user.id, "Basic");
   await planRow(page, name).getByRole("button", { name: "Remove" }).click();

@@ -59,3 +59,11 @@ test("Explore shows what is new when one comes to it again @wide", async ({ page
   await navigate(page, "Explore");
   await expect(await findTile(page, image.title)).toBeVisible();
 });
+
+test("the page is there where it did not come over HTTPS @narrow", async ({ page }) => {
+  // As in a context that browsers call insecure.
+  await page.addInitScript(() => Object.defineProperty(crypto, "randomUUID", { value: undefined }));
+  await page.goto("/");
+  await navigate(page, "Sign up");
+  await expect(page.getByRole("heading", { level: 1, name: "Sign up" })).toBeVisible();
+});

@@ -75,9 +75,9 @@ pub enum Fetched {
         bytes: Vec<u8>,
         etag: String,
     },
-    /// The caller has a copy with this ETag.
+    /// The caller has a copy, with this ETag if S3 says it.
     NotModified {
-        etag: String,
+        etag: Option<String>,
     },
     Missing,
 }
@@ -220,7 +220,7 @@ impl BlobStore {
             Err(error) if is_missing(&error) => Ok(Fetched::Missing),
             Err(error) => match error.raw_response().filter(|answer| answer.status().as_u16() == 304) {
                 Some(answer) => {
-                    let etag = answer.headers().get("etag").unwrap_or_default().to_owned();
+                    let etag = answer.headers().get("etag").map(str::to_owned);
                     Ok(Fetched::NotModified { etag })
                 }
                 None => Err(StoreError::from_sdk("GetObject", error)),

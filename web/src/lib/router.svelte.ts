@@ -1,6 +1,7 @@
 import type { Component } from "svelte";
 import { tick } from "svelte";
 import Explore from "../pages/Explore.svelte";
+import { randomKey } from "./random";
 import { words } from "./words";
 
 /** The visitors that may see a page. `guest`: only those who are not logged in. The service decides again with each request. */
@@ -80,7 +81,7 @@ function find(path: string): { route: Route; params: Record<string, string> } {
 
 function stateOf(value: unknown): HistoryState {
   const state = value as Partial<HistoryState> | null;
-  return typeof state?.key === "string" ? (state as HistoryState) : { key: crypto.randomUUID() };
+  return typeof state?.key === "string" ? (state as HistoryState) : { key: randomKey() };
 }
 
 class Router {
@@ -142,14 +143,14 @@ class Router {
   /** Goes to an address of this site. `replace` leaves no entry in the history for the page that is left. */
   go(href: string, { replace = false }: { replace?: boolean } = {}): void {
     this.#remember();
-    this.#enter({ key: crypto.randomUUID() }, href, replace);
+    this.#enter({ key: randomKey() }, href, replace);
   }
 
   /** Opens an image's address over the page, which stays as it is; from one image to the next it is replaced. */
   openOver(href: string): void {
     const state = stateOf(history.state);
     const over = state.over ?? { href: location.pathname + location.search, key: this.key };
-    this.#enter({ key: crypto.randomUUID(), over }, href, state.over !== undefined);
+    this.#enter({ key: randomKey(), over }, href, state.over !== undefined);
   }
 
   closeOver(): void {

@@ -11,6 +11,7 @@
  */
 
 import type { Visibility } from "../lib/http";
+import { randomKey } from "../lib/random";
 import type { Part } from "./files";
 import { formatOfName } from "./formats";
 import type { Hash } from "./hasher";
@@ -937,10 +938,6 @@ function isYoung(file: File): boolean {
 
 function wait(tries: number): number {
   return Math.min(LONGEST_WAIT, 500 * 2 ** tries) * (0.75 + Math.random() / 2);
-}
-
-function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function ignore(): undefined {

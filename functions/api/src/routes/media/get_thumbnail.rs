@@ -76,7 +76,11 @@ async fn respond(
             .with_header("cache-control", CACHE)),
         // A 304 has the ETag of the 200 (RFC 9110, 15.4.5): it tells a cache which of two variants it has.
         Fetched::NotModified { etag } => {
-            Ok(response::empty(StatusCode::NOT_MODIFIED).with_header("etag", etag).with_header("cache-control", CACHE))
+            let response = response::empty(StatusCode::NOT_MODIFIED).with_header("cache-control", CACHE);
+            Ok(match etag {
+                Some(etag) => response.with_header("etag", etag),
+                None => response,
+            })
         }
         // Just replaced or deleted.
         Fetched::Missing => Err(Problem::not_found()),
