@@ -58,9 +58,13 @@ pub(crate) async fn read_record(
 }
 
 impl IdempotencyRecords {
-    /// Reads the record of a request, if it was performed or begun before.
-    pub async fn read(&self, request: &Idempotency, now: Timestamp) -> Result<Option<IdempotencyRecord>, StoreError> {
-        let key = Key::idempotency(request);
+    /// Reads the record of a request, if it has an idempotency key and was performed or begun before.
+    pub async fn read(
+        &self,
+        request: Option<&Idempotency>,
+        now: Timestamp,
+    ) -> Result<Option<IdempotencyRecord>, StoreError> {
+        let Some(key) = request.map(Key::idempotency) else { return Ok(None) };
         let items = self.dynamo.get([key.clone()]).await?;
         let record = items.get(&key).filter(|item| item::expires_at(item).is_none_or(|at| at > now));
         record.map(item::idempotency_record).transpose()

@@ -322,9 +322,9 @@ fn what_an_earlier_run_registered_as_public_is_private_before_it_is_sent() {
 fn a_deleted_image_is_uploaded_again_though_the_answer_was_lost_or_nobody_read_it() {
     on_stack(async |stack| {
         let user = stack.user().await;
-        let mut lose = false;
+        let mut lost = false;
         let gate = Gate::with(move |seen| match seen.path.as_str() {
-            "/api/images/delete" if !std::mem::replace(&mut lose, true) => Do::LoseAnswer,
+            "/api/images/delete" if !std::mem::replace(&mut lost, true) => Do::LoseAnswer,
             _ => Do::Pass,
         })
         .await;

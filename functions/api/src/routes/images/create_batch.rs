@@ -105,11 +105,7 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let idempotency = request.idempotency("create_batch", uploader.profile.id)?;
     if let Err(problem) = uploader.check_limit() {
         // What was registered before has its response, whatever is allowed now.
-        let first = match &idempotency {
-            Some(idempotency) => request.app.store.idempotency.read(idempotency, request.now).await?,
-            None => None,
-        };
-        first.ok_or(problem)?;
+        request.app.store.idempotency.read(idempotency.as_ref(), request.now).await?.ok_or(problem)?;
     }
     let (started_at, before) = match &idempotency {
         None => (request.now, None),

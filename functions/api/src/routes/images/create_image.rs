@@ -51,13 +51,10 @@ pub(crate) async fn handle(request: &Request<'_>) -> Result<Response, Problem> {
     let outcome = match uploader.check_limit().and_then(|()| uploader.check_blob(request, &image.blob)) {
         Ok(()) => store.images.create(&image, idempotency.as_ref(), request.now).await?,
         // What was created before has its response, whatever is allowed now.
-        Err(problem) => match &idempotency {
-            Some(idempotency) => match store.idempotency.read(idempotency, request.now).await? {
-                Some(first) => CreateOutcome::Repeated(first),
-                None => return Err(problem),
-            },
-            None => return Err(problem),
-        },
+        Err(problem) => {
+            let first = store.idempotency.read(idempotency.as_ref(), request.now).await?;
+            CreateOutcome::Repeated(first.ok_or(problem)?)
+        }
     };
     match outcome {
         CreateOutcome::Created => {}
